@@ -1,0 +1,1 @@
+"""The cheap models a network has to beat."""

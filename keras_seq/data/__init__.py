@@ -1,0 +1,1 @@
+"""From a raw file to leak-free, batched windows."""

@@ -1,0 +1,45 @@
+"""``DataSpec``: what a model must know of the data, fitted on train only, kept in the bundle."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from keras_seq.config import Section, Task
+
+
+class Scaling(Section):
+    """Fitted numbers of the scaler, per operating condition.
+
+    ``scaled = (value - center[condition]) / scale[condition]``. Features that are constant in
+    train have scale 1. ``fill`` (raw units) stands in for values that nothing before explains.
+    """
+
+    center: tuple[tuple[float, ...], ...]  # (conditions, features)
+    scale: tuple[tuple[float, ...], ...]  # (conditions, features)
+    fill: tuple[float, ...]  # (features,)
+    condition_features: tuple[int, ...] = ()  # positions of the columns that tell the condition
+    condition_scale: tuple[float, ...] = ()  # deviations they are divided by before the distance
+    centroids: tuple[tuple[float, ...], ...] = ()  # (conditions, condition_features), in raw units
+
+
+class DataSpec(Section):
+    """Shapes, names and fitted numbers that turn raw windows into model inputs and back.
+
+    The model's inputs are ``values (batch, time, features)`` float32 in raw units (NaN where
+    missing) and, if ``variable_length``, ``lengths (batch,)`` int32.
+    """
+
+    task: Task
+    features: tuple[str, ...]
+    targets: tuple[str, ...]
+    time: int  # window length, or the longest sequence
+    variable_length: bool
+    per_step: bool = False  # a target at every step
+    horizon: int = 0  # forecast steps; 0: none
+    classes: tuple[str, ...] = ()
+    target_mean: tuple[float, ...] = ()  # regression/forecast: of train targets, raw units
+    target_std: tuple[float, ...] = ()
+    target_index: tuple[int, ...] = ()  # forecast: positions of the targets among the features
+    impute: Literal["none", "forward", "interpolate", "mean"] = "none"
+    missing_indicator: bool = False
+    scaling: Scaling

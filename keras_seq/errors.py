@@ -1,0 +1,60 @@
+"""The errors a user can meet, each one paragraph: what, where, and how to mend it.
+
+::
+
+    KerasSeqError
+    |- ConfigError      an option: unknown key, bad value, contradictory settings
+    |- DataError        a file or a table: missing, malformed, too short, leaking
+    |- ModelError       a model that cannot be built, loaded or warm-started
+    |- DeviceError      a device that was asked for and is not there
+    |- OutputError      a folder or disk that cannot be written, a version that exists
+    |- ExportError      a format that cannot be written or differs from the model
+    `- ServingError     a request or a server that cannot be answered or started
+
+Command lines print the message of a ``KerasSeqError`` and leave with exit code 2; anything else
+is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class KerasSeqError(Exception):
+    """Base of every error that a user can mend."""
+
+
+class ConfigError(KerasSeqError, ValueError):
+    """An option is unknown or its value is not allowed."""
+
+
+class DataError(KerasSeqError, ValueError):
+    """The data cannot be used as they are."""
+
+
+class ModelError(KerasSeqError, ValueError):
+    """A model cannot be built, loaded or warm-started."""
+
+
+class DeviceError(KerasSeqError, RuntimeError):
+    """A device was asked for that this machine does not have."""
+
+
+class OutputError(KerasSeqError, OSError):
+    """Something cannot be written where it should go."""
+
+
+class ExportError(KerasSeqError, RuntimeError):
+    """A model cannot be written in a format, or its copy there differs."""
+
+
+class ServingError(KerasSeqError, RuntimeError):
+    """A server cannot start, or a request cannot be answered."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which known name is meant: ``"; did you mean 'units'?"`` or the list of what there is."""
+    known = sorted(known)
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}."

@@ -1,0 +1,1 @@
+"""What training leaves: bundles and served graphs."""

@@ -1,0 +1,1 @@
+"""Sequence models: one file per family, one registry, one assembler."""

@@ -1,0 +1,23 @@
+"""Shared fixtures: real data are read in place from the data home; without them tests skip and say so."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+REAL_SETS = ("cmapss", "wafer_mts", "jvowels", "us_gasoline", "ett", "market")
+
+
+@pytest.fixture(scope="session")
+def data_home() -> Path:
+    """Folder of the real data sets; skips where it is not there."""
+    home = Path(os.environ.get("KERAS_SEQ_DATA", Path.home() / ".cache" / "keras_seq"))
+    missing = [name for name in REAL_SETS if not (home / name).is_dir()]
+    if missing:
+        pytest.skip(f"real data sets {missing} are not under the data home {home} (set KERAS_SEQ_DATA)")
+    return home
