@@ -1,0 +1,36 @@
+"""``python -m keras_seq``: what there is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from keras_seq import __version__, cli
+
+COMMANDS = {
+    "keras_seq.train": "data -> trained bundle, record and served version",
+    "keras_seq.evaluate": "judge a bundle on a part of its data",
+    "keras_seq.predict": "answers of a bundle for a CSV or Parquet file",
+    "keras_seq.crossval": "train over the folds of a split and several seeds; mean and deviation",
+    "keras_seq.data": "known data sets, their state and quality",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.Parser(prog="python -m keras_seq", description="Lists commands, sources and model families.")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.parse_args(argv)
+    from keras_seq.data.sources import known_sources
+    from keras_seq.models.registry import families
+
+    print(f"keras_seq {__version__}\n\ncommands (each has --help):")
+    print("\n".join(f"  python -m {name:<20} {what}" for name, what in COMMANDS.items()))
+    print("\nsources (--data.source):")
+    print("\n".join(f"  {name:<12} {info.what}" for name, info in known_sources().items()))
+    print("\nmodel families (--model.family):\n  " + ", ".join(families()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

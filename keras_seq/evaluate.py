@@ -1,0 +1,74 @@
+"""Judge a bundle again: ``python -m keras_seq.evaluate BUNDLE``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_seq import cli, config, files
+from keras_seq.errors import ConfigError, DataError
+
+DESCRIPTION = """Load a bundle, prepare the data of its configuration and judge it on a part of them.
+
+  python -m keras_seq.evaluate runs/caster/seed-0
+  python -m keras_seq.evaluate runs/fd001/seed-0 --part validation --json
+Options --data.home and the like stand in for those of the bundle, e.g. where data lie elsewhere now.
+"""
+
+
+def evaluate(bundle_path: str | Path, *, part: str = "test", overrides: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Metrics of a bundle on ``part`` of its own data.
+
+    Raises:
+        ModelError: not a bundle.
+        DataError: the data or the split are not those the bundle was trained on.
+    """
+    from keras_seq.data.prepare import prepare
+    from keras_seq.evaluation.judge import judge
+    from keras_seq.evaluation.predictions import points, predict_windows
+    from keras_seq.export.bundle import load_bundle
+
+    bundle = load_bundle(bundle_path)
+    experiment = config.from_dict(config.override(config.to_dict(bundle.experiment), overrides or {}))
+    prepared = prepare(experiment.data)
+    if prepared.splits.fingerprint != bundle.data.get("split"):
+        raise DataError(
+            f"The data or split now differ from those bundle '{bundle.folder}' was trained on, so its test part may "
+            "hold rows it has seen. Restore the data or the data.* options, or train again."
+        )
+    index = prepared.index[part]
+    prediction = predict_windows(bundle.model, prepared.series, index, bundle.spec, experiment.data)
+    found = points(prepared.series, index, bundle.spec, prediction)
+    return judge(found, bundle.spec, experiment, part=part, threshold=bundle.threshold)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.Parser(prog="python -m keras_seq.evaluate", description=DESCRIPTION)
+    parser.add_argument("bundle", help="bundle or run folder")
+    parser.add_argument("--part", choices=("train", "validation", "test"), default="test")
+    parser.add_argument("--output", help="also write the metrics to this JSON file")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options, rest = parser.parse_known_args(argv)
+    overrides = cli.read_overrides(rest)
+    foreign = [name for name in overrides if not name.startswith(("data.", "evaluation."))]
+    if foreign:
+        raise ConfigError(f"Option '--{foreign[0]}' cannot change a trained model; --data.* and --evaluation.* can.")
+    metrics = evaluate(options.bundle, part=options.part, overrides=overrides)
+    if options.output:
+        files.write_json(options.output, metrics)
+    if options.json:
+        print(json.dumps(metrics))
+        return 0
+    from keras_seq.export.bundle import load_bundle
+    from keras_seq.reports import summary
+
+    summary.print_metrics(load_bundle(options.bundle).spec.task, {options.part: metrics}, title=str(options.bundle))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

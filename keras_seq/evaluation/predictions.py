@@ -1,0 +1,101 @@
+"""Predictions of a model over windows, laid beside the truth point by point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_seq.config import DataConfig, EvaluationConfig
+from keras_seq.data.series import Series
+from keras_seq.data.spec import DataSpec
+from keras_seq.data.windows import WindowIndex
+
+
+@dataclass(frozen=True)
+class Points:
+    """What is judged: one row per answer of the model.
+
+    Attributes:
+        truth: ``(points, targets)``; ``(points,)`` class numbers; or ``(points, horizon, targets)``. Not capped.
+        prediction: the model's answers, same leading axis.
+        unit: unit number, ``(points,)``.
+        row: absolute row of the last step seen, ``(points,)``.
+        steps: steps of the unit up to and including that row, ``(points,)``.
+    """
+
+    truth: np.ndarray
+    prediction: np.ndarray
+    unit: np.ndarray
+    row: np.ndarray
+    steps: np.ndarray
+
+    def select(self, chosen: np.ndarray) -> Points:
+        """The points where ``chosen`` (mask or numbers) says so."""
+        return Points(*(getattr(self, name)[chosen] for name in ("truth", "prediction", "unit", "row", "steps")))
+
+    def judged(self, evaluation: EvaluationConfig, *, last_only: bool) -> Points:
+        """Keep points with ``min_steps`` seen; with ``last_only``, each unit's last one (always kept)."""
+        last = np.zeros(len(self.unit), bool)
+        order = np.lexsort((self.row, self.unit))
+        ends = np.flatnonzero(np.diff(self.unit[order], append=-1))
+        last[order[ends]] = True
+        return self.select(last if last_only else self.steps >= evaluation.min_steps)
+
+
+def predict_windows(
+    model: Any, series: Series, index: WindowIndex, spec: DataSpec, config: DataConfig, *, batch_size: int = 256
+) -> np.ndarray:
+    """Outputs of ``model`` for every window, in the order of ``index``.
+
+    Returns:
+        ``(windows, ...)``; for models that answer at every step ``(points, targets)``, the real steps of
+        all windows joined.
+    """
+    import tensorflow as tf
+
+    from keras_seq.data.pipeline import make_dataset
+
+    batches = make_dataset(series, index, spec, config, batch_size=batch_size, training=False)
+    forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+    outputs, position = [], 0
+    for inputs, *_ in batches:
+        output = forward(inputs).numpy()
+        if spec.per_step:
+            lengths = index.length[position : position + len(output)]
+            position += len(output)
+            output = output[np.arange(output.shape[1]) < lengths[:, None]]
+        outputs.append(output)
+    return np.concatenate(outputs).astype(np.float32)
+
+
+def locate(series: Series, index: WindowIndex, spec: DataSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth, unit and row of every answer that ``predict_windows`` gives for ``index``."""
+    if spec.per_step:
+        row = np.repeat(index.start - np.concatenate([[0], np.cumsum(index.length)[:-1]]), index.length)
+        row = row + np.arange(index.length.sum())
+        unit = np.repeat(index.unit, index.length)
+        return series.targets[row], unit, row
+    row = index.start + index.length - 1
+    if spec.horizon:
+        ahead = index.target[:, None] + np.arange(spec.horizon)
+        return series.targets[ahead], index.unit, row
+    per_unit = series.schema.target_per == "unit"
+    truth = series.targets[index.unit if per_unit else index.target]
+    return truth, index.unit, row
+
+
+def points(series: Series, index: WindowIndex, spec: DataSpec, prediction: np.ndarray) -> Points:
+    """Lay predictions beside the truth."""
+    truth, unit, row = locate(series, index, spec)
+    if spec.task in ("binary", "multiclass"):
+        truth = truth[..., 0]
+    if spec.task == "binary":
+        prediction = prediction[..., 0]
+    return Points(truth, prediction, unit, row, row - series.offsets[unit] + 1)
+
+
+def middle(prediction: np.ndarray, quantiles: tuple[float, ...]) -> np.ndarray:
+    """The point forecast among quantiles ``(..., quantiles)``: the one nearest to the median."""
+    return prediction[..., int(np.argmin(np.abs(np.array(quantiles) - 0.5)))]

@@ -1,0 +1,183 @@
+"""The bundle: all that training leaves, in JSON and ``.keras`` only; later steps need nothing else.
+
+::
+
+    model.keras      weights and architecture; takes raw physical units
+    config.yaml      the experiment
+    schema.json      meaning of the columns
+    spec.json        shapes and fitted numbers (scaler, target scale)
+    decision.json    threshold of a binary model
+    metrics.json     validation, test, baseline, performance
+    data.json        fingerprints and statistics of the data and the split
+    history.csv      metrics by epoch
+    versions.json    library versions
+    manifest.json    format number and sha256 of every file; written last
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from keras_seq import __version__, config, files
+from keras_seq.data.series import Schema
+from keras_seq.data.spec import DataSpec
+from keras_seq.errors import ModelError
+
+FORMAT = 1
+LIBRARIES = ("tensorflow", "keras", "numpy", "scikit-learn", "pandas")
+REQUIRED = ("model.keras", "config.yaml", "schema.json", "spec.json")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle; the Keras model is read when first used."""
+
+    folder: Path
+    experiment: config.Experiment
+    schema: Schema
+    spec: DataSpec
+    decision: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def model(self) -> Any:
+        """The ``keras.Model``, without optimizer."""
+        import keras
+
+        import keras_seq.models.build  # noqa: F401  (registers our layers)
+
+        try:
+            return keras.models.load_model(self.folder / "model.keras", compile=False, safe_mode=True)
+        except (ValueError, TypeError, OSError, KeyError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            written = read_versions(self.folder).get("keras", "unknown")
+            raise ModelError(
+                f"The model of bundle '{self.folder}' cannot be loaded: {reason}. It was written with keras "
+                f"{written}, this is keras {metadata.version('keras')}; train again or install that version."
+            ) from None
+
+    @property
+    def threshold(self) -> float:
+        """Probability from which a binary model says yes."""
+        return float(self.decision.get("threshold", 0.5))
+
+
+def save_bundle(
+    folder: str | Path,
+    *,
+    model: Any,
+    experiment: config.Experiment,
+    schema: Schema,
+    spec: DataSpec,
+    decision: dict[str, Any],
+    metrics: dict[str, Any],
+    data: dict[str, Any],
+    extra: tuple[Path, ...] = (),
+) -> Path:
+    """Write a bundle; it appears under ``folder`` complete, in place of an older one, or not at all.
+
+    Args:
+        folder: where the bundle goes.
+        model: the trained ``keras.Model``.
+        experiment: the configuration it was trained with.
+        schema: of the data.
+        spec: fitted numbers.
+        decision: threshold and what else turns scores into answers.
+        metrics: everything measured.
+        data: fingerprints and statistics.
+        extra: files (history.csv) and folders (plots) copied in.
+    """
+    folder = Path(folder)
+    with files.new_folder(folder, replace=True) as partial:
+        model.save(partial / "model.keras")
+        files.write_text(partial / "config.yaml", config.to_yaml(experiment))
+        for name, value in {
+            "schema": schema.model_dump(mode="json"),
+            "spec": spec.model_dump(mode="json"),
+            "decision": decision,
+            "metrics": metrics,
+            "data": data,
+            "versions": library_versions(),
+        }.items():
+            files.write_json(partial / f"{name}.json", value)
+        for item in extra:
+            if item.is_dir():
+                shutil.copytree(item, partial / item.name)
+            elif item.exists():
+                shutil.copy2(item, partial / item.name)
+        write_manifest(partial)
+    return folder
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Open a bundle, or the run folder that holds one; checks every file's sha256.
+
+    Raises:
+        ModelError: not a bundle, of a newer format, incomplete, or changed since it was written.
+    """
+    folder = Path(path)
+    if not (folder / "manifest.json").exists() and (folder / "bundle").is_dir():
+        folder = folder / "bundle"
+    manifest = _read_manifest(folder)
+    missing = [name for name in REQUIRED if name not in manifest["files"]]
+    if missing:
+        raise ModelError(f"Bundle '{folder}' lacks {', '.join(missing)}; train again.")
+    for name, digest in manifest["files"].items():
+        if not (folder / name).is_file() or files.sha256(folder / name) != digest:
+            raise ModelError(
+                f"File '{name}' of bundle '{folder}' is missing or was changed after training (sha256 differs). "
+                "Restore the bundle from a copy or train again."
+            )
+    optional = {
+        name: files.read_json(folder / f"{name}.json") if (folder / f"{name}.json").exists() else {}
+        for name in ("decision", "metrics", "data")
+    }
+    return Bundle(
+        folder=folder,
+        experiment=config.load(folder / "config.yaml"),
+        schema=Schema.model_validate(files.read_json(folder / "schema.json")),
+        spec=DataSpec.model_validate(files.read_json(folder / "spec.json")),
+        **optional,
+    )
+
+
+def write_manifest(folder: Path) -> None:
+    """Seal a folder: the sha256 of every file in it, written last."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    digests = {name: files.sha256(folder / name) for name in names if name != "manifest.json"}
+    files.write_json(folder / "manifest.json", {"format": FORMAT, "keras_seq": __version__, "files": digests})
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that decide what a model computes."""
+    versions = {"python": platform.python_version(), "keras_seq": __version__}
+    return versions | {name: metadata.version(name) for name in LIBRARIES}
+
+
+def read_versions(folder: Path) -> dict[str, str]:
+    """Library versions a bundle was written with; empty if they were not kept."""
+    path = folder / "versions.json"
+    return files.read_json(path) if path.exists() else {}
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = files.read_json(folder / "manifest.json")
+    except (OSError, ValueError):
+        raise ModelError(
+            f"'{folder}' is not a bundle: it has no readable manifest.json. "
+            "Give the folder that 'python -m keras_seq.train' named at its end, such as runs/caster/seed-0."
+        ) from None
+    if not isinstance(manifest.get("files"), dict) or manifest.get("format", 0) > FORMAT:
+        raise ModelError(
+            f"Bundle '{folder}' has format {manifest.get('format')}, this keras_seq {__version__} reads up to "
+            f"{FORMAT}; install the version that wrote it ({manifest.get('keras_seq', 'unknown')}) or a newer one."
+        )
+    return manifest

@@ -1,0 +1,228 @@
+"""Predict from a file: ``python -m keras_seq.predict BUNDLE FILE``."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_seq import cli, files
+from keras_seq.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from keras_seq.export.bundle import Bundle
+
+BATCH = 256
+DESCRIPTION = """Predict for every unit of a CSV or Parquet file, raw units in and out.
+
+  python -m keras_seq.predict runs/fd001/seed-0 engines.csv
+  python -m keras_seq.predict runs/fd001/seed-0 engines.parquet --every 1 --out answers.parquet
+
+The file needs the feature columns of the bundle's schema; the unit column tells the units apart
+(without it the whole file is one unit), the time column, where there is one, must rise within a unit.
+"""
+
+
+def predict_file(bundle: Bundle, path: str | Path, *, every: int = 0) -> pd.DataFrame:
+    """Answers of a bundle for a file.
+
+    Args:
+        bundle: loaded bundle.
+        path: CSV or Parquet file.
+        every: 0: one answer per unit, from its last steps; n: also every n steps before.
+
+    Returns:
+        One row per answer (and step ahead, for forecasts): unit, step or time of the last row seen, and
+        ``<target>`` [and ``<target>_q05`` ...], or ``probability`` and ``class``.
+
+    Raises:
+        DataError: the file is missing, empty or lacks columns; names them.
+    """
+    table = read_table(Path(path))
+    values, offsets, names = to_units(table, bundle, Path(path))
+    start, length, unit = cut(offsets, bundle, every)
+    output = _run(bundle, values, start, length)
+    return _answers(bundle, table, output, start + length - 1, names[unit])
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read CSV or Parquet by its suffix."""
+    import pandas as pd
+
+    if not path.is_file():
+        raise DataError(f"File '{path}' does not exist.")
+    try:
+        table = pd.read_parquet(path) if path.suffix in (".parquet", ".pq") else pd.read_csv(path)
+    except (ValueError, OSError, pd.errors.ParserError) as error:
+        raise DataError(
+            f"File '{path}' cannot be read as {path.suffix or 'CSV'}: {str(error).splitlines()[0]}."
+        ) from None
+    if table.empty:
+        raise DataError(f"File '{path}' holds no rows.")
+    return table
+
+
+def to_units(table: pd.DataFrame, bundle: Bundle, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Feature rows ``(rows, features)`` float32, unit offsets ``(units + 1,)`` and unit names ``(units,)``."""
+    schema = bundle.schema
+    missing = [name for name in bundle.spec.features if name not in table.columns]
+    if missing:
+        raise DataError(
+            f"File '{path}' lacks {len(missing)} of {len(bundle.spec.features)} feature columns, first '{missing[0]}'"
+            f"{nearest(missing[0], map(str, table.columns))}"
+        )
+    for name in bundle.spec.features:
+        if table[name].dtype.kind not in "fiub":
+            raise DataError(f"Column '{name}' of '{path}' must be numeric, got text such as {table[name].iloc[0]!r}.")
+    values = table[list(bundle.spec.features)].to_numpy(np.float32)
+    if np.isinf(values).any():
+        row, column = np.argwhere(np.isinf(values))[0]
+        raise DataError(f"Row {row + 1} of '{path}' has an infinite '{bundle.spec.features[column]}'; leave it empty.")
+    if np.isnan(values).any() and bundle.spec.impute == "none":
+        row, column = np.argwhere(np.isnan(values))[0]
+        raise DataError(
+            f"Row {row + 1} of '{path}' misses '{bundle.spec.features[column]}' and the model was trained without "
+            "imputation; fill it, or train with --data.impute forward."
+        )
+    if schema.unit_column not in table.columns:
+        return values, np.array([0, len(values)]), np.array([path.stem])
+    unit = table[schema.unit_column].to_numpy()
+    first = np.flatnonzero(np.concatenate([[True], unit[1:] != unit[:-1]]))
+    names = unit[first].astype(str)
+    if len(set(names)) != len(names):
+        doubled = next(name for name in names if (names == name).sum() > 1)
+        raise DataError(f"Rows of unit '{doubled}' are not together in '{path}'; sort the file by unit, then time.")
+    offsets = np.concatenate([first, [len(values)]])
+    _check_time(table, schema.time_column, offsets, names, path)
+    return values, offsets, names
+
+
+def cut(offsets: np.ndarray, bundle: Bundle, every: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Windows that end at each unit's last row, and every ``every`` rows before: start, length, unit.
+
+    Raises:
+        DataError: a unit is shorter than a window of fixed length.
+    """
+    ends, units = [], []
+    for unit, (low, high) in enumerate(itertools.pairwise(offsets)):
+        back = np.arange(high, low, -every)[::-1] if every else np.array([high])
+        ends.append(back)
+        units.append(np.full(len(back), unit))
+    end, unit = np.concatenate(ends), np.concatenate(units)
+    start = np.maximum(offsets[unit], end - bundle.spec.time)
+    length = end - start
+    if not bundle.spec.variable_length:
+        whole = length == bundle.spec.time
+        if not whole[np.flatnonzero(np.diff(unit, append=-1))].all():
+            short = int(unit[np.argmin(length)])
+            raise DataError(
+                f"Unit number {short + 1} has {offsets[short + 1] - offsets[short]} rows, the model's window needs "
+                f"{bundle.spec.time}; give it more history or train with variable length."
+            )
+        start, length, unit = start[whole], length[whole], unit[whole]
+    return start, length, unit
+
+
+def _check_time(table: Any, column: str | None, offsets: np.ndarray, names: np.ndarray, path: Path) -> None:
+    if column not in table.columns:
+        return
+    import pandas as pd
+
+    time = table[column]
+    if time.dtype.kind not in "fiuM":
+        time = pd.to_datetime(time, errors="coerce")
+    clock = time.to_numpy()
+    falls = np.flatnonzero(~(clock[1:] > clock[:-1])) + 1
+    falls = np.setdiff1d(falls, offsets)
+    if len(falls):
+        unit = names[np.searchsorted(offsets, falls[0], side="right") - 1]
+        raise DataError(
+            f"Time column '{column}' of '{path}' does not rise at row {falls[0] + 1} (unit '{unit}'); sort it."
+        )
+
+
+def _run(bundle: Bundle, values: np.ndarray, start: np.ndarray, length: np.ndarray) -> dict[str, np.ndarray]:
+    import tensorflow as tf
+
+    from keras_seq.export.saved_model import serving_function
+
+    quantiles = bool(bundle.experiment.model.quantiles)
+    _, serve, signature = serving_function(bundle.model, bundle.spec, threshold=bundle.threshold, quantiles=quantiles)
+    graph = tf.function(serve, input_signature=signature)
+    parts = []
+    for low in range(0, len(start), BATCH):
+        first, count = start[low : low + BATCH], length[low : low + BATCH]
+        steps = np.arange(count.max())
+        rows = np.minimum(first[:, None] + steps, len(values) - 1)
+        batch = np.where((steps < count[:, None])[..., None], values[rows], np.float32(0))
+        inputs = [batch, count.astype(np.int32)] if bundle.spec.variable_length else [batch]
+        parts.append({name: tensor.numpy() for name, tensor in graph(*inputs).items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _answers(bundle: Bundle, table: Any, output: dict[str, np.ndarray], row: np.ndarray, unit: np.ndarray) -> Any:
+    import pandas as pd
+
+    spec, schema = bundle.spec, bundle.schema
+    clock = schema.time_column if schema.time_column in table.columns else None
+    answers: dict[str, Any] = {schema.unit_column or "unit": unit}
+    answers[clock or "row"] = table[clock].to_numpy()[row] if clock else row + 1
+    if spec.task in ("binary", "multiclass"):
+        number = output["class"].reshape(-1)
+        if spec.task == "binary":
+            answers["probability"] = output["probability"][:, 0]
+        else:
+            answers |= {f"probability_{name}": output["probabilities"][:, i] for i, name in enumerate(spec.classes)}
+        answers["class"] = np.array(spec.classes)[number] if spec.classes else number
+        return pd.DataFrame(answers)
+    steps = max(spec.horizon, 1)
+    if spec.horizon:
+        answers = {name: np.repeat(value, steps) for name, value in answers.items()}
+        answers["steps_ahead"] = np.tile(np.arange(1, steps + 1), len(row))
+    name = "quantiles" if "quantiles" in output else "prediction"
+    levels = bundle.experiment.model.quantiles if name == "quantiles" else (None,)
+    value = output[name].reshape(len(row) * steps, len(spec.targets), len(levels))
+    for target, column in enumerate(spec.targets):
+        for position, level in enumerate(levels):
+            label = column if level is None else f"{column}_q{round(100 * level):02d}"
+            answers[label] = value[:, target, position]
+    return pd.DataFrame(answers)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write CSV or Parquet by its suffix, atomically."""
+    with files.new_file(path) as partial:
+        if path.suffix in (".parquet", ".pq"):
+            table.to_parquet(partial, index=False)
+        else:
+            table.to_csv(partial, index=False)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.Parser(prog="python -m keras_seq.predict", description=DESCRIPTION)
+    parser.add_argument("bundle", help="bundle or run folder")
+    parser.add_argument("file", help="CSV or Parquet file")
+    parser.add_argument("--out", help="CSV or Parquet file to write; default: CSV on the terminal")
+    parser.add_argument("--every", type=int, default=0, help="also answer every n steps (0: only at the end)")
+    options = parser.parse_args(argv)
+    from keras_seq.export.bundle import load_bundle
+
+    bundle = load_bundle(options.bundle)
+    answers = predict_file(bundle, options.file, every=max(options.every, 0))
+    if options.out:
+        write_table(answers, Path(options.out))
+        print(f"{len(answers)} rows in {options.out}", file=sys.stderr)
+    else:
+        answers.to_csv(sys.stdout, index=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

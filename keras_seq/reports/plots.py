@@ -1,0 +1,197 @@
+"""Pictures of a run as PNG: training history, and predictions against truth by task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_seq.data.series import Series
+from keras_seq.data.spec import DataSpec
+from keras_seq.evaluation.predictions import Points, middle
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito (2008): distinguishable with colour-vision deficiency
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
+DPI = 110
+
+
+def history(epochs: Mapping[str, Sequence[float]], best_epoch: int, path: Path) -> Path:
+    """Loss and watched metrics by epoch, the best epoch marked."""
+    shown = {name: values for name, values in epochs.items() if _is_curve(name, values)}
+    losses = [name for name in shown if name.endswith("loss")]
+    others = [name for name in shown if name not in losses]
+    figure, axes = _panels(1 + bool(others))
+    for axis, names, label in zip(axes, (losses, others), ("loss", "validation metric"), strict=False):
+        for name, colour in zip(names, (BLUE, ORANGE, GREEN, RED, GREY), strict=False):
+            axis.plot(range(1, len(shown[name]) + 1), shown[name], color=colour, label=name)
+        axis.axvline(best_epoch + 1, color=GREY, linestyle=":", label=f"best epoch ({best_epoch + 1})")
+        axis.set(xlabel="epoch", ylabel=label)
+        axis.legend(fontsize=8)
+    return _save(figure, path, "Training history")
+
+
+def predictions(
+    found: Points,
+    spec: DataSpec,
+    series: Series,
+    folder: Path,
+    *,
+    quantiles: Sequence[float] = (),
+    threshold: float = 0.5,
+    part: str = "test",
+) -> list[Path]:
+    """Draw what fits the task and return the files written."""
+    if spec.task == "binary":
+        return [binary(found, folder / f"{part}_roc_pr_calibration.png", threshold=threshold, part=part)]
+    if spec.task == "multiclass":
+        return [confusion(found, spec, folder / f"{part}_confusion.png", part=part)]
+    value = middle(found.prediction, tuple(quantiles)) if quantiles else found.prediction
+    unit = f" [{series.schema.target_unit}]" if series.schema.target_unit else ""
+    if spec.task == "forecast":
+        return [forecast(found.truth, value, spec, folder / f"{part}_forecast.png", unit=unit, part=part)]
+    name = f"{spec.targets[0]}{unit}"
+    files = [regression(found.truth[:, 0], value[:, 0], folder / f"{part}_predictions.png", name=name, part=part)]
+    if len(np.unique(found.unit)) < len(found.unit):
+        files.append(tracks(found, value[:, 0], series, folder / f"{part}_tracks.png", name=name))
+    return files
+
+
+def binary(found: Points, path: Path, *, threshold: float, part: str) -> Path:
+    """ROC, precision-recall and reliability curves, and the scores of both classes."""
+    from sklearn.calibration import calibration_curve
+    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+
+    truth, score = found.truth, found.prediction
+    figure, (roc, pr, calibration, scores) = _panels(4)
+    false_rate, true_rate, _ = roc_curve(truth, score)
+    roc.plot(false_rate, true_rate, color=BLUE, label=f"AUC {roc_auc_score(truth, score):.3f}")
+    roc.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="chance")
+    roc.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
+    precision, recall, _ = precision_recall_curve(truth, score)
+    pr.plot(recall, precision, color=BLUE, label=f"AP {average_precision_score(truth, score):.3f}")
+    pr.axhline(truth.mean(), color=GREY, linestyle=":", label=f"share of positives {truth.mean():.3f}")
+    pr.set(xlabel="recall", ylabel="precision", title="Precision-recall", ylim=(0, 1.02))
+    observed, predicted = calibration_curve(truth, score, n_bins=10, strategy="quantile")
+    calibration.plot(predicted, observed, "o-", color=BLUE, label="model")
+    calibration.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="perfect")
+    calibration.set(xlabel="predicted probability", ylabel="observed share", title="Calibration")
+    bins = np.linspace(0, 1, 31).tolist()
+    scores.hist(score[truth == 0], bins=bins, density=True, alpha=0.6, color=BLUE, label="class 0")
+    scores.hist(score[truth == 1], bins=bins, density=True, alpha=0.6, color=ORANGE, label="class 1")
+    scores.axvline(threshold, color=RED, linestyle="--", label=f"threshold {threshold:.2f}")
+    scores.set(xlabel="predicted probability", ylabel="density (log)", title="Scores", yscale="log")
+    for axis in (roc, pr, calibration, scores):
+        axis.legend(fontsize=8)
+    return _save(figure, path, f"{part.capitalize()} set, {len(truth)} sequences")
+
+
+def confusion(found: Points, spec: DataSpec, path: Path, *, part: str) -> Path:
+    """Confusion matrix, rows true, columns predicted, counts written in."""
+    classes = spec.classes or tuple(map(str, range(found.prediction.shape[1])))
+    predicted = found.prediction.argmax(axis=1)
+    counts = np.zeros((len(classes), len(classes)), int)
+    np.add.at(counts, (found.truth.astype(int), predicted), 1)
+    figure, (axis,) = _panels(1, width=max(5.0, 0.55 * len(classes) + 2))
+    axis.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(counts.shape):
+        if counts[row, column]:
+            colour = "white" if counts[row, column] > counts[row].sum() / 2 else "black"
+            axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
+    axis.set(xlabel="predicted class", ylabel="true class")
+    axis.set_xticks(range(len(classes)), classes)
+    axis.set_yticks(range(len(classes)), classes)
+    accuracy = float(np.mean(predicted == found.truth))
+    return _save(figure, path, f"{part.capitalize()} set, accuracy {accuracy:.3f}")
+
+
+def regression(truth: np.ndarray, value: np.ndarray, path: Path, *, name: str, part: str) -> Path:
+    """Prediction against truth, residuals by truth, distribution of residuals."""
+    figure, (scatter, by_truth, spread) = _panels(3)
+    residual = value - truth
+    shown = np.random.default_rng(0).permutation(len(truth))[:5000]
+    low, high = float(min(truth.min(), value.min())), float(max(truth.max(), value.max()))
+    scatter.plot([low, high], [low, high], color=GREY, linestyle=":", label="perfect")
+    scatter.scatter(truth[shown], value[shown], s=8, alpha=0.5, color=BLUE)
+    scatter.set(xlabel=f"true {name}", ylabel=f"predicted {name}", title="Prediction against truth")
+    scatter.legend(fontsize=8)
+    by_truth.axhline(0, color=GREY, linestyle=":")
+    by_truth.scatter(truth[shown], residual[shown], s=8, alpha=0.5, color=BLUE)
+    by_truth.set(xlabel=f"true {name}", ylabel="predicted - true", title="Residuals")
+    spread.hist(residual, bins=40, color=BLUE)
+    spread.axvline(residual.mean(), color=ORANGE, linestyle="--", label=f"mean {residual.mean():.3g}")
+    spread.set(xlabel="predicted - true", ylabel="count", title=f"RMSE {np.sqrt(np.mean(residual**2)):.4g}")
+    spread.legend(fontsize=8)
+    return _save(figure, path, f"{part.capitalize()} set, {len(truth)} predictions (truth not capped)")
+
+
+def tracks(found: Points, value: np.ndarray, series: Series, path: Path, *, name: str) -> Path:
+    """Prediction and truth along the life of six units, shortest to longest."""
+    units = np.unique(found.unit)
+    units = units[np.argsort([np.count_nonzero(found.unit == unit) for unit in units])]
+    chosen = units[np.linspace(0, len(units) - 1, min(6, len(units))).astype(int)]
+    figure, axes = _panels(len(chosen), columns=3)
+    for axis, unit in zip(axes, chosen, strict=False):
+        mine = np.flatnonzero(found.unit == unit)
+        mine = mine[np.argsort(found.row[mine])]
+        axis.plot(found.steps[mine], found.truth[mine, 0], color=GREY, linestyle="--", label="truth")
+        axis.plot(found.steps[mine], value[mine], color=BLUE, label="prediction")
+        axis.set(xlabel="step", ylabel=name, title=str(series.unit_ids[unit]))
+    axes[0].legend(fontsize=8)
+    return _save(figure, path, "Prediction along the units")
+
+
+def forecast(truth: np.ndarray, value: np.ndarray, spec: DataSpec, path: Path, *, unit: str, part: str) -> Path:
+    """One-step forecasts over time, or three example windows, and the error by step ahead."""
+    horizon = truth.shape[1]
+    figure, axes = _panels(2 if horizon == 1 else 4)
+    name = f"{spec.targets[-1]}{unit}"
+    if horizon == 1:
+        axes[0].plot(truth[:, 0, -1], color=GREY, label="truth")
+        axes[0].plot(value[:, 0, -1], color=BLUE, label="forecast")
+        axes[0].set(xlabel=f"step of the {part} period", ylabel=name, title="One step ahead")
+        residual = (value - truth)[:, 0, -1]
+        axes[1].hist(residual, bins=30, color=BLUE)
+        axes[1].set(xlabel="forecast - truth", ylabel="count", title=f"RMSE {np.sqrt(np.mean(residual**2)):.4g}")
+    else:
+        for axis, window in zip(axes, np.linspace(0, len(truth) - 1, 3).astype(int), strict=False):
+            axis.plot(range(1, horizon + 1), truth[window, :, -1], color=GREY, label="truth")
+            axis.plot(range(1, horizon + 1), value[window, :, -1], color=BLUE, label="forecast")
+            axis.set(xlabel="steps ahead", ylabel=name, title=f"{part} window {window}")
+        scaled = (value - truth) / np.array(spec.target_std)
+        axes[3].plot(range(1, horizon + 1), np.mean(scaled**2, axis=(0, 2)), color=BLUE)
+        axes[3].set(xlabel="steps ahead", ylabel="MSE, scaled", title="Error by step ahead", ylim=(0, None))
+    axes[0].legend(fontsize=8)
+    return _save(figure, path, f"{part.capitalize()} set, {len(truth)} forecasts")
+
+
+def _is_curve(name: str, values: Sequence[float]) -> bool:
+    return name not in ("learning_rate", "seconds", "epoch") and len(values) > 0 and bool(np.isfinite(values).any())
+
+
+def _panels(count: int, *, columns: int = 4, width: float = 4.2) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure  # no pyplot: no global state, no display
+
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, 3.8 * rows), layout="constrained")
+    grid: Any = figure.subplots(rows, columns, squeeze=False)
+    axes = list(grid.ravel())
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    for axis in axes[:count]:
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes[:count]
+
+
+def _save(figure: Figure, path: Path, title: str) -> Path:
+    figure.suptitle(title, fontsize=11)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI)
+    return path

@@ -1,0 +1,119 @@
+"""Runs on record. The only module that imports mlflow."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_seq import config
+from keras_seq.errors import ConfigError
+
+
+class Tracker:
+    """Records nothing; the base of trackers and what ``tracking.backend=none`` uses."""
+
+    run_id: str | None = None
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record the configuration, dotted names."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record numbers, at an epoch if ``step`` is given."""
+
+    def log_folder(self, folder: Path, name: str) -> None:
+        """Record a folder of files."""
+
+    def log_model(self, model: Any, inputs: Mapping[str, Any], outputs: Any) -> None:
+        """Record the model with its signature."""
+
+
+class MlflowTracker(Tracker):
+    """Records into an MLflow run (SQLite by default)."""
+
+    def __init__(self, mlflow: Any, run_id: str) -> None:
+        self._mlflow = mlflow
+        self.run_id = run_id
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record the configuration; MLflow cuts values at 6000 characters."""
+        self._mlflow.log_params({key: str(value)[:500] for key, value in params.items()})
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record the finite numbers of ``metrics``."""
+        numbers = {key: float(value) for key, value in metrics.items() if isinstance(value, (int, float))}
+        self._mlflow.log_metrics({key: value for key, value in numbers.items() if value == value}, step=step)
+
+    def log_folder(self, folder: Path, name: str) -> None:
+        """Copy a folder into the run's artifacts."""
+        self._mlflow.log_artifacts(str(folder), artifact_path=name)
+
+    def log_model(self, model: Any, inputs: Mapping[str, Any], outputs: Any) -> None:
+        """Record the Keras model; requirements are given, since inferring them takes most of a minute."""
+        from mlflow.models import infer_signature
+
+        from keras_seq.export.bundle import library_versions
+
+        versions = library_versions()
+        self._mlflow.keras.log_model(
+            model,
+            name="model",
+            signature=infer_signature(dict(inputs), outputs),
+            pip_requirements=[f"{name}=={versions[name]}" for name in ("tensorflow", "keras", "numpy")],
+        )
+
+
+@contextlib.contextmanager
+def track(experiment: config.Experiment, *, run_name: str) -> Iterator[Tracker]:
+    """Open a run for ``experiment``; it ends as failed if the block raises.
+
+    Raises:
+        ConfigError: the store cannot be reached; names the URI and how to go on without.
+    """
+    settings = experiment.tracking
+    if settings.backend == "none":
+        yield Tracker()
+        return
+    mlflow = _import_mlflow()
+    try:
+        mlflow.set_tracking_uri(settings.uri)
+        _choose_experiment(mlflow, settings.experiment or experiment.name, Path(experiment.output))
+        run = mlflow.start_run(run_name=run_name)
+    except Exception as error:  # any store, any driver: all mean "not reachable"
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(
+            f"The tracking store '{settings.uri}' cannot be opened: {reason} "
+            "Give another one with --tracking.uri, or go on without by --tracking.backend none."
+        ) from None
+    with run:
+        yield MlflowTracker(mlflow, run.info.run_id)
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"model": {"units": 64}}`` -> ``{"model.units": 64}``."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _import_mlflow() -> Any:
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
+    import mlflow
+
+    for name in ("mlflow", "alembic", "mlflow.utils.requirements_utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return mlflow
+
+
+def _choose_experiment(mlflow: Any, name: str, output: Path) -> None:
+    if mlflow.get_experiment_by_name(name) is None:
+        mlflow.create_experiment(name, artifact_location=(output / "mlflow").absolute().as_uri())
+    mlflow.set_experiment(name)

@@ -1,0 +1,227 @@
+"""After the last epoch: judge, compare, profile, write the bundle and the served version, record."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_seq.config import Experiment
+from keras_seq.evaluation import profile
+from keras_seq.evaluation.judge import best_threshold, judge
+from keras_seq.evaluation.predictions import Points, points, predict_windows
+from keras_seq.reports import plots, summary
+
+if TYPE_CHECKING:
+    from keras_seq.data.prepare import Prepared
+    from keras_seq.data.windows import WindowIndex
+    from keras_seq.train import Run
+    from keras_seq.training.fit import FitResult
+
+EXAMPLES = 64  # real windows kept for latency and for the recorded signature
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Predictions and metrics of the network."""
+
+    parts: dict[str, Points]
+    metrics: dict[str, dict[str, float]]
+    threshold: float
+
+
+def wrap_up(
+    experiment: Experiment,
+    prepared: Prepared,
+    model: Any,
+    result: FitResult,
+    folder: Path,
+    tracker: Any,
+    *,
+    minutes: float,
+    quiet: bool = False,
+) -> Run:
+    """Turn a trained model into everything a run leaves.
+
+    Args:
+        experiment: the configuration.
+        prepared: series, splits, windows and fitted numbers.
+        model: trained, best weights.
+        result: history and best epoch.
+        folder: run folder; the bundle lands in ``folder/bundle``.
+        tracker: where the run is recorded.
+        minutes: wall time of building and fitting.
+        quiet: print nothing.
+    """
+    from keras_seq.train import Run
+
+    judgement = judge_model(experiment, prepared, model)
+    metrics: dict[str, Any] = dict(judgement.metrics)
+    metrics["baseline"] = judge_baseline(experiment, prepared) if experiment.evaluation.baseline else {}
+    metrics["ceiling"] = _ceiling(prepared)
+    drawn = _draw(experiment, prepared, judgement, result, folder)
+    saved_model = _saved_model(experiment, prepared, model, judgement.threshold)
+    metrics["performance"] = measure(prepared, model, saved_model, minutes)
+    metrics["targets"] = profile.targets_met(
+        {**judgement.metrics["test"], **metrics["performance"]}, experiment.evaluation.targets
+    )
+    bundle = _bundle(experiment, prepared, model, judgement, metrics, folder)
+    _record(tracker, prepared, model, metrics, bundle)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # nothing is left to resume
+    if not quiet:
+        _print(prepared, metrics, {"bundle": bundle, "served": saved_model, "plots": drawn, "record": tracker.run_id})
+    return Run(folder, bundle, saved_model, metrics, tracker.run_id)
+
+
+def judge_model(experiment: Experiment, prepared: Prepared, model: Any) -> Judgement:
+    """Predict validation and test windows; the threshold comes from validation, test is only judged."""
+    parts = {
+        part: points(prepared.series, prepared.index[part], prepared.spec, _predict(experiment, prepared, model, part))
+        for part in ("validation", "test")
+    }
+    threshold = best_threshold(parts["validation"], experiment) if prepared.spec.task == "binary" else 0.5
+    metrics = {
+        part: judge(found, prepared.spec, experiment, part=part, threshold=threshold) for part, found in parts.items()
+    }
+    return Judgement(parts, metrics, threshold)
+
+
+def judge_baseline(experiment: Experiment, prepared: Prepared) -> dict[str, Any]:
+    """Metrics of the cheap model on the same split, and its name."""
+    from keras_seq.baselines.trees import fit_baseline
+
+    baseline = fit_baseline(prepared, seed=experiment.seed)
+    found = {
+        part: points(prepared.series, prepared.index[part], prepared.spec, baseline.predict(prepared.index[part]))
+        for part in ("validation", "test")
+    }
+    threshold = best_threshold(found["validation"], experiment) if prepared.spec.task == "binary" else 0.5
+    judged = {
+        part: judge(one, prepared.spec, experiment, part=part, threshold=threshold) for part, one in found.items()
+    }
+    return {"name": baseline.name, **judged}
+
+
+def measure(prepared: Prepared, model: Any, saved_model: Path | None, minutes: float) -> dict[str, float]:
+    """Training time, memory, size and, where a version was written, the latency of its signature."""
+    measured = {"training_minutes": minutes, "parameters": float(model.count_params())}
+    if saved_model is not None:
+        values, lengths = example_windows(prepared)
+        measured |= profile.serving_latencies(saved_model, values, lengths)
+        measured["model_size_mb"] = profile.size_mb(saved_model)
+    measured["peak_memory_gb"] = profile.peak_memory_gb()
+    return measured
+
+
+def example_windows(prepared: Prepared, count: int = EXAMPLES) -> tuple[np.ndarray, np.ndarray | None]:
+    """Real validation windows in raw units: ``values (windows, time, features)`` and lengths or None."""
+    from keras_seq.data.pipeline import make_dataset
+
+    index: WindowIndex = prepared.index["validation"]
+    # not served data, only its shape and scale: any batch will do
+    batches = make_dataset(
+        prepared.series, index, prepared.spec, prepared.data_config, batch_size=count, training=False
+    )
+    inputs = next(iter(batches))[0]
+    lengths = inputs["lengths"].numpy() if prepared.spec.variable_length else None
+    return inputs["values"].numpy(), lengths
+
+
+def _predict(experiment: Experiment, prepared: Prepared, model: Any, part: str) -> np.ndarray:
+    return predict_windows(model, prepared.series, prepared.index[part], prepared.spec, experiment.data)
+
+
+def _ceiling(prepared: Prepared) -> dict[str, float]:
+    """What the generator itself could know, where the data are generated."""
+    return dict(prepared.series.info.get("ceiling", {}))
+
+
+def _draw(experiment: Experiment, prepared: Prepared, judgement: Judgement, result: FitResult, folder: Path) -> Path:
+    target = folder / "plots"
+    shutil.rmtree(target, ignore_errors=True)
+    plots.history(result.history, result.best_epoch, target / "history.png")
+    test = judgement.parts["test"]
+    if experiment.evaluation.at == "last":
+        plots.predictions(
+            judgement.parts["validation"],
+            prepared.spec,
+            prepared.series,
+            target,
+            quantiles=experiment.model.quantiles,
+            part="validation",
+        )
+        test = test.judged(experiment.evaluation, last_only=True)
+    plots.predictions(
+        test,
+        prepared.spec,
+        prepared.series,
+        target,
+        quantiles=experiment.model.quantiles,
+        threshold=judgement.threshold,
+        part="test",
+    )
+    return target
+
+
+def _saved_model(experiment: Experiment, prepared: Prepared, model: Any, threshold: float) -> Path | None:
+    if not experiment.export.saved_model:
+        return None
+    from keras_seq.export.saved_model import write_saved_model
+
+    base = Path(experiment.export.saved_models) / experiment.name
+    return write_saved_model(
+        model,
+        prepared.spec,
+        base,
+        version=experiment.export.version,
+        threshold=threshold,
+        quantiles=bool(experiment.model.quantiles),
+    )
+
+
+def _bundle(
+    experiment: Experiment, prepared: Prepared, model: Any, judgement: Judgement, metrics: dict[str, Any], folder: Path
+) -> Path:
+    from keras_seq.export.bundle import save_bundle
+
+    return save_bundle(
+        folder / "bundle",
+        model=model,
+        experiment=experiment,
+        schema=prepared.series.schema,
+        spec=prepared.spec,
+        decision={"threshold": judgement.threshold} if prepared.spec.task == "binary" else {},
+        metrics=metrics,
+        data={
+            "fingerprint": prepared.series.fingerprint(),
+            "split": prepared.splits.fingerprint,
+            "statistics": prepared.statistics(),
+            "info": prepared.series.info,
+        },
+        extra=(folder / "history.csv", folder / "plots"),
+    )
+
+
+def _record(tracker: Any, prepared: Prepared, model: Any, metrics: dict[str, Any], bundle: Path) -> None:
+    for part in ("validation", "test", "ceiling", "performance"):
+        tracker.log_metrics({f"{part}_{name}": value for name, value in metrics[part].items()})
+    for part in ("validation", "test"):
+        tracker.log_metrics({f"baseline_{part}_{name}": v for name, v in metrics["baseline"].get(part, {}).items()})
+    tracker.log_folder(bundle, "bundle")
+    values, lengths = example_windows(prepared, 4)
+    inputs = {"values": values} if lengths is None else {"values": values, "lengths": lengths}
+    tracker.log_model(model, inputs, np.asarray(model(inputs, training=False)))
+
+
+def _print(prepared: Prepared, metrics: dict[str, Any], paths: dict[str, Any]) -> None:
+    columns = {"validation": metrics["validation"], "test": metrics["test"]}
+    if metrics["baseline"]:
+        columns[f"baseline test ({metrics['baseline']['name']})"] = metrics["baseline"]["test"]
+    if metrics["ceiling"]:
+        columns["ceiling"] = metrics["ceiling"]
+    summary.print_metrics(prepared.spec.task, columns, title=f"Reached on {prepared.series.schema.name}")
+    summary.print_targets(metrics["targets"])
+    summary.print_paths({name: path for name, path in paths.items() if path is not None})
