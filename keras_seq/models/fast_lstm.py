@@ -1,0 +1,208 @@
+"""An LSTM layer that trains faster on a CPU: the stock weights and results, another loop.
+
+The stock loop multiplies the input and the recurrent kernel at every step, and its automatic
+gradient accumulates the weight gradients step by step. :func:`lstm_sequence` instead
+
+* computes ``x W + b`` of all steps in one matrix product before the loop;
+* keeps the gates of every step, so that the reverse loop only computes ``dz``;
+* computes ``dU``, ``dW``, ``db`` and ``dx`` of all steps in one matrix product each, afterwards.
+
+The equations are those of Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000),
+gates in Keras' order i, f, g, o::
+
+    z_t = x_t W + h_{t-1} U + b        i, f, o = sigmoid(z)   g = tanh(z)
+    c_t = f * c_{t-1} + i * g          h_t = o * tanh(c_t)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+__all__ = ["FastLSTM", "lstm_sequence"]
+
+
+def _array(steps: Any, like: Any) -> Any:
+    """TensorArray of ``steps`` entries shaped and typed as ``like``."""
+    return tf.TensorArray(like.dtype, size=steps, element_shape=like.shape, clear_after_read=False)
+
+
+def _per_step(flat: Any, steps: Any, batch: Any) -> Any:
+    """Turn ``(steps * batch, n)`` into ``(steps, batch, n)``."""
+    return tf.reshape(flat, [steps, batch, flat.shape[-1]])
+
+
+def _flat(stacked: Any) -> Any:
+    """Turn ``(steps, batch, n)`` into ``(steps * batch, n)``."""
+    return tf.reshape(stacked, [-1, stacked.shape[-1]])
+
+
+def _forward(z: Any, h0: Any, c0: Any, recurrent: Any) -> tuple[Any, Any, list[Any]]:
+    """Run the steps forward; see :func:`lstm_sequence`.
+
+    Args:
+        z: ``(time, batch, 4 * units)``, ``x W + b``.
+        h0: ``(batch, units)``.
+        c0: ``(batch, units)``.
+        recurrent: ``(units, 4 * units)``.
+
+    Returns:
+        Last h and c ``(batch, units)``, and i, f, g, o, c, h of all steps, each ``(time, batch, units)``.
+    """
+    steps = tf.shape(z)[0]
+    inputs = tf.TensorArray(z.dtype, size=steps, element_shape=z.shape[1:]).unstack(z)
+
+    def body(t: Any, h: Any, c: Any, *kept: Any) -> tuple[Any, ...]:
+        zi, zf, zg, zo = tf.split(inputs.read(t) + tf.matmul(h, recurrent), 4, axis=1)
+        i, f, g, o = tf.sigmoid(zi), tf.sigmoid(zf), tf.tanh(zg), tf.sigmoid(zo)
+        c = f * c + i * g
+        h = o * tf.tanh(c)
+        kept = tuple(array.write(t, value) for array, value in zip(kept, (i, f, g, o, c, h), strict=True))
+        return t + 1, h, c, *kept
+
+    arrays = [_array(steps, h0) for _ in range(6)]
+    _, h, c, *kept = tf.while_loop(lambda t, *_: t < steps, body, (0, h0, c0, *arrays), maximum_iterations=steps)
+    return h, c, [array.stack() for array in kept]
+
+
+def _backward(kept: list[Any], c0: Any, recurrent: Any, dh_all: Any, dh: Any, dc: Any) -> tuple[Any, Any, Any]:
+    """Run the steps in reverse.
+
+    Args:
+        kept: what :func:`_forward` kept, ``(time, batch, units)`` each.
+        c0: ``(batch, units)``.
+        recurrent: ``(units, 4 * units)``.
+        dh_all: gradient of every h ``(time, batch, units)``, or None where only the last h was used.
+        dh: gradient of the last h ``(batch, units)``.
+        dc: gradient of the last c ``(batch, units)``.
+
+    Returns:
+        Gradients of z ``(time, batch, 4 * units)``, h0 and c0.
+    """
+    i_all, f_all, g_all, o_all, c_all, _ = kept
+    steps = tf.shape(c_all)[0]
+    c_before = tf.concat([c0[None], c_all[:-1]], axis=0)
+    stacked = [i_all, f_all, g_all, o_all, c_all, c_before] + ([] if dh_all is None else [dh_all])
+    sources = [
+        tf.TensorArray(v.dtype, size=steps, element_shape=v.shape[1:], clear_after_read=False).unstack(v)
+        for v in stacked
+    ]
+    transposed = tf.transpose(recurrent)
+
+    def body(t: Any, dh: Any, dc: Any, dz_all: Any) -> tuple[Any, ...]:
+        i, f, g, o, c, c_prev, *dh_here = (source.read(t) for source in sources)
+        dh = dh + dh_here[0] if dh_here else dh
+        tanh_c = tf.tanh(c)
+        dc = dc + dh * o * (1.0 - tanh_c * tanh_c)
+        dz = tf.concat(
+            [
+                dc * g * i * (1.0 - i),
+                dc * c_prev * f * (1.0 - f),
+                dc * i * (1.0 - g * g),
+                dh * tanh_c * o * (1.0 - o),
+            ],
+            axis=1,
+        )
+        return t - 1, tf.matmul(dz, transposed), dc * f, dz_all.write(t, dz)
+
+    dz_array = tf.TensorArray(
+        c0.dtype, size=steps, element_shape=[c0.shape[0], recurrent.shape[1]], clear_after_read=False
+    )
+    _, dh, dc, dz_array = tf.while_loop(
+        lambda t, *_: t >= 0, body, (steps - 1, dh, dc, dz_array), maximum_iterations=steps
+    )
+    return dz_array.stack(), dh, dc
+
+
+def lstm_sequence(
+    x: Any, h0: Any, c0: Any, kernel: Any, recurrent: Any, bias: Any, *, return_sequences: bool
+) -> tuple[Any, Any, Any]:
+    """Run an LSTM over time-major inputs, with its own gradient; inside a ``tf.function`` only.
+
+    Args:
+        x: ``(time, batch, features)`` float; time and batch may be unknown.
+        h0: initial h ``(batch, units)``.
+        c0: initial c ``(batch, units)``.
+        kernel: W ``(features, 4 * units)``, gates i, f, g, o.
+        recurrent: U ``(units, 4 * units)``.
+        bias: b ``(4 * units,)``.
+        return_sequences: False leaves the gradient of the single steps out of the reverse loop.
+
+    Returns:
+        h of all steps ``(time, batch, units)`` (None unless ``return_sequences``), last h, last c ``(batch, units)``.
+    """
+
+    @tf.custom_gradient
+    def run(x: Any, h0: Any, c0: Any, kernel: Any, recurrent: Any, bias: Any) -> tuple[Any, Callable[..., Any]]:
+        steps, batch = tf.shape(x)[0], tf.shape(x)[1]
+        h, c, kept = _forward(_per_step(tf.matmul(_flat(x), kernel) + bias, steps, batch), h0, c0, recurrent)
+        h_all = kept[-1]
+
+        def gradient(*upstream: Any) -> tuple[Any, ...]:
+            dh_all = upstream[0] if return_sequences else None
+            dz, dh0, dc0 = _backward(kept, c0, recurrent, dh_all, *upstream[-2:])
+            dz = _flat(dz)
+            h_before = tf.concat([h0[None], h_all[:-1]], axis=0)
+            return (
+                _per_step(tf.matmul(dz, kernel, transpose_b=True), steps, batch),
+                dh0,
+                dc0,
+                tf.matmul(_flat(x), dz, transpose_a=True),
+                tf.matmul(_flat(h_before), dz, transpose_a=True),
+                tf.reduce_sum(dz, axis=0),
+            )
+
+        return ((h_all, h, c) if return_sequences else (h, c)), gradient
+
+    out = run(x, h0, c0, kernel, recurrent, bias)
+    return out if return_sequences else (None, *out)
+
+
+@keras.saving.register_keras_serializable("keras_seq")
+class FastLSTM(keras.layers.LSTM):
+    """Drop-in ``keras.layers.LSTM`` whose training step on a CPU is faster: same weights, config and results.
+
+    Takes dense ``(batch, time, features)`` inputs of any batch and time. The own loop runs only where it is
+    both right and faster: TensorFlow backend, inside a graph (``fit``, ``tf.function``, with or without XLA),
+    ``training=True``, float32 or float64, tanh and sigmoid, a bias, no mask, no recurrent dropout, not unrolled,
+    not stateful, no GPU (cuDNN is faster there). Everything else, so inference and every export too, is the
+    stock layer, which ONNX converters fuse into one LSTM node.
+    """
+
+    def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
+        """Run all steps; ``sequences`` is ``(batch, time, features)``; returns last output, outputs, states."""
+        if not self._own_loop_fits(sequences, mask, training):
+            return super().inner_loop(sequences, initial_state, mask=mask, training=training)
+        if self.dropout:
+            sequences = sequences * self.cell.get_dropout_mask(sequences[:, 0, :])[:, None, :]
+        x = tf.transpose(sequences, [1, 0, 2])
+        if self.go_backwards:
+            x = tf.reverse(x, [0])
+        cell = self.cell
+        weights = [tf.convert_to_tensor(w) for w in (cell.kernel, cell.recurrent_kernel, cell.bias)]
+        h_all, h, c = lstm_sequence(x, *initial_state, *weights, return_sequences=self.return_sequences)
+        outputs = h[:, None, :] if h_all is None else tf.transpose(h_all, [1, 0, 2])
+        outputs.set_shape([sequences.shape[0], sequences.shape[1] if self.return_sequences else 1, self.units])
+        return h, outputs, [h, c]
+
+    def _own_loop_fits(self, sequences: Any, mask: Any, training: Any) -> bool:
+        """Whether the own loop covers this call."""
+        return (
+            training is True
+            and mask is None
+            and keras.backend.backend() == "tensorflow"
+            and not tf.executing_eagerly()
+            and isinstance(sequences, tf.Tensor)
+            and self.compute_dtype == self.variable_dtype
+            and self.compute_dtype in ("float32", "float64")
+            and self.activation is keras.activations.tanh
+            and self.recurrent_activation is keras.activations.sigmoid
+            and self.use_bias
+            and not (self.recurrent_dropout or self.unroll or self.stateful)
+            and not (self.dropout and self.cell.implementation == 1)
+            and self.use_cudnn is not True
+            and not tf.config.list_logical_devices("GPU")
+        )
