@@ -1,0 +1,75 @@
+"""Mean, deviation, minimum and maximum of columns in one stable pass over chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.data.series import Series
+
+Float = NDArray[np.float64]
+
+
+class Moments:
+    """Statistics per column that grow chunk by chunk; NaN is left out.
+
+    Chunks are merged by the pairwise formula of Chan, Golub and LeVeque (1979), so the result does not
+    lose digits where the mean is large against the deviation.
+
+    Attributes:
+        count: finite values per column, float64 ``(columns,)``.
+        mean: their mean; NaN before the first value.
+        low: smallest value; ``inf`` before the first.
+        high: largest value; ``-inf`` before the first.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self.count = np.zeros(columns)
+        self.mean = np.full(columns, np.nan)
+        self.low = np.full(columns, np.inf)
+        self.high = np.full(columns, -np.inf)
+        self._squares = np.zeros(columns)
+
+    def add(self, rows: NDArray[np.floating]) -> None:
+        """Take in ``(rows, columns)``."""
+        rows = np.asarray(rows, np.float64)
+        seen = np.isfinite(rows)
+        count = seen.sum(axis=0)
+        known = count > 0
+        if not known.any():
+            return
+        mean = np.where(seen, rows, 0.0).sum(axis=0) / np.maximum(count, 1)
+        squares = (np.where(seen, rows - mean, 0.0) ** 2).sum(axis=0)
+        total = np.maximum(self.count + count, 1)
+        old = np.where(self.count > 0, self.mean, mean)
+        delta = mean - old
+        merged = old + delta * count / total
+        self._squares = np.where(known, self._squares + squares + delta**2 * self.count * count / total, self._squares)
+        self.mean = np.where(known, merged, self.mean)
+        self.count = self.count + count
+        self.low = np.minimum(self.low, np.where(seen, rows, np.inf).min(axis=0))
+        self.high = np.maximum(self.high, np.where(seen, rows, -np.inf).max(axis=0))
+
+    @property
+    def std(self) -> Float:
+        """Population deviation per column; NaN before the first value."""
+        return np.where(self.count > 0, np.sqrt(self._squares / np.maximum(self.count, 1)), np.nan)
+
+
+def sample_rows(series: Series, ranges: Iterable[tuple[int, int]], most: int, seed: int) -> Float:
+    """At most ``most`` rows of the given ranges, evenly thinned, float64 ``(rows, features)``.
+
+    Every range gives the same share of its rows, drawn by ``seed``; with few rows all are returned.
+    """
+    ranges = list(ranges)
+    total = sum(high - low for low, high in ranges)
+    rng = np.random.default_rng(seed)
+    kept = []
+    for low, high in ranges:
+        rows = np.asarray(series.values[low:high], np.float64)
+        if total > most:
+            rows = rows[np.sort(rng.permutation(len(rows))[: max(1, len(rows) * most // total)])]
+        kept.append(rows)
+    return np.concatenate(kept) if kept else np.empty((0, len(series.schema.features)))

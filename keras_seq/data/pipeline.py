@@ -1,0 +1,166 @@
+"""``tf.data`` batches: windows are cut inside the pipeline, one gather per batch, never materialised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_seq.config import DataConfig
+from keras_seq.data.plan import epoch_plan, steps_per_epoch
+from keras_seq.data.series import Series
+from keras_seq.data.spec import DataSpec
+from keras_seq.data.windows import WindowIndex
+from keras_seq.errors import ConfigError
+
+__all__ = ["make_dataset", "steps_per_epoch"]
+
+ENDLESS = 2**31 - 1
+
+
+def make_dataset(
+    series: Series,
+    index: WindowIndex,
+    spec: DataSpec,
+    config: DataConfig,
+    *,
+    batch_size: int,
+    training: bool,
+    seed: int = 0,
+    first_epoch: int = 0,
+) -> Any:
+    """Batches ``(inputs, targets, weights)`` of windows.
+
+    - inputs: ``{"values": (batch, time, features) float32}`` in raw units, NaN kept, zeros after a window's
+      end; if ``spec.variable_length`` also ``"lengths": (batch,) int32``, and time is the batch's longest
+      window rounded up to a multiple of ``config.bucket`` (at most ``spec.time``).
+    - targets: regression ``(batch, targets)`` or, per step, ``(batch, time, targets)``; forecast
+      ``(batch, horizon, targets)``; binary ``(batch, 1)`` float32; multiclass ``(batch,)`` int32 (float32
+      ``(batch, classes)`` when mixup is on, in training). Capped at ``config.target_cap``.
+    - weights: float32 ``(batch,)``, or per step ``(batch, time)``: 0 on padding, on missing targets and on
+      steps whose target belongs to an earlier part of a split by time.
+
+    Args:
+        series: the data, in memory.
+        index: windows of one part.
+        spec: fitted on the train part.
+        config: bucket, shuffle, balance, augment, prefetch.
+        batch_size: windows in a batch.
+        training: an endless data set of ``steps_per_epoch(index, batch_size)`` equal batches per epoch, whose
+            order depends only on ``seed`` and the number of the epoch; otherwise one pass in order, the last
+            batch may be smaller.
+        seed: of order and augmentation.
+        first_epoch: number of the first epoch: a resumed run sees the batches it would have seen.
+    """
+    cutter = _Cutter(series, index, spec, config)
+    if training:
+        numbers = _training_numbers(series, index, spec, config, batch_size, seed, first_epoch)
+    else:
+        numbers = tf.data.Dataset.range(len(index)).batch(batch_size)
+    dataset = numbers.map(cutter, num_parallel_calls=2, deterministic=True)
+    return _with_options(dataset.prefetch(config.prefetch))
+
+
+def _training_numbers(
+    series: Series,
+    index: WindowIndex,
+    spec: DataSpec,
+    config: DataConfig,
+    batch_size: int,
+    seed: int,
+    first_epoch: int,
+) -> Any:
+    """Endless data set of window numbers ``(batch,)``; the next epoch is planned while one runs."""
+    labels = _window_labels(series, index, spec) if config.balance == "oversample" else None
+    batch = min(batch_size, len(index))
+
+    def plans() -> Iterator[np.ndarray]:
+        for epoch in range(first_epoch, ENDLESS):
+            yield epoch_plan(
+                index.length,
+                batch_size,
+                seed=seed,
+                epoch=epoch,
+                shuffle=config.shuffle,
+                group_lengths=spec.variable_length,
+                labels=labels,
+            )
+
+    shape = tf.TensorSpec((steps_per_epoch(index, batch_size), batch), tf.int64)
+    epochs = tf.data.Dataset.from_generator(plans, output_signature=shape).prefetch(1)
+    return epochs.unbatch()
+
+
+def _window_labels(series: Series, index: WindowIndex, spec: DataSpec) -> np.ndarray:
+    if spec.task not in ("binary", "multiclass"):
+        raise ConfigError(
+            f"data.balance=oversample needs classes, but the task is '{spec.task}'. Set data.balance=none."
+        )
+    rows = index.unit if series.schema.target_per == "unit" else index.target
+    return np.asarray(series.targets[rows])[:, 0].astype(np.int64)
+
+
+def _with_options(dataset: Any) -> Any:
+    options = tf.data.Options()
+    options.autotune.enabled = False  # with it on, fit stalls at each epoch's end
+    options.deterministic = True
+    return dataset.with_options(options)
+
+
+class _Cutter:
+    """Cuts one batch of windows out of the series, inside the graph."""
+
+    def __init__(self, series: Series, index: WindowIndex, spec: DataSpec, config: DataConfig) -> None:
+        self.spec, self.config = spec, config
+        targets = series.targets
+        if config.target_cap is not None and spec.task in ("regression", "forecast"):
+            targets = np.minimum(targets, np.float32(config.target_cap))
+        with tf.device("CPU:0"):
+            self.values = tf.convert_to_tensor(series.values)
+            self.targets = tf.convert_to_tensor(targets)
+            self.start = tf.convert_to_tensor(index.start)
+            self.length = tf.convert_to_tensor(index.length.astype(np.int32))
+            answer = index.unit if series.schema.target_per == "unit" else index.target
+            self.answer = tf.convert_to_tensor(answer)
+            self.first = tf.convert_to_tensor(index.first) if spec.per_step else None
+
+    def __call__(self, numbers: Any) -> tuple[dict[str, Any], Any, Any]:
+        start, length = tf.gather(self.start, numbers), tf.gather(self.length, numbers)
+        steps = self._steps(length)
+        rows = start[:, None] + tf.cast(steps, tf.int64)[None, :]
+        real = steps[None, :] < length[:, None]
+        if self.spec.variable_length:  # padding: read the window's last row, then write zeros
+            rows = tf.minimum(rows, (start + tf.cast(length, tf.int64) - 1)[:, None])
+        values = tf.gather(self.values, rows)
+        inputs = {"values": values}
+        if self.spec.variable_length:
+            inputs["values"] = tf.where(real[:, :, None], values, 0.0)
+            inputs["lengths"] = length
+        targets, weights = self._targets(numbers, rows, real)
+        return inputs, targets, weights
+
+    def _steps(self, length: Any) -> Any:
+        """``(time,)`` numbers of the batch's steps."""
+        if not self.spec.variable_length:
+            return tf.range(self.spec.time, dtype=tf.int32)
+        bucket = self.config.bucket
+        time = tf.minimum(-(-tf.reduce_max(length) // bucket) * bucket, self.spec.time)
+        return tf.range(time, dtype=tf.int32)
+
+    def _targets(self, numbers: Any, rows: Any, real: Any) -> tuple[Any, Any]:
+        if self.spec.per_step:
+            targets = tf.gather(self.targets, rows)
+            owned = rows >= tf.gather(self.first, numbers)[:, None]
+            known = real & owned & tf.reduce_all(tf.math.is_finite(targets), axis=-1)
+            return tf.where(known[:, :, None], targets, 0.0), tf.cast(known, tf.float32)
+        answer = tf.gather(self.answer, numbers)
+        weights = tf.ones_like(answer, tf.float32)
+        if self.spec.horizon:
+            ahead = answer[:, None] + tf.range(self.spec.horizon, dtype=tf.int64)[None, :]
+            return tf.gather(self.targets, ahead), weights
+        targets = tf.gather(self.targets, answer)
+        if self.spec.task == "multiclass":
+            return tf.cast(targets[:, 0], tf.int32), weights
+        return targets[:, :1] if self.spec.task == "binary" else targets, weights

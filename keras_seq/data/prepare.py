@@ -1,0 +1,87 @@
+"""From a configuration to everything training needs: load, check, split, index, fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_seq.config import DataConfig
+from keras_seq.data.quality import QualityReport, check
+from keras_seq.data.scaling import check_task, fit_spec, part_rows
+from keras_seq.data.series import Series
+from keras_seq.data.sources import load_series
+from keras_seq.data.spec import DataSpec
+from keras_seq.data.splits import Part, Splits, split
+from keras_seq.data.windows import WindowIndex, index_windows
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked, divided and measured data set.
+
+    Attributes:
+        series: the data.
+        quality: what the check found (nothing that forbids training).
+        splits: units and target rows of train, validation and test.
+        index: windows by part name.
+        spec: fitted on train only.
+    """
+
+    series: Series
+    quality: QualityReport
+    splits: Splits
+    index: dict[str, WindowIndex]
+    spec: DataSpec
+
+    def statistics(self) -> dict[str, Any]:
+        """Per part: units, rows, windows, lengths, missing share, class balance or target range."""
+        return {name: self._part_statistics(name, part) for name, part in self.splits.items()}
+
+    def _part_statistics(self, name: str, part: Part) -> dict[str, Any]:
+        lengths, index = part.last - part.first, self.index[name]
+        missing = sum(int(np.isnan(self.series.values[low:high]).sum()) for low, high in part_rows(self.series, part))
+        result: dict[str, Any] = {
+            "units": len(part),
+            "groups": len(np.unique(self.series.groups[part.units])),
+            "rows": part.rows,
+            "windows": len(index),
+            "length": {"min": int(lengths.min()), "median": float(np.median(lengths)), "max": int(lengths.max())},
+            "missing_share": missing / max(1, part.rows * len(self.series.schema.features)),
+        }
+        per_unit = self.series.schema.target_per == "unit"
+        answers = np.asarray(self.series.targets[index.unit if per_unit else index.target])[:, 0]
+        if self.spec.task in ("binary", "multiclass"):
+            numbers, counts = np.unique(answers.astype(np.int64), return_counts=True)
+            names = self.spec.classes
+            result["classes"] = {
+                names[n] if n < len(names) else str(n): int(c) for n, c in zip(numbers, counts, strict=True)
+            }
+        else:
+            result["target"] = {
+                "min": float(np.nanmin(answers)),
+                "mean": float(np.nanmean(answers)),
+                "max": float(np.nanmax(answers)),
+            }
+        return result
+
+
+def prepare(config: DataConfig) -> Prepared:
+    """Load the series, refuse bad data, divide it, number its windows, and fit on the train part.
+
+    Raises:
+        DataError: missing or bad data, or a split or window it cannot give.
+        ConfigError: unknown source, or settings that contradict each other.
+    """
+    return prepare_series(load_series(config), config)
+
+
+def prepare_series(series: Series, config: DataConfig) -> Prepared:
+    """The same for a series that is already there."""
+    check_task(series, config)
+    quality = check(series)
+    quality.raise_if_bad()
+    splits = split(series, config)
+    index = {name: index_windows(series, part, config.windows) for name, part in splits.items()}
+    return Prepared(series, quality, splits, index, fit_spec(series, splits, config))

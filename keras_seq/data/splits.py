@@ -1,0 +1,235 @@
+"""Train, validation and test: whole units, whole groups, or a cut in time; never windows."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.config import DataConfig, SplitConfig
+from keras_seq.data.assign import fold_blocks, share_blocks
+from keras_seq.data.series import Series
+from keras_seq.errors import DataError
+
+Int = NDArray[np.int64]
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Units, and of each the absolute rows ``[first, last)`` whose targets belong to the part.
+
+    Attributes:
+        units: unit numbers, ascending, int64 ``(n,)``.
+        first: first target row, ``(n,)``; later than the unit's first row only in a split by time.
+        last: row after the last target row, ``(n,)``.
+    """
+
+    units: Int
+    first: Int
+    last: Int
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    @property
+    def rows(self) -> int:
+        """Target rows of the part."""
+        return int((self.last - self.first).sum())
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three parts, and a text that is equal for equal splits."""
+
+    train: Part
+    validation: Part
+    test: Part
+    fingerprint: str
+
+    def items(self) -> list[tuple[str, Part]]:
+        """``(name, part)`` in the order train, validation, test."""
+        return [(name, getattr(self, name)) for name in PARTS]
+
+
+def split(series: Series, config: DataConfig) -> Splits:
+    """Divide the units (or, by time, the rows of each unit) into train, validation and test.
+
+    Units of one group stay together in every mode but ``time``. The result depends only on the series
+    and on ``config.split``.
+
+    Raises:
+        DataError: too few units or groups, no official split in the data, a part without units, or a
+            class without examples in a part.
+    """
+    settings = config.split
+    if settings.by == "time":
+        parts = _by_time(series, settings)
+    else:
+        train, validation, test = _by_unit(series, settings, _labels(series, config))
+        parts = (_whole_units(series, train), _whole_units(series, validation), _whole_units(series, test))
+    for name, part in zip(PARTS, parts, strict=True):
+        if not part.rows:
+            raise DataError(
+                f"The {name} part of the split is empty (data.split.by={settings.by}, validation="
+                f"{settings.validation:g}, test={settings.test:g}, {series.n_units} units). "
+                "Give each part a larger share or count, or bring more units."
+            )
+    _check_classes(series, config, parts)
+    return Splits(*parts, fingerprint=_fingerprint(series, parts))
+
+
+def _labels(series: Series, config: DataConfig) -> Int | None:
+    """Class number per unit, or None where units have no class."""
+    task = config.task or series.schema.task
+    if task not in ("binary", "multiclass") or series.schema.target_per != "unit":
+        return None
+    return np.asarray(series.targets)[:, 0].astype(np.int64)
+
+
+def _by_unit(series: Series, settings: SplitConfig, labels: Int | None) -> tuple[Int, Int, Int]:
+    """Unit numbers of train, validation and test."""
+    if settings.by == "stratified" and labels is None:
+        raise DataError(
+            "data.split.by=stratified needs a class per unit, but this data set has "
+            f"task '{series.schema.task}' with a target per {series.schema.target_per}. Use unit, group or time."
+        )
+    rng = np.random.default_rng(settings.seed)
+    groups = np.unique(series.groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    stratify = labels if settings.by in ("stratified", "official") else None
+    everyone = np.arange(series.n_units)
+    if settings.by == "official":
+        test = _official_test(series)
+    else:
+        _check_enough(series, settings, groups, everyone, need=3 if not settings.folds else 2)
+        chosen = share_blocks(groups, [settings.test], rng, labels=stratify, by_group=settings.by == "group")
+        test = everyone[chosen == 1]
+    rest = np.setdiff1d(everyone, test)
+    if settings.folds:
+        _check_enough(series, settings, groups, rest, need=settings.folds)
+        fold = fold_blocks(
+            groups[rest],
+            settings.folds,
+            rng,
+            labels=None if stratify is None else stratify[rest],
+            by_group=settings.by == "group",
+        )
+        chosen_validation = fold == settings.fold
+    else:
+        wanted = settings.validation
+        if wanted < 1 and settings.by != "official":  # a share of all units, as test is
+            total = len(np.unique(groups)) if settings.by == "group" else series.n_units
+            wanted = max(1.0, round(wanted * total)) if wanted else 0.0
+        labels_rest = None if stratify is None else stratify[rest]
+        chosen_validation = share_blocks(
+            groups[rest], [wanted], rng, labels=labels_rest, by_group=settings.by == "group"
+        ).astype(bool)
+    return rest[~chosen_validation], rest[chosen_validation], test
+
+
+def _official_test(series: Series) -> Int:
+    test = np.flatnonzero(series.official == "test")
+    if not len(test) or len(test) == series.n_units:
+        raise DataError(
+            f"data.split.by=official was asked for, but the data set '{series.schema.name}' does not come with a "
+            "split of its own into train and test units. Use unit, group, stratified or time."
+        )
+    return test
+
+
+def _check_enough(series: Series, settings: SplitConfig, groups: Int, units: Int, *, need: int) -> None:
+    count = len(np.unique(groups[units]))
+    if count < need:
+        what = "groups" if len(np.unique(series.groups)) < series.n_units else "units"
+        purpose = f"data.split.folds={settings.folds}" if settings.folds else "train, validation and test"
+        raise DataError(
+            f"The data set '{series.schema.name}' has {count} {what} to divide, too few for {purpose}, which needs "
+            f"at least {need} (data.split.by={settings.by}). Use data.split.by=time to cut each unit in time, "
+            "fewer folds, or bring more units."
+        )
+
+
+def _whole_units(series: Series, units: Int) -> Part:
+    units = np.sort(units).astype(np.int64)
+    return Part(units, series.offsets[units], series.offsets[units + 1])
+
+
+def _by_time(series: Series, settings: SplitConfig) -> tuple[Part, Part, Part]:
+    """Cut the rows of every unit chronologically; folds move the validation part forward in time."""
+    if series.schema.target_per == "unit":
+        raise DataError(
+            "data.split.by=time cuts units in time, but this data set has one target per unit. "
+            "Use unit, group, stratified or official."
+        )
+    begin, end, lengths = series.offsets[:-1], series.offsets[1:], series.lengths
+    test_first = end - _amount(settings.test, lengths)
+    if settings.folds:
+        size = (test_first - begin) // (settings.folds + 1)
+        validation_first = test_first - size * (settings.folds - settings.fold)
+        validation_last = validation_first + size
+    else:
+        validation_first = test_first - _amount(settings.validation, lengths)
+        validation_last = test_first
+    short = np.flatnonzero((validation_first <= begin) | (validation_last <= validation_first) | (test_first >= end))
+    if len(short):
+        unit = int(short[0])
+        raise DataError(
+            f"Unit '{series.unit_ids[unit]}' has {int(lengths[unit])} rows, too few to be cut in time with "
+            f"data.split.validation={settings.validation:g}, test={settings.test:g}, folds={settings.folds} "
+            f"({len(short)} such units): each part needs rows. Ask for less, or use data.split.by=unit."
+        )
+    units = np.arange(series.n_units)
+    return (
+        Part(units, begin.copy(), validation_first),
+        Part(units, validation_first, validation_last),
+        Part(units, test_first, end.copy()),
+    )
+
+
+def _amount(amount: float, lengths: Int) -> Int:
+    """Rows that a share (< 1) or a count (>= 1) asks for, per unit."""
+    if amount >= 1:
+        return np.full(len(lengths), int(amount), np.int64)
+    return np.round(amount * lengths).astype(np.int64)
+
+
+def _check_classes(series: Series, config: DataConfig, parts: tuple[Part, ...]) -> None:
+    task = config.task or series.schema.task
+    if task not in ("binary", "multiclass"):
+        return
+    found = [_classes_in(series, part) for part in parts]
+    every = set(range(len(series.schema.classes))) if series.schema.classes else set().union(*found)
+    if task == "binary":
+        every |= {0, 1}
+    for name, present in zip(PARTS, found, strict=True):
+        if name == "test" and config.split.by == "official":
+            continue  # the data's own test part is what it is
+        missing = sorted(every - present)
+        if missing:
+            names = series.schema.classes
+            text = ", ".join(f"'{names[c]}'" if c < len(names) else str(c) for c in missing)
+            raise DataError(
+                f"The {name} part of the split has no example of class {text} "
+                f"(data.split.by={config.split.by}, seed={config.split.seed}). Use data.split.by=stratified, a larger "
+                f"share for {name}, another data.split.seed, or remove the class."
+            )
+
+
+def _classes_in(series: Series, part: Part) -> set[int]:
+    if series.schema.target_per == "unit":
+        return {int(c) for c in np.unique(np.asarray(series.targets)[part.units, 0])}
+    found: set[int] = set()
+    for first, last in zip(part.first, part.last, strict=True):
+        labels = np.asarray(series.targets[first:last])[:, 0]
+        found |= {int(c) for c in np.unique(labels[np.isfinite(labels)])}
+    return found
+
+
+def _fingerprint(series: Series, parts: tuple[Part, ...]) -> str:
+    digest = hashlib.sha256("\n".join(series.unit_ids.tolist()).encode())
+    for part in parts:
+        for array in (part.units, part.first, part.last):
+            digest.update(np.ascontiguousarray(array, np.int64).tobytes() + b"|")
+    return digest.hexdigest()
