@@ -1,1 +1,5 @@
 """Where series come from: one file per source, one registry."""
+
+from keras_seq.data.sources.registry import SourceInfo, known_sources, load_series
+
+__all__ = ["SourceInfo", "known_sources", "load_series"]
