@@ -1,0 +1,251 @@
+"""Length-aware building blocks: padding never changes a result, whatever its amount or content.
+
+Sequences are right-padded ``(batch, time, channels)`` with int32 ``lengths (batch,)``; ``None``
+means that every step is real. Keras masks are not used: they turn fused LSTM kernels into loops
+in ONNX and off on cuDNN. All ops convert to ONNX and TFLite without Loop or Flex ops.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seq.models.registry import Steps
+
+package = keras.saving.register_keras_serializable("keras_seq")
+
+
+def real_steps(x: Any, lengths: Any) -> Any:
+    """Bool ``(batch, time)``: True at the first ``lengths`` steps of ``x (batch, time, ...)``."""
+    return ops.arange(ops.shape(x)[1], dtype="int32")[None, :] < ops.cast(lengths, "int32")[:, None]
+
+
+def mask_of(x: Any, lengths: Any) -> Any:
+    """The same as 0/1 in the type of ``x``, ``(batch, time, 1)``."""
+    return ops.cast(real_steps(x, lengths), x.dtype)[:, :, None]
+
+
+def zero_padding(x: Any, lengths: Any) -> Any:
+    """``x`` with exact zeros at padded steps (even where they hold NaN)."""
+    return x if lengths is None else ops.where(real_steps(x, lengths)[:, :, None], x, ops.zeros((), x.dtype))
+
+
+def shift(x: Any, steps: int) -> Any:
+    """``x (batch, time, channels)`` moved ``steps`` later (negative: earlier), zeros moved in; any time."""
+    time = ops.shape(x)[1]
+    if steps >= 0:
+        return ops.pad(x, [[0, 0], [steps, 0], [0, 0]])[:, :time]
+    return ops.pad(x, [[0, 0], [0, -steps], [0, 0]])[:, -steps:]
+
+
+def last_step(x: Any, lengths: Any = None) -> Any:
+    """Step ``lengths - 1`` of each sequence, ``(batch, channels)``; zeros where the length is 0.
+
+    A masked sum rather than a gather: its gradient is a product, not a scatter.
+    """
+    if lengths is None:
+        return x[:, -1]
+    time = ops.shape(x)[1]
+    last = ops.minimum(ops.cast(lengths, "int32"), time) - 1
+    chosen = ops.arange(time, dtype="int32")[None, :] == last[:, None]
+    return ops.sum(x * ops.cast(chosen, x.dtype)[:, :, None], axis=1)
+
+
+def reverse(x: Any, lengths: Any = None) -> Any:
+    """Turn the real steps of each sequence around; padding stays where it is.
+
+    Gathers with indices ``where(t < n, n - 1 - t, t)``. The permutation is its own inverse, so its
+    gradient is the same gather. (``tf.reverse_sequence`` converts wrongly to ONNX.)
+    """
+    shape = ops.shape(x)
+    step = ops.arange(shape[1], dtype="int32")
+    if lengths is None:
+        index = shape[1] - 1 - step
+        return _involution(x, lambda v: ops.take(v, index, axis=1))
+    real = ops.minimum(ops.cast(lengths, "int32"), shape[1])[:, None]
+    index = ops.where(step[None, :] < real, real - 1 - step[None, :], step[None, :])
+    flat = ops.reshape(index + ops.arange(shape[0], dtype="int32")[:, None] * shape[1], (-1,))
+
+    def gather(v: Any) -> Any:
+        rows = ops.take(ops.reshape(v, (-1, x.shape[-1])), flat, axis=0)
+        return ops.reshape(rows, (shape[0], shape[1], x.shape[-1]))
+
+    return _involution(x, gather)
+
+
+def _involution(x: Any, permute: Any) -> Any:
+    @ops.custom_gradient
+    def apply(v: Any) -> Any:
+        def grad(*args: Any, upstream: Any = None) -> Any:
+            return permute(args[0] if upstream is None else upstream)
+
+        return permute(v), grad
+
+    return apply(x)
+
+
+def masked_mean(x: Any, lengths: Any = None) -> Any:
+    """Mean over real steps, ``(batch, channels)``; zeros where the length is 0."""
+    if lengths is None:
+        return ops.mean(x, axis=1)
+    mask = mask_of(x, lengths)
+    return ops.sum(x * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1)
+
+
+def masked_max(x: Any, lengths: Any = None) -> Any:
+    """Largest value over real steps, ``(batch, channels)``; zeros where the length is 0."""
+    if lengths is None:
+        return ops.max(x, axis=1)
+    real = real_steps(x, lengths)[:, :, None]
+    lowest = ops.cast(lowest_of(x.dtype), x.dtype)
+    largest = ops.max(ops.where(real, x, lowest), axis=1)
+    return ops.where(ops.cast(lengths, "int32")[:, None] > 0, largest, ops.zeros((), x.dtype))
+
+
+def lowest_of(dtype: Any) -> float:
+    """A very negative number that is finite in ``dtype``, also after adding to an activation."""
+    return -3e4 if keras.backend.standardize_dtype(dtype) == "float16" else -1e9
+
+
+@package
+class LastStep(keras.layers.Layer):
+    """Last real step, ``(batch, channels)``. ``two_way``: second half of the channels from step 0."""
+
+    def __init__(self, two_way: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.two_way = two_way
+
+    def call(self, x: Any, lengths: Any = None) -> Any:
+        """Pick the step; see ``last_step``."""
+        if not self.two_way:
+            return last_step(x, lengths)
+        half = x.shape[-1] // 2
+        first = x[:, 0, half:]
+        if lengths is not None:
+            first = first * ops.cast(ops.cast(lengths, "int32") > 0, x.dtype)[:, None]
+        return ops.concatenate([last_step(x[:, :, :half], lengths), first], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "two_way": self.two_way}
+
+
+@package
+class MeanOverTime(keras.layers.Layer):
+    """Mean over real steps."""
+
+    def call(self, x: Any, lengths: Any = None) -> Any:
+        """``(batch, time, channels)`` to ``(batch, channels)``."""
+        return masked_mean(x, lengths)
+
+
+@package
+class MaxOverTime(keras.layers.Layer):
+    """Largest value over real steps."""
+
+    def call(self, x: Any, lengths: Any = None) -> Any:
+        """``(batch, time, channels)`` to ``(batch, channels)``."""
+        return masked_max(x, lengths)
+
+
+@package
+class Reverse(keras.layers.Layer):
+    """Real steps in reverse order, padding left in place."""
+
+    def call(self, x: Any, lengths: Any = None) -> Any:
+        """``(batch, time, channels)`` to the same shape."""
+        return reverse(x, lengths)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The same shape."""
+        return input_shape
+
+
+@package
+class AttentionPooling(keras.layers.Layer):
+    """Weighted mean over real steps with learned weights ``softmax(v . tanh(W x))`` (Yang et al., 2016)."""
+
+    def build(self, input_shape: Any) -> None:
+        """Create the two scoring projections."""
+        self.project = keras.layers.Dense(input_shape[-1], activation="tanh", name="project", dtype=self.dtype_policy)
+        self.score = keras.layers.Dense(1, use_bias=False, name="score", dtype=self.dtype_policy)
+        self.project.build(input_shape)
+        self.score.build(input_shape)
+
+    def weights_over_time(self, x: Any, lengths: Any = None) -> Any:
+        """Weights ``(batch, time, 1)``: 0 at padding, summing to 1 where the length is not 0."""
+        logits = self.score(self.project(x))
+        if lengths is None:
+            return ops.softmax(logits, axis=1)
+        mask = mask_of(logits, lengths)
+        logits = ops.where(mask > 0, logits, ops.cast(lowest_of(logits.dtype), logits.dtype))
+        return ops.softmax(logits, axis=1) * mask
+
+    def call(self, x: Any, lengths: Any = None) -> Any:
+        """``(batch, time, channels)`` to ``(batch, channels)``."""
+        return ops.sum(x * self.weights_over_time(x, lengths), axis=1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Time is summed away."""
+        return (input_shape[0], input_shape[-1])
+
+
+POOLINGS = {"mean": MeanOverTime, "max": MaxOverTime, "attention": AttentionPooling}
+
+
+def with_lengths(layer: Any, x: Any, lengths: Any) -> Any:
+    """Call a length-aware layer, with lengths where there are any."""
+    return layer(x) if lengths is None else layer(x, lengths)
+
+
+def pool(x: Any, lengths: Any, pooling: str, *, two_way: bool = False) -> Any:
+    """``(batch, time, channels)`` to ``(batch, channels)`` by ``model.pooling``."""
+    layer = LastStep(two_way, name="pooling") if pooling == "last" else POOLINGS[pooling](name="pooling")
+    return with_lengths(layer, x, lengths)
+
+
+def recurrent_layer(kind: str, units: int, *, name: str, steps: Steps) -> keras.layers.Layer:
+    """An LSTM or GRU layer over all steps; the own CPU kernel for LSTM where wanted and there."""
+    if kind == "gru":
+        return keras.layers.GRU(units, return_sequences=True, name=name)
+    layer = keras.layers.LSTM
+    if steps.fast_lstm:
+        try:
+            from keras_seq.models.fast_lstm import FastLSTM as layer
+        except ImportError:
+            layer = keras.layers.LSTM
+    return layer(units, return_sequences=True, name=name)
+
+
+def recurrent(
+    x: Any, lengths: Any, kind: str, units: int, *, name: str, steps: Steps, bidirectional: bool = False
+) -> Any:
+    """One recurrent layer over ``x``; two-way: forward and backward runs side by side, ``2 * units`` wide.
+
+    The backward run reads the reversed real steps forwards, so both directions stay fused kernels.
+    """
+    forward = recurrent_layer(kind, units, name=name, steps=steps)(x)
+    if not bidirectional:
+        return forward
+    turned = with_lengths(Reverse(name=f"{name}_turn"), x, lengths)
+    backward = recurrent_layer(kind, units, name=f"{name}_backward", steps=steps)(turned)
+    backward = with_lengths(Reverse(name=f"{name}_return"), backward, lengths)
+    return keras.layers.Concatenate(name=f"{name}_both")([forward, backward])
+
+
+def dropout(x: Any, rate: float, *, name: str) -> Any:
+    """Dropout, or ``x`` itself at rate 0."""
+    return keras.layers.Dropout(rate, name=name)(x) if rate else x
+
+
+@package
+def gelu_tanh(x: Any) -> Any:
+    """The tanh form of gelu: exact gelu needs ``Erfc``, which tf2onnx cannot write."""
+    return ops.gelu(x, approximate=True)
+
+
+def activation(name: str) -> Any:
+    """The activation of a config name."""
+    return gelu_tanh if name == "gelu" else name

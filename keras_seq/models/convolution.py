@@ -1,0 +1,70 @@
+"""Length-aware convolution and pooling along time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seq.models.blocks import lowest_of, package, real_steps, zero_padding
+
+
+@package
+class MaskedConv1D(keras.layers.Conv1D):
+    """Conv1D that reads padding as zeros and leaves zeros there.
+
+    Stride 1, padding ``same`` or ``causal``: the end of a padded sequence then looks to the kernel
+    exactly like the end of an unpadded one.
+    """
+
+    def call(self, x: Any, lengths: Any = None) -> Any:
+        """``(batch, time, channels)`` to ``(batch, time, filters)``."""
+        return zero_padding(super().call(zero_padding(x, lengths)), lengths)
+
+
+@package
+class MaskedMaxPool(keras.layers.Layer):
+    """Largest of each ``pool_size`` steps from the start; a last incomplete group counts its real steps.
+
+    Length ``n`` becomes ``ceil(n / pool_size)``; groups without a real step become zeros.
+    """
+
+    def __init__(self, pool_size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pool_size = pool_size
+
+    def call(self, x: Any, lengths: Any = None) -> Any:
+        """``(batch, time, channels)`` to ``(batch, ceil(time / pool_size), channels)``."""
+        lowest = lowest_of(x.dtype)
+        if lengths is not None:
+            x = ops.where(real_steps(x, lengths)[:, :, None], x, ops.cast(lowest, x.dtype))
+        x = ops.pad(x, [[0, 0], [0, self.pool_size - 1], [0, 0]], constant_values=lowest)
+        x = ops.max_pool(x, self.pool_size, strides=self.pool_size, padding="valid", data_format="channels_last")
+        return zero_padding(x, pooled_lengths(lengths, self.pool_size))
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "pool_size": self.pool_size}
+
+
+def pooled_lengths(lengths: Any, pool_size: int) -> Any:
+    """``ceil(lengths / pool_size)`` as int32, or None."""
+    return None if lengths is None else (ops.cast(lengths, "int32") + (pool_size - 1)) // pool_size
+
+
+@package
+class PooledLengths(keras.layers.Layer):
+    """Lengths after ``MaskedMaxPool``."""
+
+    def __init__(self, pool_size: int, **kwargs: Any) -> None:
+        super().__init__(dtype="int32", **{k: v for k, v in kwargs.items() if k != "dtype"})
+        self.pool_size = pool_size
+
+    def call(self, lengths: Any) -> Any:
+        """``(batch,)`` to ``(batch,)``."""
+        return pooled_lengths(lengths, self.pool_size)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "pool_size": self.pool_size}

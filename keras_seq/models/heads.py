@@ -1,0 +1,148 @@
+"""Heads: from encoded steps or a pooled vector to the named answer in raw target units.
+
+``prediction`` (regression, forecast), ``probability`` (binary), ``probabilities`` (multiclass),
+``quantiles``. The last layers compute in float32 also under mixed precision.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_seq.config import ModelConfig
+from keras_seq.data.spec import DataSpec
+from keras_seq.errors import ConfigError
+from keras_seq.models.blocks import activation, dropout, package
+from keras_seq.models.normalise import InstanceRestore
+from keras_seq.models.preprocess import Rescale
+
+MIDDLE = float(np.log(np.e - 1))  # softplus of it is 1
+
+
+def check_head(config: ModelConfig, spec: DataSpec) -> None:
+    """Refuse what no head can answer.
+
+    Raises:
+        ConfigError: names the option and what to set instead.
+    """
+    if spec.task == "forecast" and spec.per_step:
+        raise ConfigError(
+            "Option 'data.windows.per_step': a forecast answers once per window; set data.windows.per_step to false."
+        )
+    if spec.task == "forecast" and spec.horizon < 1:
+        raise ConfigError(
+            f"Option 'data.windows.horizon': task forecast needs at least 1 step ahead, got {spec.horizon}."
+        )
+    if config.quantiles and spec.task not in ("regression", "forecast"):
+        raise ConfigError(
+            f"Option 'model.quantiles': quantiles are for regression and forecast, not task '{spec.task}'."
+        )
+    if config.quantiles and spec.task == "regression" and len(spec.targets) != 1:
+        raise ConfigError(
+            f"Option 'model.quantiles': a regression on quantiles takes one target, got {len(spec.targets)} "
+            f"({', '.join(spec.targets)}); name one in data.targets."
+        )
+    if spec.task == "binary" and len(spec.targets) != 1:
+        raise ConfigError(f"Option 'data.targets': task binary takes one target, got {len(spec.targets)}.")
+    if spec.task == "multiclass" and len(spec.classes) < 2:
+        raise ConfigError(f"Task multiclass needs at least 2 classes in the schema, got {len(spec.classes)}.")
+
+
+@package
+class MonotoneQuantiles(keras.layers.Layer):
+    """Free numbers to rising quantiles: the first one plus cumulated softplus gaps.
+
+    Gaps are scaled so that zeros in give the quantiles of a standard normal: training starts from
+    a sensible width. Quantiles never cross.
+
+    Args:
+        levels: rising, within (0, 1); the last axis.
+    """
+
+    def __init__(self, levels: tuple[float, ...], **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.levels = list(levels)
+        normal = np.array([NormalDist().inv_cdf(level) for level in levels], np.float32)
+        self.start, self.gaps = normal[:1], np.diff(normal)
+
+    def call(self, y: Any) -> Any:
+        """``(..., quantiles)`` to the same shape."""
+        first = y[..., :1] + self.start
+        if len(self.levels) == 1:
+            return first
+        rest = ops.cumsum(ops.softplus(y[..., 1:] + MIDDLE) * self.gaps, axis=-1)
+        return ops.concatenate([first, first + rest], axis=-1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The same shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "levels": self.levels}
+
+
+def dense_layers(x: Any, config: ModelConfig) -> Any:
+    """The configured dense layers ``head_1``, ``head_2``, ... with dropout after each."""
+    for i, units in enumerate(config.hidden_dims, 1):
+        x = keras.layers.Dense(units, activation=activation(config.activation), name=f"head_{i}")(x)
+        x = dropout(x, config.head_dropout, name=f"head_dropout_{i}")
+    return x
+
+
+def answer(x: Any, config: ModelConfig, spec: DataSpec, statistics: Any = None) -> Any:
+    """The output tensor of the task.
+
+    Args:
+        x: ``(batch, width)``, or ``(batch, time, width)`` for an answer at every step.
+        config: the model section.
+        spec: of the data.
+        statistics: ``(batch, 2, signals)`` of the window if instance-normalised, else None.
+
+    Returns:
+        ``(batch[, time], targets)``, ``(batch[, time], 1)``, ``(batch[, time], classes)``,
+        ``(batch, horizon, targets)``, with quantiles ``(batch[, time], q)`` or
+        ``(batch, horizon, targets, q)``; float32.
+    """
+    x = dense_layers(x, config)
+    if spec.task == "binary":
+        logit = keras.layers.Dense(1, dtype="float32", name="head_output")(x)
+        return keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
+    if spec.task == "multiclass":
+        logits = keras.layers.Dense(len(spec.classes), dtype="float32", name="head_output")(x)
+        return keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
+    return _numbers(x, config, spec, statistics)
+
+
+def _numbers(x: Any, config: ModelConfig, spec: DataSpec, statistics: Any) -> Any:
+    shape: list[int] = [len(spec.targets)]
+    if spec.task == "forecast":
+        shape = [spec.horizon, *shape]
+    if config.quantiles:
+        shape = [*shape, len(config.quantiles)] if spec.task == "forecast" else [len(config.quantiles)]
+    y = keras.layers.Dense(int(np.prod(shape)), dtype="float32", name="head_output")(x)
+    if len(shape) > 1:
+        y = keras.layers.Reshape(shape, dtype="float32", name="head_shape")(y)
+    if config.quantiles:
+        y = MonotoneQuantiles(config.quantiles, name="head_quantiles")(y)
+    name = "quantiles" if config.quantiles else "prediction"
+    mean, deviation = target_scale(spec, restored=spec.task == "forecast" and statistics is not None)
+    if spec.task == "forecast" and statistics is not None:
+        y = InstanceRestore(spec.target_index, name="instance_restore")(y, statistics)
+    return Rescale(mean, deviation, quantiles=bool(config.quantiles) and spec.task == "forecast", name=name)(y)
+
+
+def target_scale(spec: DataSpec, *, restored: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation that lead back to raw units.
+
+    ``restored``: the forecast is in the scaled units of the input signals, so theirs apply.
+    """
+    if restored:
+        center, scale = spec.scaling.center[0], spec.scaling.scale[0]
+        return tuple(center[i] for i in spec.target_index), tuple(scale[i] for i in spec.target_index)
+    count = len(spec.targets)
+    return spec.target_mean or (0.0,) * count, spec.target_std or (1.0,) * count

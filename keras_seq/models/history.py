@@ -1,0 +1,129 @@
+"""Causal channels from a unit's past, computed inside the graph, each with constant-size state.
+
+What decides the accuracy of remaining-life models is the information given (smoothed history, own
+baseline, elapsed cycles) more than the cell that reads it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_seq.config import HistoryConfig
+from keras_seq.models.blocks import package, shift, zero_padding
+
+NEGLIGIBLE = 1e-9  # weight below which the past of a mean no longer shows in float32
+
+
+def exponential_mean(x: Any, decay: float) -> Any:
+    """``y_0 = x_0, y_t = decay * y_(t-1) + (1 - decay) * x_t`` along axis 1 of ``(batch, time, channels)``.
+
+    A scan by doubling: ``y += decay^s * shift(y, s)`` for s = 1, 2, 4, ... until ``decay^s`` is
+    negligible. Any length, no loop, linear in time (a matrix of powers would be quadratic).
+    """
+    first = ops.cast(ops.arange(ops.shape(x)[1], dtype="int32") == 0, x.dtype)[None, :, None]
+    y = x * ((1.0 - decay) + decay * first)
+    distance = 1
+    while decay**distance > NEGLIGIBLE:
+        y = y + decay**distance * shift(y, distance)
+        distance *= 2
+    return y
+
+
+@package
+class History(keras.layers.Layer):
+    """Append history channels to scaled channels.
+
+    Output order: the channels themselves, one exponentially weighted mean per decay, running mean,
+    baseline deviation, elapsed. With ``signals`` S and t counted from the window's first step:
+
+    - ewm: ``y_0 = x_0, y_t = a y_(t-1) + (1 - a) x_t`` (S channels each); state: y.
+    - running_mean: mean of steps 0..t (S); state: sum, count.
+    - baseline n: deviation of the first ewm (of the signal if there is none) from the mean of the
+      unit's own first n steps, as far as seen (S); state: sum of the first n, count.
+    - elapsed c: ``(t + 1) / c`` (1); state: count.
+
+    Args:
+        history: ``HistoryConfig`` as plain values.
+        signals: how many of the first channels are signals (indicators are passed on only).
+    """
+
+    def __init__(self, history: dict[str, Any], signals: int, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})  # long sums do not fit half precision
+        self.history, self.signals = history, signals
+        self.config = HistoryConfig.model_validate(history)
+
+    def call(self, x: Any, lengths: Any = None) -> Any:
+        """``(batch, time, channels)`` to ``(batch, time, channels + history)``; 0 at padding."""
+        config, signal = self.config, x[:, :, : self.signals]
+        count = ops.cast(ops.arange(ops.shape(x)[1], dtype="int32") + 1, "float32")[None, :, None]
+        means = [exponential_mean(signal, decay) for decay in config.ewm]
+        channels = [x, *means]
+        if config.running_mean:
+            channels.append(ops.cumsum(signal, axis=1) / count)
+        if config.baseline:
+            early = ops.cast(count <= config.baseline, "float32")
+            own = ops.cumsum(signal * early, axis=1) / ops.minimum(count, float(config.baseline))
+            channels.append((means[0] if means else signal) - own)
+        if config.elapsed:
+            channels.append(ops.ones_like(x[:, :, :1]) * (count / config.elapsed))
+        return zero_padding(ops.concatenate(channels, axis=-1), lengths)
+
+    def initial_state(self, batch: int) -> dict[str, Any]:
+        """State before the first step: arrays of constant size, float32."""
+        zeros = np.zeros((batch, self.signals), np.float32)
+        return {
+            "count": np.zeros((batch, 1), np.float32),
+            "ewm": np.zeros((batch, len(self.config.ewm), self.signals), np.float32),
+            "total": zeros,
+            "early": zeros.copy(),
+        }
+
+    def step(self, x: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """One time step: ``(batch, channels)`` and state to ``(batch, channels + history)`` and state."""
+        config, signal = self.config, x[:, : self.signals]
+        count = state["count"] + 1.0
+        ewm, channels = state["ewm"], [x]
+        if config.ewm:
+            decay = np.asarray(config.ewm, np.float32)[:, None]
+            new = signal[:, None]
+            ewm = ops.where(count[:, :, None] == 1.0, new + 0.0 * ewm, decay * ewm + (1.0 - decay) * new)
+            channels += [ewm[:, i] for i in range(len(config.ewm))]
+        total, early = state["total"] + signal, state["early"]
+        if config.running_mean:
+            channels.append(total / count)
+        if config.baseline:
+            early = early + signal * ops.cast(count <= config.baseline, "float32")
+            own = early / ops.minimum(count, float(config.baseline))
+            channels.append((ewm[:, 0] if config.ewm else signal) - own)
+        if config.elapsed:
+            channels.append(count / config.elapsed)
+        return ops.concatenate(channels, axis=-1), {"count": count, "ewm": ewm, "total": total, "early": early}
+
+    def added(self) -> int:
+        """How many channels are appended."""
+        config = self.config
+        per_signal = len(config.ewm) + int(config.running_mean) + int(config.baseline > 0)
+        return per_signal * self.signals + int(config.elapsed > 0)
+
+    def compute_output_shape(self, x_shape: Any) -> Any:
+        """More channels, nothing else."""
+        return (*x_shape[:-1], x_shape[-1] + self.added())
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "history": self.history, "signals": self.signals}
+
+
+def wanted(config: HistoryConfig) -> bool:
+    """Whether any history channel is configured."""
+    return bool(config.ewm or config.running_mean or config.baseline or config.elapsed)
+
+
+def memory(config: HistoryConfig) -> float:
+    """Steps after which an exponentially weighted mean has forgotten all but a hundredth."""
+    return max((math.log(0.01) / math.log(decay) for decay in config.ewm), default=0.0)

@@ -1,0 +1,175 @@
+"""Raw windows in, mended and scaled channels out: the first layer of every model.
+
+The served graph takes raw physical units because this layer travels with the weights. Its numbers
+are the ``DataSpec``'s (fitted on train only), kept in the layer's configuration.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_seq.data.spec import DataSpec
+from keras_seq.models.blocks import package, real_steps, shift
+
+LARGEST = 3.0e38  # |x| above it is infinite in float32; NaN compares False as well
+
+
+@package
+class Preprocess(keras.layers.Layer):
+    """Impute, scale per operating condition, mark what was missing.
+
+    ``impute``: ``forward`` carries the last observed value on; ``interpolate`` draws a line between
+    the neighbours (looks ahead within the window) and carries the last one on; ``mean`` puts the
+    train mean; ``none`` puts ``fill`` too, as a last safety. Before a unit's first observed value
+    stands ``fill``. Non-finite values count as missing. A value is carried over gaps of at least
+    ``time`` steps. Output is 0 at padded steps, whatever they hold.
+
+    Streaming state of ``step``: per feature the last observed (or filled) value: ``(batch, features)``.
+
+    Args:
+        scaling: ``Scaling`` as plain values.
+        impute: see above.
+        missing_indicator: append one 0/1 channel per feature.
+        time: longest sequence expected (steps).
+    """
+
+    def __init__(
+        self,
+        scaling: dict[str, Any],
+        impute: str = "none",
+        missing_indicator: bool = False,
+        time: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})  # raw units do not fit half precision
+        self.scaling, self.impute, self.missing_indicator, self.time = scaling, impute, missing_indicator, time
+        self.center = np.asarray(scaling["center"], np.float32)
+        self.scale = np.asarray(scaling["scale"], np.float32)
+        self.fill = np.asarray(scaling["fill"], np.float32)
+        self.condition_features = list(scaling["condition_features"])
+        self.condition_scale = np.asarray(scaling["condition_scale"], np.float32)
+        self.centroids = np.asarray(scaling["centroids"], np.float32)
+
+    @classmethod
+    def from_spec(cls, spec: DataSpec, **kwargs: Any) -> Preprocess:
+        """The layer for data of ``spec``."""
+        scaling = spec.scaling.model_dump(mode="json")
+        return cls(scaling, spec.impute, spec.missing_indicator, spec.time, **kwargs)
+
+    def call(self, x: Any, lengths: Any = None) -> Any:
+        """``(batch, time, features)`` raw to ``(batch, time, features [+ features])``."""
+        real = None if lengths is None else real_steps(x, lengths)[:, :, None]
+        observed = ops.abs(x) <= LARGEST
+        if real is not None:
+            observed = ops.logical_and(observed, real)
+        x = ops.where(observed, x, 0.0)
+        seen = ops.cast(observed, "float32")
+        scaled = self._scaled(self._imputed(x, seen), seen)
+        channels = ops.concatenate([scaled, 1.0 - seen], axis=-1) if self.missing_indicator else scaled
+        return channels if real is None else ops.where(real, channels, 0.0)
+
+    def step(self, x: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """One time step: raw ``(batch, features)`` and state to channels and state.
+
+        Raises:
+            ValueError: interpolation looks ahead and cannot stream.
+        """
+        if self.impute == "interpolate":
+            raise ValueError("impute='interpolate' looks ahead within the window, so it cannot stream; use 'forward'.")
+        observed = ops.abs(x) <= LARGEST
+        seen = ops.cast(observed, "float32")
+        stand_in = state["last"] if self.impute == "forward" else ops.broadcast_to(self.fill, ops.shape(x))
+        filled = ops.where(observed, x, stand_in)
+        scaled = self._scaled(filled[:, None], seen[:, None])[:, 0]
+        channels = ops.concatenate([scaled, 1.0 - seen], axis=-1) if self.missing_indicator else scaled
+        return channels, {"last": filled}
+
+    def initial_state(self, batch: int) -> dict[str, Any]:
+        """State before the first step."""
+        return {"last": np.repeat(self.fill[None], batch, axis=0)}
+
+    def _imputed(self, x: Any, seen: Any) -> Any:
+        if self.impute in ("none", "mean"):
+            return x + (1.0 - seen) * self.fill
+        value, known, age = self._carried(x, seen, forward=True)
+        if self.impute == "interpolate":
+            after, comes, wait = self._carried(x, seen, forward=False)
+            weight = known * comes * age / ops.maximum(age + wait, 1.0)
+            value = value + weight * (after - value)
+        return value + (1.0 - known) * self.fill
+
+    def _carried(self, x: Any, seen: Any, *, forward: bool) -> tuple[Any, Any, Any]:
+        """Nearest observed value before (or after), whether there is one, and its distance in steps.
+
+        Shifts by 1, 2, 4, ... double the reach each time: no loop, few ops. After the shifts up to
+        ``s`` every step knows the nearest observation within ``2 s - 1`` steps.
+        """
+        features = len(self.fill)
+        known, age = seen, ops.zeros_like(seen)
+        for power in range(max(1, math.ceil(math.log2(max(self.time, 2))))):
+            distance = 2**power
+            moved = shift(ops.concatenate([x, known, age], axis=-1), distance if forward else -distance)
+            far, far_known, far_age = (moved[..., i * features : (i + 1) * features] for i in range(3))
+            take = (1.0 - known) * far_known
+            x, age = x + take * far, age + take * (far_age + float(distance))
+            known = known + take
+        return x, known, age
+
+    def _scaled(self, x: Any, seen: Any) -> Any:
+        if len(self.center) == 1:
+            return (x - self.center[0]) / self.scale[0]
+        where = ops.take(x, self.condition_features, axis=-1)[:, :, None, :]
+        distance = ops.sum(ops.square((where - self.centroids) / self.condition_scale), axis=-1)
+        condition = ops.argmin(distance, axis=-1)
+        # tables are looked up, not multiplied: half of a TF32 product's digits would be lost on GPUs
+        scaled = (x - ops.take(self.center, condition, axis=0)) / ops.take(self.scale, condition, axis=0)
+        return scaled * seen if self.impute == "mean" else scaled
+
+    def compute_output_shape(self, x_shape: Any) -> Any:
+        """Indicators double the channels."""
+        return (*x_shape[:-1], x_shape[-1] * (2 if self.missing_indicator else 1))
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {
+            **super().get_config(),
+            "scaling": self.scaling,
+            "impute": self.impute,
+            "missing_indicator": self.missing_indicator,
+            "time": self.time,
+        }
+
+
+@package
+class Rescale(keras.layers.Layer):
+    """Back to raw target units: ``y * deviation + mean``.
+
+    Args:
+        mean: per target.
+        deviation: per target.
+        quantiles: the last axis of ``y`` holds quantiles and the targets' axis is before it.
+    """
+
+    def __init__(self, mean: Any, deviation: Any, quantiles: bool = False, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.mean, self.deviation, self.quantiles = list(mean), list(deviation), quantiles
+
+    def call(self, y: Any) -> Any:
+        """``(batch, ..., targets)`` (or ``(batch, ..., targets, quantiles)``) to the same shape."""
+        mean, deviation = np.asarray(self.mean, np.float32), np.asarray(self.deviation, np.float32)
+        if self.quantiles:
+            mean, deviation = mean[:, None], deviation[:, None]
+        return y * deviation + mean
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The same shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "mean": self.mean, "deviation": self.deviation, "quantiles": self.quantiles}

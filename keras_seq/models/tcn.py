@@ -1,0 +1,45 @@
+"""TCN: residual blocks of dilated convolutions (Bai, Kolter & Koltun, 2018)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_seq.config import ModelConfig
+from keras_seq.models.blocks import activation, dropout, with_lengths
+from keras_seq.models.convolution import MaskedConv1D
+from keras_seq.models.lstm import check_one_way
+from keras_seq.models.registry import Encoded, Steps, register
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "standard": {"layers": 6},
+    "bidirectional": {"layers": 6, "bidirectional": True, "pooling": "max"},
+    "deep": {"layers": 8, "filters": 128, "hidden_dims": (64, 32)},
+    "lightweight": {"layers": 5, "filters": 32, "hidden_dims": (16,)},
+}
+
+
+def receptive_field(config: ModelConfig) -> int:
+    """Steps a causal answer looks back: ``1 + 2 (kernel - 1) (2^layers - 1)``."""
+    return 1 + 2 * (config.kernel_size - 1) * (2**config.layers - 1)
+
+
+@register("tcn", variants=VARIANTS, check=check_one_way)
+def tcn(x: Any, lengths: Any, config: ModelConfig, steps: Steps) -> Encoded:
+    """``config.layers`` blocks of two convolutions, dilation 1, 2, 4, ...; causal unless bidirectional."""
+    padding = "same" if config.bidirectional else "causal"
+    for i in range(1, config.layers + 1):
+        y = x
+        for half in "ab":
+            conv = MaskedConv1D(
+                config.filters, config.kernel_size, padding=padding, dilation_rate=2 ** (i - 1), name=f"conv_{i}{half}"
+            )
+            y = with_lengths(conv, y, lengths)
+            y = keras.layers.LayerNormalization(name=f"norm_{i}{half}")(y)
+            y = keras.layers.Activation(activation(config.activation), name=f"activation_{i}{half}")(y)
+            y = dropout(y, config.dropout, name=f"dropout_{i}{half}")
+        if x.shape[-1] != config.filters:
+            x = keras.layers.Dense(config.filters, name=f"match_{i}")(x)
+        x = keras.layers.Add(name=f"residual_{i}")([x, y])
+    return Encoded(x, lengths)

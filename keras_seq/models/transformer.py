@@ -1,0 +1,42 @@
+"""Transformer encoder, pre-norm (Vaswani et al., 2017; Xiong et al., 2020), tanh-gelu."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_seq.config import ModelConfig
+from keras_seq.models.attention import add_positions, attend, check_heads
+from keras_seq.models.blocks import dropout, gelu_tanh
+from keras_seq.models.registry import Encoded, Steps, register
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "standard": {"pooling": "mean"},
+    "bidirectional": {"pooling": "mean"},  # attention sees both ways already
+    "deep": {"layers": 4, "units": 128, "heads": 8, "ff_dim": 256, "pooling": "mean", "hidden_dims": (64, 32)},
+    "lightweight": {"layers": 1, "units": 32, "ff_dim": 64, "pooling": "mean", "hidden_dims": (16,)},
+}
+
+
+def check(config: ModelConfig, steps: Steps) -> None:
+    """Refuse a width that heads do not divide."""
+    check_heads(config.units, config, "model.units")
+
+
+@register("transformer", variants=VARIANTS, check=check)
+def transformer(x: Any, lengths: Any, config: ModelConfig, steps: Steps) -> Encoded:
+    """``config.layers`` encoder blocks of width ``config.units``; causal where answers are per step."""
+    x = keras.layers.Dense(config.units, name="projection")(x)
+    x = add_positions(x, config, steps.time)
+    for i in range(1, config.layers + 1):
+        y = keras.layers.LayerNormalization(name=f"attention_norm_{i}")(x)
+        y = attend(y, lengths, config, causal=steps.per_step, name=f"attention_{i}")
+        y = dropout(y, config.dropout, name=f"attention_dropout_{i}")
+        x = keras.layers.Add(name=f"attention_residual_{i}")([x, y])
+        y = keras.layers.LayerNormalization(name=f"feed_norm_{i}")(x)
+        y = keras.layers.Dense(config.ff_dim, activation=gelu_tanh, name=f"feed_in_{i}")(y)
+        y = dropout(y, config.dropout, name=f"feed_dropout_{i}")
+        y = keras.layers.Dense(config.units, name=f"feed_out_{i}")(y)
+        x = keras.layers.Add(name=f"feed_residual_{i}")([x, y])
+    return Encoded(keras.layers.LayerNormalization(name="final_norm")(x), lengths)
