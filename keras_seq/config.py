@@ -42,7 +42,7 @@ class CasterConfig(Section):
     decoys: NonNegative = Field(0.7, description="decoys of each kind per 150 steps")
     min_lag: Count = Field(10, description="shortest lag from level surge to temperature rise, steps")
     max_lag: Count = Field(28, description="longest lag, steps")
-    hidden_share: Share = Field(0.1, description="share of precursors that leave no trace")
+    hidden_share: Share = Field(0.05, description="share of precursors that leave no trace")
     p_low: Share = Field(0.02, description="defect probability without a precursor")
     p_high: Share = Field(0.90, description="defect probability with a precursor")
     drift: NonNegative = Field(0.0, description="slow sensor drift over the heats, noise deviations")
