@@ -1,0 +1,314 @@
+"""Any CSV or Parquet file of the user's own as a ``Series``, read in chunks straight into float32.
+
+Memory stays near the size of the float32 array: the rows are bounded by counting line ends, the
+array is reserved once, and blocks of typed columns are written into it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.config import DataConfig, Task
+from keras_seq.data.series import Float, Int, Series
+from keras_seq.data.sources.table_layout import CLASS_TASKS, Layout, plan_table
+from keras_seq.data.sources.table_reader import read_batches, row_bound
+from keras_seq.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def iter_table_chunks(config: DataConfig, rows: int = 200_000, layout: Layout | None = None) -> Iterator[pd.DataFrame]:
+    """The columns that ``plan_table(config)`` settles on, in chunks of ``rows`` rows in file order.
+
+    Features and numeric targets are float32 (NaN where missing), class labels given as text stay
+    text, units and groups are text, the time is float64 or ``datetime64[ns]``. Nothing is sorted or
+    checked against the schema.
+
+    Raises:
+        ConfigError, DataError: as ``plan_table``; malformed lines and values when they are reached.
+    """
+    import pandas as pd
+
+    layout = layout or plan_table(config)
+    kept: list[pd.DataFrame] = []
+    have = 0
+    for columns in _columns(layout, rows):
+        frame = pd.DataFrame(columns)
+        kept.append(frame)
+        have += len(frame)
+        if have < rows:
+            continue
+        joined = pd.concat(kept, ignore_index=True) if len(kept) > 1 else frame
+        cuts = range(0, have - rows + 1, rows)
+        for first in cuts:
+            yield joined.iloc[first : first + rows].reset_index(drop=True)
+        rest = joined.iloc[len(cuts) * rows :].reset_index(drop=True)
+        kept, have = ([rest] if len(rest) else []), len(rest)
+    if have:
+        yield pd.concat(kept, ignore_index=True) if len(kept) > 1 else kept[0]
+
+
+def load_table(config: DataConfig) -> Series:
+    """The user's file, rows by unit (in order of appearance), within a unit in file order.
+
+    Text labels become class numbers, their texts sorted unless the schema lists ``classes``. A class
+    that is the same in all rows of every unit is a target per unit. Order of time, missing and
+    infinite values are left to the quality check, which ``load_series`` runs.
+
+    Raises:
+        ConfigError, DataError: as ``plan_table``; malformed lines and values; a group that changes
+            within a unit; labels that the schema does not list.
+    """
+    layout = plan_table(config)
+    arrays = _read(layout)
+    arrays.sort_by_unit()
+    offsets = arrays.offsets()
+    layout, targets = _class_numbers(layout, arrays)
+    series = Series(
+        schema=layout.schema,
+        values=arrays.values,
+        targets=targets,
+        offsets=offsets,
+        unit_ids=np.array(arrays.units),
+        groups=_groups(arrays, offsets),
+        time=arrays.clock(offsets),
+        official=np.array([""] * len(arrays.units)),
+        info={"origin": layout.path.name},
+    )
+    return _per_unit(series, layout, config)
+
+
+class _Codes:
+    """Texts numbered in order of appearance."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def encode(self, column: Any) -> NDArray[np.int32]:
+        """Numbers of a text column ``(rows,)``; -1 where the text is missing."""
+        encoded = column.dictionary_encode()
+        texts = encoded.dictionary.to_pylist()
+        table = np.array([self.numbers.setdefault(text, len(self.numbers)) for text in texts] + [-1], np.int32)
+        return table[encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)]
+
+
+@dataclasses.dataclass
+class _Arrays:
+    """Columns of the whole file; rows ``(rows,)`` in file order until sorted."""
+
+    values: Float
+    targets: Float
+    unit: NDArray[np.int32]
+    group: NDArray[np.int32] | None
+    time: NDArray[Any] | None
+    units: list[str]
+    groups: list[str]
+    labels: list[str]
+    order: Int | None = None  # file row of each row, where they were sorted
+
+    def sort_by_unit(self) -> None:
+        """Bring the rows of each unit together, column by column to spare memory."""
+        if len(self.unit) < 2 or not (np.diff(self.unit) < 0).any():
+            return
+        self.order = np.argsort(self.unit, kind="stable")
+        for array in (self.values, self.targets):
+            for j in range(array.shape[1]):
+                array[:, j] = array[self.order, j]
+        self.unit = self.unit[self.order]
+        self.group = None if self.group is None else self.group[self.order]
+        self.time = None if self.time is None else self.time[self.order]
+
+    def offsets(self) -> Int:
+        """Row offsets of the units ``(units + 1,)``."""
+        return np.searchsorted(self.unit, np.arange(len(self.units) + 1)).astype(np.int64)
+
+    def clock(self, offsets: Int) -> NDArray[Any]:
+        """The time column, or steps counted from 0 in each unit."""
+        if self.time is not None:
+            return self.time
+        return np.arange(len(self.unit), dtype=np.float64) - np.repeat(offsets[:-1], np.diff(offsets))
+
+    def file_row(self, row: int) -> int:
+        """Data row in the file, from 1."""
+        return int(row if self.order is None else self.order[row]) + 1
+
+
+def _columns(layout: Layout, rows: int = 65536) -> Iterator[dict[str, Any]]:
+    """Batches as ``{name: array}``: float32, float64, datetime64 or text."""
+    for batch in read_batches(layout.path, layout.kinds, rows=rows):
+        yield {name: _plain(batch.column(i), name, layout) for i, name in enumerate(batch.schema.names)}
+
+
+def _plain(column: Any, name: str, layout: Layout) -> Any:
+    kind = layout.kinds[name]
+    if kind == "text":
+        return column.to_pandas()
+    if kind == "date":
+        return _dates(column, name, layout)
+    if kind == "flag":
+        import pyarrow as pa
+
+        column = column.cast(pa.int8()).cast(pa.float32())
+    return column.to_numpy(zero_copy_only=False)
+
+
+def _dates(column: Any, name: str, layout: Layout) -> NDArray[np.datetime64]:
+    """Dates as ``datetime64[ns]`` in UTC, NaT where missing."""
+    import pandas as pd
+
+    given = column.to_pandas()
+    dates = pd.to_datetime(given, format=layout.date_format, errors="coerce", utc=True)
+    wrong = (dates.isna() & given.notna()).to_numpy()
+    if wrong.any():
+        value = given.iloc[int(wrong.argmax())]
+        raise DataError(
+            f"Column '{name}' of '{layout.path}' must hold dates like its first ones (format {layout.date_format}), "
+            f"got {value!r}. Write all of them in one format."
+        )
+    return dates.dt.tz_localize(None).to_numpy("datetime64[ns]")
+
+
+def _read(layout: Layout) -> _Arrays:
+    """The whole file in arrays reserved once."""
+    schema, bound = layout.schema, row_bound(layout.path)
+    values = np.empty((bound, len(schema.columns)), np.float32)
+    targets = np.empty((bound, len(schema.targets)), np.float32)
+    unit = np.zeros(bound, np.int32)
+    group = np.zeros(bound, np.int32) if schema.group_column else None
+    dates = schema.time_column is not None and layout.kinds[schema.time_column] == "date"
+    time = np.empty(bound, "datetime64[ns]" if dates else np.float64) if schema.time_column else None
+    codes = {name: _Codes() for name, kind in layout.kinds.items() if kind == "text"}
+    rows = 0
+    for batch in read_batches(layout.path, layout.kinds):
+        part = slice(rows, rows + batch.num_rows)
+        columns = {
+            name: codes[name].encode(batch.column(name)) if name in codes else _plain(batch.column(name), name, layout)
+            for name in batch.schema.names
+        }
+        for array, names in ((values, schema.features), (targets, schema.targets)):
+            for j, name in enumerate(names):
+                array[part, j] = columns[name]
+        if schema.unit_column:
+            unit[part] = _present(columns[schema.unit_column], rows, schema.unit_column, "unit", layout)
+        if group is not None and schema.group_column:
+            group[part] = _present(columns[schema.group_column], rows, schema.group_column, "group", layout)
+        if time is not None and schema.time_column:
+            time[part] = columns[schema.time_column]
+        rows = part.stop
+    label = schema.targets[0]
+    return _Arrays(
+        values=values[:rows],
+        targets=targets[:rows],
+        unit=unit[:rows],
+        group=None if group is None else group[:rows],
+        time=None if time is None else time[:rows],
+        units=list(codes[schema.unit_column].numbers) if schema.unit_column else [layout.path.stem],
+        groups=list(codes[schema.group_column].numbers) if schema.group_column in codes else [],
+        labels=list(codes[label].numbers) if label in codes else [],
+    )
+
+
+def _present(codes: NDArray[np.int32], rows: int, name: str, role: str, layout: Layout) -> NDArray[np.int32]:
+    if (codes < 0).any():
+        row = rows + int(np.argmax(codes < 0)) + 1
+        raise DataError(f"Column '{name}' of '{layout.path}' names no {role} in data row {row}; fill it.")
+    return codes
+
+
+def _groups(arrays: _Arrays, offsets: Int) -> NDArray[np.str_]:
+    """Group of each unit; it must not change within one."""
+    if arrays.group is None:
+        return np.array(arrays.units)
+    first = arrays.group[offsets[:-1]]
+    differs = arrays.group != np.repeat(first, np.diff(offsets))
+    if differs.any():
+        row = int(np.argmax(differs))
+        unit = int(arrays.unit[row])
+        raise DataError(
+            f"Unit '{arrays.units[unit]}' belongs to group '{arrays.groups[first[unit]]}' and, in data row "
+            f"{arrays.file_row(row)}, to group '{arrays.groups[arrays.group[row]]}'; a unit has one group."
+        )
+    return np.array(arrays.groups)[first]
+
+
+def _class_numbers(layout: Layout, arrays: _Arrays) -> tuple[Layout, Float]:
+    """Labels as class numbers, and the layout with what the rows tell of task and classes."""
+    column = arrays.targets[:, 0]
+    known = np.unique(column[np.isfinite(column)])
+    texts = arrays.labels or [f"{value:g}" for value in known]
+    task, classes = _classes(layout, texts, text_labels=bool(arrays.labels))
+    if task not in CLASS_TASKS:
+        return layout, arrays.targets
+    wanted = {text: i for i, text in enumerate(classes)}
+    unknown = [i for i, text in enumerate(texts) if text not in wanted]
+    if unknown:
+        row = int(np.argmax(column == (unknown[0] if arrays.labels else known[unknown[0]])))
+        raise DataError(
+            f"Target '{layout.schema.targets[0]}' of '{layout.path}' holds '{texts[unknown[0]]}' (unit "
+            f"'{arrays.units[arrays.unit[row]]}', data row {arrays.file_row(row)}), which is not among the schema's "
+            f"classes {', '.join(classes)}."
+        )
+    numbers = np.array([wanted[text] for text in texts] + [np.nan], np.float32)  # the last one: missing
+    if arrays.labels:
+        position = column.astype(np.int64)  # -1 where missing
+    else:
+        position = np.where(np.isfinite(column), np.searchsorted(known, column), -1)
+    schema = layout.schema.model_copy(update={"task": task, "classes": classes})
+    return dataclasses.replace(layout, schema=schema), numbers[position][:, None]
+
+
+def _classes(layout: Layout, texts: list[str], *, text_labels: bool) -> tuple[Task, tuple[str, ...]]:
+    """Task and class texts by number, from the distinct labels of the file."""
+    schema = layout.schema
+    task: Task = schema.task
+    if not layout.task_given and task == "regression" and len(schema.targets) == 1 and set(texts) == {"0", "1"}:
+        task = "binary"
+    if task not in CLASS_TASKS:
+        return task, ()
+    classes = schema.classes or tuple(sorted(texts, key=_natural))
+    if task == "binary" and not text_labels and not schema.classes and set(texts) <= {"0", "1"}:
+        classes = ("0", "1")
+    if not layout.task_given and len(classes) == 2:
+        task = "binary"
+    if task == "binary" and len(classes) != 2:
+        raise DataError(
+            f"Task 'binary' needs two classes in '{schema.targets[0]}' of '{layout.path}', found {len(classes)}: "
+            f"{', '.join(classes[:8])}. Use --data.task multiclass, or mend the labels."
+        )
+    return task, classes
+
+
+def _per_unit(series: Series, layout: Layout, config: DataConfig) -> Series:
+    """One target per unit where the schema says so, or where a class is constant in every unit."""
+    schema, starts = series.schema, series.offsets[:-1]
+    asked = layout.per_given and schema.target_per == "unit"
+    guessed = not layout.per_given and schema.task in CLASS_TASKS and series.n_units > 1 and not config.windows.per_step
+    if not (asked or guessed):
+        return series
+    first = np.repeat(series.targets[starts], series.lengths, axis=0)
+    same = (series.targets == first) | (np.isnan(series.targets) & np.isnan(first))
+    if not same.all():
+        if guessed:
+            return series
+        row, column = map(int, np.argwhere(~same)[0])
+        unit = int(np.searchsorted(series.offsets, row, side="right")) - 1
+        raise DataError(
+            f"The schema of '{layout.path}' says one target per unit, but '{schema.targets[column]}' changes within "
+            f"unit '{series.unit_ids[unit]}' at its row {row - int(series.offsets[unit]) + 1}; say 'target_per: step'."
+        )
+    schema = schema.model_copy(update={"target_per": "unit"})
+    return dataclasses.replace(series, schema=schema, targets=np.ascontiguousarray(series.targets[starts]))
+
+
+def _natural(text: str) -> tuple[int, float, str]:
+    """Numbers by value and before words."""
+    try:
+        return 0, float(text), text
+    except ValueError:
+        return 1, 0.0, text
