@@ -25,10 +25,10 @@ WRONG_ORDER = 5  # surge, then at a valid lag a rise up the rows
 KINDS = ("precursor", "surge", "up", "reversed", "wrong_lag", "wrong_order")
 BACKGROUND = (SURGE, UP, REVERSED, WRONG_LAG)  # sprinkled over every sequence
 MATCHED = (REVERSED, WRONG_LAG, WRONG_ORDER)  # stand in for the precursor where there is none
-MATCHED_SHARES = (0.4, 0.4, 0.2)
+MATCHED_SHARES = (0.45, 0.45, 0.1)
 
 MARGIN = 14  # steps kept free at both ends of a sequence, so that no event is cut
-GUARD = 3  # lags this close to the valid range never happen by chance
+GUARD = 6  # lags this close to the valid range never happen by chance
 LATE = 20  # too late means up to this many steps beyond the guard
 DELAYS = (4, 6)  # steps from one row to the next
 SURGE_WIDTH = (3.0, 5.0)  # deviation of the bell, steps
