@@ -6,6 +6,7 @@ import argparse
 import errno
 import os
 import sys
+import tempfile
 import textwrap
 import types
 import typing
@@ -16,6 +17,8 @@ from keras_seq import config
 from keras_seq.errors import ConfigError, KerasSeqError, OutputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+CHATTER = ("absl::InitializeLog", "port.cc", "cudart_stub.cc", "cpu_feature_guard.cc", "instructions in performance")
 
 
 class Parser(argparse.ArgumentParser):
@@ -116,6 +119,24 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
             raise
         where = f" '{error.filename}'" if error.filename else ""
         return _complain(OutputError(f"Writing{where} failed: {error.strerror}. Free space, or choose another folder."))
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow without the start-up chatter of its C++ parts; anything else it says is passed on."""
+    if "tensorflow" in sys.modules:
+        return
+    with tempfile.TemporaryFile() as heard:
+        stderr = os.dup(2)
+        os.dup2(heard.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            heard.seek(0)
+            for line in heard.read().decode(errors="replace").splitlines():
+                if not any(word in line for word in CHATTER):
+                    print(line, file=sys.stderr)
 
 
 def _complain(error: Exception) -> int:

@@ -28,7 +28,6 @@ def evaluate(bundle_path: str | Path, *, part: str = "test", overrides: dict[str
     """
     from keras_seq.data.prepare import prepare
     from keras_seq.evaluation.judge import judge
-    from keras_seq.evaluation.predictions import points, predict_windows
     from keras_seq.export.bundle import load_bundle
 
     bundle = load_bundle(bundle_path)
@@ -39,6 +38,9 @@ def evaluate(bundle_path: str | Path, *, part: str = "test", overrides: dict[str
             f"The data or split now differ from those bundle '{bundle.folder}' was trained on, so its test part may "
             "hold rows it has seen. Restore the data or the data.* options, or train again."
         )
+    cli.load_tensorflow()
+    from keras_seq.evaluation.predictions import points, predict_windows
+
     index = prepared.index[part]
     prediction = predict_windows(bundle.model, prepared.series, index, bundle.spec, experiment.data)
     found = points(prepared.series, index, bundle.spec, prediction)

@@ -215,6 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from keras_seq.export.bundle import load_bundle
 
     bundle = load_bundle(options.bundle)
+    cli.load_tensorflow()
     answers = predict_file(bundle, options.file, every=max(options.every, 0))
     if options.out:
         write_table(answers, Path(options.out))

@@ -14,6 +14,7 @@ from keras_seq import cli, config, files
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
+    from keras_seq.tracking import Tracker
     from keras_seq.training.fit import FitResult
 
 DESCRIPTION = """Train a sequence model and leave a bundle, a record and a served version.
@@ -63,24 +64,34 @@ def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
     say = (lambda text: None) if quiet else summary.say
     folder = _check_early(experiment)
     from keras_seq import tracking
+    from keras_seq.training.device import session
 
-    with tracking.track(experiment, run_name=folder.name) as tracker:
+    with (
+        tracking.track(experiment, run_name=folder.name) as tracker,
+        session(experiment.training, seed=experiment.seed),
+    ):
         tracker.log_params(tracking.flatten(config.to_dict(experiment)))
         prepared = _prepare(experiment, say)
-        model, result, minutes = _fit(experiment, prepared, folder, tracker, quiet=quiet)
-        say(f"trained on {result.device} in {result.seconds:.0f} s, best epoch {result.best_epoch + 1}")
+        model, result = _fit(experiment, prepared, folder, tracker, quiet=quiet)
+        say(
+            f"trained on {result.device} in {result.seconds:.0f} s, stopped by {result.stopped}, "
+            f"best epoch {result.best_epoch}"
+        )
         from keras_seq.wrap_up import wrap_up
 
-        return wrap_up(experiment, prepared, model, result, folder, tracker, minutes=minutes, quiet=quiet)
+        return wrap_up(experiment, prepared, model, result, folder, tracker, quiet=quiet)
 
 
 def _check_early(experiment: config.Experiment) -> Path:
     """Everything that can be refused before data are read."""
     from keras_seq.export.saved_model import check_version
-    from keras_seq.models.registry import check_config
-    from keras_seq.training.device import choose_device
+    from keras_seq.models.registry import names, resolve
+    from keras_seq.training.device import choose_device, prepare_environment
 
-    check_config(experiment.model)
+    if experiment.model.family in names():  # a wrong name is answered before TensorFlow loads
+        prepare_environment()
+        cli.load_tensorflow()
+    resolve(experiment.model)
     folder = files.ensure_writable(run_folder(experiment))
     if experiment.export.saved_model:
         base = Path(experiment.export.saved_models) / experiment.name
@@ -107,23 +118,26 @@ def _prepare(experiment: config.Experiment, say: Any) -> Prepared:
 
 
 def _fit(
-    experiment: config.Experiment, prepared: Prepared, folder: Path, tracker: Any, *, quiet: bool
-) -> tuple[Any, FitResult, float]:
-    import keras
-
+    experiment: config.Experiment, prepared: Prepared, folder: Path, tracker: Tracker, *, quiet: bool
+) -> tuple[Any, FitResult]:
     from keras_seq.models.registry import build_model
     from keras_seq.training.fit import fit
 
-    start = time.perf_counter()
-    keras.utils.set_random_seed(experiment.seed)
     model = build_model(
         experiment.model,
         prepared.spec,
         rematerialise=experiment.training.rematerialise,
         fast_lstm=experiment.training.fast_lstm,
     )
-    result = fit(experiment, model, prepared, folder, quiet=quiet, on_epoch=tracker.log_metrics)
-    return model, result, (time.perf_counter() - start) / 60
+    result = fit(
+        experiment,
+        model,
+        prepared,
+        folder,
+        quiet=quiet,
+        on_epoch=lambda epoch, row: tracker.log_metrics(row, step=epoch),
+    )
+    return model, result
 
 
 def main(argv: Sequence[str] | None = None) -> int:

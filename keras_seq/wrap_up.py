@@ -41,7 +41,6 @@ def wrap_up(
     folder: Path,
     tracker: Any,
     *,
-    minutes: float,
     quiet: bool = False,
 ) -> Run:
     """Turn a trained model into everything a run leaves.
@@ -53,7 +52,6 @@ def wrap_up(
         result: history and best epoch.
         folder: run folder; the bundle lands in ``folder/bundle``.
         tracker: where the run is recorded.
-        minutes: wall time of building and fitting.
         quiet: print nothing.
     """
     from keras_seq.train import Run
@@ -64,12 +62,12 @@ def wrap_up(
     metrics["ceiling"] = _ceiling(prepared)
     drawn = _draw(experiment, prepared, judgement, result, folder)
     saved_model = _saved_model(experiment, prepared, model, judgement.threshold)
-    metrics["performance"] = measure(prepared, model, saved_model, minutes)
+    metrics["performance"] = measure(experiment, prepared, model, saved_model, minutes=result.seconds / 60)
     metrics["targets"] = profile.targets_met(
         {**judgement.metrics["test"], **metrics["performance"]}, experiment.evaluation.targets
     )
     bundle = _bundle(experiment, prepared, model, judgement, metrics, folder)
-    _record(tracker, prepared, model, metrics, bundle)
+    _record(tracker, experiment, prepared, model, metrics, bundle)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # nothing is left to resume
     if not quiet:
         _print(prepared, metrics, {"bundle": bundle, "served": saved_model, "plots": drawn, "record": tracker.run_id})
@@ -105,26 +103,27 @@ def judge_baseline(experiment: Experiment, prepared: Prepared) -> dict[str, Any]
     return {"name": baseline.name, **judged}
 
 
-def measure(prepared: Prepared, model: Any, saved_model: Path | None, minutes: float) -> dict[str, float]:
+def measure(
+    experiment: Experiment, prepared: Prepared, model: Any, saved_model: Path | None, *, minutes: float
+) -> dict[str, float]:
     """Training time, memory, size and, where a version was written, the latency of its signature."""
     measured = {"training_minutes": minutes, "parameters": float(model.count_params())}
     if saved_model is not None:
-        values, lengths = example_windows(prepared)
+        values, lengths = example_windows(experiment, prepared)
         measured |= profile.serving_latencies(saved_model, values, lengths)
         measured["model_size_mb"] = profile.size_mb(saved_model)
     measured["peak_memory_gb"] = profile.peak_memory_gb()
     return measured
 
 
-def example_windows(prepared: Prepared, count: int = EXAMPLES) -> tuple[np.ndarray, np.ndarray | None]:
+def example_windows(
+    experiment: Experiment, prepared: Prepared, count: int = EXAMPLES
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Real validation windows in raw units: ``values (windows, time, features)`` and lengths or None."""
     from keras_seq.data.pipeline import make_dataset
 
     index: WindowIndex = prepared.index["validation"]
-    # not served data, only its shape and scale: any batch will do
-    batches = make_dataset(
-        prepared.series, index, prepared.spec, prepared.data_config, batch_size=count, training=False
-    )
+    batches = make_dataset(prepared.series, index, prepared.spec, experiment.data, batch_size=count, training=False)
     inputs = next(iter(batches))[0]
     lengths = inputs["lengths"].numpy() if prepared.spec.variable_length else None
     return inputs["values"].numpy(), lengths
@@ -205,13 +204,15 @@ def _bundle(
     )
 
 
-def _record(tracker: Any, prepared: Prepared, model: Any, metrics: dict[str, Any], bundle: Path) -> None:
+def _record(
+    tracker: Any, experiment: Experiment, prepared: Prepared, model: Any, metrics: dict[str, Any], bundle: Path
+) -> None:
     for part in ("validation", "test", "ceiling", "performance"):
         tracker.log_metrics({f"{part}_{name}": value for name, value in metrics[part].items()})
     for part in ("validation", "test"):
         tracker.log_metrics({f"baseline_{part}_{name}": v for name, v in metrics["baseline"].get(part, {}).items()})
     tracker.log_folder(bundle, "bundle")
-    values, lengths = example_windows(prepared, 4)
+    values, lengths = example_windows(experiment, prepared, 4)
     inputs = {"values": values} if lengths is None else {"values": values, "lengths": lengths}
     tracker.log_model(model, inputs, np.asarray(model(inputs, training=False)))
 

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 # Okabe & Ito (2008): distinguishable with colour-vision deficiency
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 DPI = 110
+WATCHED = ("val_auc_roc", "val_auc_pr", "val_accuracy", "val_rmse", "val_mae")
 
 
 def history(epochs: Mapping[str, Sequence[float]], best_epoch: int, path: Path) -> Path:
-    """Loss and watched metrics by epoch, the best epoch marked."""
-    shown = {name: values for name, values in epochs.items() if _is_curve(name, values)}
-    losses = [name for name in shown if name.endswith("loss")]
-    others = [name for name in shown if name not in losses]
+    """Loss and a few validation metrics by epoch, the best epoch (counted from 1) marked."""
+    losses = [name for name in ("loss", "val_loss") if name in epochs]
+    others = [name for name in WATCHED if np.isfinite(epochs.get(name, [np.nan])).any()][:3]
     figure, axes = _panels(1 + bool(others))
     for axis, names, label in zip(axes, (losses, others), ("loss", "validation metric"), strict=False):
-        for name, colour in zip(names, (BLUE, ORANGE, GREEN, RED, GREY), strict=False):
-            axis.plot(range(1, len(shown[name]) + 1), shown[name], color=colour, label=name)
-        axis.axvline(best_epoch + 1, color=GREY, linestyle=":", label=f"best epoch ({best_epoch + 1})")
+        for name, colour in zip(names, (BLUE, ORANGE, GREEN), strict=False):
+            axis.plot(range(1, len(epochs[name]) + 1), epochs[name], color=colour, label=name)
+        axis.axvline(best_epoch, color=GREY, linestyle=":", label=f"best epoch ({best_epoch})")
         axis.set(xlabel="epoch", ylabel=label)
         axis.legend(fontsize=8)
     return _save(figure, path, "Training history")
@@ -98,6 +98,7 @@ def confusion(found: Points, spec: DataSpec, path: Path, *, part: str) -> Path:
     counts = np.zeros((len(classes), len(classes)), int)
     np.add.at(counts, (found.truth.astype(int), predicted), 1)
     figure, (axis,) = _panels(1, width=max(5.0, 0.55 * len(classes) + 2))
+    axis.grid(False)
     axis.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape):
         if counts[row, column]:
@@ -168,10 +169,6 @@ def forecast(truth: np.ndarray, value: np.ndarray, spec: DataSpec, path: Path, *
         axes[3].set(xlabel="steps ahead", ylabel="MSE, scaled", title="Error by step ahead", ylim=(0, None))
     axes[0].legend(fontsize=8)
     return _save(figure, path, f"{part.capitalize()} set, {len(truth)} forecasts")
-
-
-def _is_curve(name: str, values: Sequence[float]) -> bool:
-    return name not in ("learning_rate", "seconds", "epoch") and len(values) > 0 and bool(np.isfinite(values).any())
 
 
 def _panels(count: int, *, columns: int = 4, width: float = 4.2) -> tuple[Figure, list[Axes]]:

@@ -1,0 +1,128 @@
+"""The same experiment over folds and seeds: ``python -m keras_seq.crossval --config FILE``."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from keras_seq import cli, config, files
+from keras_seq.errors import ConfigError, KerasSeqError
+from keras_seq.evaluation.spread import spread, to_markdown
+
+DESCRIPTION = """Train over the folds of a split and over seeds; report mean and deviation.
+
+  python -m keras_seq.crossval --config configs/cmapss_fd001.yaml --folds 5 --seeds 0,1,2 --workers 2
+  python -m keras_seq.crossval --config configs/wafer.yaml --seeds 0,1,2
+
+Each run is a process of its own with its share of the cores. Finished runs are kept: the same
+command goes on where it was. Writes <output>/<name>/crossval.json and crossval.md.
+"""
+
+
+def crossval(experiment: config.Experiment, *, folds: int, seeds: Sequence[int], workers: int = 1) -> dict[str, Any]:
+    """Train every fold with every seed.
+
+    Args:
+        experiment: the configuration; its fold and seed are replaced.
+        folds: of the non-test units; 0 keeps the configuration's single split.
+        seeds: of training; the split stays the same.
+        workers: runs at a time, each with an equal share of the cores.
+
+    Returns:
+        ``{"runs": [...], "summary": {metric: {"mean", "deviation", "n"}}}``. Deviations are over seeds,
+        of the mean over folds.
+
+    Raises:
+        KerasSeqError: a run failed; carries its message.
+    """
+    runs = list(_experiments(experiment, folds, seeds))
+    with ThreadPoolExecutor(workers) as pool:  # threads only wait for processes
+        results = list(pool.map(lambda run: _train(run, workers), runs))
+    outcome = {
+        "name": experiment.name,
+        "folds": folds,
+        "seeds": list(seeds),
+        "runs": results,
+        "summary": spread(results),
+    }
+    folder = Path(experiment.output) / experiment.name
+    files.write_json(folder / "crossval.json", outcome)
+    files.write_text(folder / "crossval.md", to_markdown(outcome))
+    return outcome
+
+
+def _experiments(experiment: config.Experiment, folds: int, seeds: Sequence[int]) -> Iterator[config.Experiment]:
+    for seed, fold in itertools.product(seeds, range(max(folds, 1))):
+        changes: dict[str, Any] = {"seed": seed, "export.saved_model": False}
+        if folds:
+            changes |= {"data.split.folds": folds, "data.split.fold": fold}
+        if seed != seeds[0]:
+            changes["evaluation.baseline"] = False  # same split, same baseline
+        yield config.replace(experiment, **changes)
+
+
+def _train(experiment: config.Experiment, workers: int) -> dict[str, Any]:
+    from keras_seq.train import run_folder
+
+    folder = run_folder(experiment)
+    found = _finished(folder, experiment)
+    if found is None:
+        files.ensure_writable(folder)
+        files.write_text(folder / "crossval.yaml", config.to_yaml(experiment))
+        command = [sys.executable, "-m", "keras_seq.train", "--config", str(folder / "crossval.yaml"), "--json"]
+        done = subprocess.run(command, env=_share_of_cores(workers), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise KerasSeqError(f"Run '{folder}' failed: {done.stderr.strip().splitlines()[-1]}")
+        found = json.loads(done.stdout.splitlines()[-1])["metrics"]
+    split = experiment.data.split
+    print(f"  seed {experiment.seed} fold {split.fold}: {folder}", file=sys.stderr, flush=True)
+    return {"seed": experiment.seed, "fold": split.fold, "folder": str(folder), "metrics": found}
+
+
+def _finished(folder: Path, experiment: config.Experiment) -> dict[str, Any] | None:
+    path = folder / "bundle" / "config.yaml"
+    if path.exists() and config.load(path) == experiment:
+        return files.read_json(folder / "bundle" / "metrics.json")
+    return None
+
+
+def _share_of_cores(workers: int) -> dict[str, str]:
+    if workers == 1:
+        return dict(os.environ)
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    return os.environ | {
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": threads,
+        "OMP_NUM_THREADS": threads,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.experiment_parser("keras_seq.crossval", DESCRIPTION)
+    parser.add_argument("--folds", type=int, default=0, help="folds of the non-test units (0: single split)")
+    parser.add_argument("--seeds", default="0,1,2", help="comma-separated seeds of training")
+    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
+    options, experiment = cli.parse_experiment(parser, argv)
+    try:
+        seeds = [int(seed) for seed in options.seeds.split(",")]
+    except ValueError:
+        raise ConfigError(f"--seeds must be whole numbers like 0,1,2, got '{options.seeds}'.") from None
+    if options.workers < 1 or options.folds < 0:
+        raise ConfigError(
+            f"--workers must be at least 1 and --folds at least 0, got {options.workers}, {options.folds}."
+        )
+    outcome = crossval(experiment, folds=options.folds, seeds=seeds, workers=options.workers)
+    print(to_markdown(outcome))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,44 @@
+"""Mean and deviation over seeds and folds."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def spread(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Summarise runs ``{"seed", "fold", "metrics": {part: {metric: value}}}``.
+
+    The mean is over all runs; the deviation is that of the seeds' means over folds (0 for one seed), so
+    that the spread between folds, which is the data's, does not pass for the training's.
+    """
+    found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for run in runs:
+        metrics = run["metrics"]
+        parts = {name: metrics.get(name, {}) for name in ("validation", "test", "ceiling", "performance")}
+        parts |= {f"baseline {name}": metrics.get("baseline", {}).get(name, {}) for name in ("validation", "test")}
+        for part, values in parts.items():
+            for metric, value in values.items():
+                found[f"{part} {metric}"][run["seed"]].append(float(value))
+    return {name: _over_seeds(list(seeds.values())) for name, seeds in found.items()}
+
+
+def _over_seeds(values: list[list[float]]) -> dict[str, float]:
+    means = [statistics.fmean(folds) for folds in values]
+    deviation = statistics.stdev(means) if len(means) > 1 else 0.0
+    return {"mean": statistics.fmean(means), "deviation": deviation, "n": sum(map(len, values))}
+
+
+def to_markdown(outcome: Mapping[str, Any]) -> str:
+    """A table: metric, mean, deviation over seeds, number of runs."""
+    lines = [
+        f"## {outcome['name']}: {len(outcome['seeds'])} seeds, {outcome['folds'] or 'no'} folds",
+        "",
+        "| metric | mean | deviation over seeds | runs |",
+        "|---|---|---|---|",
+    ]
+    for name, row in outcome["summary"].items():
+        lines.append(f"| {name} | {row['mean']:.4f} | {row['deviation']:.4f} | {row['n']} |")
+    return "\n".join(lines) + "\n"
