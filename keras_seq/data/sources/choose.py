@@ -59,9 +59,9 @@ def _choose_targets(series: Series, config: DataConfig) -> Series:
     task = config.task or schema.task
     names = config.targets or _default_targets(schema, task)
     _known(schema, names)
-    taken = tuple(
-        name for name in names if name in schema.features and (task == "forecast" or name not in schema.targets)
-    )
+    if task == schema.task and names == schema.targets:
+        return series
+    taken = tuple(name for name in names if name in schema.features)
     if task == "forecast" and len(taken) < len(names):
         other = next(name for name in names if name not in taken)
         raise ConfigError(
@@ -76,8 +76,6 @@ def _choose_targets(series: Series, config: DataConfig) -> Series:
             f"'{schema.task}' or other data.targets."
         )
     targets = series.targets[:, [schema.targets.index(name) for name in names]]
-    if task == schema.task and names == schema.targets:
-        return series
     update = {"task": task, "targets": names, "classes": _classes(task, targets, names, schema.classes)}
     return dataclasses.replace(series, schema=schema.model_copy(update=update), targets=np.ascontiguousarray(targets))
 

@@ -13,7 +13,14 @@ from pydantic import ValidationError
 
 from keras_seq.config import DataConfig, Task
 from keras_seq.data.series import Column, Schema
-from keras_seq.data.sources.table_reader import Kind, column_kinds, column_names, first_texts, is_parquet
+from keras_seq.data.sources.table_reader import (
+    Kind,
+    column_kinds,
+    column_names,
+    first_texts,
+    is_number_text,
+    is_parquet,
+)
 from keras_seq.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
@@ -137,6 +144,10 @@ def _guess_task(targets: tuple[str, ...], types: dict[str, pa.DataType], path: P
         )
     if len(targets) > 1 or _is_number(types[targets[0]]):
         return "regression"
+    if _is_text(types[targets[0]]) and not is_parquet(path):
+        texts = first_texts(path, targets[0])
+        if 2 * sum(map(is_number_text, texts)) > len(texts):
+            return "regression"  # numbers and a stray word: the reader will name the word
     return "multiclass"
 
 
@@ -214,8 +225,7 @@ def _kinds(schema: Schema, types: dict[str, pa.DataType], path: Path) -> tuple[d
         name = schema.time_column
         clock = _is_number(types[name]) or pa.types.is_null(types[name])
         kinds[name] = "clock" if clock else "date"
-        is_text = not is_parquet(path) or pa.types.is_string(types[name]) or pa.types.is_large_string(types[name])
-        if not clock and is_text:
+        if not clock and (not is_parquet(path) or _is_text(types[name])):
             date_format = _guess_format(first_texts(path, name), name, path)
     for role in (schema.unit_column, schema.group_column):
         if role:
@@ -251,3 +261,10 @@ def _is_number(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is one of text."""
+    import pyarrow as pa
+
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)

@@ -110,7 +110,7 @@ def _csv_header(path: Path) -> tuple[list[str], str]:
         raise DataError(f"File '{path}' is empty; it needs a header line and rows.")
     delimiter = max(",;\t", key=line.count)
     names = next(csv.reader([line], delimiter=delimiter))
-    if all(_is_number(name) for name in names):
+    if all(is_number_text(name) for name in names):
         raise DataError(
             f"File '{path}' seems to have no header: its first line is {line.strip()[:60]!r}. Put a line of column "
             "names in front."
@@ -248,7 +248,8 @@ def _open_text(path: Path) -> IO[str]:
     return opener(path, "rt", encoding="utf-8-sig", newline="")
 
 
-def _is_number(text: str) -> bool:
+def is_number_text(text: str) -> bool:
+    """Whether a text reads as a number."""
     try:
         float(text)
     except ValueError:
