@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seq.config import DataConfig
+from keras_seq.data.augment import Augmenter
 from keras_seq.data.plan import epoch_plan, steps_per_epoch
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
@@ -55,11 +56,16 @@ def make_dataset(
         first_epoch: number of the first epoch: a resumed run sees the batches it would have seen.
     """
     cutter = _Cutter(series, index, spec, config)
-    if training:
-        numbers = _training_numbers(series, index, spec, config, batch_size, seed, first_epoch)
-    else:
-        numbers = tf.data.Dataset.range(len(index)).batch(batch_size)
-    dataset = numbers.map(cutter, num_parallel_calls=2, deterministic=True)
+    if not training:
+        dataset = tf.data.Dataset.range(len(index)).batch(batch_size).map(cutter)
+        return _with_options(dataset.prefetch(config.prefetch))
+    dataset = _training_numbers(series, index, spec, config, batch_size, seed, first_epoch).map(cutter)
+    augmenter = _augmenter(series, index, spec, config)
+    if augmenter.active:
+        step = tf.data.Dataset.counter(start=first_epoch * steps_per_epoch(index, batch_size))
+        dataset = tf.data.Dataset.zip(step, dataset).map(
+            lambda step, batch: augmenter(*batch, tf.stack([tf.cast(seed, tf.int64), step]))
+        )
     return _with_options(dataset.prefetch(config.prefetch))
 
 
@@ -93,6 +99,18 @@ def _training_numbers(
     return epochs.unbatch()
 
 
+def _augmenter(series: Series, index: WindowIndex, spec: DataSpec, config: DataConfig) -> Augmenter:
+    rarest = 1
+    if config.augment.minority_only:
+        if spec.task not in ("binary", "multiclass"):
+            raise ConfigError(
+                f"data.augment.minority_only=true needs classes, but the task is '{spec.task}'. Set it to false."
+            )
+        classes, counts = np.unique(_window_labels(series, index, spec), return_counts=True)
+        rarest = int(classes[counts.argmin()])
+    return Augmenter(config.augment, spec, keep_end=series.schema.target_per == "step", rarest=rarest)
+
+
 def _window_labels(series: Series, index: WindowIndex, spec: DataSpec) -> np.ndarray:
     if spec.task not in ("binary", "multiclass"):
         raise ConfigError(
@@ -117,6 +135,7 @@ class _Cutter:
         targets = series.targets
         if config.target_cap is not None and spec.task in ("regression", "forecast"):
             targets = np.minimum(targets, np.float32(config.target_cap))
+        self.gaps = bool(np.isnan(targets).any())
         with tf.device("CPU:0"):
             self.values = tf.convert_to_tensor(series.values)
             self.targets = tf.convert_to_tensor(targets)
@@ -158,9 +177,12 @@ class _Cutter:
         answer = tf.gather(self.answer, numbers)
         weights = tf.ones_like(answer, tf.float32)
         if self.spec.horizon:
-            ahead = answer[:, None] + tf.range(self.spec.horizon, dtype=tf.int64)[None, :]
-            return tf.gather(self.targets, ahead), weights
+            answer = answer[:, None] + tf.range(self.spec.horizon, dtype=tf.int64)[None, :]
         targets = tf.gather(self.targets, answer)
+        if self.gaps:
+            known = tf.math.is_finite(targets)
+            whole = tf.reduce_all(known, axis=list(range(1, targets.shape.rank)))
+            targets, weights = tf.where(known, targets, 0.0), tf.cast(whole, tf.float32)
         if self.spec.task == "multiclass":
             return tf.cast(targets[:, 0], tf.int32), weights
         return targets[:, :1] if self.spec.task == "binary" else targets, weights

@@ -74,13 +74,13 @@ def prepare(config: DataConfig) -> Prepared:
         DataError: missing or bad data, or a split or window it cannot give.
         ConfigError: unknown source, or settings that contradict each other.
     """
-    return prepare_series(load_series(config), config)
+    return prepare_series(load_series(config, checked=False), config)
 
 
 def prepare_series(series: Series, config: DataConfig) -> Prepared:
     """The same for a series that is already there."""
     check_task(series, config)
-    quality = check(series)
+    quality = check(series, config.windows)
     quality.raise_if_bad()
     splits = split(series, config)
     index = {name: index_windows(series, part, config.windows) for name, part in splits.items()}

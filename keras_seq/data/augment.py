@@ -1,0 +1,229 @@
+"""Random changes of training batches, inside the graph: jitter, scaling, time warp, window slice, mixup.
+
+Every function works on ``values (batch, time, features)`` in raw units with ``lengths (batch,)`` int32
+real steps each, leaves padding at zero and missing values missing, and depends only on its ``seed``
+(``(2,)``, of tf's stateless generators), so a resumed run sees the changes it would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_seq.config import AugmentConfig
+from keras_seq.data.spec import DataSpec
+
+
+@dataclass(frozen=True)
+class Augmenter:
+    """All configured changes, applied to one batch.
+
+    Attributes:
+        config: how strong each change is.
+        spec: task, classes and the fitted scale that measures the jitter.
+        keep_end: the target belongs to the window's last step, so slices cut only the beginning.
+        rarest: class number that ``minority_only`` means.
+    """
+
+    config: AugmentConfig
+    spec: DataSpec
+    keep_end: bool
+    rarest: int = 1
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is switched on."""
+        amounts = ("jitter", "scaling", "time_warp", "window_slice", "mixup")
+        return any(getattr(self.config, name) > 0 for name in amounts)
+
+    def __call__(
+        self, inputs: dict[str, Any], targets: Any, weights: Any, seed: Any
+    ) -> tuple[dict[str, Any], Any, Any]:
+        """Change a batch ``(inputs, targets, weights)`` as the pipeline yields it; same shapes.
+
+        With mixup the targets of a multiclass task become float32 ``(batch, classes)`` probabilities.
+        """
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 6))
+        values = inputs["values"]
+        lengths = inputs.get("lengths", tf.fill(tf.shape(values)[:1], tf.shape(values)[1]))
+        chosen = self._chosen(targets)
+        config, deviation = self.config, np.mean(np.array(self.spec.scaling.scale, np.float32), axis=0)
+        if config.time_warp or config.window_slice:
+            values, lengths, targets, weights = self._retime(values, lengths, targets, weights, chosen, seeds[:3])
+        if config.scaling:
+            values = tf.where(chosen[:, None, None], scaling(values, lengths, config.scaling, seeds[3]), values)
+        if config.jitter:
+            noisy = jitter(values, lengths, config.jitter * deviation, seeds[4])
+            values = tf.where(chosen[:, None, None], noisy, values)
+        if config.mixup:
+            if self.spec.task == "multiclass":
+                targets = tf.one_hot(targets, len(self.spec.classes) or int(self.rarest) + 1)
+            values, targets = mixup(
+                values, lengths, targets, config.mixup, seeds[5], chosen=chosen, per_step=self.spec.per_step
+            )
+        changed = {"values": values}
+        if "lengths" in inputs:
+            changed["lengths"] = lengths
+        return changed, targets, weights
+
+    def _chosen(self, targets: Any) -> Any:
+        """``(batch,)`` bool: which samples may change."""
+        if not self.config.minority_only or self.spec.task not in ("binary", "multiclass"):
+            return tf.ones(tf.shape(targets)[:1], tf.bool)
+        return tf.equal(tf.cast(tf.reshape(targets, [-1]), tf.int32), self.rarest)
+
+    def _retime(
+        self, values: Any, lengths: Any, targets: Any, weights: Any, chosen: Any, seeds: list[Any]
+    ) -> tuple[Any, Any, Any, Any]:
+        """Window slice, then time warp: both only say which (fractional) step is read at each step."""
+        time = tf.shape(values)[1]
+        positions = tf.tile(tf.range(tf.cast(time, tf.float32))[None], [tf.shape(values)[0], 1])
+        new_lengths = lengths
+        if self.config.window_slice:
+            positions, new_lengths = window_slice(
+                lengths,
+                time,
+                self.config.window_slice,
+                seeds[0],
+                keep_end=self.keep_end,
+                stretch=not self.spec.variable_length,
+            )
+        if self.config.time_warp:
+            warped = time_warp(new_lengths, time, self.config.time_warp, seeds[1])
+            positions = tf.squeeze(resample(positions[:, :, None], warped, new_lengths), -1)
+        changed = tf.where(chosen[:, None, None], resample(values, positions, lengths, new_lengths), values)
+        kept = tf.where(chosen, new_lengths, lengths)
+        if self.spec.per_step:
+            targets = tf.where(chosen[:, None, None], resample(targets, positions, lengths, new_lengths), targets)
+            nearest = resample(weights[:, :, None], tf.round(positions), lengths, new_lengths)[:, :, 0]
+            weights = tf.where(chosen[:, None], nearest, weights)
+        return changed, kept, targets, weights
+
+
+def jitter(values: Any, lengths: Any, deviation: Any, seed: Any) -> Any:
+    """Add Gaussian noise of ``deviation (features,)``, raw units."""
+    noise = tf.random.stateless_normal(tf.shape(values), seed) * deviation
+    return values + tf.where(_real(values, lengths), noise, 0.0)
+
+
+def scaling(values: Any, lengths: Any, deviation: float, seed: Any) -> Any:
+    """Stretch every feature of a sample around its own mean by a factor of about ``1 +- deviation``.
+
+    Around the mean, not around zero: raw units have arbitrary zeros.
+    """
+    shape = tf.shape(values)
+    known = _real(values, lengths) & tf.math.is_finite(values)
+    count = tf.maximum(tf.reduce_sum(tf.cast(known, tf.float32), axis=1, keepdims=True), 1.0)
+    mean = tf.reduce_sum(tf.where(known, values, 0.0), axis=1, keepdims=True) / count
+    factor = 1.0 + deviation * tf.random.stateless_normal(tf.stack([shape[0], 1, shape[2]]), seed)
+    return tf.where(known, mean + (values - mean) * factor, values)
+
+
+def time_warp(lengths: Any, time: Any, strength: float, seed: Any) -> Any:
+    """Positions ``(batch, time)`` read by a smoothly varying clock; both ends stay where they are.
+
+    The speed at share ``u`` of the sequence is ``1 + a cos(2 pi (u + phase))`` with ``|a| <= strength < 1``,
+    so the order of steps is kept.
+    """
+    batch = tf.shape(lengths)[0]
+    draws = tf.random.stateless_uniform(tf.stack([2, batch, 1]), seed)
+    amplitude, phase = strength * (2 * draws[0] - 1), draws[1]
+    span = tf.cast(lengths[:, None], tf.float32) - 1.0
+    step = tf.range(tf.cast(time, tf.float32))[None]
+    share = step / tf.maximum(span, 1.0)
+    turn = 2 * math.pi
+    shift = amplitude * span / turn * (tf.sin(turn * (share + phase)) - tf.sin(turn * phase))
+    return tf.clip_by_value(step + tf.where(step <= span, shift, 0.0), 0.0, tf.maximum(span, 0.0))
+
+
+def window_slice(lengths: Any, time: Any, share: float, seed: Any, *, keep_end: bool, stretch: bool) -> tuple[Any, Any]:
+    """Keep a random stretch of at least ``1 - share`` of each sample.
+
+    Args:
+        lengths: real steps, ``(batch,)``.
+        time: steps of the batch.
+        share: largest share cut away.
+        seed: of the draw.
+        keep_end: cut only at the beginning.
+        stretch: read the kept steps slower so that the length stays (models of fixed length).
+
+    Returns:
+        Positions to read ``(batch, time)`` and new lengths ``(batch,)``.
+    """
+    draws = tf.random.stateless_uniform(tf.stack([2, tf.shape(lengths)[0]]), seed)
+    whole = tf.cast(lengths, tf.float32)
+    kept = tf.maximum(whole - tf.floor(draws[0] * share * whole), tf.minimum(whole, 2.0))
+    begin = whole - kept if keep_end else tf.floor(draws[1] * (whole - kept + 1.0))
+    step = tf.range(tf.cast(time, tf.float32))[None]
+    if stretch:
+        speed = (kept - 1.0) / tf.maximum(whole - 1.0, 1.0)
+        return begin[:, None] + step * speed[:, None], lengths
+    return begin[:, None] + step, tf.cast(kept, tf.int32)
+
+
+def resample(values: Any, positions: Any, lengths: Any, new_lengths: Any | None = None) -> Any:
+    """Read ``values (batch, time, channels)`` at fractional ``positions (batch, time)``, linearly between steps.
+
+    Where one neighbour is missing the nearer step is taken as it is. Steps from ``new_lengths`` on are zero.
+    """
+    last = tf.cast(tf.maximum(lengths - 1, 0), tf.float32)[:, None]
+    positions = tf.clip_by_value(positions, 0.0, last)
+    low = tf.floor(positions)
+    part = (positions - low)[:, :, None]
+    before = tf.gather(values, tf.cast(low, tf.int32), batch_dims=1)
+    after = tf.gather(values, tf.cast(tf.minimum(low + 1.0, last), tf.int32), batch_dims=1)
+    between = before + (after - before) * part
+    nearer = tf.where(part < 0.5, before, after)
+    result = tf.where(tf.math.is_finite(between), between, nearer)
+    return tf.where(_real(result, lengths if new_lengths is None else new_lengths), result, 0.0)
+
+
+def mixup(
+    values: Any, lengths: Any, targets: Any, alpha: float, seed: Any, *, chosen: Any, per_step: bool = False
+) -> tuple[Any, Any]:
+    """Blend samples with others of the batch: ``share * own + (1 - share) * other`` (Zhang et al. 2018).
+
+    The share is Beta(alpha, alpha) and at least one half. Steps that the other sample does not have, and
+    values missing in it, stay the sample's own. Only ``chosen (batch,)`` samples change, and they are
+    blended among themselves.
+
+    Args:
+        values: ``(batch, time, features)``.
+        lengths: real steps, ``(batch,)``.
+        targets: float ``(batch, ...)``: values, probabilities or one-hot classes.
+        alpha: of the Beta distribution.
+        seed: of the draw.
+        chosen: bool ``(batch,)``.
+        per_step: the targets have a time axis.
+
+    Returns:
+        Values and soft targets.
+    """
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+    batch = tf.shape(values)[0]
+    gammas = tf.random.stateless_gamma(tf.stack([2, batch]), seeds[0], alpha) + 1e-12
+    share = gammas[0] / (gammas[0] + gammas[1])
+    share = tf.where(chosen, tf.maximum(share, 1.0 - share), 1.0)
+    count = tf.reduce_sum(tf.cast(chosen, tf.float32))
+    order = tf.argsort(tf.random.stateless_uniform([batch], seeds[1]) + tf.where(chosen, 0.0, 2.0))
+    pick = tf.cast(tf.floor(tf.random.stateless_uniform([batch], seeds[2]) * count), tf.int32)
+    other = tf.gather(order, tf.minimum(pick, batch - 1))
+    partner = tf.gather(values, other)
+    blend = share[:, None, None]
+    there = _real(values, tf.minimum(lengths, tf.gather(lengths, other))) & tf.math.is_finite(partner)
+    mixed = tf.where(there, blend * values + (1.0 - blend) * partner, values)
+    partner_targets = tf.gather(targets, other)
+    if per_step:
+        both = _real(targets, tf.minimum(lengths, tf.gather(lengths, other)))
+        return mixed, tf.where(both, blend * targets + (1.0 - blend) * partner_targets, targets)
+    weight = tf.reshape(share, tf.concat([[batch], tf.ones(tf.rank(targets) - 1, tf.int32)], 0))
+    return mixed, weight * targets + (1.0 - weight) * partner_targets
+
+
+def _real(values: Any, lengths: Any) -> Any:
+    """``(batch, time, 1)`` bool: steps before each sample's end."""
+    return (tf.range(tf.shape(values)[1])[None] < lengths[:, None])[:, :, None]
