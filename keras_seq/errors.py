@@ -7,6 +7,7 @@
     |- DataError        a file or a table: missing, malformed, too short, leaking
     |- ModelError       a model that cannot be built, loaded or warm-started
     |- DeviceError      a device that was asked for and is not there
+    |- TrainingError    a training run that cannot go on: its loss is not a number
     |- OutputError      a folder or disk that cannot be written, a version that exists
     |- ExportError      a format that cannot be written or differs from the model
     `- ServingError     a request or a server that cannot be answered or started
@@ -39,6 +40,10 @@ class ModelError(KerasSeqError, ValueError):
 
 class DeviceError(KerasSeqError, RuntimeError):
     """A device was asked for that this machine does not have."""
+
+
+class TrainingError(KerasSeqError, RuntimeError):
+    """A training run cannot go on."""
 
 
 class OutputError(KerasSeqError, OSError):

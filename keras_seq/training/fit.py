@@ -1,0 +1,323 @@
+"""Training: from a model and prepared data to the best weights, killed and resumed at any moment.
+
+The model must have been built inside ``device.session`` with the same training section.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_seq.config import Experiment
+from keras_seq.data.pipeline import make_dataset, steps_per_epoch
+from keras_seq.errors import TrainingError
+from keras_seq.training import resume
+from keras_seq.training.balance import class_shares, class_weights
+from keras_seq.training.callbacks import Best, HistoryFile, Interrupt, TensorBoard
+from keras_seq.training.device import choose_device, describe_device, determinism, uses_jit
+from keras_seq.training.loop import Loop, make_optimizer
+from keras_seq.training.losses import make_loss
+from keras_seq.training.monitors import Monitor, Validation
+from keras_seq.training.progress import TrainingProgress
+from keras_seq.training.schedules import Plateau, PlateauSchedule, make_schedule
+
+if TYPE_CHECKING:
+    from keras_seq.data.prepare import Prepared
+
+Stop = Callable[[int, dict[str, float]], Any]
+VALIDATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What happened.
+
+    Attributes:
+        history: per epoch: loss, lr, seconds, and val_ + metric.
+        best_epoch: whose weights the model now has, counted from 1.
+        seconds: of training, killed parts included as far as they were saved.
+        device: in words.
+        stopped: "epochs", "patience", "interrupted" or "callback".
+        resumed_at: epochs that an earlier, killed run had done.
+        monitor: key of ``history`` that decided.
+    """
+
+    history: dict[str, list[float]]
+    best_epoch: int
+    seconds: float
+    device: str
+    stopped: str
+    resumed_at: int = 0
+    monitor: str = "val_loss"
+
+
+def fit(
+    experiment: Experiment,
+    model: keras.Model,
+    prepared: Prepared,
+    folder: str | Path,
+    *,
+    on_epoch: Stop | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    quiet: bool = False,
+) -> FitResult:
+    """Train ``model`` and leave it with the weights of its best epoch.
+
+    Under ``folder``: ``history.csv``, ``checkpoints/best.weights.h5``, while it runs
+    ``checkpoints/state-*.npz``, and ``tensorboard/`` where asked for. Started again after a kill with
+    the same configuration and data, it goes on from the newest state; with
+    ``training.deterministic`` the final weights are those of an undisturbed run, bit for bit.
+    Ctrl-C ends the run after the present epoch; the same command then trains the remaining ones.
+
+    Args:
+        experiment: training, model, data and seed are read.
+        model: from ``build_model``.
+        prepared: data, splits and windows.
+        folder: of the run.
+        on_epoch: called with the epoch (from 1) and its row of the history; True stops the run.
+        callbacks: Keras callbacks; told of epochs, not of batches.
+        quiet: print nothing.
+
+    Raises:
+        ConfigError: loss or monitor do not fit the task.
+        DataError: the monitored metric is undefined on the validation part.
+        DeviceError: the device is not there.
+        TrainingError: the loss became NaN.
+        OutputError: the folder cannot be written.
+    """
+    training = experiment.training
+    device = choose_device(training.device)
+    keras.utils.set_random_seed(experiment.seed)
+    with determinism(training.deterministic), tf.device(device):
+        run = _Run(experiment, model, prepared, Path(folder), quiet=quiet)
+        run.device = describe_device(device)
+        return run.train(on_epoch, keras.callbacks.CallbackList(list(callbacks), model=model))
+
+
+@dataclass
+class _Progress:
+    """What changes from epoch to epoch besides weights."""
+
+    epoch: int = 0
+    seconds: float = 0.0
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, row: dict[str, float]) -> None:
+        self.epoch += 1
+        self.seconds += row["seconds"]
+        for name, value in row.items():
+            self.history.setdefault(name, []).append(value)
+
+
+class _Run:
+    """One run of ``fit``: its parts, joined."""
+
+    def __init__(self, experiment: Experiment, model: keras.Model, prepared: Prepared, folder: Path, *, quiet: bool):
+        training, spec = experiment.training, prepared.spec
+        self.experiment, self.model, self.prepared, self.folder = experiment, model, prepared, folder
+        self.device = ""
+        self.steps = steps_per_epoch(prepared.index["train"], training.batch_size)
+        self.show = TrainingProgress(training.epochs, self.steps, quiet=quiet)
+        self._start_from_others()
+        shares = class_shares(prepared, experiment.data)
+        self.class_weights = class_weights(shares, spec.task) if training.class_weight == "balanced" else None
+        unequal = spec.task == "binary" and self.class_weights is None  # else nothing is left to make up for
+        self.loss = make_loss(training, experiment.model, spec, positive_share=float(shares[1]) if unequal else 0.5)
+        schedule = make_schedule(training, self.steps)
+        self.optimizer = make_optimizer(training, model, schedule)
+        self.validation = self._make_validation()
+        self.monitor = Monitor.choose(training.monitor, spec.task)
+        checkpoints = folder / "checkpoints"
+        self.best = Best(model, self.monitor, patience=training.patience, path=checkpoints / "best.weights.h5")
+        waits = max(training.patience // 2, 1)
+        self.plateau = Plateau(schedule, waits) if isinstance(schedule, PlateauSchedule) else None
+        key = resume.run_key(experiment, prepared.series.fingerprint(), prepared.splits.fingerprint)
+        self.backup = resume.Backup(checkpoints, key, seconds=training.backup_seconds, tell=self.show.tell)
+        self.progress = _Progress()
+
+    # ---------------------------------------------------------------- the run
+
+    def train(self, on_epoch: Stop | None, callbacks: Any) -> FitResult:
+        """All epochs; see ``fit``."""
+        resumed_at = self._restore()
+        self.show.done = resumed_at
+        files = HistoryFile(self.folder / "history.csv")
+        files.begin(self.progress.history)
+        board = TensorBoard(self.folder / "tensorboard" if self.experiment.tracking.tensorboard else None)
+        loop = self._make_loop()
+        stopped = "epochs"
+        self.model.stop_training = False
+        callbacks.on_train_begin()
+        with self.show, Interrupt(self.show.tell) as interrupt:
+            while (why := self._finished(interrupt)) is None:
+                row = self._epoch(loop, callbacks)
+                files.append(self.progress.epoch, row)
+                board.write(self.progress.epoch, row)
+                told = bool(on_epoch(self.progress.epoch, row)) if on_epoch else False
+                self._keep(force=interrupt.asked)
+                if told or self.model.stop_training:
+                    why = "callback"
+                    break
+            stopped = why
+        board.close()
+        self.best.write()
+        self.best.restore_weights()
+        callbacks.on_train_end()
+        if stopped != "interrupted":
+            self.backup.clear()
+        return self._result(stopped, resumed_at)
+
+    def _epoch(self, loop: Loop, callbacks: Any) -> dict[str, float]:
+        number, began = self.progress.epoch + 1, time.perf_counter()
+        callbacks.on_epoch_begin(number - 1)
+        self.show.start_epoch(number)
+        at_once = min(self.experiment.training.steps_per_execution, self.steps)
+        rate = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
+        row = {"loss": loop.run(self.steps, at_once=at_once, advance=self.show.advance), "lr": rate}
+        found = self.validation() if self.validation else {"loss": row["loss"]}
+        self._check_finite(number, row["loss"], found["loss"])
+        self.monitor.check(found)
+        if self.validation:
+            row |= {f"val_{name}": value for name, value in found.items()}
+        row["seconds"] = time.perf_counter() - began
+        improved = self.best.update(number, found[self.monitor.name])
+        if self.plateau:
+            self.plateau.update(improved)
+        self.progress.add(row)
+        self.show.end_epoch(row, watched=self._watched(), best=improved)
+        callbacks.on_epoch_end(number - 1, dict(row))
+        return row
+
+    def _finished(self, interrupt: Interrupt) -> str | None:
+        if self.best.exhausted:
+            return "patience"
+        if self.progress.epoch >= self.experiment.training.epochs:
+            return "epochs"
+        return "interrupted" if interrupt.asked else None
+
+    def _check_finite(self, epoch: int, loss: float, validation: float) -> None:
+        """Refuse a loss that is no number (with float16 a single step may overflow and is skipped)."""
+        scaled = self.experiment.training.mixed_precision == "float16"
+        if np.isfinite(validation) and (scaled or np.isfinite(loss)):
+            return
+        training = self.experiment.training
+        raise TrainingError(
+            f"In epoch {epoch} the loss became {loss:g} (validation: {validation:g}). Try a lower "
+            f"training.learning_rate (now {training.learning_rate:g}) or training.warmup=1, "
+            f"{'a lower' if training.clip_norm else 'a'} training.clip_norm (now {training.clip_norm:g}, 0 is off), "
+            f"{'training.mixed_precision=bfloat16, ' if scaled else ''}and look at the data for values far outside "
+            "their range (python -m keras_seq.data)."
+        )
+
+    # ---------------------------------------------------------------- parts
+
+    def _start_from_others(self) -> None:
+        training = self.experiment.training
+        if training.warm_start or training.freeze:
+            from keras_seq.models.inspect import freeze, warm_start
+
+            if training.warm_start:
+                warm_start(self.model, training.warm_start)
+            if training.freeze:
+                freeze(self.model, training.freeze)
+
+    def _make_loop(self) -> Loop:
+        experiment, prepared = self.experiment, self.prepared
+        batches = make_dataset(
+            prepared.series,
+            prepared.index["train"],
+            prepared.spec,
+            experiment.data,
+            batch_size=experiment.training.batch_size,
+            training=True,
+            seed=experiment.seed,
+            first_epoch=self.progress.epoch,
+        )
+        return Loop(
+            self.model,
+            self.loss,
+            self.optimizer,
+            batches,
+            prepared.spec,
+            jit=uses_jit(experiment.training),
+            class_weights=self.class_weights,
+        )
+
+    def _make_validation(self) -> Validation | None:
+        """None where no windows are held back (a last fit on all data): the training loss is watched."""
+        experiment, prepared = self.experiment, self.prepared
+        index, size = prepared.index["validation"], experiment.training.batch_size
+        if not len(index):
+            return None
+        batches = make_dataset(
+            prepared.series,
+            index,
+            prepared.spec,
+            experiment.data,
+            batch_size=max(size, min(2 * size, VALIDATION_BATCH)),
+            training=False,
+        )
+        return Validation(self.model, self.loss, batches, prepared.spec, quantiles=experiment.model.quantiles)
+
+    def _watched(self) -> str:
+        return f"val_{self.monitor.name}" if self.validation else "loss"
+
+    # ---------------------------------------------------------------- state
+
+    def _keep(self, *, force: bool) -> None:
+        if not (force or self.backup.due()):
+            return
+        arrays = {
+            "model": resume.values(self.model.variables),
+            "optimizer": resume.values(self.optimizer.variables),
+            "best": self.best.weights,
+        }
+        kept = {
+            "history": self.progress.history,
+            "seconds": self.progress.seconds,
+            "best": self.best.state(),
+            "plateau": self.plateau.state() if self.plateau else None,
+        }
+        self.best.write()
+        self.backup.save(resume.State(self.progress.epoch, arrays, kept))
+
+    def _restore(self) -> int:
+        """Go on from a saved state, if there is one; epochs it has done."""
+        if not self.experiment.training.resume:
+            self.backup.clear()
+            return 0
+        state = self.backup.load()
+        if state is None:
+            self.backup.clear()
+            return 0
+        variables = {"model": self.model.variables, "optimizer": self.optimizer.variables}
+        if not all(resume.fits(group, state.arrays.get(name, [])) for name, group in variables.items()):
+            self.show.tell("The saved state is of a model with other layers; starting from the beginning.")
+            self.backup.clear()
+            return 0
+        for name, group in variables.items():
+            resume.assign(group, state.arrays[name])
+        self.progress = _Progress(state.epoch, state.progress["seconds"], state.progress["history"])
+        self.best.restore(state.progress["best"], state.arrays.get("best", []))
+        if self.plateau and state.progress["plateau"]:
+            self.plateau.restore(state.progress["plateau"])
+        self.show.tell(f"Going on after epoch {state.epoch} of an interrupted run.")
+        return state.epoch
+
+    def _result(self, stopped: str, resumed_at: int) -> FitResult:
+        return FitResult(
+            history=self.progress.history,
+            best_epoch=self.best.epoch,
+            seconds=self.progress.seconds,
+            device=self.device,
+            stopped=stopped,
+            resumed_at=resumed_at,
+            monitor=self._watched(),
+        )

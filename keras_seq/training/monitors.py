@@ -1,0 +1,125 @@
+"""The validation pass: predictions, loss and metrics once an epoch, and which of them is watched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_seq.config import Task
+from keras_seq.data.spec import DataSpec
+from keras_seq.errors import ConfigError, DataError, nearest
+from keras_seq.training import metrics
+
+_VALUES = ("loss", "rmse", "mae", "smape", "r2")
+_CLASSES = ("loss", "auc_roc", "accuracy", "balanced_accuracy", "f1", "mcc", "brier", "log_loss", "ece")
+KNOWN = {
+    "regression": _VALUES,
+    "forecast": _VALUES,
+    "binary": (*_CLASSES, "auc_pr", "precision", "recall"),
+    "multiclass": _CLASSES,
+}
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """The validation number that decides about the best epoch.
+
+    Attributes:
+        name: of the metric, without "val_".
+        higher: larger is better.
+    """
+
+    name: str
+    higher: bool
+
+    def better(self, value: float, best: float | None) -> bool:
+        """Whether ``value`` beats ``best``; NaN never does, anything finite beats None."""
+        if not np.isfinite(value):
+            return False
+        return best is None or (value > best if self.higher else value < best)
+
+    @classmethod
+    def choose(cls, name: str, task: Task) -> Monitor:
+        """Resolve ``training.monitor``.
+
+        "auto" is auc_pr for binary tasks, which ranks rare positives; else the validation loss, which
+        moves with every answer where accuracy stands still between them.
+
+        Raises:
+            ConfigError: a metric that the task does not have.
+        """
+        plain = name.removeprefix("val_")
+        if plain == "auto":
+            plain = "auc_pr" if task == "binary" else "loss"
+        if plain not in KNOWN[task]:
+            raise ConfigError(
+                f"Option 'training.monitor' is '{name}', which a {task} task does not have{nearest(plain, KNOWN[task])}"
+            )
+        return cls(plain, plain in metrics.HIGHER_IS_BETTER)
+
+    def check(self, found: dict[str, float]) -> None:
+        """Refuse a monitor that the validation part leaves undefined.
+
+        Raises:
+            DataError: the metric is NaN although the loss is finite.
+        """
+        if np.isfinite(found["loss"]) and not np.isfinite(found[self.name]):
+            raise DataError(
+                f"The monitored metric '{self.name}' is not defined on the validation part (for {self.name} it must "
+                "hold every class, or values that differ). Use data.split.by=stratified, a larger "
+                "data.split.validation, or training.monitor=loss."
+            )
+
+
+class Validation:
+    """One pass over the validation part with a graph traced once.
+
+    Args:
+        model: to be judged; its weights are read anew at every call.
+        loss: as in training.
+        dataset: finite; yields ``(inputs, targets, weights)``.
+        spec: tells the task.
+        quantiles: of the head; the one nearest the median is judged as a value.
+        jit: compile with XLA; only worth it where all batches have one shape.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        loss: keras.losses.Loss,
+        dataset: tf.data.Dataset,
+        spec: DataSpec,
+        *,
+        quantiles: tuple[float, ...] = (),
+        jit: bool = False,
+    ) -> None:
+        self.dataset, self.task = dataset, spec.task
+        self._middle = int(np.argmin(np.abs(np.array(quantiles) - 0.5))) if quantiles else None
+
+        def forward(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
+            prediction = tf.cast(model(inputs, training=False), tf.float32)
+            return prediction, loss(targets, prediction, sample_weight=weights)
+
+        self._forward = tf.function(forward, input_signature=dataset.element_spec, jit_compile=jit)
+
+    def __call__(self) -> dict[str, float]:
+        """Loss and metrics of the part."""
+        truths, answers, sums, sizes = [], [], [], []
+        for inputs, targets, weights in self.dataset:
+            prediction, loss = self._forward(inputs, targets, weights)
+            real = weights.numpy() > 0
+            truths.append(targets.numpy()[real])
+            answers.append(prediction.numpy()[real])
+            sizes.append(float(tf.reduce_sum(weights)))
+            sums.append(float(loss) * sizes[-1])
+        truth, answer = np.concatenate(truths), np.concatenate(answers)
+        if self._middle is not None:
+            answer = answer[..., self._middle]
+        found = {"loss": float(np.sum(sums) / max(np.sum(sizes), 1e-12))}
+        if not np.isfinite(answer).all():
+            return found | dict.fromkeys(KNOWN[self.task][1:], float("nan"))
+        return found | metrics.score(self.task, truth, answer)
