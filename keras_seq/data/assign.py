@@ -88,17 +88,18 @@ def _per_class(label: Int, shares: NDArray[np.float64], rng: np.random.Generator
 
 
 def _greedy(content: NDArray[np.float64], shares: NDArray[np.float64], rng: np.random.Generator) -> Int:
-    """Deal blocks, the most uneven first, to the part where they bring all counts nearest to their shares."""
-    wanted = shares[:, None] * content.sum(axis=0)
-    weight = 1 / np.maximum(content.sum(axis=0), 1) ** 2
-    order = np.lexsort((rng.random(len(content)), -content.sum(axis=1), -content.std(axis=1)))
-    have, part = np.zeros_like(wanted), np.empty(len(content), np.int64)
-    closed = shares <= 0
+    """Deal blocks, the largest first, to the part that lacks most of what the block holds.
+
+    Parts are compared by the share of their wanted count still missing, so that all fill at the same pace
+    whatever their size; classes count alike, whatever theirs.
+    """
+    total = np.maximum(content.sum(axis=0), 1)
+    order = np.lexsort((rng.random(len(content)), -content.sum(axis=1)))
+    have, part = np.zeros((len(shares), content.shape[1])), np.empty(len(content), np.int64)
+    wanted = np.maximum(shares[:, None] * total, 1e-9)
     for block in order:
-        missing = wanted - have
-        # change of the squared distance to the wanted counts, per part
-        change = (content[block] * (content[block] - 2 * missing) * weight).sum(axis=1)
-        change[closed] = np.inf
-        part[block] = int(np.argmin(change))
+        lack = ((1 - (have + content[block] / 2) / wanted) * (content[block] / total)).sum(axis=1)
+        lack[shares <= 0] = -np.inf
+        part[block] = int(np.argmax(lack))
         have[part[block]] += content[block]
     return part

@@ -64,7 +64,7 @@ def make_dataset(
     if augmenter.active:
         step = tf.data.Dataset.counter(start=first_epoch * steps_per_epoch(index, batch_size))
         dataset = tf.data.Dataset.zip(step, dataset).map(
-            lambda step, batch: augmenter(*batch, tf.stack([tf.cast(seed, tf.int64), step]))
+            lambda step, batch: augmenter(batch[0], batch[1], batch[2], tf.stack([tf.cast(seed, tf.int64), step]))
         )
     return _with_options(dataset.prefetch(config.prefetch))
 
