@@ -16,7 +16,18 @@ from keras import ops
 from keras_seq.data.spec import DataSpec
 from keras_seq.models.blocks import package, real_steps, shift
 
-LARGEST = 3.0e38  # |x| above it is infinite in float32; NaN compares False as well
+LARGEST = 3.0e38  # what is larger counts as infinite in float32
+
+
+def finite(x: Any) -> tuple[Any, Any]:
+    """Finite values (0 for NaN, the largest number for infinities) and where they were finite before.
+
+    The condition of the ``where`` must be ``x != x`` itself: tf2onnx writes every other one as a
+    product with 0 and 1, through which NaN passes, and TFLite has no ``IsNan``.
+    """
+    missing = ops.not_equal(x, x)
+    x = ops.clip(ops.where(missing, ops.zeros_like(x), x), -LARGEST, LARGEST)
+    return x, ops.logical_and(ops.logical_not(missing), ops.less(ops.abs(x), LARGEST))
 
 
 @package
@@ -64,11 +75,11 @@ class Preprocess(keras.layers.Layer):
     def call(self, x: Any, lengths: Any = None) -> Any:
         """``(batch, time, features)`` raw to ``(batch, time, features [+ features])``."""
         real = None if lengths is None else real_steps(x, lengths)[:, :, None]
-        observed = ops.abs(x) <= LARGEST
+        x, observed = finite(x)
         if real is not None:
             observed = ops.logical_and(observed, real)
-        x = ops.where(observed, x, 0.0)
         seen = ops.cast(observed, "float32")
+        x = x * seen
         scaled = self._scaled(self._imputed(x, seen), seen)
         channels = ops.concatenate([scaled, 1.0 - seen], axis=-1) if self.missing_indicator else scaled
         return channels if real is None else ops.where(real, channels, 0.0)
@@ -81,7 +92,7 @@ class Preprocess(keras.layers.Layer):
         """
         if self.impute == "interpolate":
             raise ValueError("impute='interpolate' looks ahead within the window, so it cannot stream; use 'forward'.")
-        observed = ops.abs(x) <= LARGEST
+        x, observed = finite(x)
         seen = ops.cast(observed, "float32")
         stand_in = state["last"] if self.impute == "forward" else ops.broadcast_to(self.fill, ops.shape(x))
         filled = ops.where(observed, x, stand_in)
