@@ -59,8 +59,10 @@ def _assign(
         sizes = np.ones(n_blocks) if by_group else np.bincount(block_of, minlength=n_blocks).astype(np.float64)
         content = sizes.reshape(-1, 1)
     if len(np.unique(content, axis=0)) <= 1:
-        return _cut(rng.permutation(n_blocks), shares)[block_of]
-    return _greedy(content, shares, rng)[block_of]
+        part = _cut(rng.permutation(n_blocks), shares)
+    else:
+        part = _greedy(content, shares, rng)
+    return _none_empty(part, shares, content.sum(axis=1))[block_of]
 
 
 def _cut(order: Int, shares: NDArray[np.float64]) -> Int:
@@ -68,6 +70,17 @@ def _cut(order: Int, shares: NDArray[np.float64]) -> Int:
     borders = np.round(np.cumsum(shares)[::-1][1:][::-1] * len(order)).astype(np.int64)
     part = np.empty(len(order), np.int64)
     part[order] = np.searchsorted(borders, np.arange(len(order)), side="right")
+    return part
+
+
+def _none_empty(part: Int, shares: NDArray[np.float64], sizes: NDArray[np.float64]) -> Int:
+    """Give a part that was to get something, but less than half a block, the smallest block of the fullest part."""
+    for number in np.flatnonzero(shares > 0):
+        counts = np.bincount(part, minlength=len(shares))
+        if counts[number] or counts.max() < 2:
+            continue
+        members = np.flatnonzero(part == counts.argmax())
+        part[members[sizes[members].argmin()]] = number
     return part
 
 

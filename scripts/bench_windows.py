@@ -1,0 +1,150 @@
+"""Windowing speed and memory, beside torch's DataLoader and keras.utils.timeseries_dataset_from_array.
+
+    python scripts/bench_windows.py speed            # windows a second, ratios to the peers
+    python scripts/bench_windows.py memory           # peak memory, a file against one ten times larger
+
+Every peer cuts the same windows (50 steps, 14 features, batch 64, shuffled, with targets) out of the same
+array; passes are interleaved and medians compared, so a noisy machine hurts all alike. torch is
+optional: `pip install torch` into the environment, or name a folder that has it with --torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+TIME, FEATURES, BATCH = 50, 14, 64
+FD001_ROWS = 20631
+Pass = Callable[[], Iterable]
+
+
+def arrays(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """One long series ``(rows, features)`` with a target at every row."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(rows, FEATURES)).astype(np.float32), rng.normal(size=(rows, 1)).astype(np.float32)
+
+
+def ours(values: np.ndarray, targets: np.ndarray) -> Pass:
+    from keras_seq.config import DataConfig
+    from keras_seq.data.pipeline import make_dataset, steps_per_epoch
+    from keras_seq.data.scaling import fit_spec
+    from keras_seq.data.series import Column, Schema, build_series
+    from keras_seq.data.splits import Part, Splits
+    from keras_seq.data.windows import index_windows
+
+    columns = tuple(Column(name=f"f{i}") for i in range(FEATURES))
+    schema = Schema(name="bench", task="regression", columns=columns, targets=("y",))
+    series = build_series(schema, [values], [targets])
+    config = DataConfig.model_validate({"windows": {"mode": "sliding", "length": TIME}})
+    part = Part(np.array([0]), np.array([0]), np.array([len(values)]))
+    index = index_windows(series, part, config.windows)
+    spec = fit_spec(series, Splits(part, part, part, ""), config)
+    dataset = make_dataset(series, index, spec, config, batch_size=BATCH, training=True)
+    steps = steps_per_epoch(index, BATCH)
+    iterator = iter(dataset)  # endless: epochs follow each other as in training
+    return lambda: (next(iterator) for _ in range(steps))
+
+
+def keras_peer(values: np.ndarray, targets: np.ndarray) -> Pass:
+    import keras
+
+    dataset = keras.utils.timeseries_dataset_from_array(
+        values, targets[TIME - 1 :], TIME, batch_size=BATCH, shuffle=True, seed=0
+    )
+    return lambda: dataset
+
+
+def torch_peers(values: np.ndarray, targets: np.ndarray) -> dict[str, Pass]:
+    import torch
+    from torch.utils import data
+
+    table, answers = torch.from_numpy(values), torch.from_numpy(targets)
+
+    class Windows(data.Dataset):
+        def __len__(self) -> int:
+            return len(table) - TIME + 1
+
+        def __getitem__(self, start: int) -> tuple:
+            return table[start : start + TIME], answers[start + TIME - 1]
+
+    class Batched(Windows):  # a whole batch per call: what an expert writes by hand
+        views = table.unfold(0, TIME, 1).transpose(1, 2)
+
+        def __getitem__(self, starts: list[int]) -> tuple:
+            chosen = torch.as_tensor(starts)
+            return self.views[chosen], answers[chosen + TIME - 1]
+
+    def loader(workers: int) -> Pass:
+        made = data.DataLoader(
+            Windows(), batch_size=BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0
+        )
+        return lambda: made
+
+    windows = Batched()
+    sampler = data.BatchSampler(data.RandomSampler(windows), BATCH, drop_last=False)
+    by_hand = data.DataLoader(windows, sampler=sampler, batch_size=None)
+    return {
+        "torch DataLoader, 0 workers": loader(0),
+        "torch DataLoader, 2 workers": loader(2),
+        "torch DataLoader, hand-written batched dataset": lambda: by_hand,
+    }
+
+
+def speed(rows: int, repeats: int) -> dict[str, float]:
+    """Median windows per second of each peer, passes interleaved."""
+    values, targets = arrays(rows)
+    peers: dict[str, Pass] = {
+        "keras_seq": ours(values, targets),
+        "keras timeseries_dataset": keras_peer(values, targets),
+    }
+    try:
+        peers |= torch_peers(values, targets)
+    except ImportError:
+        print("torch is not installed: its DataLoader is skipped (pip install torch, or --torch FOLDER)")
+    seconds: dict[str, list[float]] = {name: [] for name in peers}
+    for repeat in range(repeats + 1):
+        for name, one_pass in peers.items():
+            begin = time.perf_counter()
+            for _ in one_pass():
+                pass
+            if repeat:  # the first pass warms up
+                seconds[name].append(time.perf_counter() - begin)
+    windows = rows - TIME + 1
+    return {name: windows / statistics.median(found) for name, found in seconds.items()}
+
+
+def report_speed(repeats: int) -> None:
+    for rows in (FD001_ROWS, 10 * FD001_ROWS):
+        found = speed(rows, repeats)
+        print(f"\n{rows} rows, {TIME} steps, {FEATURES} features, batch {BATCH}: windows a second, ours / peer")
+        for name, rate in found.items():
+            print(f"  {name:48s} {rate:12,.0f}  {found['keras_seq'] / rate:6.2f}x")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("speed", "memory", "child"))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--torch", help="folder that holds torch, if it is not in the environment")
+    arguments = parser.parse_args()
+    if arguments.torch:
+        sys.path.append(arguments.torch)
+    if arguments.what == "speed":
+        report_speed(arguments.repeats)
+
+
+if __name__ == "__main__":
+    main()
