@@ -18,6 +18,7 @@ import numpy as np
 from keras_seq.errors import OutputError
 from keras_seq.files import write_text
 from keras_seq.training.monitors import Monitor
+from keras_seq.training.resume import discard
 
 
 class Best:
@@ -73,7 +74,7 @@ class Best:
             self.model.save_weights(partial)
             os.replace(partial, self.path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            discard(partial)
             raise OutputError(f"The best weights cannot be written to '{self.path}' ({error}).") from None
         finally:
             self.model.set_weights(present)

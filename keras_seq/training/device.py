@@ -126,11 +126,6 @@ def prepare_environment() -> None:
     flags.prepare_environment()
 
 
-def uses_jit(training: TrainingConfig) -> bool:
-    """Whether the training step goes through XLA; never where bit-equal runs are asked for."""
-    return training.jit and not training.deterministic
-
-
 def _gpus() -> list[Any]:
     import tensorflow as tf
 

@@ -18,15 +18,18 @@ import tensorflow as tf
 from keras_seq.config import Experiment
 from keras_seq.data.pipeline import make_dataset, steps_per_epoch
 from keras_seq.errors import TrainingError
+from keras_seq.models.inspect import freeze, warm_start
 from keras_seq.training import resume
 from keras_seq.training.balance import class_shares, class_weights
 from keras_seq.training.callbacks import Best, HistoryFile, Interrupt, TensorBoard
-from keras_seq.training.device import choose_device, describe_device, determinism, uses_jit
+from keras_seq.training.compiled import use_xla
+from keras_seq.training.device import choose_device, describe_device, determinism
 from keras_seq.training.loop import Loop, make_optimizer
 from keras_seq.training.losses import make_loss
 from keras_seq.training.monitors import Monitor, Validation
 from keras_seq.training.progress import TrainingProgress
 from keras_seq.training.schedules import Plateau, PlateauSchedule, make_schedule
+from keras_seq.training.transfer import load_source
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
@@ -96,8 +99,7 @@ def fit(
     device = choose_device(training.device)
     keras.utils.set_random_seed(experiment.seed)
     with determinism(training.deterministic), tf.device(device):
-        run = _Run(experiment, model, prepared, Path(folder), quiet=quiet)
-        run.device = describe_device(device)
+        run = _Run(experiment, model, prepared, Path(folder), device=device, quiet=quiet)
         return run.train(on_epoch, keras.callbacks.CallbackList(list(callbacks), model=model))
 
 
@@ -119,10 +121,12 @@ class _Progress:
 class _Run:
     """One run of ``fit``: its parts, joined."""
 
-    def __init__(self, experiment: Experiment, model: keras.Model, prepared: Prepared, folder: Path, *, quiet: bool):
+    def __init__(
+        self, experiment: Experiment, model: keras.Model, prepared: Prepared, folder: Path, *, device: str, quiet: bool
+    ):
         training, spec = experiment.training, prepared.spec
         self.experiment, self.model, self.prepared, self.folder = experiment, model, prepared, folder
-        self.device = ""
+        self.device = device
         self.steps = steps_per_epoch(prepared.index["train"], training.batch_size)
         self.show = TrainingProgress(training.epochs, self.steps, quiet=quiet)
         self._start_from_others()
@@ -220,13 +224,10 @@ class _Run:
 
     def _start_from_others(self) -> None:
         training = self.experiment.training
-        if training.warm_start or training.freeze:
-            from keras_seq.models.inspect import freeze, warm_start
-
-            if training.warm_start:
-                warm_start(self.model, training.warm_start)
-            if training.freeze:
-                freeze(self.model, training.freeze)
+        if training.warm_start:
+            warm_start(self.model, load_source(training.warm_start))
+        if training.freeze:
+            freeze(self.model, training.freeze)
 
     def _make_loop(self) -> Loop:
         experiment, prepared = self.experiment, self.prepared
@@ -246,7 +247,14 @@ class _Run:
             self.optimizer,
             batches,
             prepared.spec,
-            jit=uses_jit(experiment.training),
+            jit=use_xla(
+                experiment.training,
+                self.model,
+                prepared.spec,
+                prepared.index["train"].length,
+                bucket=experiment.data.bucket,
+                gpu="GPU" in self.device,
+            ),
             class_weights=self.class_weights,
         )
 
@@ -316,7 +324,7 @@ class _Run:
             history=self.progress.history,
             best_epoch=self.best.epoch,
             seconds=self.progress.seconds,
-            device=self.device,
+            device=describe_device(self.device),
             stopped=stopped,
             resumed_at=resumed_at,
             monitor=self._watched(),

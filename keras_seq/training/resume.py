@@ -13,6 +13,7 @@ import os
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,13 +91,13 @@ class Backup:
                 os.fsync(file.fileno())
             os.replace(partial, path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            discard(partial)
             raise OutputError(
                 f"The state of the run cannot be written to '{self.folder}' ({error.strerror or error}). Free some "
                 "space or mend the folder, then start the same command again: it goes on from the last state."
             ) from None
         for old in self._files()[KEPT:]:
-            old.unlink(missing_ok=True)
+            discard(old)
         self._last = time.monotonic()
         return path
 
@@ -116,11 +117,17 @@ class Backup:
 
     def clear(self) -> None:
         """Remove all states and what a kill left half-written."""
-        for path in [*self._files(), *self.folder.glob(".state-*.npz.partial-*")]:
-            path.unlink(missing_ok=True)
+        for path in [*self._files(), *self.folder.glob(".*partial-*")]:
+            discard(path)
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("state-*.npz"), reverse=True)
+
+
+def discard(path: Path) -> None:
+    """Remove a file if it is there and can be removed; never the reason of a failure."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def values(variables: Sequence[Any]) -> list[np.ndarray]:

@@ -1,0 +1,30 @@
+"""The model whose weights a warm start takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from keras_seq.errors import ModelError
+from keras_seq.models.registry import families
+
+
+def load_source(path: str | Path) -> keras.Model:
+    """The model in a bundle's folder, or in a ``.keras`` file.
+
+    Raises:
+        ModelError: it is not there or cannot be read.
+    """
+    file = Path(path) / "model.keras" if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise ModelError(
+            f"Option 'training.warm_start': there is no model at '{file}'. Give the folder of a bundle (it holds "
+            "model.keras) or a .keras file."
+        )
+    families()  # registers the layers
+    try:
+        return keras.saving.load_model(file, compile=False)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"Option 'training.warm_start': the model '{file}' cannot be read ({reason}).") from None
