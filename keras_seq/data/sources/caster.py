@@ -25,13 +25,13 @@ from keras_seq.errors import ConfigError
 # name, physical unit, level, noise deviation, least, largest, memory of the noise (AR(1) coefficient),
 # share of the noise deviation that follows the slow wander common to all channels
 PROCESS = (
-    ("mould_level", "mm", 100.0, 1.0, 0.0, 250.0, 0.2, 0.0),
+    ("mould_level", "mm", 100.0, 1.0, 0.0, 250.0, 0.3, 0.0),
     ("casting_speed", "m/min", 1.2, 0.02, 0.2, 3.0, 0.8, 0.5),
     ("superheat", "K", 28.0, 1.5, -50.0, 120.0, 0.8, -0.3),
     ("cooling_flow", "l/min", 2600.0, 30.0, 500.0, 5000.0, 0.7, 0.5),
     ("heat_flux", "MW/m2", 1.6, 0.04, 0.2, 4.0, 0.7, 0.6),
 )
-ROW = ("degC", 2.0, 0.0, 400.0, 0.2, 0.2)  # thermocouples: unit, deviation, least, largest, memory, wander
+ROW = ("degC", 2.0, 0.0, 400.0, 0.3, 0.2)  # thermocouples: unit, deviation, least, largest, memory, wander
 WANDER_MEMORY = 0.98
 STATIC_CHANNELS = (1, 2)  # casting speed and superheat carry the static part
 

@@ -23,16 +23,16 @@ REVERSED = 3  # rise down the rows first, the surge after it
 WRONG_LAG = 4  # surge, then a rise down the rows, too soon or too late
 WRONG_ORDER = 5  # surge, then at a valid lag a rise up the rows
 KINDS = ("precursor", "surge", "up", "reversed", "wrong_lag", "wrong_order")
-BACKGROUND = (SURGE, UP, REVERSED, WRONG_LAG)  # sprinkled over every sequence
-MATCHED = (REVERSED, WRONG_LAG, WRONG_ORDER)  # stand in for the precursor where there is none
-MATCHED_SHARES = (0.45, 0.45, 0.1)
+PAIR = -1  # a false pair, drawn from ``MATCHED``
+BACKGROUND = (SURGE, UP, PAIR)  # sprinkled over every sequence, equally often
+MATCHED = (REVERSED, WRONG_LAG, WRONG_ORDER)  # false pairs; one stands in for the precursor where there is none
 
-MARGIN = 14  # steps kept free at both ends of a sequence, so that no event is cut
+MARGIN = 12  # steps kept free at both ends of a sequence, so that no event is cut
 GUARD = 6  # lags this close to the valid range never happen by chance
 LATE = 20  # too late means up to this many steps beyond the guard
-DELAYS = (4, 6)  # steps from one row to the next
-SURGE_WIDTH = (3.0, 5.0)  # deviation of the bell, steps
-RISE_WIDTH = (4.0, 6.0)
+DELAYS = (3, 5)  # steps from one row to the next
+SURGE_WIDTH = (1.5, 2.5)  # deviation of the bell, steps
+RISE_WIDTH = (2.0, 3.5)
 HEIGHT = (0.8, 1.2)  # factor on the configured amplitude
 REDRAWS = 200
 
@@ -64,7 +64,7 @@ def plan_events(config: CasterConfig, lengths: Int, visible: NDArray[np.bool_], 
 
     Each sequence gets one *main* event: the precursor where ``visible``, else a matched decoy, so that
     counts of surges and rises are distributed alike in both classes; and Poisson numbers of background
-    decoys of each kind, ``config.decoys`` per 150 steps. A decoy that would form a precursor by
+    decoys: ``config.decoys`` surges and ``config.decoys`` rises per 150 steps, alone or in false pairs. A decoy that would form a precursor by
     chance with another event is moved; one that finds no place (very dense decoys) is dropped.
 
     Args:
@@ -74,10 +74,13 @@ def plan_events(config: CasterConfig, lengths: Int, visible: NDArray[np.bool_], 
         rng: source of randomness.
     """
     units = len(lengths)
-    counts = rng.poisson(config.decoys * lengths[:, None] / 150.0, (units, len(BACKGROUND)))
-    main = np.where(visible, PRECURSOR, rng.choice(MATCHED, units, p=MATCHED_SHARES))
+    # half of the decoy surges and of the decoy rises stand alone, half belong to false pairs
+    counts = rng.poisson(0.5 * config.decoys * lengths[:, None] / 150.0, (units, len(BACKGROUND)))
+    main = np.where(visible, PRECURSOR, rng.choice(MATCHED, units))
     unit = np.concatenate([np.arange(units), np.repeat(np.arange(units), counts.sum(1))])
     kind = np.concatenate([main, np.repeat(np.tile(BACKGROUND, units), counts.ravel())])
+    pairs = kind == PAIR
+    kind[pairs] = rng.choice(MATCHED, int(pairs.sum()))
     order = np.argsort(unit, kind="stable")  # the main event of a unit stays first
     unit, kind = unit[order], kind[order]
     surge, rise, delay = _shapes(config, kind, rng)
