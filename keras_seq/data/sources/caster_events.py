@@ -62,10 +62,11 @@ def longest_span(config: CasterConfig) -> int:
 def plan_events(config: CasterConfig, lengths: Int, visible: NDArray[np.bool_], rng: np.random.Generator) -> Events:
     """Draw the events of every sequence.
 
-    Each sequence gets one *main* event: the precursor where ``visible``, else a matched decoy, so that
+    Each sequence gets one *main* event: the precursor where ``visible``, else a false pair, so that
     counts of surges and rises are distributed alike in both classes; and Poisson numbers of background
-    decoys: ``config.decoys`` surges and ``config.decoys`` rises per 150 steps, alone or in false pairs. A decoy that would form a precursor by
-    chance with another event is moved; one that finds no place (very dense decoys) is dropped.
+    decoys: ``config.decoys`` surges and ``config.decoys`` rises per 150 steps, alone or in false pairs.
+    A decoy that would form a precursor by chance with another event is moved; one that finds no place
+    (very dense decoys) is dropped.
 
     Args:
         config: the generator's knobs.
