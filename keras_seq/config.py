@@ -195,11 +195,11 @@ class TrainingConfig(Section):
     focal_gamma: NonNegative = 2.0
     class_weight: Literal["none", "balanced"] = "none"
     label_smoothing: Share = 0.0
-    monitor: str = Field("auto", description="validation metric watched; auto: loss, or auc_pr / accuracy by task")
+    monitor: str = Field("auto", description="validation metric watched; auto: auc_pr if binary, else loss")
     patience: Count = Field(8, description="epochs without improvement before stopping")
     device: str = Field("auto", description="auto, cpu, gpu or gpu:N")
     mixed_precision: Literal["none", "float16", "bfloat16"] = "none"
-    jit: bool = Field(True, description="compile the training step with XLA")
+    jit: bool = Field(True, description="compile the training step with XLA where that is faster")
     fast_lstm: bool = Field(True, description="own CPU kernel for LSTM layers where it applies")
     rematerialise: bool = Field(False, description="recompute activations (long sequences, less memory)")
     steps_per_execution: Count = 16

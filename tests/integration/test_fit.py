@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from keras_seq.config import Experiment, from_dict, override
+from keras_seq.data.pipeline import make_dataset
 from keras_seq.data.prepare import Prepared, prepare_series
 from keras_seq.data.series import Column, Schema, Series, build_series
 from keras_seq.errors import ConfigError, DataError, ModelError, TrainingError
@@ -21,6 +22,9 @@ from keras_seq.training.balance import class_shares, class_weights
 from keras_seq.training.compiled import use_xla
 from keras_seq.training.device import session
 from keras_seq.training.fit import FitResult, fit
+from keras_seq.training.loop import Loop, make_optimizer
+from keras_seq.training.losses import make_loss
+from keras_seq.training.schedules import make_schedule
 
 BASE: dict[str, Any] = {
     "data": {"source": "table", "windows": {"length": 12}, "bucket": 12},
@@ -195,3 +199,20 @@ def test_xla_is_used_where_it_pays() -> None:
     assert not chosen(many, training__jit=False) and not chosen(many, training__deterministic=True)
     assert not chosen(many, family="cnn_lstm") and not chosen(many, family="transformer")
     assert chosen(few, family="tcn", gpu=True)
+
+
+def test_the_compiled_step_is_the_same_step() -> None:
+    chosen = experiment(model__family="lstm")
+    prepared = prepare_series(make_series("regression"), chosen.data)
+    losses = []
+    for jit in (False, True):
+        with session(chosen.training, seed=1):
+            model = build_model(chosen.model, prepared.spec)
+            optimizer = make_optimizer(chosen.training, model, make_schedule(chosen.training, 5))
+            loss = make_loss(chosen.training, chosen.model, prepared.spec)
+            batches = make_dataset(
+                prepared.series, prepared.index["train"], prepared.spec, chosen.data, batch_size=16, training=True
+            )
+            loop = Loop(model, loss, optimizer, batches, prepared.spec, jit=jit)
+            losses.append([loop.run(2, at_once=2), loop.run(3, at_once=2)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
