@@ -13,6 +13,8 @@ from keras_seq.data.augment import Augmenter
 from keras_seq.data.plan import epoch_plan, steps_per_epoch
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
+from keras_seq.data.store import is_stored
+from keras_seq.data.stream import BlockReader
 from keras_seq.data.windows import WindowIndex
 from keras_seq.errors import ConfigError
 
@@ -44,7 +46,7 @@ def make_dataset(
       steps whose target belongs to an earlier part of a split by time.
 
     Args:
-        series: the data, in memory.
+        series: the data, in memory or in a store on disk.
         index: windows of one part.
         spec: fitted on the train part.
         config: bucket, shuffle, balance, augment, prefetch.
@@ -55,18 +57,51 @@ def make_dataset(
         seed: of order and augmentation.
         first_epoch: number of the first epoch: a resumed run sees the batches it would have seen.
     """
-    cutter = _Cutter(series, index, spec, config)
-    if not training:
-        dataset = tf.data.Dataset.range(len(index)).batch(batch_size).map(cutter)
-        return _with_options(dataset.prefetch(config.prefetch))
-    dataset = _training_numbers(series, index, spec, config, batch_size, seed, first_epoch).map(cutter)
-    augmenter = _augmenter(series, index, spec, config)
-    if augmenter.active:
-        step = tf.data.Dataset.counter(start=first_epoch * steps_per_epoch(index, batch_size))
-        dataset = tf.data.Dataset.zip(step, dataset).map(
-            lambda step, batch: augmenter(batch[0], batch[1], batch[2], tf.stack([tf.cast(seed, tf.int64), step]))
-        )
+    if is_stored(series):
+        dataset = _streamed(BlockReader(series, index, spec, config, batch_size), spec, training, seed, first_epoch)
+    else:
+        cutter = _Cutter(series, index, spec, config)
+        if training:
+            numbers = _training_numbers(series, index, spec, config, batch_size, seed, first_epoch)
+        else:
+            numbers = tf.data.Dataset.range(len(index)).batch(batch_size)
+        dataset = numbers.map(cutter)
+    if training:
+        first_step = first_epoch * steps_per_epoch(index, batch_size)
+        dataset = _augmented(dataset, _augmenter(series, index, spec, config), seed, first_step)
     return _with_options(dataset.prefetch(config.prefetch))
+
+
+def _augmented(dataset: Any, augmenter: Augmenter, seed: int, first_step: int) -> Any:
+    """Training batches, changed by (seed, number of the step since the run's very first)."""
+    if not augmenter.active:
+        return dataset
+
+    def change(step: Any, batch: Any) -> Any:
+        inputs, targets, weights = batch
+        return augmenter(inputs, targets, weights, tf.stack([tf.constant(seed, tf.int64), step]))
+
+    return tf.data.Dataset.zip(tf.data.Dataset.counter(start=first_step), dataset).map(change)
+
+
+def _streamed(reader: BlockReader, spec: DataSpec, training: bool, seed: int, first_epoch: int) -> Any:
+    """Batches that a reader cuts from blocks on disk."""
+    batch = reader.batch_size if training else None
+    time = None if spec.variable_length else spec.time
+    inputs = {"values": tf.TensorSpec((batch, time, len(spec.features)), tf.float32)}
+    if spec.variable_length:
+        inputs["lengths"] = tf.TensorSpec((batch,), tf.int32)
+    width = 1 if spec.task == "binary" else len(spec.targets)
+    targets = tf.TensorSpec((batch, width), tf.float32)
+    if spec.task == "multiclass":
+        targets = tf.TensorSpec((batch,), tf.int32)
+    elif spec.per_step or spec.horizon:
+        targets = tf.TensorSpec((batch, time if spec.per_step else spec.horizon, width), tf.float32)
+    weights = tf.TensorSpec((batch, time) if spec.per_step else (batch,), tf.float32)
+    return tf.data.Dataset.from_generator(
+        lambda: reader.training(seed, first_epoch) if training else reader.in_order(),
+        output_signature=(inputs, targets, weights),
+    )
 
 
 def _training_numbers(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
 from keras_seq.data.quality import QualityReport, check
@@ -50,21 +51,27 @@ class Prepared:
             "length": {"min": int(lengths.min()), "median": float(np.median(lengths)), "max": int(lengths.max())},
             "missing_share": missing / max(1, part.rows * len(self.series.schema.features)),
         }
-        per_unit = self.series.schema.target_per == "unit"
-        answers = np.asarray(self.series.targets[index.unit if per_unit else index.target])[:, 0]
+        answers = self._answers(part)
         if self.spec.task in ("binary", "multiclass"):
-            numbers, counts = np.unique(answers.astype(np.int64), return_counts=True)
             names = self.spec.classes
+            numbers, counts = np.unique(answers[np.isfinite(answers)].astype(np.int64), return_counts=True)
             result["classes"] = {
                 names[n] if n < len(names) else str(n): int(c) for n, c in zip(numbers, counts, strict=True)
             }
         else:
             result["target"] = {
                 "min": float(np.nanmin(answers)),
-                "mean": float(np.nanmean(answers)),
+                "mean": float(np.nanmean(answers, dtype=np.float64)),
                 "max": float(np.nanmax(answers)),
             }
         return result
+
+    def _answers(self, part: Part) -> NDArray[np.float32]:
+        """First target of every unit or row of a part."""
+        if self.series.schema.target_per == "unit":
+            return np.asarray(self.series.targets)[part.units, 0]
+        pieces = [self.series.targets[low:high, 0] for low, high in part_rows(self.series, part)]
+        return np.concatenate(pieces)
 
 
 def prepare(config: DataConfig) -> Prepared:
@@ -74,14 +81,24 @@ def prepare(config: DataConfig) -> Prepared:
         DataError: missing or bad data, or a split or window it cannot give.
         ConfigError: unknown source, or settings that contradict each other.
     """
+    if config.source == "table" and not config.cache:
+        from keras_seq.data.store import stored_series
+        from keras_seq.data.store_writer import report_of
+
+        series, found = stored_series(config)
+        return _prepare(series, report_of(found), config)
     return prepare_series(load_series(config, checked=False), config)
 
 
 def prepare_series(series: Series, config: DataConfig) -> Prepared:
     """The same for a series that is already there."""
-    check_task(series, config)
     quality = check(series, config.windows)
     quality.raise_if_bad()
+    return _prepare(series, quality, config)
+
+
+def _prepare(series: Series, quality: QualityReport, config: DataConfig) -> Prepared:
+    check_task(series, config)
     splits = split(series, config)
     index = {name: index_windows(series, part, config.windows) for name, part in splits.items()}
     return Prepared(series, quality, splits, index, fit_spec(series, splits, config))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import WindowsConfig
 from keras_seq.data.series import Series
+from keras_seq.data.store import is_stored
 from keras_seq.errors import DataError
 
 if TYPE_CHECKING:
@@ -148,11 +149,16 @@ def index_windows(series: Series, part: Part, windows: WindowsConfig) -> WindowI
         part: units and target rows.
         windows: mode, length, stride, horizon, whether short units are padded.
 
+    Returns:
+        The windows; of a series on disk as ``WindowRuns``, which has the same attributes but computes
+        them when asked, so that the index does not grow with the rows.
+
     Raises:
         DataError: a unit is shorter than the window and ``pad_short`` is off, or too short for any
             window; names the unit and both numbers.
     """
-    return window_runs(series, part, windows).expand()
+    runs = window_runs(series, part, windows)
+    return cast(WindowIndex, runs) if is_stored(series) else runs.expand()
 
 
 def window_runs(series: Series, part: Part, windows: WindowsConfig) -> WindowRuns:

@@ -242,7 +242,7 @@ def _class_numbers(layout: Layout, arrays: _Arrays) -> tuple[Layout, Float]:
     column = arrays.targets[:, 0]
     known = np.unique(column[np.isfinite(column)])
     texts = arrays.labels or [f"{value:g}" for value in known]
-    task, classes = _classes(layout, texts, text_labels=bool(arrays.labels))
+    task, classes = settle_classes(layout, texts, text_labels=bool(arrays.labels))
     if task not in CLASS_TASKS:
         return layout, arrays.targets
     wanted = {text: i for i, text in enumerate(classes)}
@@ -263,7 +263,7 @@ def _class_numbers(layout: Layout, arrays: _Arrays) -> tuple[Layout, Float]:
     return dataclasses.replace(layout, schema=schema), numbers[position][:, None]
 
 
-def _classes(layout: Layout, texts: list[str], *, text_labels: bool) -> tuple[Task, tuple[str, ...]]:
+def settle_classes(layout: Layout, texts: list[str], *, text_labels: bool) -> tuple[Task, tuple[str, ...]]:
     """Task and class texts by number, from the distinct labels of the file."""
     schema = layout.schema
     task: Task = schema.task

@@ -1,0 +1,248 @@
+"""Turning a CSV or Parquet file into a store, a chunk at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.config import DataConfig
+from keras_seq.data.quality import Finding, QualityReport, check
+from keras_seq.data.series import Series
+from keras_seq.data.sources.table import iter_table_chunks, settle_classes
+from keras_seq.data.sources.table_layout import CLASS_TASKS, Layout, plan_table
+from keras_seq.data.store import FORMAT, HEADER, StoredArray
+from keras_seq.errors import DataError
+from keras_seq.files import ensure_writable, new_folder
+
+CHUNK = 100_000  # rows
+
+
+def write_store(config: DataConfig, folder: Path) -> None:
+    """Write ``config.path`` as a store to ``folder``, in memory that does not grow with the file.
+
+    Raises:
+        DataError: rows are not sorted by unit and time, or fail the quality check.
+        OutputError: the disk is full or cannot be written.
+    """
+    layout = plan_table(config)
+    size_mb = layout.path.stat().st_size >> 20
+    ensure_writable(folder.parent, need_mb=size_mb + 100)
+    with new_folder(folder) as partial:
+        writer = _Writer(layout, partial)
+        for frame in iter_table_chunks(config, CHUNK, layout):
+            writer.add(frame)
+        header = writer.finish(config)
+        (partial / HEADER).write_text(json.dumps(header), encoding="utf-8")
+
+
+class _Writer:
+    """Appends chunks to the raw files and remembers what only the whole can tell."""
+
+    def __init__(self, layout: Layout, folder: Path) -> None:
+        self.layout, self.folder, self.schema = layout, folder, layout.schema
+        dated = self.schema.time_column is not None and layout.kinds[self.schema.time_column] == "date"
+        self.time_kind = "M8[ns]" if dated else "f8"
+        self.files = {
+            "values": open(folder / "values.f32", "wb"),  # noqa: SIM115 (closed in finish)
+            "targets": open(folder / "targets.f32", "wb"),  # noqa: SIM115
+            "time": open(folder / f"time.{self.time_kind}", "wb"),  # noqa: SIM115
+        }
+        self.units: dict[str, int] = {}
+        self.groups: list[str] = []
+        self.ends: list[int] = []
+        self.labels: dict[str, int] = {}  # texts of classes in order of appearance
+        self.numbers: set[float] = set()  # numeric classes
+        self.rows = 0
+        self.last_time: Any = None
+        self.constant = True  # every unit has one target so far
+        self.last_target: NDArray[np.float32] | None = None
+        self.digest = hashlib.sha256()
+        self.findings: list[Finding] = []
+
+    def add(self, frame: Any) -> None:
+        """Take in a chunk, a pandas frame of the layout's columns."""
+        schema, count = self.schema, len(frame)
+        values = np.ascontiguousarray(frame[list(schema.features)].to_numpy(np.float32))
+        targets = self._targets(frame)
+        unit = frame[schema.unit_column].to_numpy(str) if schema.unit_column else np.full(count, self.layout.path.stem)
+        starts = np.concatenate([[0], np.flatnonzero(unit[1:] != unit[:-1]) + 1])
+        ends = np.append(starts[1:], count)
+        goes_on = bool(self.units) and unit[0] == next(reversed(self.units))
+        if schema.time_column:
+            time = frame[schema.time_column].to_numpy(self.time_kind)
+        else:
+            begun = self.rows - (self.ends[-2] if len(self.ends) > 1 else 0) if goes_on else 0
+            time = (
+                np.arange(count) - np.repeat(starts, ends - starts) + np.where(np.arange(count) < ends[0], begun, 0.0)
+            )
+        self._check_time(time, unit, starts, goes_on)
+        groups = frame[schema.group_column].to_numpy(str) if schema.group_column else None
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            self._extend(str(unit[start]), int(end), first=number == 0 and goes_on, groups=groups, span=(start, end))
+        self._watch_targets(targets, starts, goes_on)
+        self._check_chunk(values, targets, unit, starts, time)
+        for name, array in (("values", values), ("targets", targets), ("time", time)):
+            self.files[name].write(np.ascontiguousarray(array).tobytes())
+            self.digest.update(np.ascontiguousarray(array).tobytes())
+        self.rows += count
+        self.last_time = time[-1]
+
+    def _targets(self, frame: Any) -> NDArray[np.float32]:
+        """``(rows, targets)``; text labels numbered in order of appearance, set right in ``finish``."""
+        schema, first = self.schema, self.schema.targets[0]
+        if self.layout.kinds[first] != "text":
+            targets = np.ascontiguousarray(frame[list(schema.targets)].to_numpy(np.float32))
+            if self.layout.schema.task in CLASS_TASKS or not self.layout.task_given:
+                found = np.unique(targets[:, 0][np.isfinite(targets[:, 0])])
+                if len(self.numbers) <= 1000:  # more are no classes
+                    self.numbers.update(found.tolist())
+            return targets
+        missing = frame[first].isna().to_numpy()
+        texts = frame[first].to_numpy(object)
+        codes = [
+            np.nan if gone else self.labels.setdefault(str(t), len(self.labels))
+            for t, gone in zip(texts, missing, strict=True)
+        ]
+        return np.array(codes, np.float32)[:, None]
+
+    def _extend(
+        self, unit: str, end: int, *, first: bool, groups: NDArray[np.str_] | None, span: tuple[int, int]
+    ) -> None:
+        if first:
+            self.ends[-1] = self.rows + end
+        elif unit in self.units:
+            raise DataError(
+                f"The rows of unit '{unit}' in '{self.layout.path}' are not together (again in data row "
+                f"{self.rows + int(span[0]) + 1}): with data.cache=false the file is streamed and must be sorted by "
+                "unit, then time. Sort it, or set data.cache=true."
+            )
+        else:
+            self.units[unit] = len(self.units)
+            self.ends.append(self.rows + end)
+            self.groups.append(str(groups[span[0]]) if groups is not None else unit)
+        if groups is not None and (groups[span[0] : span[1]] != self.groups[-1]).any():
+            raise DataError(f"Unit '{unit}' of '{self.layout.path}' belongs to several groups; a unit has one group.")
+
+    def _check_time(self, time: NDArray[Any], unit: NDArray[np.str_], starts: NDArray[np.int64], goes_on: bool) -> None:
+        """Time must rise within a unit, also from one chunk to the next."""
+        falls = ~(time[1:] > time[:-1])
+        falls[starts[1:] - 1] = False
+        at = int(np.argmax(falls)) + 1 if falls.any() else 0 if goes_on and not time[0] > self.last_time else None
+        if at is not None:
+            before = time[at - 1] if at else self.last_time
+            raise DataError(
+                f"Time does not rise in unit '{unit[at]}' of '{self.layout.path}': {time[at]} follows {before} "
+                f"(data row {self.rows + at + 1}). With data.cache=false the file is streamed and must be sorted by "
+                "unit, then time, without duplicates. Sort it, or set data.cache=true for the full report."
+            )
+
+    def _watch_targets(self, targets: NDArray[np.float32], starts: NDArray[np.int64], goes_on: bool) -> None:
+        """Remember whether every unit has one target only."""
+        changes = (targets[1:] != targets[:-1]).any(axis=1)
+        changes[starts[1:] - 1] = False
+        across = goes_on and self.last_target is not None and bool((targets[0] != self.last_target).any())
+        self.constant &= not (changes.any() or across)
+        self.last_target = targets[-1]
+
+    def _check_chunk(
+        self,
+        values: NDArray[np.float32],
+        targets: NDArray[np.float32],
+        unit: NDArray[np.str_],
+        starts: NDArray[np.int64],
+        time: NDArray[Any],
+    ) -> None:
+        """The rules that rows alone can break, by the same check as a series in memory."""
+        task = "forecast" if self.schema.task == "forecast" else "regression"  # labels are no class numbers yet
+        schema = self.schema.model_copy(update={"target_per": "step", "task": task, "classes": ()})
+        ids = unit[starts]
+        chunk = Series(
+            schema=schema,
+            values=values,
+            targets=targets,
+            offsets=np.append(starts, len(unit)).astype(np.int64),
+            unit_ids=ids,
+            groups=ids,
+            time=time,
+            official=np.array([""] * len(ids)),
+        )
+        self.findings += check(chunk).errors
+        QualityReport(
+            self.schema.name, tuple(self.findings[:20]), self.rows + len(unit), len(self.units)
+        ).raise_if_bad()
+
+    def finish(self, config: DataConfig) -> dict[str, Any]:
+        """Close the files, set class numbers right, and return the header."""
+        for file in self.files.values():
+            file.close()
+        if not self.rows:
+            raise DataError(f"File '{self.layout.path}' has no data rows.")
+        offsets = np.array([0, *self.ends], np.int64)
+        offsets.astype("<i8").tofile(self.folder / "offsets.i64")
+        schema = self._number_classes()
+        asked = self.layout.per_given and schema.target_per == "unit"
+        guessed = not self.layout.per_given and schema.task in CLASS_TASKS and len(self.units) > 1
+        if asked and not self.constant:
+            raise DataError(
+                f"The schema of '{self.layout.path}' says one target per unit, but targets change within a unit; "
+                "say 'target_per: step'."
+            )
+        if asked or (guessed and self.constant and not config.windows.per_step):
+            schema = schema.model_copy(update={"target_per": "unit"})
+            stored = StoredArray(self.folder / "targets.f32", "<f4", len(schema.targets))
+            first = stored[offsets[:-1]]
+            first.astype("<f4").tofile(self.folder / "targets.f32")
+        else:
+            schema = schema.model_copy(update={"target_per": "step"})
+        return {
+            "format": FORMAT,
+            "schema": schema.model_dump(mode="json"),
+            "rows": self.rows,
+            "time": self.time_kind,
+            "units": list(self.units),
+            "groups": self.groups if self.schema.group_column else [],
+            "info": {"origin": self.layout.path.name, "streamed": True},
+            "digest": self.digest.hexdigest(),
+            "quality": {"name": schema.name, "rows": self.rows, "units": len(self.units), "findings": []},
+        }
+
+    def _number_classes(self) -> Any:
+        """The schema with task and classes as the rows tell them; targets rewritten as class numbers."""
+        by_text = bool(self.labels)
+        texts = list(self.labels) if by_text else [f"{value:g}" for value in sorted(self.numbers)]
+        if not texts or len(texts) > 1000:
+            return self.schema
+        task, classes = settle_classes(self.layout, texts, text_labels=by_text)
+        if task not in CLASS_TASKS:
+            return self.schema
+        wanted = {text: number for number, text in enumerate(classes)}
+        unknown = [text for text in texts if text not in wanted]
+        if unknown:
+            raise DataError(
+                f"Target '{self.schema.targets[0]}' of '{self.layout.path}' holds '{unknown[0]}', which is not among "
+                f"the schema's classes {', '.join(classes)}."
+            )
+        numbers = np.array([wanted[text] for text in texts], np.float32)
+        known = np.arange(len(texts)) if by_text else np.array(sorted(self.numbers), np.float32)
+        if not np.array_equal(known, numbers):
+            self._rewrite(known.astype(np.float32), numbers)
+        return self.schema.model_copy(update={"task": task, "classes": classes})
+
+    def _rewrite(self, known: NDArray[np.float32], numbers: NDArray[np.float32]) -> None:
+        old = self.folder / "targets.f32"
+        new = self.folder / "targets.new"
+        with open(new, "wb") as file:
+            for piece in StoredArray(old, "<f4", 1).pieces():
+                file.write(numbers[np.searchsorted(known, piece)].astype("<f4").tobytes())
+        new.replace(old)
+
+
+def report_of(plain: dict[str, Any]) -> QualityReport:
+    """The quality report kept in a store's header."""
+    findings = tuple(Finding(**finding) for finding in plain["findings"])
+    return QualityReport(plain["name"], findings, plain["rows"], plain["units"])

@@ -1,0 +1,151 @@
+"""Batches out of a store: blocks of rows are read, shuffled in a pool, and windows cut from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.config import DataConfig
+from keras_seq.data.plan import epoch_plan
+from keras_seq.data.series import Series
+from keras_seq.data.spec import DataSpec
+from keras_seq.data.windows import WindowIndex, WindowRuns
+from keras_seq.errors import ConfigError
+
+BLOCK_ROWS = 32768  # rows of one block, about
+POOL = 4  # blocks whose windows are shuffled together
+
+Batch = tuple[dict[str, NDArray[Any]], NDArray[Any], NDArray[np.float32]]
+
+
+class BlockReader:
+    """Cuts windows out of a stored series, block after block, in memory that does not grow with the data.
+
+    Attributes:
+        block: windows in one block, a multiple of the batch size.
+        blocks: number of blocks.
+    """
+
+    def __init__(
+        self, series: Series, index: WindowIndex | WindowRuns, spec: DataSpec, config: DataConfig, batch_size: int
+    ) -> None:
+        if config.balance == "oversample":
+            raise ConfigError(
+                "data.balance=oversample picks rare windows from the whole file and needs data.cache=true; with "
+                "data.cache=false use training.class_weight=balanced."
+            )
+        self.series, self.index, self.spec, self.config = series, index, spec, config
+        self.batch_size = min(batch_size, len(index))
+        wanted = max(1, BLOCK_ROWS * len(index) // max(_rows_of(index), 1))
+        self.block = max(1, wanted // self.batch_size) * self.batch_size
+        self.blocks = -(-len(index) // self.block)
+
+    def training(self, seed: int, first_epoch: int) -> Iterator[Batch]:
+        """Endless batches; blocks, and windows within a pool of blocks, in an order by (seed, epoch)."""
+        epoch = first_epoch
+        while True:
+            yield from self._epoch(seed, epoch)
+            epoch += 1
+
+    def in_order(self) -> Iterator[Batch]:
+        """Every window once, in order; the last batch may be smaller."""
+        for number in range(self.blocks):
+            windows = self._windows(number)
+            rows = _Rows(self, [windows])
+            for low in range(0, len(windows), self.batch_size):
+                yield rows.cut(np.arange(low, min(low + self.batch_size, len(windows))))
+
+    def _epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
+        shuffle = self.config.shuffle
+        rng = np.random.default_rng([seed % 2**63, epoch, 1])
+        order = rng.permutation(self.blocks) if shuffle else np.arange(self.blocks)
+        partial = len(self.index) % self.block
+        if 0 < partial < self.batch_size and self.blocks > 1:  # less than a batch: never a pool by itself
+            order = np.concatenate([[self.blocks - 1], order[order != self.blocks - 1]])
+        for low in range(0, len(order), POOL):
+            chosen = [self._windows(int(number)) for number in order[low : low + POOL]]
+            rows = _Rows(self, chosen)
+            plan = epoch_plan(
+                rows.windows.length,
+                self.batch_size,
+                seed=int(rng.integers(2**62)),
+                epoch=epoch,
+                shuffle=shuffle,
+                group_lengths=self.spec.variable_length,
+            )
+            for numbers in plan:
+                yield rows.cut(numbers)
+
+    def _windows(self, number: int) -> WindowIndex:
+        low = number * self.block
+        return self.index.take(np.arange(low, min(low + self.block, len(self.index))))
+
+
+class _Rows:
+    """The rows of some blocks, read once, and the windows in them."""
+
+    def __init__(self, reader: BlockReader, blocks: list[WindowIndex]) -> None:
+        self.spec, self.config = reader.spec, reader.config
+        series, ahead = reader.series, max(1, reader.spec.horizon)
+        self.per_unit = series.schema.target_per == "unit"
+        values, targets, shifts, before = [], [], [], 0
+        for block in blocks:
+            low, high = int(block.start.min()), int(max(block.target.max() + ahead, (block.start + block.length).max()))
+            high = min(high, len(series.values))
+            values.append(series.values[low:high])
+            if not self.per_unit:
+                targets.append(series.targets[low:high])
+            shifts.append(np.full(len(block), before - low, np.int64))
+            before += high - low
+        self.values = np.concatenate(values)
+        self.targets = np.asarray(series.targets) if self.per_unit else np.concatenate(targets)
+        if self.config.target_cap is not None and self.spec.task in ("regression", "forecast"):
+            self.targets = np.minimum(self.targets, np.float32(self.config.target_cap))
+        self.windows = WindowIndex(
+            *(np.concatenate([getattr(block, name) for block in blocks]) for name in WindowIndex.__dataclass_fields__)
+        )
+        self.shift = np.concatenate(shifts)
+
+    def cut(self, numbers: NDArray[np.int64]) -> Batch:
+        """One batch, as ``make_dataset`` describes it."""
+        windows, spec = self.windows, self.spec
+        start, length = windows.start[numbers] + self.shift[numbers], windows.length[numbers]
+        time = spec.time
+        if spec.variable_length:
+            time = min(-(-int(length.max()) // self.config.bucket) * self.config.bucket, spec.time)
+        steps = np.arange(time)
+        real = steps < length[:, None]
+        rows = start[:, None] + np.minimum(steps, length[:, None] - 1)
+        values = self.values[rows]
+        inputs: dict[str, NDArray[Any]] = {"values": values}
+        if spec.variable_length:
+            values[~real] = 0.0
+            inputs["lengths"] = length.astype(np.int32)
+        if spec.per_step:
+            owned = rows - self.shift[numbers][:, None] >= windows.first[numbers][:, None]
+            return inputs, *_known(self.targets[rows], real & owned)
+        answer = windows.unit[numbers] if self.per_unit else windows.target[numbers] + self.shift[numbers]
+        if spec.horizon:
+            answer = answer[:, None] + np.arange(spec.horizon)
+        targets = self.targets[answer]
+        finite = np.isfinite(targets)
+        weights: NDArray[np.float32] = np.asarray(finite.reshape(len(finite), -1).all(axis=1), np.float32)
+        targets = np.where(finite, targets, np.float32(0))
+        if spec.task == "multiclass":
+            return inputs, targets[:, 0].astype(np.int32), weights
+        return inputs, targets[:, :1] if spec.task == "binary" else targets, weights
+
+
+def _rows_of(index: WindowIndex | WindowRuns) -> int:
+    """Rows that the windows lie in, about."""
+    if isinstance(index, WindowRuns):
+        return int((index.run_end + (index.run_count - 1) * index.stride - index.run_begin).sum())
+    return int((index.start + index.length).max() - index.start.min())
+
+
+def _known(targets: NDArray[np.float32], mine: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    known = mine & np.isfinite(targets).all(axis=-1)
+    return np.where(known[:, :, None], targets, np.float32(0)), known.astype(np.float32)
