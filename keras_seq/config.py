@@ -165,6 +165,7 @@ class ModelConfig(Section):
     conv_layers: int = Field(2, ge=1, le=8)
     kernel_size: int = Field(5, ge=1, le=31)
     pool_size: Count = Field(2, description="pooling between convolutions (1: none)")
+    stem: int = Field(0, ge=0, le=8, description="convolutions with pooling in front of a tcn's blocks")
     heads: int = Field(4, ge=1, le=32, description="attention heads")
     positional: Literal["none", "sinusoidal", "learned"] = "sinusoidal"
     ff_dim: Count = Field(128, description="feed-forward width of a transformer block")

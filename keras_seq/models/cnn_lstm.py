@@ -28,6 +28,11 @@ def check(config: ModelConfig, steps: Steps) -> None:
         ConfigError: says why and what to set.
     """
     check_one_way(config, steps)
+    check_pooling(config, steps)
+
+
+def check_pooling(config: ModelConfig, steps: Steps) -> None:
+    """Refuse pooling over time where an answer at every step is wanted."""
     if steps.per_step and config.pool_size > 1:
         raise ConfigError(
             f"Option 'model.pool_size': pooling by {config.pool_size} leaves fewer steps than there are answers to "
@@ -38,12 +43,18 @@ def check(config: ModelConfig, steps: Steps) -> None:
 @register("cnn_lstm", variants=VARIANTS, check=check)
 def cnn_lstm(x: Any, lengths: Any, config: ModelConfig, steps: Steps) -> Encoded:
     """``config.conv_layers`` convolutions (causal if per step) with pooling after each, then LSTM layers."""
-    padding = "causal" if steps.per_step else "same"
-    for i in range(1, config.conv_layers + 1):
+    x, lengths = convolve(x, lengths, config, config.conv_layers, causal=steps.per_step)
+    return stack(x, lengths, config, steps, kind="lstm", bidirectional=config.bidirectional)
+
+
+def convolve(x: Any, lengths: Any, config: ModelConfig, layers: int, *, causal: bool) -> tuple[Any, Any]:
+    """``layers`` convolutions, each followed by pooling: ``(batch, time', filters)`` and the lengths there."""
+    for i in range(1, layers + 1):
+        padding = "causal" if causal else "same"
         conv = MaskedConv1D(config.filters, config.kernel_size, padding=padding, name=f"conv_{i}")
         x = with_lengths(conv, x, lengths)
         x = keras.layers.Activation(activation(config.activation), name=f"conv_activation_{i}")(x)
         if config.pool_size > 1:
             x = with_lengths(MaskedMaxPool(config.pool_size, name=f"pool_{i}"), x, lengths)
             lengths = None if lengths is None else PooledLengths(config.pool_size, name=f"pool_lengths_{i}")(lengths)
-    return stack(x, lengths, config, steps, kind="lstm", bidirectional=config.bidirectional)
+    return x, lengths

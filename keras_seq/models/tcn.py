@@ -8,6 +8,7 @@ import keras
 
 from keras_seq.config import ModelConfig
 from keras_seq.models.blocks import activation, dropout, with_lengths
+from keras_seq.models.cnn_lstm import check_pooling, convolve
 from keras_seq.models.convolution import MaskedConv1D
 from keras_seq.models.lstm import check_one_way
 from keras_seq.models.registry import Encoded, Steps, register
@@ -21,14 +22,30 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def receptive_field(config: ModelConfig) -> int:
-    """Steps a causal answer looks back: ``1 + 2 (kernel - 1) (2^layers - 1)``."""
+    """Steps (after the stem) a causal answer looks back: ``1 + 2 (kernel - 1) (2^layers - 1)``."""
     return 1 + 2 * (config.kernel_size - 1) * (2**config.layers - 1)
 
 
-@register("tcn", variants=VARIANTS, check=check_one_way)
+def check(config: ModelConfig, steps: Steps) -> None:
+    """Refuse shortened or two-way steps where an answer at every step is wanted.
+
+    Raises:
+        ConfigError: says why and what to set.
+    """
+    check_one_way(config, steps)
+    if config.stem:
+        check_pooling(config, steps)
+
+
+@register("tcn", variants=VARIANTS, check=check)
 def tcn(x: Any, lengths: Any, config: ModelConfig, steps: Steps) -> Encoded:
-    """``config.layers`` blocks of two convolutions, dilation 1, 2, 4, ...; causal unless bidirectional."""
+    """``config.layers`` blocks of two convolutions, dilation 1, 2, 4, ...; causal unless bidirectional.
+
+    ``config.stem`` convolutions with pooling may go before them: long sequences become short ones, and
+    the blocks look further.
+    """
     padding = "same" if config.bidirectional else "causal"
+    x, lengths = convolve(x, lengths, config, config.stem, causal=not config.bidirectional)
     for i in range(1, config.layers + 1):
         y = x
         for half in "ab":
