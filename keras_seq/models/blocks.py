@@ -176,12 +176,12 @@ class AttentionPooling(keras.layers.Layer):
 
     def weights_over_time(self, x: Any, lengths: Any = None) -> Any:
         """Weights ``(batch, time, 1)``: 0 at padding, summing to 1 where the length is not 0."""
+        # not ops.softmax: it warns of sequences of one step
         logits = self.score(self.project(x))
-        if lengths is None:
-            return ops.softmax(logits, axis=1)
-        mask = mask_of(logits, lengths)
-        logits = ops.where(mask > 0, logits, ops.cast(lowest_of(logits.dtype), logits.dtype))
-        return ops.softmax(logits, axis=1) * mask
+        mask = ops.ones_like(logits) if lengths is None else mask_of(logits, lengths)
+        logits = logits + (1 - mask) * lowest_of(logits.dtype)
+        weights = ops.exp(logits - ops.stop_gradient(ops.max(logits, axis=1, keepdims=True))) * mask
+        return weights / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1e-6)
 
     def call(self, x: Any, lengths: Any = None) -> Any:
         """``(batch, time, channels)`` to ``(batch, channels)``."""

@@ -39,7 +39,8 @@ class MaskedMaxPool(keras.layers.Layer):
         lowest = lowest_of(x.dtype)
         if lengths is not None:
             x = ops.where(real_steps(x, lengths)[:, :, None], x, ops.cast(lowest, x.dtype))
-        x = ops.pad(x, [[0, 0], [0, self.pool_size - 1], [0, 0]], constant_values=lowest)
+        beyond = ops.zeros_like(x[:, :1]) + lowest  # not ops.pad: its fill value fails under rematerialisation
+        x = ops.concatenate([x, *[beyond] * (self.pool_size - 1)], axis=1)
         x = ops.max_pool(x, self.pool_size, strides=self.pool_size, padding="valid", data_format="channels_last")
         return zero_padding(x, pooled_lengths(lengths, self.pool_size))
 
