@@ -1,0 +1,263 @@
+"""Training speed of LSTM 64 -> LSTM 64 -> Dense(1) (50 steps, 14 features, Adam, MSE) beside PyTorch and stock Keras.
+
+    scripts/bench train                                  # batches 64, 128, 256; a few minutes
+    scripts/bench train --batches 64 --rounds 15
+
+Everyone trains on the same ready-made batches in memory with the same number of threads: ours and stock Keras through
+`fit` as `keras_seq.training` configures it (XLA, many steps an execution, no tf.data autotune, endless data);
+torch in a plain loop (nn.LSTM, fused Adam, zero_grad(set_to_none)), and through torch.compile where that works; the
+faster torch counts. Each contender is a process of its own, woken for one epoch at a time in rotating order, so a busy
+machine hurts all alike: read the ratios (medians of the rounds'), and beside them the ratios of CPU time. A quiet
+machine is still needed for numbers worth quoting. torch is optional: `pip install torch`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+TIME, FEATURES, UNITS = 50, 14, 64
+CONTENDERS = ("ours", "torch", "torch-compile", "stock")
+Batches = tuple[np.ndarray, np.ndarray]
+
+
+def batches(steps: int, batch: int) -> Batches:
+    """Inputs ``(steps, batch, time, features)`` and targets ``(steps, batch, 1)``, float32."""
+    rng = np.random.default_rng(0)
+    shape = (steps, batch, TIME, FEATURES)
+    return rng.normal(size=shape).astype(np.float32), rng.normal(size=(steps, batch, 1)).astype(np.float32)
+
+
+def clocks() -> tuple[float, float]:
+    """Wall and CPU seconds of this process, all threads."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return time.perf_counter(), used.ru_utime + used.ru_stime
+
+
+def answer(steps: int, before: tuple[float, float], **more: float) -> None:
+    """Report an epoch to the parent."""
+    wall, cpu = (1e3 * (now - then) / steps for now, then in zip(clocks(), before, strict=True))
+    print(json.dumps({"wall": wall, "cpu": cpu, **more}), flush=True)
+
+
+def wait() -> None:
+    """Sleep until the parent asks for an epoch; leave when it is gone."""
+    if not sys.stdin.readline():
+        os._exit(0)
+
+
+def stall(ends: list[float]) -> float:
+    """Extra ms that the middle one of the gaps takes: there an epoch ends; NaN where there are too few gaps."""
+    gaps = np.diff(ends)
+    middle = len(ends) // 2 - 1
+    return float(1e3 * (gaps[middle] - np.median(np.delete(gaps, middle)))) if len(gaps) >= 3 else float("nan")
+
+
+def train_keras(layer: str, data: Batches, options: argparse.Namespace) -> None:
+    """Endless `fit`; an answer is two epochs, so that it holds one epoch's end."""
+    from keras_seq.models.xla_flags import prepare_environment
+
+    if layer == "ours":
+        prepare_environment()
+    import keras
+    import tensorflow as tf
+
+    from keras_seq.models.fast_lstm import FastLSTM
+
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    cls = {"ours": FastLSTM, "stock": keras.layers.LSTM}[layer]
+    model = keras.Sequential(
+        [keras.Input((TIME, FEATURES)), cls(UNITS, return_sequences=True), cls(UNITS), keras.layers.Dense(1)]
+    )
+    model.compile("adam", "mse", jit_compile=True, steps_per_execution=options.steps_per_execution)
+    settings = tf.data.Options()
+    settings.autotune.enabled = False
+    dataset = tf.data.Dataset.from_tensor_slices(data).repeat().prefetch(2).with_options(settings)
+
+    class Clock(keras.callbacks.Callback):
+        """Wakes and answers at every other epoch's end."""
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch % 2 == 0:
+                if epoch >= 2:  # the first two compile
+                    wait()
+                self.start, self.ends = clocks(), []
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.ends.append(time.perf_counter())
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if epoch % 2:
+                answer(2 * options.steps, self.start, stall=stall(self.ends))
+
+    model.fit(dataset, epochs=10**6, steps_per_epoch=options.steps, verbose=0, callbacks=[Clock()])
+
+
+def train_torch(kind: str, data: Batches, options: argparse.Namespace) -> None:
+    """Plain loop over contiguous batches; an answer is two epochs."""
+    import torch
+
+    torch.set_num_threads(options.threads)
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = torch.nn.LSTM(FEATURES, UNITS, num_layers=2, batch_first=True)
+            self.dense = torch.nn.Linear(UNITS, 1)
+
+        def forward(self, x: Any) -> Any:
+            return self.dense(self.lstm(x)[0][:, -1])
+
+    net = Net()
+    loss = torch.nn.MSELoss()
+    optimizer = torch.optim.Adam(net.parameters(), fused=True)
+
+    def forward_loss(x: Any, y: Any) -> Any:
+        return loss(net(x), y)
+
+    compute: Callable[[Any, Any], Any] = torch.compile(forward_loss) if kind == "torch-compile" else forward_loss
+    tensors = [tuple(torch.from_numpy(part[k]).contiguous() for part in data) for k in range(options.steps)]
+    first = True
+    while True:
+        if not first:
+            wait()
+        start = clocks()
+        for _ in range(2):
+            for x, y in tensors:
+                optimizer.zero_grad(set_to_none=True)
+                compute(x, y).backward()
+                optimizer.step()
+        answer(2 * options.steps, start)
+        first = False
+
+
+def child(options: argparse.Namespace) -> None:
+    data = batches(options.steps, options.batches[0])
+    run = train_torch if options.child.startswith("torch") else train_keras
+    run(options.child, data, options)
+
+
+@contextlib.contextmanager
+def started(name: str, batch: int, options: argparse.Namespace) -> Iterator[Callable[[], dict[str, float] | None]]:
+    """A contender's process; yields the call that runs an epoch there (None once it has died)."""
+    command = [sys.executable, os.path.abspath(__file__), "--child", name, "--batches", str(batch)]
+    for option in ("steps", "threads", "steps_per_execution"):
+        command += [f"--{option.replace('_', '-')}", str(getattr(options, option))]
+    errors = None if options.verbose else subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
+    assert process.stdin and process.stdout
+    fresh = True
+
+    def epoch() -> dict[str, float] | None:
+        nonlocal fresh
+        try:
+            if not fresh:
+                process.stdin.write("go\n")
+                process.stdin.flush()
+            fresh = False
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        return json.loads(line) if line.strip() else None
+
+    try:
+        yield epoch
+    finally:
+        process.kill()
+        process.wait()
+
+
+def measure(batch: int, options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+    """Rounds of one epoch each per contender; those that do not run here are left out."""
+    with contextlib.ExitStack() as stack:
+        epochs = {name: stack.enter_context(started(name, batch, options)) for name in options.contenders}
+        living = [name for name, epoch in epochs.items() if epoch() is not None]  # compiles; not counted
+        for name in set(epochs) - set(living):
+            print(f"batch {batch}: {name} does not run here (--verbose says why)", file=sys.stderr)
+        rounds: dict[str, list[dict[str, float]]] = {name: [] for name in living}
+        for k in range(options.rounds):
+            for name in living[k % len(living) :] + living[: k % len(living)]:
+                result = epochs[name]()
+                if result is None:
+                    raise SystemExit(f"{name} died at batch {batch}; run with --verbose")
+                rounds[name].append(result)
+    return rounds
+
+
+def middle(rounds: list[dict[str, float]], key: str) -> float:
+    return statistics.median(r[key] for r in rounds)
+
+
+def summary(batch: int, rounds: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """One row: medians in ms a step, and ours over the faster torch as the median of the rounds' ratios."""
+    row: dict[str, Any] = {"batch": batch}
+    for name, results in rounds.items():
+        row |= {f"{name} ms": middle(results, "wall"), f"{name} cpu ms": middle(results, "cpu")}
+    torches = [name for name in rounds if name.startswith("torch")]
+    if "ours" in rounds:
+        row["stall ms"] = middle(rounds["ours"], "stall")
+        if torches:
+            best = min(torches, key=lambda name: middle(rounds[name], "wall"))
+            row["best torch"] = best
+            for key, label in (("wall", "ratio"), ("cpu", "cpu ratio")):
+                ratios = [a[key] / b[key] for a, b in zip(rounds["ours"], rounds[best], strict=True)]
+                row[label] = statistics.median(ratios)
+    return row
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    first = [n for n in ("batch", "ours ms", "torch ms", "torch-compile ms", "best torch", "ratio") if n in names]
+    names = first + [n for n in names if n not in first]
+
+    def cell(value: Any) -> str:
+        return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+    table = [names] + [[cell(row.get(name, "-")) for name in names] for row in rows]
+    widths = [max(len(line[k]) for line in table) for k in range(len(names))]
+    for line in table:
+        print("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=64, help="steps an epoch; a round is two epochs")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps-per-execution", type=int, default=16)
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument("--json", help="also write the rows here")
+    parser.add_argument("--verbose", action="store_true", help="show what the contenders print")
+    parser.add_argument("--child", choices=CONTENDERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        return child(options)
+    load = os.getloadavg()[0]
+    rows = [summary(batch, measure(batch, options)) for batch in options.batches]
+    show(rows)
+    if load > 0.5:
+        print(
+            f"NOT A QUIET MACHINE: load {load:.1f} before the start; waiting threads of torch spin, so even CPU is off"
+        )
+    print("ms a training step; ratio: ours over the best torch; stall: what an epoch's end costs in ms, once")
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(rows, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
