@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from keras_seq import config
 from keras_seq.errors import ConfigError, KerasSeqError, OutputError
+from keras_seq.main_job import MAIN_JOB
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -45,7 +46,7 @@ def experiment_parser(program: str, description: str) -> Parser:
 
 
 def parse_experiment(parser: Parser, argv: Sequence[str] | None) -> tuple[argparse.Namespace, config.Experiment]:
-    """Read ``--config`` and dotted overrides.
+    """Read ``--config`` and dotted overrides; without a file or a source, the main job is meant.
 
     Raises:
         ConfigError: unknown option or value; names the nearest known key.
@@ -54,7 +55,8 @@ def parse_experiment(parser: Parser, argv: Sequence[str] | None) -> tuple[argpar
     overrides = read_overrides(rest)
     if known.config:
         return known, config.load(known.config, overrides)
-    return known, config.from_dict(config.override({}, overrides))
+    start = {} if "data.source" in overrides else MAIN_JOB
+    return known, config.from_dict(config.override(start, overrides))
 
 
 def read_overrides(words: Sequence[str]) -> dict[str, Any]:

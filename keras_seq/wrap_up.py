@@ -91,7 +91,7 @@ def judge_baseline(experiment: Experiment, prepared: Prepared) -> dict[str, Any]
     """Metrics of the cheap model on the same split, and its name."""
     from keras_seq.baselines.trees import fit_baseline
 
-    baseline = fit_baseline(prepared, seed=experiment.seed)
+    baseline = fit_baseline(prepared, seed=experiment.seed, target_cap=experiment.data.target_cap)
     found = {
         part: points(prepared.series, prepared.index[part], prepared.spec, baseline.predict(prepared.index[part]))
         for part in ("validation", "test")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from keras_seq import config
 from keras_seq.errors import ConfigError
+from keras_seq.main_job import MAIN_JOB
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
@@ -110,3 +111,7 @@ def test_every_field_can_be_set_from_the_command_line():
             value = getattr(value, part)
         flat[name] = "null" if value is None else str(list(value)) if isinstance(value, tuple) else str(value)
     assert config.from_dict(config.override({}, flat)) == experiment
+
+
+def test_the_main_job_is_the_caster_study():
+    assert config.from_dict(MAIN_JOB) == config.load(CONFIGS[0].parent / "caster.yaml")
