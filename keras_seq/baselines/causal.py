@@ -12,10 +12,10 @@ from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec, Scaling
 from keras_seq.data.windows import WindowIndex
 
-DECAYS = (0.9, 0.97)  # of the exponentially weighted means
+DECAYS = (0.9, 0.7)  # of the exponentially weighted means
 OWN = 20  # first steps of a unit that are its own baseline
 MEANS = (5, 30)  # lengths of the moving means, steps
-WINDOW_LAGS = (0, 1, 2, 3, 5, 7, 11, 15, 23)
+WINDOW_LAGS = (1, 2, 3, 4, 5, 7, 11, 15, 23)
 
 
 def scaled_rows(values: NDArray, scaling: Scaling) -> NDArray[np.float64]:
@@ -74,9 +74,10 @@ def _history(scaled: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def window_features(series: Series, index: WindowIndex) -> Named:
-    """What each window shows: lags, means and slope per feature, from its own rows only.
+    """What each window shows: last value, changes, means and slope per feature, from its own rows only.
 
-    Lags beyond the window's first row repeat that row. A missing value is the last one its unit showed.
+    Changes over ``WINDOW_LAGS`` and means are relative to the last value, so that what is learnt holds at other
+    levels. Lags beyond the window's first row repeat that row. A missing value is the last one its unit showed.
 
     Args:
         series: the data set.
@@ -86,13 +87,14 @@ def window_features(series: Series, index: WindowIndex) -> Named:
         float32 ``(windows, k)`` in raw units, and the ``k`` names.
     """
     features = series.schema.features
-    names = [f"lag{lag}:{name}" for lag in WINDOW_LAGS for name in features]
-    names += [f"{kind}:{name}" for kind in ("mean5", "mean", "std", "slope") for name in features]
+    kinds = ["value", *(f"change{lag}" for lag in WINDOW_LAGS), "above_mean5", "above_mean", "std", "slope"]
+    names = [f"{kind}:{name}" for kind in kinds for name in features]
     middle = np.asarray(series.values[0], np.float64)  # sums of small numbers keep digits
     middle = np.where(np.isfinite(middle), middle, 0.0)
     values = forward_filled(series.values, series.offsets) - middle
     last = index.start + index.length - 1
-    lags = [values[np.maximum(last - lag, index.start)] for lag in WINDOW_LAGS]
+    value = values[last]
+    changes = [value - values[np.maximum(last - lag, index.start)] for lag in WINDOW_LAGS]
     count = index.length[:, None].astype(np.float64)
     clock = np.arange(len(values))[:, None]
     total, square, timed = (_between(v, index.start, last) for v in (values, values**2, values * clock))
@@ -103,8 +105,8 @@ def window_features(series: Series, index: WindowIndex) -> Named:
     centre = (index.start + (index.length - 1) / 2.0)[:, None]
     spread = count * (count**2 - 1.0) / 12.0
     slope = (timed - centre * total) / np.where(spread > 0, spread, 1.0)
-    levels = [part + middle for part in (*lags, recent, mean)]
-    return np.concatenate([*levels, deviation, slope], 1).astype(np.float32), tuple(names)
+    parts = [value + middle, *changes, value - recent, value - mean, deviation, slope]
+    return np.concatenate(parts, 1).astype(np.float32), tuple(names)
 
 
 def forward_filled(values: NDArray, offsets: Int) -> NDArray[np.float64]:

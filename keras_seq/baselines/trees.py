@@ -133,7 +133,7 @@ def _fit(
     labels = np.asarray(targets[:, 0], np.int64)
     if len(np.unique(labels)) == 1:
         return _fit_constant(prepared, int(labels[0]))
-    model = _classifier(len(table), seed).fit(table, labels)
+    model = unit_classifier(len(table), seed).fit(table, labels)
     known, count = model.classes_, max(2, len(prepared.spec.classes), int(labels.max()) + 1)
 
     def answer(rows: Float) -> NDArray:
@@ -151,7 +151,8 @@ def _fit_constant(prepared: Prepared, label: int) -> tuple[str, Callable[[Float]
     return "constant", lambda rows: np.tile(answer, (len(rows), 1))
 
 
-def _classifier(samples: int, seed: int) -> Any:
+def unit_classifier(samples: int, seed: int) -> Any:
+    """The unfitted classifier for so many training samples: few make a forest, many boosting."""
     from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 
     if samples < FEW_SAMPLES:
@@ -174,7 +175,14 @@ def _regressor(samples: int, seed: int) -> Any:
 
     if samples < FEW_SAMPLES:
         return ExtraTreesRegressor(400, max_features=0.3, random_state=seed)
-    return HistGradientBoostingRegressor(max_iter=150, learning_rate=0.06, early_stopping=False, random_state=seed)
+    return HistGradientBoostingRegressor(
+        max_iter=150,
+        learning_rate=0.05,
+        max_leaf_nodes=20,
+        l2_regularization=5.0,
+        early_stopping=False,
+        random_state=seed,
+    )
 
 
 def _name(model: Any) -> str:
