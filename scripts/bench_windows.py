@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -134,16 +133,128 @@ def report_speed(repeats: int) -> None:
             print(f"  {name:48s} {rate:12,.0f}  {found['keras_seq'] / rate:6.2f}x")
 
 
+def write_table(path: Path, megabytes: int) -> int:
+    """A CSV (or Parquet) file of about that size: units of 200 to 400 rows; returns its rows."""
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    names, unit, rows = [f"s{i}" for i in range(FEATURES)], 0, 0
+    writer = None
+    while not path.exists() or path.stat().st_size < megabytes * 2**20:
+        frames = []
+        for _ in range(200):
+            n = int(rng.integers(200, 400))
+            frame = pd.DataFrame(rng.normal(size=(n, FEATURES)).round(6).astype(np.float32), columns=names)
+            frame.insert(0, "unit", f"u{unit}")
+            frame.insert(1, "time", np.arange(n))
+            frame["y"] = rng.normal(size=n).round(4)
+            frames.append(frame)
+            unit += 1
+        chunk = pd.concat(frames)
+        rows += len(chunk)
+        if path.suffix == ".csv":
+            chunk.to_csv(path, mode="a", index=False, header=not path.exists())
+        else:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            batch = pa.Table.from_pandas(chunk, preserve_index=False)
+            writer = writer or pq.ParquetWriter(path, batch.schema)
+            writer.write_table(batch)
+    if writer:
+        writer.close()
+    return rows
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process, MB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    raise SystemExit("VmHWM is not reported here; the memory part needs Linux")
+
+
+def child(path: str, steps: int, cache: bool) -> None:
+    """Prepare a file and take training and validation batches, then print the peak memory."""
+    from keras_seq.config import DataConfig
+    from keras_seq.data.pipeline import make_dataset
+    from keras_seq.data.prepare import prepare
+
+    config = DataConfig.model_validate(
+        {
+            "source": "table",
+            "path": path,
+            "unit": "unit",
+            "time": "time",
+            "targets": ["y"],
+            "cache": cache,
+            "windows": {"mode": "sliding", "length": TIME},
+        }
+    )
+    begin = time.perf_counter()
+    prepared = prepare(config)
+    ready = time.perf_counter() - begin
+    begin, taken = time.perf_counter(), 0
+    for part, training in (("train", True), ("validation", False)):
+        dataset = make_dataset(
+            prepared.series, prepared.index[part], prepared.spec, config, batch_size=BATCH, training=training
+        )
+        for _, _, weights in dataset.take(
+            steps if steps else 10**9 if not training else len(prepared.index[part]) // BATCH
+        ):
+            taken += len(weights)
+    print(json.dumps({"mb": peak_mb(), "prepare": ready, "rate": taken / (time.perf_counter() - begin)}))
+
+
+def measure(path: Path, *, steps: int, cache: bool, stores: Path) -> dict[str, float]:
+    command = [sys.executable, __file__, "child", "--path", str(path), "--steps", str(steps)]
+    environment = os.environ | {"KERAS_SEQ_STORES": str(stores)}
+    done = subprocess.run(
+        command + (["--cache"] if cache else []), env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr[-3000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def report_memory(small: int, kind: str, steps: int) -> None:
+    """Peak memory of the whole path (conversion included) on a file and on one ten times larger."""
+    with tempfile.TemporaryDirectory() as folder:
+        for cache in (False, True):
+            found = []
+            for size in (small, 10 * small):
+                path = Path(folder) / f"table{size}.{kind}"
+                rows = write_table(path, size) if not path.exists() else 0
+                result = measure(path, steps=steps, cache=cache, stores=Path(folder) / "stores")
+                found.append(result["mb"])
+                megabytes = f"{path.stat().st_size >> 20:5d} MB" + (f", {rows:,} rows" if rows else "")
+                print(
+                    f"data.cache={str(cache).lower():5} {kind} {megabytes}: "
+                    f"peak {result['mb']:,.0f} MB, prepared in {result['prepare']:.1f} s, {result['rate']:,.0f} windows/s",
+                    flush=True,
+                )
+            print(f"  ten times the file: {100 * (found[1] / found[0] - 1):+.1f}% peak memory", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("speed", "memory", "child"))
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--megabytes", type=int, default=30, help="memory: size of the smaller file")
+    parser.add_argument("--kind", choices=("csv", "parquet"), default="csv", help="memory: kind of file")
+    parser.add_argument("--steps", type=int, default=0, help="memory: batches taken of each part (0: an epoch)")
+    parser.add_argument("--path", help=argparse.SUPPRESS)
+    parser.add_argument("--cache", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--torch", help="folder that holds torch, if it is not in the environment")
     arguments = parser.parse_args()
     if arguments.torch:
         sys.path.append(arguments.torch)
     if arguments.what == "speed":
         report_speed(arguments.repeats)
+    elif arguments.what == "memory":
+        report_memory(arguments.megabytes, arguments.kind, arguments.steps)
+    else:
+        child(arguments.path, arguments.steps, arguments.cache)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from keras_seq.data.store import FORMAT, HEADER, StoredArray
 from keras_seq.errors import DataError
 from keras_seq.files import ensure_writable, new_folder
 
-CHUNK = 100_000  # rows
+CHUNK = 50_000  # rows
 
 
 def write_store(config: DataConfig, folder: Path) -> None:

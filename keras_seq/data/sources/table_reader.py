@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Kind = Literal["number", "flag", "text", "date", "clock"]  # clock: a time given as a number, kept in float64
-BLOCK = 4 * 2**20  # bytes of CSV turned into columns at once
+BLOCK = 2**20  # bytes of CSV turned into columns at once; Arrow reads up to 32 blocks ahead
 HEAD = 2**20  # bytes of CSV looked at to tell the kinds of columns
 PARQUET = (".parquet", ".pq")
 
