@@ -246,14 +246,14 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         return child(options)
-    load = os.getloadavg()[0]
-    rows = [summary(batch, measure(batch, options)) for batch in options.batches]
-    show(rows)
-    if load > 0.5:
-        print(
-            f"NOT A QUIET MACHINE: load {load:.1f} before the start; waiting threads of torch spin, so even CPU is off"
-        )
+    load, rows = os.getloadavg()[0], []
+    for batch in options.batches:
+        rows.append(summary(batch, measure(batch, options)))
+        show(rows[-1:])
     print("ms a training step; ratio: ours over the best torch; stall: what an epoch's end costs in ms, once")
+    if load > 0.5:
+        print(f"NOT A QUIET MACHINE (load {load:.1f} at the start): the threads of torch spin while they wait, so that")
+        print("even its CPU time is too high; with --threads 1 nobody waits and the CPU ratio holds")
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(rows, file, indent=1)
