@@ -198,6 +198,9 @@ class TrainingConfig(Section):
     label_smoothing: Share = 0.0
     monitor: str = Field("auto", description="validation metric watched; auto: auc_pr if binary, else loss")
     patience: Count = Field(8, description="epochs without improvement before stopping")
+    keep: Literal["best", "last"] = Field(
+        "best", description="weights of the best epoch, or of the last (validation then decides nothing)"
+    )
     device: str = Field("auto", description="auto, cpu, gpu or gpu:N")
     mixed_precision: Literal["none", "float16", "bfloat16"] = "none"
     jit: bool = Field(True, description="compile the training step with XLA where that is faster")
@@ -319,7 +322,8 @@ def to_yaml(experiment: Experiment) -> str:
 def replace(experiment: Experiment, **dotted: Any) -> Experiment:
     """A changed copy: ``replace(e, model__units=128)`` or ``replace(e, **{"model.units": 128})``."""
     changes = {key.replace("__", "."): value for key, value in dotted.items()}
-    return from_dict(override(to_dict(experiment), changes))
+    given = experiment.model_dump(mode="json", exclude_unset=True)  # what was left open stays open to a variant
+    return from_dict(override(given, changes))
 
 
 def fields(section: type[Section] = Experiment, prefix: str = "") -> dict[str, Any]:

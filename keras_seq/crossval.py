@@ -42,7 +42,10 @@ def crossval(experiment: config.Experiment, *, folds: int, seeds: Sequence[int],
     Raises:
         KerasSeqError: a run failed; carries its message.
     """
-    runs = list(_experiments(experiment, folds, seeds))
+    from keras_seq.models.registry import resolve_experiment
+
+    cli.load_tensorflow()
+    runs = list(_experiments(resolve_experiment(experiment), folds, seeds))
     with ThreadPoolExecutor(workers) as pool:  # threads only wait for processes
         results = list(pool.map(lambda run: _train(run, workers), runs))
     outcome = {

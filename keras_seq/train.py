@@ -62,7 +62,7 @@ def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
     from keras_seq.reports import summary
 
     say = (lambda text: None) if quiet else summary.say
-    folder = _check_early(experiment)
+    folder, experiment = _check_early(experiment)
     from keras_seq import tracking
     from keras_seq.training.device import session
 
@@ -82,23 +82,23 @@ def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
         return wrap_up(experiment, prepared, model, result, folder, tracker, quiet=quiet)
 
 
-def _check_early(experiment: config.Experiment) -> Path:
-    """Everything that can be refused before data are read."""
+def _check_early(experiment: config.Experiment) -> tuple[Path, config.Experiment]:
+    """Refuse what can be refused before data are read; the run folder and the resolved experiment."""
     from keras_seq.export.saved_model import check_version
-    from keras_seq.models.registry import names, resolve
+    from keras_seq.models.registry import names, resolve_experiment
     from keras_seq.training.device import choose_device, prepare_environment
 
     if experiment.model.family in names():  # a wrong name is answered before TensorFlow loads
         prepare_environment()
         cli.load_tensorflow()
-    resolve(experiment.model)
+    experiment = resolve_experiment(experiment)
     folder = files.ensure_writable(run_folder(experiment))
     if experiment.export.saved_model:
         base = Path(experiment.export.saved_models) / experiment.name
         check_version(base, experiment.export.version)
         files.ensure_writable(base)
     choose_device(experiment.training.device)
-    return folder
+    return folder, experiment
 
 
 def _prepare(experiment: config.Experiment, say: Any) -> Prepared:

@@ -171,29 +171,27 @@ class _Cutter:
         if config.target_cap is not None and spec.task in ("regression", "forecast"):
             targets = np.minimum(targets, np.float32(config.target_cap))
         self.gaps = bool(np.isnan(targets).any())
+        self.per_unit = series.schema.target_per == "unit"
         with tf.device("CPU:0"):
             self.values = tf.convert_to_tensor(series.values)
             self.targets = tf.convert_to_tensor(targets)
             self.start = tf.convert_to_tensor(index.start)
-            self.length = tf.convert_to_tensor(index.length.astype(np.int32))
-            answer = index.unit if series.schema.target_per == "unit" else index.target
-            self.answer = tf.convert_to_tensor(answer)
+            self.length = tf.convert_to_tensor(index.length.astype(np.int32)) if spec.variable_length else None
+            self.unit = tf.convert_to_tensor(index.unit.astype(np.int32)) if self.per_unit else None
             self.first = tf.convert_to_tensor(index.first) if spec.per_step else None
 
     def __call__(self, numbers: Any) -> tuple[dict[str, Any], Any, Any]:
-        start, length = tf.gather(self.start, numbers), tf.gather(self.length, numbers)
+        start = tf.gather(self.start, numbers)
+        length = tf.gather(self.length, numbers) if self.spec.variable_length else self.spec.time
         steps = self._steps(length)
-        rows = start[:, None] + tf.cast(steps, tf.int64)[None, :]
-        real = steps[None, :] < length[:, None]
-        if self.spec.variable_length:  # padding: read the window's last row, then write zeros
-            rows = tf.minimum(rows, (start + tf.cast(length, tf.int64) - 1)[:, None])
-        values = tf.gather(self.values, rows)
-        inputs = {"values": values}
-        if self.spec.variable_length:
-            inputs["values"] = tf.where(real[:, :, None], values, 0.0)
-            inputs["lengths"] = length
-        targets, weights = self._targets(numbers, rows, real)
-        return inputs, targets, weights
+        rows = start[:, None] + tf.cast(steps, tf.int64)
+        last = start + tf.cast(length, tf.int64) - 1
+        if not self.spec.variable_length:
+            inputs, real = {"values": tf.gather(self.values, rows)}, tf.constant(True)
+        else:  # padding: read the window's last row, then write zeros
+            rows, real = tf.minimum(rows, last[:, None]), steps < length[:, None]
+            inputs = {"values": tf.where(real[:, :, None], tf.gather(self.values, rows), 0.0), "lengths": length}
+        return (inputs, *self._targets(numbers, rows, real, last))
 
     def _steps(self, length: Any) -> Any:
         """``(time,)`` numbers of the batch's steps."""
@@ -203,16 +201,16 @@ class _Cutter:
         time = tf.minimum(-(-tf.reduce_max(length) // bucket) * bucket, self.spec.time)
         return tf.range(time, dtype=tf.int32)
 
-    def _targets(self, numbers: Any, rows: Any, real: Any) -> tuple[Any, Any]:
+    def _targets(self, numbers: Any, rows: Any, real: Any, last: Any) -> tuple[Any, Any]:
         if self.spec.per_step:
             targets = tf.gather(self.targets, rows)
             owned = rows >= tf.gather(self.first, numbers)[:, None]
             known = real & owned & tf.reduce_all(tf.math.is_finite(targets), axis=-1)
             return tf.where(known[:, :, None], targets, 0.0), tf.cast(known, tf.float32)
-        answer = tf.gather(self.answer, numbers)
-        weights = tf.ones_like(answer, tf.float32)
+        answer = tf.gather(self.unit, numbers) if self.per_unit else last
+        weights = tf.ones_like(last, tf.float32)
         if self.spec.horizon:
-            answer = answer[:, None] + tf.range(self.spec.horizon, dtype=tf.int64)[None, :]
+            answer = last[:, None] + tf.range(1, self.spec.horizon + 1, dtype=tf.int64)
         targets = tf.gather(self.targets, answer)
         if self.gaps:
             known = tf.math.is_finite(targets)

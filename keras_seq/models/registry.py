@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from keras_seq.config import ModelConfig
+from keras_seq.config import Experiment, ModelConfig
 from keras_seq.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -141,6 +141,11 @@ def resolve(config: ModelConfig) -> ModelConfig:
         )
     changes = {key: value for key, value in variants[variant].items() if key not in config.model_fields_set}
     return ModelConfig.model_validate({**config.model_dump(), **changes})
+
+
+def resolve_experiment(experiment: Experiment) -> Experiment:
+    """The experiment with its model section resolved: what is built, and what a bundle keeps."""
+    return experiment.model_copy(update={"model": resolve(experiment.model)})
 
 
 def build_model(config: ModelConfig, spec: DataSpec, *, rematerialise: bool = False, fast_lstm: bool = True) -> Any:

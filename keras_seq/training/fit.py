@@ -44,7 +44,7 @@ class FitResult:
 
     Attributes:
         history: per epoch: loss, lr, seconds, and val_ + metric.
-        best_epoch: whose weights the model now has, counted from 1.
+        best_epoch: whose weights the model now has, counted from 1 (the last one with ``training.keep=last``).
         seconds: of training, killed parts included as far as they were saved.
         device: in words.
         stopped: "epochs", "patience", "interrupted" or "callback".
@@ -71,7 +71,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     quiet: bool = False,
 ) -> FitResult:
-    """Train ``model`` and leave it with the weights of its best epoch.
+    """Train ``model`` and leave it with the weights of its best epoch (``training.keep``: or the last).
 
     Under ``folder``: ``history.csv``, ``checkpoints/best.weights.h5``, while it runs
     ``checkpoints/state-*.npz``, and ``tensorboard/`` where asked for. Started again after a kill with
@@ -127,6 +127,7 @@ class _Run:
         training, spec = experiment.training, prepared.spec
         self.experiment, self.model, self.prepared, self.folder = experiment, model, prepared, folder
         self.device = device
+        self.keeps_best = experiment.training.keep == "best"
         self.steps = steps_per_epoch(prepared.index["train"], training.batch_size)
         self.show = TrainingProgress(training.epochs, self.steps, quiet=quiet)
         self._start_from_others()
@@ -171,8 +172,9 @@ class _Run:
                     break
             stopped = why
         board.close()
-        self.best.write()
-        self.best.restore_weights()
+        if self.keeps_best:
+            self.best.write()
+            self.best.restore_weights()
         callbacks.on_train_end()
         if stopped != "interrupted":
             self.backup.clear()
@@ -200,7 +202,7 @@ class _Run:
         return row
 
     def _finished(self, interrupt: Interrupt) -> str | None:
-        if self.best.exhausted:
+        if self.keeps_best and self.best.exhausted:
             return "patience"
         if self.progress.epoch >= self.experiment.training.epochs:
             return "epochs"
@@ -322,7 +324,7 @@ class _Run:
     def _result(self, stopped: str, resumed_at: int) -> FitResult:
         return FitResult(
             history=self.progress.history,
-            best_epoch=self.best.epoch,
+            best_epoch=self.best.epoch if self.keeps_best else self.progress.epoch,
             seconds=self.progress.seconds,
             device=describe_device(self.device),
             stopped=stopped,
