@@ -109,12 +109,10 @@ def cut(offsets: np.ndarray, bundle: Bundle, every: int) -> tuple[np.ndarray, np
     Raises:
         DataError: a unit is shorter than a window of fixed length.
     """
-    ends, units = [], []
-    for unit, (low, high) in enumerate(itertools.pairwise(offsets)):
-        back = np.arange(high, low, -every)[::-1] if every else np.array([high])
-        ends.append(back)
-        units.append(np.full(len(back), unit))
-    end, unit = np.concatenate(ends), np.concatenate(units)
+    ends = [
+        np.arange(high, low, -every)[::-1] if every else np.array([high]) for low, high in itertools.pairwise(offsets)
+    ]
+    end, unit = np.concatenate(ends), np.repeat(np.arange(len(ends)), [len(of_unit) for of_unit in ends])
     start = np.maximum(offsets[unit], end - bundle.spec.time)
     length = end - start
     if not bundle.spec.variable_length:
@@ -150,11 +148,11 @@ def _check_time(table: Any, column: str | None, offsets: np.ndarray, names: np.n
 def _run(bundle: Bundle, values: np.ndarray, start: np.ndarray, length: np.ndarray) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
-    from keras_seq.export.saved_model import serving_function
+    from keras_seq.export.saved_model import served
 
     quantiles = bool(bundle.experiment.model.quantiles)
-    _, serve, signature = serving_function(bundle.model, bundle.spec, threshold=bundle.threshold, quantiles=quantiles)
-    graph = tf.function(serve, input_signature=signature)
+    served_graph = served(bundle.model, bundle.spec, threshold=bundle.threshold, quantiles=quantiles)
+    graph = tf.function(served_graph.function, input_signature=served_graph.signature)
     parts = []
     for low in range(0, len(start), BATCH):
         first, count = start[low : low + BATCH], length[low : low + BATCH]

@@ -182,7 +182,7 @@ class _Cutter:
 
     def __call__(self, numbers: Any) -> tuple[dict[str, Any], Any, Any]:
         start = tf.gather(self.start, numbers)
-        length = tf.gather(self.length, numbers) if self.spec.variable_length else self.spec.time
+        length: Any = tf.gather(self.length, numbers) if self.spec.variable_length else self.spec.time
         steps = self._steps(length)
         rows = start[:, None] + tf.cast(steps, tf.int64)
         last = start + tf.cast(length, tf.int64) - 1

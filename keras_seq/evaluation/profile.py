@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import resource
 import statistics
 import sys
@@ -67,7 +68,7 @@ def serving_latencies(saved_model: Path, values: np.ndarray, lengths: np.ndarray
         inputs = {"values": tf.constant(values[chosen])}
         if lengths is not None:
             inputs["lengths"] = tf.constant(lengths[chosen], tf.int32)
-        result[f"latency_ms_batch{batch}"] = latency_ms(lambda inputs=inputs: signature(**inputs))
+        result[f"latency_ms_batch{batch}"] = latency_ms(functools.partial(signature, **inputs))
     return result
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,23 @@ def answers(spec: DataSpec, output: Any, threshold: float = 0.5) -> dict[str, An
     return {"prediction": output}
 
 
-def serving_function(model: Any, spec: DataSpec, *, threshold: float = 0.5, quantiles: bool = False) -> Any:
-    """A ``tf.function`` of the served graph: ``values (batch, time, features)`` [and ``lengths (batch,)``].
+@dataclass(frozen=True)
+class Served:
+    """What a version serves.
+
+    Attributes:
+        model: the Keras model behind it, one answer a sample.
+        function: takes the tensors of ``signature`` and returns named answers.
+        signature: ``values (batch, time, features)`` float32 [and ``lengths (batch,)`` int32].
+    """
+
+    model: Any
+    function: Callable[..., dict[str, Any]]
+    signature: list[Any]
+
+
+def served(model: Any, spec: DataSpec, *, threshold: float = 0.5, quantiles: bool = False) -> Served:
+    """The served graph: raw units in, final answers out.
 
     Models with an answer at every step are reduced to each sample's last real step.
     """
@@ -48,19 +65,17 @@ def serving_function(model: Any, spec: DataSpec, *, threshold: float = 0.5, quan
     if spec.variable_length:
         signature.append(tf.TensorSpec((None,), tf.int32, name="lengths"))
 
-    def named(output: Any) -> dict[str, Any]:
+    def answer(**inputs: Any) -> dict[str, Any]:
+        output = single(inputs, training=False)
         return {"quantiles": tf.cast(output, tf.float32)} if quantiles else answers(spec, output, threshold)
 
-    if spec.variable_length:
+    def with_lengths(values: Any, lengths: Any) -> dict[str, Any]:
+        return answer(values=values, lengths=lengths)
 
-        def serve(values: Any, lengths: Any) -> dict[str, Any]:
-            return named(single({"values": values, "lengths": lengths}, training=False))
-    else:
+    def whole_windows(values: Any) -> dict[str, Any]:
+        return answer(values=values)
 
-        def serve(values: Any) -> dict[str, Any]:
-            return named(single({"values": values}, training=False))
-
-    return single, serve, signature
+    return Served(single, with_lengths if spec.variable_length else whole_windows, signature)
 
 
 def next_version(base: Path) -> int:
@@ -99,11 +114,11 @@ def write_saved_model(
     import keras
 
     check_version(base, version)
-    single, serve, signature = serving_function(model, spec, threshold=threshold, quantiles=quantiles)
+    graph = served(model, spec, threshold=threshold, quantiles=quantiles)
     target = base / str(version or next_version(base))
     archive = keras.export.ExportArchive()
-    archive.track(single)
-    archive.add_endpoint("serving_default", serve, input_signature=signature)
+    archive.track(graph.model)
+    archive.add_endpoint("serving_default", graph.function, input_signature=graph.signature)
     with files.new_folder(target) as partial, contextlib.redirect_stdout(io.StringIO()):
         archive.write_out(str(partial), verbose=False)
     return target
