@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_seq.config import DataConfig
 from keras_seq.data.augment import Augmenter
+from keras_seq.data.memory import keep_freed_memory
 from keras_seq.data.plan import epoch_plan, steps_per_epoch
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
@@ -57,6 +58,7 @@ def make_dataset(
         seed: of order and augmentation.
         first_epoch: number of the first epoch: a resumed run sees the batches it would have seen.
     """
+    keep_freed_memory()
     if is_stored(series):
         dataset = _streamed(BlockReader(series, index, spec, config, batch_size), spec, training, seed, first_epoch)
     else:

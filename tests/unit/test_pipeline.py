@@ -210,3 +210,14 @@ def test_fixed_windows_have_static_shapes_for_the_compiler():
     series, index, spec, config = setup(make_series([60]), windows={"mode": "sliding", "length": 5})
     element = make_dataset(series, index, spec, config, batch_size=8, training=True).element_spec
     assert element[0]["values"].shape == (8, 5, 2) and element[1].shape == (8, 1)
+
+
+def test_freed_memory_is_kept_once_and_only_where_that_is_known(monkeypatch):
+    import platform
+    import sys
+
+    from keras_seq.data.memory import keep_freed_memory
+
+    assert keep_freed_memory() is (sys.platform == "linux" and platform.libc_ver()[0] == "glibc")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert keep_freed_memory.__wrapped__() is False
