@@ -90,17 +90,21 @@ def to_units(table: pd.DataFrame, bundle: Bundle, path: Path) -> tuple[np.ndarra
             f"Row {row + 1} of '{path}' misses '{bundle.spec.features[column]}' and the model was trained without "
             "imputation; fill it, or train with --data.impute forward."
         )
-    if schema.unit_column not in table.columns:
-        return values, np.array([0, len(values)]), np.array([path.stem])
-    unit = table[schema.unit_column].to_numpy()
+    if schema.unit_column in table.columns:
+        offsets, names = _units(table[schema.unit_column].to_numpy(), path)
+    else:
+        offsets, names = np.array([0, len(values)]), np.array([path.stem])
+    _check_time(table, schema.time_column, offsets, names, path)
+    return values, offsets, names
+
+
+def _units(unit: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray]:
     first = np.flatnonzero(np.concatenate([[True], unit[1:] != unit[:-1]]))
     names = unit[first].astype(str)
     if len(set(names)) != len(names):
         doubled = next(name for name in names if (names == name).sum() > 1)
         raise DataError(f"Rows of unit '{doubled}' are not together in '{path}'; sort the file by unit, then time.")
-    offsets = np.concatenate([first, [len(values)]])
-    _check_time(table, schema.time_column, offsets, names, path)
-    return values, offsets, names
+    return np.concatenate([first, [len(unit)]]), names
 
 
 def cut(offsets: np.ndarray, bundle: Bundle, every: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
