@@ -22,7 +22,7 @@ def units_of(splits):
 
 @settings(max_examples=80, deadline=None)
 @given(
-    units=st.integers(12, 60),
+    units=st.integers(18, 60),
     per_group=st.integers(1, 3),
     by=st.sampled_from(["unit", "group"]),
     validation=st.one_of(st.floats(0.1, 0.3), st.integers(1, 2)),

@@ -3,6 +3,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -227,3 +230,15 @@ def test_a_stored_series_can_be_looked_at_like_one_in_memory(tmp_path, stores):
     np.testing.assert_array_equal(disk.time[10:50], kept.time[10:50])
     whole = dataclasses.replace(kept, values=np.asarray(disk.values), targets=np.asarray(disk.targets))
     assert whole.fingerprint() == kept.fingerprint()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_ten_times_the_file_takes_no_more_memory(kind):
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, root / "scripts/bench_windows.py", "memory", "--kind", kind, "--steps", "300"]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    streamed = float(re.findall(r"ten times the file: ([+-][\d.]+)%", done.stdout)[0])
+    assert streamed < 10, done.stdout

@@ -159,7 +159,8 @@ def _parquet(path: Path) -> Any:
     from pyarrow import parquet
 
     try:
-        return parquet.ParquetFile(path)
+        # Pre-buffering would keep the whole file in memory; buffered streams read large row groups in pieces.
+        return parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"File '{path}' cannot be read as Parquet: {str(error).splitlines()[0]}") from None
 
