@@ -68,7 +68,8 @@ def wrap_up(
     )
     bundle = _bundle(experiment, prepared, model, judgement, metrics, folder)
     _record(tracker, experiment, prepared, model, metrics, bundle)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # nothing is left to resume
+    if result.stopped != "interrupted":  # else the same command goes on from there
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     if not quiet:
         _print(prepared, metrics, {"bundle": bundle, "served": saved_model, "plots": drawn, "record": tracker.run_id})
     return Run(folder, bundle, saved_model, metrics, tracker.run_id)
@@ -212,6 +213,8 @@ def _record(
     for part in ("validation", "test"):
         tracker.log_metrics({f"baseline_{part}_{name}": v for name, v in metrics["baseline"].get(part, {}).items()})
     tracker.log_folder(bundle, "bundle")
+    if not experiment.tracking.log_model:
+        return
     values, lengths = example_windows(experiment, prepared, 4)
     inputs = {"values": values} if lengths is None else {"values": values, "lengths": lengths}
     tracker.log_model(model, inputs, np.asarray(model(inputs, training=False)))
