@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ EXAMPLES = 64  # real windows kept for latency and for the recorded signature
 
 @dataclass(frozen=True)
 class Judgement:
-    """Predictions and metrics of the network."""
+    """Predictions and metrics of one model."""
 
     parts: dict[str, Points]
     metrics: dict[str, dict[str, float]]
@@ -76,16 +77,8 @@ def wrap_up(
 
 
 def judge_model(experiment: Experiment, prepared: Prepared, model: Any) -> Judgement:
-    """Predict validation and test windows; the threshold comes from validation, test is only judged."""
-    parts = {
-        part: points(prepared.series, prepared.index[part], prepared.spec, _predict(experiment, prepared, model, part))
-        for part in ("validation", "test")
-    }
-    threshold = best_threshold(parts["validation"], experiment) if prepared.spec.task == "binary" else 0.5
-    metrics = {
-        part: judge(found, prepared.spec, experiment, part=part, threshold=threshold) for part, found in parts.items()
-    }
-    return Judgement(parts, metrics, threshold)
+    """Predictions and metrics of the network."""
+    return _judge(experiment, prepared, lambda part: _predict(experiment, prepared, model, part))
 
 
 def judge_baseline(experiment: Experiment, prepared: Prepared) -> dict[str, Any]:
@@ -93,15 +86,21 @@ def judge_baseline(experiment: Experiment, prepared: Prepared) -> dict[str, Any]
     from keras_seq.baselines.trees import fit_baseline
 
     baseline = fit_baseline(prepared, seed=experiment.seed, target_cap=experiment.data.target_cap)
-    found = {
-        part: points(prepared.series, prepared.index[part], prepared.spec, baseline.predict(prepared.index[part]))
+    judgement = _judge(experiment, prepared, lambda part: baseline.predict(prepared.index[part]))
+    return {"name": baseline.name, **judgement.metrics}
+
+
+def _judge(experiment: Experiment, prepared: Prepared, predict: Callable[[str], np.ndarray]) -> Judgement:
+    """Predict validation and test windows; the threshold comes from validation, test is only judged."""
+    parts = {
+        part: points(prepared.series, prepared.index[part], prepared.spec, predict(part))
         for part in ("validation", "test")
     }
-    threshold = best_threshold(found["validation"], experiment) if prepared.spec.task == "binary" else 0.5
-    judged = {
-        part: judge(one, prepared.spec, experiment, part=part, threshold=threshold) for part, one in found.items()
+    threshold = best_threshold(parts["validation"], experiment) if prepared.spec.task == "binary" else 0.5
+    metrics = {
+        part: judge(found, prepared.spec, experiment, part=part, threshold=threshold) for part, found in parts.items()
     }
-    return {"name": baseline.name, **judged}
+    return Judgement(parts, metrics, threshold)
 
 
 def measure(
