@@ -151,6 +151,28 @@ class MaxOverTime(keras.layers.Layer):
 
 
 @package
+class SumOverTime(keras.layers.Layer):
+    """Sum over real steps in units of ``steps``: how long something lasts counts, which a mean hides."""
+
+    def __init__(self, steps: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.steps = steps
+
+    def call(self, x: Any, lengths: Any = None) -> Any:
+        """``(batch, time, channels)`` to ``(batch, channels)``."""
+        mask = ops.ones_like(x) if lengths is None else mask_of(x, lengths)
+        return ops.sum(x * mask, axis=1) / self.steps
+
+    def get_config(self) -> dict[str, Any]:
+        """Settings for saving."""
+        return {**super().get_config(), "steps": self.steps}
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Time is summed away."""
+        return (input_shape[0], input_shape[-1])
+
+
+@package
 class Reverse(keras.layers.Layer):
     """Real steps in reverse order, padding left in place."""
 
@@ -200,9 +222,14 @@ def with_lengths(layer: Any, x: Any, lengths: Any) -> Any:
     return layer(x) if lengths is None else layer(x, lengths)
 
 
-def pool(x: Any, lengths: Any, pooling: str, *, two_way: bool = False) -> Any:
-    """``(batch, time, channels)`` to ``(batch, channels)`` by ``model.pooling``."""
-    layer = LastStep(two_way, name="pooling") if pooling == "last" else POOLINGS[pooling](name="pooling")
+def pool(x: Any, lengths: Any, pooling: str, *, steps: int, two_way: bool = False) -> Any:
+    """``(batch, time, channels)`` to ``(batch, channels)`` by ``model.pooling``; ``steps``: the window's length."""
+    if pooling == "last":
+        layer: keras.layers.Layer = LastStep(two_way, name="pooling")
+    elif pooling == "sum":
+        layer = SumOverTime(steps, name="pooling")
+    else:
+        layer = POOLINGS[pooling](name="pooling")
     return with_lengths(layer, x, lengths)
 
 

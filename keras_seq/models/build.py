@@ -40,7 +40,7 @@ def assemble(
         encoded = Encoded(encoded, lengths)
     x = encoded.x
     if not spec.per_step:
-        x = blocks.pool(x, encoded.lengths, config.pooling, two_way=encoded.two_way)
+        x = blocks.pool(x, encoded.lengths, config.pooling, steps=spec.time, two_way=encoded.two_way)
     output = heads.answer(x, config, spec, statistics)
     inputs = {"values": values} if lengths is None else {"values": values, "lengths": lengths}
     return keras.Model(inputs, output, name=config.family)

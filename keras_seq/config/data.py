@@ -1,0 +1,105 @@
+"""The ``data`` section: from where series come, how they are split, cut, mended, scaled and augmented."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from keras_seq.config.base import Amount, Count, NonNegative, Positive, Section, Share, Task
+
+
+class CasterConfig(Section):
+    """Knobs of the continuous-casting generator; the defaults are frozen, results refer to them."""
+
+    sequences: Count = Field(8000, description="number of cast sequences")
+    heats: Count = Field(800, description="number of heats (groups) the sequences belong to")
+    rows: Count = Field(3, description="rows of thermocouples down the mould (one channel each)")
+    min_length: Count = Field(100, description="shortest sequence, steps")
+    max_length: Count = Field(500, description="longest sequence, steps")
+    amplitude: Positive = Field(3.0, description="event height in noise deviations (signal to noise)")
+    decoys: NonNegative = Field(0.7, description="decoys of each kind per 150 steps")
+    min_lag: Count = Field(10, description="shortest lag from level surge to temperature rise, steps")
+    max_lag: Count = Field(28, description="longest lag, steps")
+    hidden_share: Share = Field(0.05, description="share of precursors that leave no trace")
+    p_low: Share = Field(0.02, description="defect probability without a precursor")
+    p_high: Share = Field(0.90, description="defect probability with a precursor")
+    drift: NonNegative = Field(0.0, description="slow sensor drift over the heats, noise deviations")
+    seed: int = Field(7, description="seed of the generator (not of the training)")
+
+
+class SplitConfig(Section):
+    """Which units or times are train, validation and test; never which windows."""
+
+    by: Literal["unit", "group", "stratified", "time", "official"] = Field(
+        "unit",
+        description="unit: whole units; group: whole groups of units; stratified: units (of whole groups) "
+        "with equal class shares; time: one cut in time; official: the test units that come with the data",
+    )
+    validation: Amount = Field(0.15, description="share (< 1) or count (>= 1) of units, or of time steps")
+    test: Amount = Field(0.15, description="share (< 1) or count (>= 1); ignored when by=official")
+    folds: int = Field(0, ge=0, description="cross-validation folds over the non-test units (0: single split)")
+    fold: int = Field(0, ge=0, description="which fold is validation")
+    seed: int = Field(0, description="seed of the split; the same for every model compared")
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> SplitConfig:
+        if self.folds == 1:
+            raise ValueError("folds must be 0 (single split) or at least 2, got 1")
+        if self.folds and self.fold >= self.folds:
+            raise ValueError(f"fold must be below folds={self.folds}, got {self.fold}")
+        return self
+
+
+class WindowsConfig(Section):
+    """How a unit's series becomes samples."""
+
+    mode: Literal["whole", "sliding", "last"] = Field(
+        "whole", description="whole sequences, sliding windows, or the last window of each unit"
+    )
+    length: Count = Field(500, description="window length, or the longest sequence kept (its last steps)")
+    stride: Count = Field(1, description="steps between the starts of two sliding windows")
+    horizon: int = Field(0, ge=0, description="steps ahead to forecast; 0: the target of the window itself")
+    per_step: bool = Field(False, description="dense supervision: a target at every step")
+    pad_short: bool = Field(True, description="post-pad units shorter than the window (False: an error)")
+
+
+class AugmentConfig(Section):
+    """Changes made to training samples only; 0 switches one off. Units: feature deviations or shares."""
+
+    jitter: NonNegative = Field(0.0, description="deviation of added noise, in feature deviations")
+    scaling: NonNegative = Field(0.0, description="deviation of a factor per feature around 1")
+    time_warp: Share = Field(0.0, description="largest local change of speed")
+    window_slice: Share = Field(0.0, description="largest share of steps cut away")
+    mixup: NonNegative = Field(0.0, description="alpha of mixup's Beta distribution")
+    minority_only: bool = Field(False, description="only the rarest class")
+
+
+class DataConfig(Section):
+    """From where the series come and how they are cut, mended, scaled and fed."""
+
+    source: str = Field("caster", description="known source (python -m keras_seq.data lists them) or 'table'")
+    subset: str | None = Field(None, description="part of a source: FD001, sp500, ...")
+    home: str | None = Field(None, description="data home; default KERAS_SEQ_DATA or ~/.cache/keras_seq")
+    path: str | None = Field(None, description="CSV or Parquet file of source 'table'")
+    schema_file: str | None = Field(None, description="YAML or JSON schema of that file")
+    unit: str | None = Field(None, description="unit column of that file (none: one unit)")
+    group: str | None = Field(None, description="group column of that file")
+    time: str | None = Field(None, description="time column of that file")
+    task: Task | None = Field(None, description="what is predicted; default: the source's own task")
+    targets: tuple[str, ...] = Field((), description="target columns; default: the source's own")
+    features: tuple[str, ...] = Field((), description="input features; default: all")
+    target_cap: float | None = Field(None, description="largest target value in training (RUL: 125)")
+    caster: CasterConfig = Field(default_factory=CasterConfig)
+    split: SplitConfig = Field(default_factory=SplitConfig)
+    windows: WindowsConfig = Field(default_factory=WindowsConfig)
+    impute: Literal["none", "forward", "interpolate", "mean"] = Field("none", description="fill of missing values")
+    missing_indicator: bool = Field(False, description="one more channel per feature: 1 where it was missing")
+    scale: Literal["zscore", "minmax", "robust", "none"] = Field("zscore", description="fitted on train only")
+    conditions: int = Field(0, ge=0, description="operating conditions to scale separately (0: one)")
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    balance: Literal["none", "oversample"] = Field("none", description="oversample: equal classes in a batch")
+    shuffle: bool = True
+    bucket: Count = Field(50, description="pad batches to a multiple of this many steps (few graph shapes)")
+    cache: bool = Field(True, description="keep the series in memory; False streams them from a store on disk")
+    prefetch: Count = Field(2, description="batches prepared ahead")

@@ -1,0 +1,145 @@
+"""The root of the tree, and its ways from and to YAML and dotted options."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from keras_seq.config.base import Section
+from keras_seq.config.data import DataConfig
+from keras_seq.config.judging import EvaluationConfig, ExportConfig, TrackingConfig
+from keras_seq.config.model import ModelConfig
+from keras_seq.config.training import TrainingConfig
+from keras_seq.errors import ConfigError, nearest
+
+
+class Experiment(Section):
+    """Everything that defines a run."""
+
+    name: str = Field("caster", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    seed: int = Field(0, ge=0)
+    output: str = Field("runs", description="folder of runs; a bundle lands in <output>/<name>")
+    data: DataConfig = Field(default_factory=DataConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig)
+    export: ExportConfig = Field(default_factory=ExportConfig)
+
+
+def from_dict(tree: dict[str, Any]) -> Experiment:
+    """Validate a tree of plain values.
+
+    Raises:
+        ConfigError: names the key by its dotted path, the value received and the nearest known key.
+    """
+    try:
+        return Experiment.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_one_paragraph(error)) from None
+
+
+def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Experiment:
+    """Read an experiment from YAML and set dotted ``overrides`` (``{"model.units": "128"}``)."""
+    path = Path(path)
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise ConfigError(f"Config file '{path}' does not exist; see configs/ for the ones shipped.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Config file '{path}' cannot be read: {error}.") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"Config file '{path}' is not valid YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"Config file '{path}' must hold a mapping of sections, got {type(tree).__name__}.")
+    return from_dict(override(tree, overrides or {}))
+
+
+def override(tree: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return ``tree`` with dotted keys set; text values are read as YAML (``"[32, 16]"``, ``"null"``)."""
+    result: dict[str, Any] = _copy(tree)
+    for dotted, value in overrides.items():
+        *parents, leaf = dotted.split(".")
+        branch = result
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+            if not isinstance(branch, dict):
+                raise ConfigError(f"Option '{dotted}' goes below '{parent}', which is a value, not a section.")
+        branch[leaf] = _read(value)
+    return result
+
+
+def to_dict(experiment: Experiment) -> dict[str, Any]:
+    """Plain values of the whole tree, defaults included."""
+    return experiment.model_dump(mode="json")
+
+
+def to_yaml(experiment: Experiment) -> str:
+    """YAML text that ``load`` reads back to an equal experiment."""
+    return yaml.safe_dump(to_dict(experiment), sort_keys=False)
+
+
+def replace(experiment: Experiment, **dotted: Any) -> Experiment:
+    """A changed copy: ``replace(e, model__units=128)`` or ``replace(e, **{"model.units": 128})``."""
+    changes = {key.replace("__", "."): value for key, value in dotted.items()}
+    given = experiment.model_dump(mode="json", exclude_unset=True)  # what was left open stays open to a variant
+    return from_dict(override(given, changes))
+
+
+def fields(section: type[Section] = Experiment, prefix: str = "") -> dict[str, Any]:
+    """Every leaf of the tree as ``{"model.units": FieldInfo}``, in the order of declaration."""
+    leaves: dict[str, Any] = {}
+    for name, info in section.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            leaves.update(fields(kind, f"{prefix}{name}."))
+        else:
+            leaves[prefix + name] = info
+    return leaves
+
+
+def _copy(tree: dict[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, dict) else value for key, value in tree.items()}
+
+
+def _read(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+    if isinstance(read, str):  # YAML 1.1 reads 1e-3 as text
+        try:
+            return float(read)
+        except ValueError:
+            return value
+    return read
+
+
+def _one_paragraph(error: ValidationError) -> str:
+    parts = []
+    for item in error.errors():
+        path = ".".join(str(key) for key in item["loc"])
+        if item["type"] == "extra_forbidden":
+            *parents, leaf = [str(key) for key in item["loc"]]
+            parts.append(f"Unknown option '{path}'{_hint(leaf, '.'.join(parents))}")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            got = f" Got {item['input']!r}." if not isinstance(item["input"], dict) else ""
+            parts.append(f"Option '{path}': {message}.{got}" if path else f"{message}.{got}")
+    return " ".join(parts)
+
+
+def _hint(leaf: str, section: str) -> str:
+    leaves = fields()
+    prefix = f"{section}." if section else ""
+    siblings = {key.removeprefix(prefix).split(".")[0] for key in leaves if key.startswith(prefix)}
+    elsewhere = [key for key in leaves if key.rsplit(".", 1)[-1] == leaf]
+    if elsewhere and not difflib.get_close_matches(leaf, siblings, n=1, cutoff=0.75):
+        return f"; did you mean '{elsewhere[0]}'?"
+    return nearest(leaf, siblings)

@@ -1,0 +1,61 @@
+"""The ``model`` section."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from keras_seq.config.base import Count, NonNegative, Section, Share
+
+
+class HistoryConfig(Section):
+    """Causal channels computed inside the graph from the unit's past; constant-size state."""
+
+    ewm: tuple[float, ...] = Field((), description="decays of exponentially weighted means, each in (0, 1)")
+    running_mean: bool = Field(False, description="mean of all steps so far")
+    baseline: int = Field(0, ge=0, description="deviation from the unit's own first n steps (0: off)")
+    elapsed: NonNegative = Field(0.0, description="channel step/this (0: off)")
+
+    @model_validator(mode="after")
+    def _decays(self) -> HistoryConfig:
+        for decay in self.ewm:
+            if not 0.0 < decay < 1.0:
+                raise ValueError(f"ewm must hold decays between 0 and 1, got {decay}")
+        return self
+
+
+class ModelConfig(Section):
+    """Architecture; every family reads the fields that concern it."""
+
+    family: str = Field("cnn_lstm", description="python -m keras_seq lists them")
+    variant: Literal["standard", "bidirectional", "deep", "lightweight"] | None = Field(
+        None, description="named sizes of the family; explicit fields win"
+    )
+    units: int = Field(64, ge=1, le=4096, description="width of the sequence layers (usual: 32-256)")
+    layers: int = Field(2, ge=1, le=32, description="sequence layers (usual: 1-4)")
+    bidirectional: bool = False
+    input_dense: int = Field(0, ge=0, description="tanh layer in front of the sequence layers (0: none)")
+    input_noise: NonNegative = Field(0.0, description="Gaussian noise on scaled inputs in training")
+    normalisation: Literal["none", "batch", "layer", "instance"] = Field("none", description="of the scaled inputs")
+    history: HistoryConfig = Field(default_factory=HistoryConfig)
+    dropout: Share = Field(0.2, description="between sequence layers")
+    pooling: Literal["last", "mean", "max", "sum", "attention"] = Field("last", description="from steps to one vector")
+    hidden_dims: tuple[Count, ...] = Field((32,), description="dense layers of the head")
+    head_dropout: Share = Field(0.0, description="between dense layers of the head")
+    activation: Literal["relu", "tanh", "gelu", "silu", "elu"] = "relu"
+    filters: Count = Field(64, description="convolution filters (cnn_lstm, tcn)")
+    conv_layers: int = Field(2, ge=1, le=8)
+    kernel_size: int = Field(5, ge=1, le=31)
+    pool_size: Count = Field(2, description="pooling between convolutions (1: none)")
+    stem: int = Field(0, ge=0, le=8, description="convolutions with pooling in front of a tcn's blocks")
+    heads: int = Field(4, ge=1, le=32, description="attention heads")
+    positional: Literal["none", "sinusoidal", "learned"] = "sinusoidal"
+    ff_dim: Count = Field(128, description="feed-forward width of a transformer block")
+    quantiles: tuple[float, ...] = Field((), description="predict these quantiles instead of the mean")
+
+    @model_validator(mode="after")
+    def _quantiles_rise(self) -> ModelConfig:
+        if any(not 0 < q < 1 for q in self.quantiles) or list(self.quantiles) != sorted(set(self.quantiles)):
+            raise ValueError(f"quantiles must rise within (0, 1), got {list(self.quantiles)}")
+        return self
