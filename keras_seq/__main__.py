@@ -22,13 +22,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=__version__)
     parser.parse_args(argv)
     from keras_seq.data.sources import known_sources
-    from keras_seq.models.registry import families
+    from keras_seq.models.registry import names
 
     print(f"keras_seq {__version__}\n\ncommands (each has --help):")
     print("\n".join(f"  python -m {name:<20} {what}" for name, what in COMMANDS.items()))
     print("\nsources (--data.source):")
     print("\n".join(f"  {name:<12} {info.what}" for name, info in known_sources().items()))
-    print("\nmodel families (--model.family):\n  " + ", ".join(families()))
+    print("\nmodel families (--model.family):\n  " + ", ".join(names()))
     return 0
 
 

@@ -64,6 +64,7 @@ def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
     say = (lambda text: None) if quiet else summary.say
     folder, experiment = _check_early(experiment)
     from keras_seq import tracking
+    from keras_seq.models.registry import get_family
     from keras_seq.training.device import session
 
     with (
@@ -72,11 +73,15 @@ def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
     ):
         tracker.log_params(tracking.flatten(config.to_dict(experiment)))
         prepared = _prepare(experiment, say)
-        model, result = _fit(experiment, prepared, folder, tracker, quiet=quiet)
-        say(
-            f"trained on {result.device} in {result.seconds:.0f} s, stopped by {result.stopped}, "
-            f"best epoch {result.best_epoch}"
-        )
+        if get_family(experiment.model.family).fit is None:
+            model, result = _train(experiment, prepared, folder, tracker, quiet=quiet)
+            say(
+                f"trained on {result.device} in {result.seconds:.0f} s, stopped by {result.stopped}, "
+                f"best epoch {result.best_epoch}"
+            )
+        else:
+            model, result = _fit(experiment, prepared, say)
+            say(f"fitted {experiment.model.family} in {result.seconds:.0f} s")
         from keras_seq.wrap_up import wrap_up
 
         return wrap_up(experiment, prepared, model, result, folder, tracker, quiet=quiet)
@@ -117,7 +122,19 @@ def _prepare(experiment: config.Experiment, say: Any) -> Prepared:
     return prepared
 
 
-def _fit(
+def _fit(experiment: config.Experiment, prepared: Prepared, say: Any) -> tuple[Any, FitResult]:
+    """Trees, ridge, state-space models: fitted at once, without epochs."""
+    from keras_seq.models.registry import get_family
+    from keras_seq.training.fit import FitResult
+
+    start = time.perf_counter()
+    model = get_family(experiment.model.family).fit(experiment, prepared, say)  # type: ignore[misc]
+    return model, FitResult(
+        history={}, best_epoch=0, seconds=time.perf_counter() - start, device="CPU", stopped="fitted"
+    )
+
+
+def _train(
     experiment: config.Experiment, prepared: Prepared, folder: Path, tracker: Tracker, *, quiet: bool
 ) -> tuple[Any, FitResult]:
     from keras_seq.models.registry import build_model

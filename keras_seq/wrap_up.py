@@ -141,7 +141,8 @@ def _ceiling(prepared: Prepared) -> dict[str, float]:
 def _draw(experiment: Experiment, prepared: Prepared, judgement: Judgement, result: FitResult, folder: Path) -> Path:
     target = folder / "plots"
     shutil.rmtree(target, ignore_errors=True)
-    plots.history(result.history, result.best_epoch, target / "history.png")
+    if result.history:  # fitted families have no epochs
+        plots.history(result.history, result.best_epoch, target / "history.png")
     test = judgement.parts["test"]
     if experiment.evaluation.at == "last":
         plots.predictions(

@@ -34,6 +34,7 @@ def assemble(
     lengths = keras.Input((), dtype="int32", name="lengths") if spec.variable_length else None
     x, statistics = _channels(values, lengths, config, spec)
     scope = keras.RematScope(mode="full") if rematerialise else contextlib.nullcontext()
+    assert family.body is not None  # build_model refuses the fitted ones
     with scope:
         encoded = family.body(x, lengths, config, steps)
     if not isinstance(encoded, Encoded):

@@ -10,6 +10,14 @@ A new model is one file with one decorated function, and its name in ``_MODULES`
 The function is the model's *body*: scaled channels ``(batch, time, channels)`` in, encoded steps
 ``(batch, time', width)`` out. Scaling, history channels, pooling, heads and the way back to raw
 units are the assembler's (``keras_seq.models.build``). This module does not import TensorFlow.
+
+Families that are *fitted* rather than trained by gradients (trees, ridge, state-space models) register a
+function that returns the finished model, in a module of ``keras_seq.baselines``::
+
+    @register_fitted("ridge")
+    def ridge(experiment, prepared, say):
+        ...
+        return model  # keras.Model of the same inputs and outputs as every other family's
 """
 
 from __future__ import annotations
@@ -23,9 +31,11 @@ from keras_seq.config import Experiment, ModelConfig
 from keras_seq.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
+    from keras_seq.data.prepare import Prepared
     from keras_seq.data.spec import DataSpec
 
 _MODULES = ("lstm", "gru", "bilstm", "cnn_lstm", "attention_lstm", "transformer", "tcn")
+_FITTED: dict[str, str] = {}  # family -> module of keras_seq.baselines; by name, since fitting lies above the models
 _FAMILIES: dict[str, Family] = {}
 
 
@@ -61,16 +71,18 @@ class Encoded:
 
 Body = Callable[[Any, Any, ModelConfig, Steps], Any]
 Check = Callable[[ModelConfig, "Steps"], None]
+Fit = Callable[[Experiment, "Prepared", Callable[[str], None]], Any]
 
 
 @dataclass(frozen=True)
 class Family:
-    """A registered family: its body, its named sizes, and what is checked before building."""
+    """A registered family: its body or its fit, its named sizes, and what is checked before building."""
 
     name: str
-    body: Body
+    body: Body | None
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     check: Check | None = None
+    fit: Fit | None = None
 
 
 def register(
@@ -84,14 +96,7 @@ def register(
         check: called with the resolved configuration before anything is built; raises
             ``ConfigError`` for combinations the family cannot serve.
     """
-    known = set(ModelConfig.model_fields)
-    for variant, changes in (variants or {}).items():
-        unknown = sorted(set(changes) - known)
-        if unknown:
-            raise ConfigError(
-                f"Variant '{variant}' of family '{name}' sets '{unknown[0]}', which is no field of the model "
-                f"section{nearest(unknown[0], known)}"
-            )
+    _check_variants(name, variants or {})
 
     def decorate(body: Body) -> Body:
         _FAMILIES[name] = Family(name, body, {"standard": {}, **(variants or {})}, check)
@@ -100,16 +105,46 @@ def register(
     return decorate
 
 
+def register_fitted(name: str, *, variants: Mapping[str, Mapping[str, Any]] | None = None) -> Callable[[Fit], Fit]:
+    """Register a function that fits family ``name`` to prepared data and returns its ``keras.Model``.
+
+    The function gets the experiment, the prepared data and a way to tell the user where it is. Its model keeps
+    the contract of every other: raw units in, an output named by the task, padding without effect.
+
+    Args:
+        name: as in ``model.family``; also listed in ``_FITTED`` with its module.
+        variants: fields of ``ModelConfig`` by variant.
+    """
+    _check_variants(name, variants or {})
+
+    def decorate(fit: Fit) -> Fit:
+        _FAMILIES[name] = Family(name, None, {"standard": {}, **(variants or {})}, None, fit)
+        return fit
+
+    return decorate
+
+
+def _check_variants(name: str, variants: Mapping[str, Mapping[str, Any]]) -> None:
+    known = set(ModelConfig.model_fields)
+    for variant, changes in variants.items():
+        unknown = sorted(set(changes) - known)
+        if unknown:
+            raise ConfigError(
+                f"Variant '{variant}' of family '{name}' sets '{unknown[0]}', which is no field of the model "
+                f"section{nearest(unknown[0], known)}"
+            )
+
+
 def families() -> dict[str, Family]:
-    """All registered families by name; loads the shipped ones (and with them Keras)."""
+    """All registered families of networks by name; loads the shipped ones (and with them Keras)."""
     for module in _MODULES:
         import_module(f"keras_seq.models.{module}")
-    return dict(_FAMILIES)
+    return {name: family for name, family in _FAMILIES.items() if family.body is not None}
 
 
 def names() -> tuple[str, ...]:
-    """Names of the families, without loading any."""
-    return tuple(dict.fromkeys((*_MODULES, *_FAMILIES)))
+    """Names of all families, fitted ones last, without loading any."""
+    return tuple(dict.fromkeys((*_MODULES, *_FITTED, *_FAMILIES)))
 
 
 def get_family(name: str) -> Family:
@@ -121,7 +156,7 @@ def get_family(name: str) -> Family:
     if name not in names():
         raise ConfigError(f"Option 'model.family': there is no family '{name}'{nearest(name, names())}")
     if name not in _FAMILIES:
-        import_module(f"keras_seq.models.{name}")
+        import_module(f"keras_seq.baselines.{_FITTED[name]}" if name in _FITTED else f"keras_seq.models.{name}")
     return _FAMILIES[name]
 
 
@@ -166,6 +201,11 @@ def build_model(config: ModelConfig, spec: DataSpec, *, rematerialise: bool = Fa
         ConfigError: unknown family or variant, or settings that contradict each other or the data.
     """
     family = get_family(config.family)  # before TensorFlow loads: a typo answers at once
+    if family.body is None:
+        raise ConfigError(
+            f"Option 'model.family': '{config.family}' is fitted to data, not built and trained; run "
+            f"'python -m keras_seq.train --model.family {config.family}'."
+        )
     from keras_seq.models.build import assemble
 
     return assemble(family, resolve(config), spec, rematerialise=rematerialise, fast_lstm=fast_lstm)
