@@ -26,7 +26,14 @@ command goes on where it was. Writes <output>/<name>/crossval.json and crossval.
 """
 
 
-def crossval(experiment: config.Experiment, *, folds: int, seeds: Sequence[int], workers: int = 1) -> dict[str, Any]:
+def crossval(
+    experiment: config.Experiment,
+    *,
+    folds: int,
+    seeds: Sequence[int],
+    workers: int = 1,
+    features: Sequence[Sequence[str]] = (),
+) -> dict[str, Any]:
     """Train every fold with every seed.
 
     Args:
@@ -34,6 +41,7 @@ def crossval(experiment: config.Experiment, *, folds: int, seeds: Sequence[int],
         folds: of the non-test units; 0 keeps the configuration's single split.
         seeds: of training; the split stays the same.
         workers: runs at a time, each with an equal share of the cores.
+        features: input features of each fold, as chosen from its training units alone; none: the configuration's.
 
     Returns:
         ``{"runs": [...], "summary": {metric: {"mean", "deviation", "n"}}}``. Deviations are over seeds,
@@ -45,9 +53,9 @@ def crossval(experiment: config.Experiment, *, folds: int, seeds: Sequence[int],
     from keras_seq.models.registry import resolve_experiment
 
     cli.load_tensorflow()
-    runs = list(_experiments(resolve_experiment(experiment), folds, seeds))
+    runs = list(_experiments(resolve_experiment(experiment), folds, seeds, features))
     with ThreadPoolExecutor(workers) as pool:  # threads only wait for processes
-        results = list(pool.map(lambda run: _train(run, workers), runs))
+        results = list(pool.map(lambda run: train_apart(run, workers), runs))
     outcome = {
         "name": experiment.name,
         "folds": folds,
@@ -61,17 +69,33 @@ def crossval(experiment: config.Experiment, *, folds: int, seeds: Sequence[int],
     return outcome
 
 
-def _experiments(experiment: config.Experiment, folds: int, seeds: Sequence[int]) -> Iterator[config.Experiment]:
+def _experiments(
+    experiment: config.Experiment, folds: int, seeds: Sequence[int], features: Sequence[Sequence[str]] = ()
+) -> Iterator[config.Experiment]:
     for seed, fold in itertools.product(seeds, range(max(folds, 1))):
         changes: dict[str, Any] = {"seed": seed, "export.saved_model": False}
         if folds:
             changes |= {"data.split.folds": folds, "data.split.fold": fold}
+        if features:
+            changes["data.features"] = list(features[fold])
         if seed != seeds[0]:
             changes["evaluation.baseline"] = False  # same split, same baseline
         yield config.replace(experiment, **changes)
 
 
-def _train(experiment: config.Experiment, workers: int) -> dict[str, Any]:
+def train_apart(experiment: config.Experiment, workers: int = 1) -> dict[str, Any]:
+    """Train one experiment in a process of its own, or take what a finished run of it left.
+
+    Args:
+        experiment: resolved; its run folder tells it from others.
+        workers: runs at a time, each with an equal share of the cores.
+
+    Returns:
+        ``{"seed", "fold", "folder", "metrics"}``.
+
+    Raises:
+        KerasSeqError: the run failed; carries its message.
+    """
     from keras_seq.train import run_folder
 
     folder = run_folder(experiment)
@@ -87,6 +111,20 @@ def _train(experiment: config.Experiment, workers: int) -> dict[str, Any]:
     split = experiment.data.split
     print(f"  seed {experiment.seed} fold {split.fold}: {folder}", file=sys.stderr, flush=True)
     return {"seed": experiment.seed, "fold": split.fold, "folder": str(folder), "metrics": found}
+
+
+def _features(path: str, folds: int) -> list[list[str]]:
+    """Selected features of each fold from the file that ``keras_seq.select`` wrote."""
+    try:
+        chosen = [row["features"] for row in files.read_json(path)["folds"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(f"--features: '{path}' is no selection.json of 'python -m keras_seq.select'.") from None
+    if len(chosen) != max(folds, 1):
+        raise ConfigError(
+            f"--features: '{path}' holds features of {len(chosen)} folds, but --folds is {folds}; select with the "
+            f"same number: python -m keras_seq.select --folds {folds}."
+        )
+    return chosen
 
 
 def _finished(folder: Path, experiment: config.Experiment) -> dict[str, Any] | None:
@@ -113,6 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folds", type=int, default=0, help="folds of the non-test units (0: single split)")
     parser.add_argument("--seeds", default="0,1,2", help="comma-separated seeds of training")
     parser.add_argument("--workers", type=int, default=1, help="runs at a time")
+    parser.add_argument("--features", metavar="FILE", help="selection.json of keras_seq.select: features by fold")
     options, experiment = cli.parse_experiment(parser, argv)
     try:
         seeds = [int(seed) for seed in options.seeds.split(",")]
@@ -122,7 +161,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(
             f"--workers must be at least 1 and --folds at least 0, got {options.workers}, {options.folds}."
         )
-    outcome = crossval(experiment, folds=options.folds, seeds=seeds, workers=options.workers)
+    features = _features(options.features, options.folds) if options.features else ()
+    outcome = crossval(experiment, folds=options.folds, seeds=seeds, workers=options.workers, features=features)
     print(to_markdown(outcome))
     return 0
 

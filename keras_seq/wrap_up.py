@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,8 @@ def wrap_up(
     tracker: Any,
     *,
     quiet: bool = False,
+    held_out: Mapping[str, np.ndarray] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Run:
     """Turn a trained model into everything a run leaves.
 
@@ -54,10 +56,13 @@ def wrap_up(
         folder: run folder; the bundle lands in ``folder/bundle``.
         tracker: where the run is recorded.
         quiet: print nothing.
+        held_out: predictions of a part, in the order of its windows, that stand in for the model's own: an
+            ensemble's out-of-fold predictions, where its members have seen the validation windows.
+        about: more for the bundle's data.json, such as the members of an ensemble.
     """
     from keras_seq.train import Run
 
-    judgement = judge_model(experiment, prepared, model)
+    judgement = judge_model(experiment, prepared, model, held_out=held_out)
     metrics: dict[str, Any] = dict(judgement.metrics)
     metrics["baseline"] = judge_baseline(experiment, prepared) if experiment.evaluation.baseline else {}
     metrics["ceiling"] = _ceiling(prepared)
@@ -67,7 +72,7 @@ def wrap_up(
     metrics["targets"] = profile.targets_met(
         {**judgement.metrics["test"], **metrics["performance"]}, experiment.evaluation.targets
     )
-    bundle = _bundle(experiment, prepared, model, judgement, metrics, folder)
+    bundle = _bundle(experiment, prepared, model, judgement, metrics, folder, about or {})
     _record(tracker, experiment, prepared, model, metrics, bundle)
     if result.stopped != "interrupted":  # else the same command goes on from there
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -76,9 +81,16 @@ def wrap_up(
     return Run(folder, bundle, saved_model, metrics, tracker.run_id)
 
 
-def judge_model(experiment: Experiment, prepared: Prepared, model: Any) -> Judgement:
-    """Predictions and metrics of the network."""
-    return _judge(experiment, prepared, lambda part: _predict(experiment, prepared, model, part))
+def judge_model(
+    experiment: Experiment, prepared: Prepared, model: Any, *, held_out: Mapping[str, np.ndarray] | None = None
+) -> Judgement:
+    """Predictions and metrics of the network; ``held_out`` stands in for its own predictions of a part."""
+    given = held_out or {}
+    return _judge(
+        experiment,
+        prepared,
+        lambda part: given[part] if part in given else _predict(experiment, prepared, model, part),
+    )
 
 
 def judge_baseline(experiment: Experiment, prepared: Prepared) -> dict[str, Any]:
@@ -183,7 +195,13 @@ def _saved_model(experiment: Experiment, prepared: Prepared, model: Any, thresho
 
 
 def _bundle(
-    experiment: Experiment, prepared: Prepared, model: Any, judgement: Judgement, metrics: dict[str, Any], folder: Path
+    experiment: Experiment,
+    prepared: Prepared,
+    model: Any,
+    judgement: Judgement,
+    metrics: dict[str, Any],
+    folder: Path,
+    about: Mapping[str, Any],
 ) -> Path:
     from keras_seq.export.bundle import save_bundle
 
@@ -200,6 +218,7 @@ def _bundle(
             "split": prepared.splits.fingerprint,
             "statistics": prepared.statistics(),
             "info": prepared.series.info,
+            **about,
         },
         extra=(folder / "history.csv", folder / "plots"),
     )
