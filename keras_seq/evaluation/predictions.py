@@ -87,13 +87,21 @@ def locate(series: Series, index: WindowIndex, spec: DataSpec) -> tuple[np.ndarr
 
 
 def points(series: Series, index: WindowIndex, spec: DataSpec, prediction: np.ndarray) -> Points:
-    """Lay predictions beside the truth."""
+    """Lay predictions beside the truth; answers whose truth is missing or another part's are left out.
+
+    A whole sequence of a split by time runs through rows of earlier parts: a model that answers at every step
+    answers there too, but those steps were trained on and are not judged again.
+    """
     truth, unit, row = locate(series, index, spec)
+    known = np.isfinite(truth).reshape(len(truth), -1).all(axis=1)
+    if spec.per_step:
+        known &= row >= np.repeat(index.first, index.length)
     if spec.task in ("binary", "multiclass"):
         truth = truth[..., 0]
     if spec.task == "binary":
         prediction = prediction[..., 0]
-    return Points(truth, prediction, unit, row, row - series.offsets[unit] + 1)
+    found = Points(truth, prediction, unit, row, row - series.offsets[unit] + 1)
+    return found if known.all() else found.select(known)
 
 
 def middle(prediction: np.ndarray, quantiles: tuple[float, ...]) -> np.ndarray:

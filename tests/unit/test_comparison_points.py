@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from keras_seq.data.prepare import prepare_series
+from keras_seq.evaluation.predictions import points
+from tests.unit.make_series import data_config, make_series
+
+
+def per_step(series, by="time"):
+    config = data_config(
+        split={"by": by, "validation": 10, "test": 10},
+        windows={"mode": "whole", "length": 100, "per_step": True},
+    )
+    return prepare_series(series, config)
+
+
+def test_steps_of_earlier_parts_are_not_judged_again() -> None:
+    prepared = per_step(make_series([60, 50]))
+    for name, part in prepared.splits.items():
+        index = prepared.index[name]
+        found = points(prepared.series, index, prepared.spec, np.zeros((int(index.length.sum()), 1)))
+        assert len(found.row) == part.rows
+        for unit, first, last in zip(part.units, part.first, part.last, strict=True):
+            assert found.row[found.unit == unit].tolist() == list(range(first, last))
+        np.testing.assert_array_equal(found.truth[:, 0], found.row)
+
+
+def test_predictions_stay_beside_their_rows() -> None:
+    prepared = per_step(make_series([60, 50]))
+    index = prepared.index["test"]
+    rows = np.concatenate([np.arange(s, s + n) for s, n in zip(index.start, index.length, strict=True)])
+    found = points(prepared.series, index, prepared.spec, rows[:, None].astype(float))
+    np.testing.assert_array_equal(found.prediction[:, 0], found.row)
+
+
+def test_missing_truth_is_left_out() -> None:
+    prepared = per_step(make_series([60]))
+    targets = prepared.series.targets.copy()
+    targets[55] = np.nan
+    series = dataclasses.replace(prepared.series, targets=targets)
+    index = prepared.index["test"]
+    found = points(series, index, prepared.spec, np.zeros((int(index.length.sum()), 1)))
+    assert found.row.tolist() == [50, 51, 52, 53, 54, 56, 57, 58, 59]
