@@ -1,0 +1,97 @@
+"""How an ensemble answers, as numbers: the same rule on arrays (to judge) and in the graph (to serve)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.config import Task
+
+Array = NDArray[np.floating[Any]]
+Kind = Literal["weights", "median", "vote", "linear", "recent"]
+SMALLEST = 1e-6  # as in keras_seq.models.combine
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A fitted way to combine members.
+
+    Attributes:
+        kind: "weights": weighted mean; "median"; "vote": hard votes; "linear": a meta learner; "recent": weights
+            by the error on the window's own last steps (only in the graph).
+        task: of the members.
+        weights: of "weights", one per member.
+        thresholds: of "vote" for binary tasks, one per member.
+        kernel: of "linear", ``(members * width, width)``.
+        bias: of "linear", ``(width,)``.
+        ages: of "recent": how many steps ago each old forecast was made.
+    """
+
+    kind: Kind
+    task: Task
+    weights: tuple[float, ...] = ()
+    thresholds: tuple[float, ...] = ()
+    kernel: tuple[tuple[float, ...], ...] = ()
+    bias: tuple[float, ...] = ()
+    ages: tuple[int, ...] = ()
+
+    @property
+    def link(self) -> str:
+        """What a meta learner reads: values, log-odds, or logarithms of probabilities."""
+        return {"binary": "logit", "multiclass": "log"}.get(self.task, "identity")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; empty fields left out."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+    def apply(self, predictions: Array) -> Array:
+        """Combine predictions ``(members, points, ...)`` to ``(points, ...)``."""
+        if self.kind == "weights":
+            combined: Array = np.tensordot(np.asarray(self.weights), predictions, axes=1)
+            return combined
+        if self.kind == "median":
+            middle = np.median(predictions, axis=0)
+            return middle / middle.sum(-1, keepdims=True) if self.task == "multiclass" else middle
+        if self.kind == "vote":
+            return self._vote(predictions)
+        if self.kind == "linear":
+            return activate(self.task, table(predictions, self.link) @ np.asarray(self.kernel) + np.asarray(self.bias))
+        raise ValueError(f"rule '{self.kind}' needs the windows, not only the predictions")
+
+    def _vote(self, predictions: Array) -> Array:
+        if self.task == "binary":
+            limits = np.asarray(self.thresholds).reshape(-1, *(1,) * (predictions.ndim - 1))
+            called: Array = (predictions >= limits).mean(0)
+            return called
+        best = (predictions >= predictions.max(-1, keepdims=True)).astype(np.float64)
+        shares: Array = (best / best.sum(-1, keepdims=True)).mean(0)
+        return shares
+
+
+def equal_weights(task: Task, members: int) -> Rule:
+    """The plain mean."""
+    return Rule("weights", task, weights=(1.0 / members,) * members)
+
+
+def table(predictions: Array, link: str) -> Array:
+    """What a meta learner reads: ``(members, points, ..., width)`` to ``(points, ..., members * width)``."""
+    side_by_side = np.concatenate(list(predictions), axis=-1).astype(np.float64)
+    if link == "identity":
+        return side_by_side
+    cut = np.clip(side_by_side, SMALLEST, 1 - SMALLEST)
+    logarithm: Array = np.log(cut)
+    return logarithm if link == "log" else logarithm - np.log1p(-cut)
+
+
+def activate(task: Task, score: Array) -> Array:
+    """From a meta learner's score to the task's answer."""
+    if task == "binary":
+        return 1.0 / (1.0 + np.exp(-score))
+    if task == "multiclass":
+        power = np.exp(score - score.max(-1, keepdims=True))
+        shares: Array = power / power.sum(-1, keepdims=True)
+        return shares
+    return score
