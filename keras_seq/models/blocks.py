@@ -173,6 +173,42 @@ class SumOverTime(keras.layers.Layer):
 
 
 @package
+class SegmentMeans(keras.layers.Layer):
+    """Means over ``segments`` equal parts of the real steps, side by side: what happens in which phase.
+
+    One level of a pyramid pooling (He et al., 2014): sequences of different length line up by relative
+    time. A step at the border counts in both parts by its share, so that short sequences fill every part.
+    """
+
+    def __init__(self, segments: int = 8, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.segments = segments
+
+    def call(self, x: Any, lengths: Any = None) -> Any:
+        """``(batch, time, channels)`` to ``(batch, segments * channels)``."""
+        size = ops.shape(x)[1]
+        steps = ops.cast(ops.arange(size), "float32")  # half precision cannot count to 5000
+        count = ops.cast(size if lengths is None else lengths, "float32")
+        count = ops.reshape(ops.maximum(count, 1), (-1, 1, 1))
+        part = ops.reshape(ops.arange(self.segments, dtype="float32"), (1, -1, 1))
+        first, last = part * count / self.segments, (part + 1) * count / self.segments
+        overlap = ops.minimum(steps + 1, last) - ops.maximum(steps, first)  # (batch, segments, time)
+        share = ops.cast(ops.maximum(overlap, 0) * self.segments / count, x.dtype)
+        if lengths is not None:
+            x = x * mask_of(x, lengths)
+        means = ops.matmul(share, x)
+        return ops.reshape(means, (-1, self.segments * x.shape[-1]))
+
+    def get_config(self) -> dict[str, Any]:
+        """Settings for saving."""
+        return {**super().get_config(), "segments": self.segments}
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Time becomes ``segments`` parts beside each other."""
+        return (input_shape[0], self.segments * input_shape[-1])
+
+
+@package
 class Reverse(keras.layers.Layer):
     """Real steps in reverse order, padding left in place."""
 
@@ -214,7 +250,7 @@ class AttentionPooling(keras.layers.Layer):
         return (input_shape[0], input_shape[-1])
 
 
-POOLINGS = {"mean": MeanOverTime, "max": MaxOverTime, "attention": AttentionPooling}
+POOLINGS = {"mean": MeanOverTime, "max": MaxOverTime, "attention": AttentionPooling, "segments": SegmentMeans}
 
 
 def with_lengths(layer: Any, x: Any, lengths: Any) -> Any:

@@ -35,7 +35,18 @@ if TYPE_CHECKING:
     from keras_seq.data.spec import DataSpec
 
 _MODULES = ("lstm", "gru", "bilstm", "cnn_lstm", "attention_lstm", "transformer", "tcn")
-_FITTED: dict[str, str] = {}  # family -> module of keras_seq.baselines; by name, since fitting lies above the models
+_FITTED: dict[str, str] = {  # family -> module of keras_seq.baselines; by name, since fitting lies above the models
+    "random_forest": "forests",
+    "extra_trees": "forests",
+    "last_row_forest": "forests",
+    "hist_gradient_boosting": "boosting",
+    "lightgbm": "boosting",
+    "ridge": "linear",
+    "naive": "naive",
+    "seasonal_naive": "naive",
+    "sarimax": "sarimax",
+    "hybrid": "hybrid",
+}
 _FAMILIES: dict[str, Family] = {}
 
 
@@ -140,6 +151,11 @@ def families() -> dict[str, Family]:
     for module in _MODULES:
         import_module(f"keras_seq.models.{module}")
     return {name: family for name, family in _FAMILIES.items() if family.body is not None}
+
+
+def networks() -> tuple[str, ...]:
+    """Names of the families trained by gradients, without loading any."""
+    return tuple(dict.fromkeys((*_MODULES, *(name for name, family in _FAMILIES.items() if family.body is not None))))
 
 
 def names() -> tuple[str, ...]:

@@ -153,10 +153,10 @@ def tools() -> Any:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every registered family (``family``) and task (``task``)."""
-    from keras_seq.models.registry import names
+    from keras_seq.models.registry import networks
 
     if "family" in metafunc.fixturenames and not _given(metafunc, "family"):
-        metafunc.parametrize("family", names())
+        metafunc.parametrize("family", networks())
     if "task" in metafunc.fixturenames and not _given(metafunc, "task"):
         metafunc.parametrize("task", TASKS)
 

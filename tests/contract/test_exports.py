@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from keras_seq.models import plain_twin
-from keras_seq.models.registry import names
+from keras_seq.models.registry import networks
 
 FUSED = ("lstm", "bilstm", "cnn_lstm", "attention_lstm", "transformer", "tcn")  # stock GRU converts to a Loop
 MISSING = {"spec": {"impute": "interpolate", "missing_indicator": True}, "pooling": "attention"}
 
 
 def slow_but(*quick):
-    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names()]
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in networks()]
 
 
 def signature(batch=None, time=None):

@@ -78,7 +78,9 @@ def test_last_step_view_of_a_per_step_model(build, tools, family):
     {"pooling": "max", "normalisation": "instance", "input_noise": 0.1, "input_dense": 5},
     {"pooling": "attention", "normalisation": "layer", "positional": "learned", "activation": "gelu"},
     {"pooling": "last", "bidirectional": True},
-], ids=["mean-batch", "max-instance", "attention-layer", "last-bidirectional"])  # fmt: skip
+    {"pooling": "segments"},
+    {"pooling": "sum"},
+], ids=["mean-batch", "max-instance", "attention-layer", "last-bidirectional", "segments", "sum"])  # fmt: skip
 def test_pad_invariance_of_options(build, tools, family, settings):
     check_padding(build(family, **settings), tools)
 
