@@ -11,11 +11,11 @@ from keras_seq.data.scaling import nearest_condition
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec, Scaling
 from keras_seq.data.windows import WindowIndex
+from keras_seq.models.window_settings import RECENT_LAGS
 
 DECAYS = (0.9, 0.7)  # of the exponentially weighted means
 OWN = 20  # first steps of a unit that are its own baseline
 MEANS = (5, 30)  # lengths of the moving means, steps
-WINDOW_LAGS = (1, 2, 3, 4, 5, 7, 11, 15, 23)
 
 
 def scaled_rows(values: NDArray, scaling: Scaling) -> NDArray[np.float64]:
@@ -76,7 +76,7 @@ def _history(scaled: NDArray[np.float64]) -> NDArray[np.float64]:
 def window_features(series: Series, index: WindowIndex) -> Named:
     """What each window shows: last value, changes, means and slope per feature, from its own rows only.
 
-    Changes over ``WINDOW_LAGS`` and means are relative to the last value, so that what is learnt holds at other
+    Changes over ``RECENT_LAGS`` and means are relative to the last value, so that what is learnt holds at other
     levels. Lags beyond the window's first row repeat that row. A missing value is the last one its unit showed.
 
     Args:
@@ -87,14 +87,14 @@ def window_features(series: Series, index: WindowIndex) -> Named:
         float32 ``(windows, k)`` in raw units, and the ``k`` names.
     """
     features = series.schema.features
-    kinds = ["value", *(f"change{lag}" for lag in WINDOW_LAGS), "above_mean5", "above_mean", "std", "slope"]
+    kinds = ["value", *(f"change{lag}" for lag in RECENT_LAGS), "above_mean5", "above_mean", "std", "slope"]
     names = [f"{kind}:{name}" for kind in kinds for name in features]
     middle = np.asarray(series.values[0], np.float64)  # sums of small numbers keep digits
     middle = np.where(np.isfinite(middle), middle, 0.0)
     values = forward_filled(series.values, series.offsets) - middle
     last = index.start + index.length - 1
     value = values[last]
-    changes = [value - values[np.maximum(last - lag, index.start)] for lag in WINDOW_LAGS]
+    changes = [value - values[np.maximum(last - lag, index.start)] for lag in RECENT_LAGS]
     count = index.length[:, None].astype(np.float64)
     clock = np.arange(len(values))[:, None]
     total, square, timed = (_between(v, index.start, last) for v in (values, values**2, values * clock))

@@ -13,16 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.data.series import Series
+from keras_seq.models.window_settings import LAGS, MOST_PAIRED, QUANTILES, SEGMENTS, THRESHOLDS
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
 Named = tuple[Float, tuple[str, ...]]
 
-LAGS = (1, 2, 5, 10, 15, 20, 25, 30)  # steps, of auto- and cross-correlations
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-SEGMENTS = 8
-THRESHOLDS = (-2.0, 0.0, 2.0)  # in deviations of the unit's own channel
-MOST_PAIRED = 16  # channels that enter cross-correlations; more would be thousands of columns
 BLOCK = 4_000_000  # values in a padded block
 
 

@@ -1,0 +1,169 @@
+"""From a training table to a finished model of the common contract: grow, put into the graph, prove equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.baselines.inputs import Inputs, Kind, Table, collect, kind_of, make_inputs
+from keras_seq.config import Experiment, ModelConfig
+from keras_seq.data.spec import DataSpec
+from keras_seq.errors import ConfigError, ModelError
+from keras_seq.models.heads import check_head
+
+if TYPE_CHECKING:
+    from keras_seq.data.prepare import Prepared
+
+TOLERANCE = 1e-4  # of the target scale, between the library's answers and the graph's
+PROVEN = 2000  # training rows on which they are compared
+SIGNIFICANT = 1e-6  # of a row's largest magnitude: what float32 sums cannot hold
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a grower gets.
+
+    Attributes:
+        table: the training rows.
+        kind: of the features.
+        model: the ``model`` section.
+        spec: of the data.
+        outputs: numbers in an answer: values, classes, or 1 for a binary probability.
+        seed: of the experiment.
+    """
+
+    table: Table
+    kind: Kind
+    model: ModelConfig
+    spec: DataSpec
+    outputs: int
+    seed: int
+
+    @property
+    def classes(self) -> bool:
+        """Whether classes are told apart, rather than values predicted."""
+        return self.spec.task in ("binary", "multiclass")
+
+
+@dataclass(frozen=True)
+class Grown:
+    """What a grower returns.
+
+    Attributes:
+        name: what it is, for the user.
+        layers: unbuilt layers that lead from features to ``(..., outputs)``, and the weights each is given.
+        oracle: the library's own answers for feature rows ``(n, k)``: ``(n, outputs)``.
+    """
+
+    name: str
+    layers: list[tuple[keras.layers.Layer, list[NDArray[Any]] | None]]
+    oracle: Callable[[NDArray[np.float32]], NDArray[Any]]
+
+
+Grow = Callable[[Job], Grown]
+
+
+def fit_on_table(
+    experiment: Experiment,
+    prepared: Prepared,
+    say: Callable[[str], None],
+    grow: Grow,
+    *,
+    features: Kind | None = None,
+) -> keras.Model:
+    """Fit a family whose model is a function of features.
+
+    Args:
+        experiment: the configuration.
+        prepared: series, windows and fitted numbers.
+        say: tells the user where it is.
+        grow: fits the library's model and says how it looks as layers.
+        features: overrides ``model.features``.
+
+    Returns:
+        A model of raw inputs and the named output of the task.
+
+    Raises:
+        ConfigError: settings that this family cannot serve.
+        DataError: nothing can be learnt from the training rows.
+        ModelError: the graph does not answer as the library does.
+    """
+    model, spec = experiment.model, prepared.spec
+    check_fitted(model, spec)
+    kind = features or kind_of(model, prepared)
+    inputs = make_inputs(model, spec, kind)
+    table = collect(experiment, prepared, inputs)
+    say(f"features: {kind}, {table.features.shape[1]} columns, {len(table.features)} training rows")
+    job = Job(table, kind, model, spec, count_outputs(spec, table), experiment.seed)
+    grown = grow(job)
+    output = inputs.features
+    for layer, weights in grown.layers:
+        output = layer(output)
+        if weights is not None:
+            layer.set_weights(weights)
+    prove(grown, job)
+    say(f"grown: {grown.name}")
+    return keras.Model(inputs.tensors, named_output(output, spec, inputs), name=model.family)
+
+
+def check_fitted(model: ModelConfig, spec: DataSpec) -> None:
+    """Refuse what no fitted family answers.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    check_head(model, spec)
+    if model.quantiles:
+        raise ConfigError(
+            f"Option 'model.quantiles': family '{model.family}' predicts means, not quantiles {list(model.quantiles)}; "
+            "leave the option out, or use a network."
+        )
+
+
+def count_outputs(spec: DataSpec, table: Table) -> int:
+    """Numbers in an answer."""
+    if spec.task == "binary":
+        return 1
+    if spec.task == "multiclass":
+        return max(len(spec.classes), int(table.answers.max()) + 1)
+    return max(spec.horizon, 1) * len(spec.targets)
+
+
+def named_output(output: Any, spec: DataSpec, inputs: Inputs) -> Any:
+    """The answer under the task's name, in its shape; a forecast's level comes back."""
+    name = {"binary": "probability", "multiclass": "probabilities"}.get(spec.task, "prediction")
+    if spec.task != "forecast":
+        return keras.layers.Activation("linear", dtype="float32", name=name)(output)
+    shape = (spec.horizon, len(spec.targets))
+    if inputs.level is None:
+        return keras.layers.Reshape(shape, dtype="float32", name=name)(output)
+    output = keras.layers.Reshape(shape, dtype="float32", name="horizon")(output)
+    level = keras.layers.Reshape((1, shape[1]), dtype="float32", name="level")(inputs.level)
+    return keras.layers.Add(dtype="float32", name=name)([output, level])
+
+
+def prove(grown: Grown, job: Job) -> None:
+    """Compare the layers with the library on training rows.
+
+    Raises:
+        ModelError: they differ by more than ``TOLERANCE`` of the target scale.
+    """
+    rows = job.table.features[:: max(1, len(job.table.features) // PROVEN)]
+    expected = np.asarray(grown.oracle(rows), np.float64)
+    found: Any = rows
+    for layer, _ in grown.layers:
+        found = layer(found)
+    scale = 1.0 if job.classes else float(np.std(job.table.answers, axis=0).max())
+    allowed = TOLERANCE * scale + SIGNIFICANT * float(np.abs(expected).max())
+    worst = float(np.abs(np.asarray(found) - expected).max())
+    if not worst <= allowed:
+        raise ModelError(
+            f"The graph of family '{job.model.family}' differs from the fitted model by up to {worst:.3g} on "
+            f"{len(rows)} training rows, where {allowed:.3g} is allowed; this is a defect of the conversion, please "
+            "report it with the configuration."
+        )

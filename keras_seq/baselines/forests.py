@@ -1,0 +1,84 @@
+"""Families ``random_forest``, ``extra_trees`` and ``last_row_forest``: means over independent trees."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_seq.baselines.fitted import Grown, Job, fit_on_table
+from keras_seq.baselines.grown import forest_layer
+from keras_seq.baselines.history_defaults import VARIANTS
+from keras_seq.config import Experiment
+from keras_seq.models.registry import register_fitted
+
+if TYPE_CHECKING:
+    from keras_seq.data.prepare import Prepared
+
+MOST_ROWS = 20_000  # rows a tree sees where the share is left open: neighbours in time tell little new
+ROOM = 2_000_000  # rows in all leaves together, at most, where the smallest leaf is left open: tens of megabytes
+
+
+@register_fitted("random_forest", variants=VARIANTS)
+def random_forest(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
+    """Random forest (Breiman, 2001) on ``model.features``."""
+    return fit_on_table(experiment, prepared, say, lambda job: grow_forest(job, "RandomForest"))
+
+
+@register_fitted("extra_trees", variants=VARIANTS)
+def extra_trees(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
+    """Extremely randomised trees (Geurts, Ernst and Wehenkel, 2006): strong where samples are few."""
+    return fit_on_table(experiment, prepared, say, lambda job: grow_forest(job, "ExtraTrees"))
+
+
+@register_fitted("last_row_forest")
+def last_row_forest(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
+    """Random forest on the last row alone: the weak reference that sees no history."""
+    return fit_on_table(experiment, prepared, say, lambda job: grow_forest(job, "RandomForest"), features="last")
+
+
+def grow_forest(job: Job, kind: str) -> Grown:
+    """Fit scikit-learn's forest of the task."""
+    from sklearn import ensemble
+
+    settings = forest_settings(job, kind)
+    maker = getattr(ensemble, f"{kind}{'Classifier' if job.classes else 'Regressor'}")
+    model = maker(**settings, n_jobs=threads(), random_state=job.seed)
+    answers = job.table.answers
+    model.fit(job.table.features, answers if job.classes or answers.shape[1] > 1 else answers[:, 0])
+
+    def oracle(rows: Any) -> Any:
+        if not job.classes:
+            return model.predict(rows).reshape(len(rows), -1)
+        full = np.zeros((len(rows), max(job.outputs, 2)))
+        full[:, model.classes_] = model.predict_proba(rows)
+        return full[:, 1:2] if job.outputs == 1 else full
+
+    layer = forest_layer(model, job.outputs if job.classes else 0)
+    return Grown(f"{settings['n_estimators']} trees, {layer[0].nodes} nodes", [layer], oracle)
+
+
+def forest_settings(job: Job, kind: str) -> dict[str, Any]:
+    """scikit-learn's parameters: the configured ones, else defaults by the size of the table."""
+    wanted, rows = job.model.trees, len(job.table.features)
+    bootstrap = kind == "RandomForest"
+    share = wanted.rows or min(1.0, MOST_ROWS / rows)
+    trees = wanted.iterations or (400 if rows < 1000 else 200)
+    seen = rows * share if bootstrap else rows
+    settings: dict[str, Any] = {
+        "n_estimators": trees,
+        "max_features": wanted.columns or (0.1 if job.kind == "window" else 0.33),
+        "min_samples_leaf": wanted.min_leaf or max(1, round(seen * trees / ROOM)),
+        "max_leaf_nodes": wanted.leaves,
+        "max_depth": wanted.depth,
+        "bootstrap": bootstrap,
+    }
+    return settings | ({"max_samples": share if share < 1 else None} if bootstrap else {})
+
+
+def threads() -> int:
+    """Threads to grow with: ``OMP_NUM_THREADS``, which boosting obeys too, else all cores."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) else os.cpu_count() or 1

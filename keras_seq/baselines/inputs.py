@@ -1,0 +1,204 @@
+"""What fitted families read: features computed inside the graph, and the training table made by running it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from keras_seq.config import Experiment, ModelConfig
+from keras_seq.data.spec import DataSpec
+from keras_seq.errors import ConfigError, DataError
+from keras_seq.models import blocks, history, preprocess, window_features
+
+if TYPE_CHECKING:
+    from keras_seq.data.prepare import Prepared
+
+Kind = Literal["history", "window", "recent", "last"]
+BATCH = 64  # windows whose features are computed at a time
+FEWEST = 10  # rows below which nothing is fitted
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The front of a fitted model.
+
+    Attributes:
+        tensors: ``values`` and, where windows vary, ``lengths``.
+        features: ``(batch, k)``, or ``(batch, time, k)`` for an answer at every step.
+        level: ``(batch, targets)`` last values of a forecast's targets, which are taken away before fitting and
+            added to the answer; None where they are no inputs.
+    """
+
+    tensors: dict[str, Any]
+    features: Any
+    level: Any = None
+
+    @property
+    def model(self) -> keras.Model:
+        """The features (and the level) as a model of their own."""
+        outputs = {"features": self.features} | ({} if self.level is None else {"level": self.level})
+        return keras.Model(self.tensors, outputs)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Training rows.
+
+    Attributes:
+        features: float32 ``(rows, k)``.
+        answers: float64 ``(rows, outputs)``: values in raw units (forecasts less their level); or class numbers
+            int64 ``(rows,)``.
+        unit: unit of each row, ``(rows,)``.
+    """
+
+    features: NDArray[np.float32]
+    answers: NDArray[Any]
+    unit: NDArray[np.int64]
+
+
+def kind_of(model: ModelConfig, prepared: Prepared) -> Kind:
+    """The features of ``model.features``; ``auto`` chooses by the data.
+
+    History channels for an answer at every step, window statistics for a target per unit, and changes up to the last
+    row for sliding windows.
+
+    Raises:
+        ConfigError: window features were asked for where they would look ahead.
+    """
+    per_step = prepared.spec.per_step
+    if model.features == "auto":
+        if per_step:
+            return "history"
+        return "window" if prepared.series.schema.target_per == "unit" else "recent"
+    if per_step and model.features in ("window", "recent"):
+        raise ConfigError(
+            f"Option 'model.features': '{model.features}' measures a whole window, but data.windows.per_step asks for "
+            "an answer at every step, which may look back only; use history, last or auto."
+        )
+    return model.features
+
+
+def make_inputs(model: ModelConfig, spec: DataSpec, kind: Kind) -> Inputs:
+    """Raw units in, features out; see ``Inputs``.
+
+    Raises:
+        ConfigError: interpolation would look ahead, or no history channel is configured.
+    """
+    if spec.per_step and spec.impute == "interpolate":
+        raise ConfigError(
+            "Option 'data.impute': interpolation looks ahead, so an answer at every step (data.windows.per_step) "
+            "would see its own future; use data.impute forward."
+        )
+    values = keras.Input((None, len(spec.features)), dtype="float32", name="values")
+    lengths = keras.Input((), dtype="int32", name="lengths") if spec.variable_length else None
+    tensors = {"values": values} if lengths is None else {"values": values, "lengths": lengths}
+    call, level = blocks.with_lengths, None
+    if kind == "window":
+        center, scale = spec.scaling.center[0], spec.scaling.scale[0]
+        length = model.length_feature and spec.variable_length
+        layer = window_features.WindowFeatures(center, scale, length, name="window_features")
+        return Inputs(tensors, call(layer, values, lengths))
+    channels = call(preprocess.Preprocess.from_spec(spec, name="preprocess"), values, lengths)
+    if spec.target_index and len(spec.scaling.center) == 1:
+        level = call(blocks.LastStep(name="last_values", dtype="float32"), channels, lengths)
+        level = _raw_targets(level, spec)
+    if kind == "recent":
+        return Inputs(tensors, call(window_features.RecentFeatures(name="recent_features"), channels, lengths), level)
+    if kind == "history":
+        settings = model.history.model_dump(mode="json")
+        channels = call(history.History(settings, len(spec.features), name="history"), channels, lengths)
+    if not spec.per_step:
+        channels = call(blocks.LastStep(name="last_row", dtype="float32"), channels, lengths)
+    return Inputs(tensors, channels, level)
+
+
+def _raw_targets(channels: Any, spec: DataSpec) -> Any:
+    """Scaled channels ``(batch, channels)`` to the targets among them in raw units, ``(batch, targets)``."""
+    chosen = window_features.Channels(spec.target_index, name="target_channels")(channels)
+    center, scale = spec.scaling.center[0], spec.scaling.scale[0]
+    mean, deviation = (tuple(numbers[i] for i in spec.target_index) for numbers in (center, scale))
+    return preprocess.Rescale(mean, deviation, name="target_level")(chosen)
+
+
+def collect(experiment: Experiment, prepared: Prepared, inputs: Inputs) -> Table:
+    """Run the features over the training windows, in order and unchanged by augmentation.
+
+    Rows whose target is missing or belongs to another part are left out; at every step also those before
+    ``evaluation.min_steps``, which are not judged either. Of more than ``model.trees.most_rows`` rows a share is
+    taken by chance.
+
+    Raises:
+        DataError: too few rows, a constant target, or one class only.
+    """
+    from keras_seq.data.pipeline import make_dataset
+
+    index, spec = prepared.index["train"], prepared.spec
+    plain = experiment.data.model_copy(update={"balance": "none"})
+    batches = make_dataset(prepared.series, index, spec, plain, batch_size=BATCH, training=False)
+    model = inputs.model
+    forward = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
+    units, share = index.unit, _share(experiment, prepared)
+    rng = np.random.default_rng(experiment.seed)
+    parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
+    position = 0
+    for batch, targets, weights in batches:
+        found = forward(batch)
+        answers, wanted = np.asarray(targets, np.float64), np.asarray(weights) > 0
+        if "level" in found:
+            answers = answers - np.asarray(found["level"], np.float64)[:, None]
+        unit = units[position : position + len(wanted)]
+        position += len(wanted)
+        if spec.per_step:
+            wanted = wanted & _settled(wanted, experiment.evaluation.min_steps)
+            unit = np.repeat(unit[:, None], wanted.shape[1], 1)
+        wanted = wanted & (rng.random(wanted.shape) < share)
+        parts.append((found["features"].numpy()[wanted], answers[wanted], unit[wanted]))
+    features, answers, unit = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+    if spec.task in ("binary", "multiclass"):
+        return _checked(Table(features, answers.reshape(len(answers), -1)[:, 0].astype(np.int64), unit), prepared)
+    return _checked(Table(features, answers.reshape(len(answers), -1), unit), prepared)
+
+
+def _share(experiment: Experiment, prepared: Prepared) -> float:
+    index = prepared.index["train"]
+    rows = int(index.length.sum()) if prepared.spec.per_step else len(index)
+    return experiment.model.trees.most_rows / rows
+
+
+def _settled(wanted: NDArray[np.bool_], min_steps: int) -> NDArray[np.bool_]:
+    """Steps ``(1, time)`` from ``min_steps`` on; all of them where nothing else would teach."""
+    late = np.arange(1, wanted.shape[1] + 1) >= min_steps
+    enough: NDArray[np.bool_] = late[None] if (wanted & late).any() else np.ones_like(late)[None]
+    return enough
+
+
+def _checked(table: Table, prepared: Prepared) -> Table:
+    spec = prepared.spec
+    where = f"data set '{prepared.series.schema.name}'"
+    if len(table.features) < FEWEST:
+        raise DataError(
+            f"The train part of {where} gives {len(table.features)} rows with a known target, but at least {FEWEST} "
+            "are needed to fit this family. Make data.split.validation and data.split.test smaller, or bring more data."
+        )
+    if spec.task in ("binary", "multiclass"):
+        found = np.unique(table.answers)
+        if len(found) < 2:
+            name = spec.classes[found[0]] if found[0] < len(spec.classes) else str(found[0])
+            raise DataError(
+                f"All {len(table.answers)} training rows of {where} have class '{name}', so there is nothing to learn. "
+                "Use data.split.by=stratified or another data.split.seed, or bring examples of another class."
+            )
+        return table
+    constant = np.flatnonzero(np.ptp(table.answers, axis=0) == 0)
+    if len(constant):
+        name = spec.targets[int(constant[0]) % len(spec.targets)]
+        raise DataError(
+            f"Target '{name}' of {where} has the same value in all {len(table.answers)} training rows "
+            f"({table.answers[0, constant[0]]:g}), so there is nothing to learn. Choose another target in data.targets."
+        )
+    return table
