@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from keras_seq.config.base import Count, NonNegative, Section, Share
+from keras_seq.config.base import Count, NonNegative, Positive, Section, Share
 
 
 class HistoryConfig(Section):
@@ -23,6 +23,20 @@ class HistoryConfig(Section):
             if not 0.0 < decay < 1.0:
                 raise ValueError(f"ewm must hold decays between 0 and 1, got {decay}")
         return self
+
+
+class TreesConfig(Section):
+    """Forests and boosted trees; what is left open takes the family's own value (docs/baselines.md)."""
+
+    iterations: Count | None = Field(None, description="boosting rounds, or trees of a forest")
+    learning_rate: Positive | None = Field(None, description="share of each boosting round (usual: 0.02-0.1)")
+    leaves: int | None = Field(None, ge=2, le=65536, description="most leaves of a tree")
+    depth: Count | None = Field(None, description="most levels of a tree")
+    min_leaf: Count | None = Field(None, description="fewest training rows in a leaf")
+    l2: NonNegative | None = Field(None, description="penalty on leaf values (boosting)")
+    columns: float | None = Field(None, gt=0.0, le=1.0, description="share of features tried at a split")
+    rows: float | None = Field(None, gt=0.0, le=1.0, description="share of rows each tree of a forest sees")
+    most_rows: Count = Field(300_000, description="training rows taken at most, by chance")
 
 
 class ModelConfig(Section):
@@ -52,6 +66,14 @@ class ModelConfig(Section):
     heads: int = Field(4, ge=1, le=32, description="attention heads")
     positional: Literal["none", "sinusoidal", "learned"] = "sinusoidal"
     ff_dim: Count = Field(128, description="feed-forward width of a transformer block")
+    features: Literal["auto", "history", "window", "recent", "last"] = Field(
+        "auto",
+        description="what trees and ridge read: history channels, statistics of the whole window, changes and means "
+        "of sliding windows, or the last row",
+    )
+    length_feature: bool = Field(True, description="window statistics include the length")
+    trees: TreesConfig = Field(default_factory=TreesConfig)
+    penalty: NonNegative | None = Field(None, description="of ridge and logistic regression (none: chosen on train)")
     quantiles: tuple[float, ...] = Field((), description="predict these quantiles instead of the mean")
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
 from keras_seq.models import attention, blocks, convolution, heads, history, normalise, preprocess
+from keras_seq.models import tree_ensemble, window_features  # noqa: F401  (layers of fitted families)
 from keras_seq.models.registry import Encoded, Family, Steps
 
 with contextlib.suppress(ImportError):
