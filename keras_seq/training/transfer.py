@@ -11,15 +11,16 @@ from keras_seq.models.registry import families
 
 
 def load_source(path: str | Path) -> keras.Model:
-    """The model in a bundle's folder, or in a ``.keras`` file.
+    """The model in a bundle, in the run folder that holds one, or in a ``.keras`` file.
 
     Raises:
         ModelError: it is not there or cannot be read.
     """
-    file = Path(path) / "model.keras" if Path(path).is_dir() else Path(path)
+    places = [Path(path) / "model.keras", Path(path) / "bundle" / "model.keras"] if Path(path).is_dir() else [Path(path)]
+    file = next((place for place in places if place.is_file()), places[0])
     if not file.is_file():
         raise ModelError(
-            f"Option 'training.warm_start': there is no model at '{file}'. Give the folder of a bundle (it holds "
+            f"Option 'training.warm_start': there is no model at '{file}'. Give a bundle or run folder (it holds "
             "model.keras) or a .keras file."
         )
     families()  # registers the layers
