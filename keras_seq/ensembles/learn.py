@@ -131,16 +131,15 @@ def fit_meta(
     rows = rows.reshape(-1, columns)
     learner = _meta_learner(task, meta)
     if task in ("binary", "multiclass"):
-        answers = np.asarray(truth).astype(np.int64).reshape(-1)
-        if len(np.unique(answers)) < 2:
+        labels = np.asarray(truth).astype(np.int64).reshape(-1)
+        if len(np.unique(labels)) < 2:
             raise DataError("A meta learner needs examples of at least two classes among the held-out predictions.")
+        learner.fit(rows, labels)
     else:
-        width = predictions.shape[-1]
-        answers = np.asarray(truth, np.float64).reshape(-1, width)
-        blocks = np.repeat(blocks, len(rows) // len(blocks))
+        answers = np.asarray(truth, np.float64).reshape(len(rows), -1)
         if meta in (None, "ridge"):
-            learner.set_params(alpha=_penalty(rows, answers, blocks))
-    learner.fit(rows, answers[:, 0] if answers.ndim == 2 and answers.shape[1] == 1 else answers)
+            learner.set_params(alpha=_penalty(rows, answers, np.repeat(blocks, len(rows) // len(blocks))))
+        learner.fit(rows, answers[:, 0] if answers.shape[1] == 1 else answers)
     return _as_dense(task, learner, columns, predictions.shape[-1])
 
 

@@ -1,0 +1,327 @@
+"""Several trained models as one: ``python -m keras_seq.ensemble MEMBER MEMBER ... --method weighted``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_seq import cli, config, files
+from keras_seq.errors import ConfigError, KerasSeqError, ModelError, nearest
+
+if TYPE_CHECKING:
+    from keras_seq.ensembles.held_out import HeldOut
+    from keras_seq.ensembles.rules import Rule
+    from keras_seq.train import Run
+
+DESCRIPTION = """Combine trained models into one, which is a bundle like any other: one graph, one served version.
+
+Bundles that share a validation part:
+  python -m keras_seq.ensemble runs/a/seed-0 runs/b/seed-0 --method weighted --output runs/both
+Cross-validations of several families over the same folds; weights are learnt from out-of-fold predictions:
+  python -m keras_seq.ensemble --crossval runs/fd001_lstm runs/fd001_trees --method stacking --output runs/fd001_both
+Members trained here:
+  python -m keras_seq.ensemble --config FILE --method bagging --count 5 --output runs/bagged
+
+methods:
+  mean, median        of values or probabilities; soft: the mean for classes
+  hard                each member calls a class (binary: at its best-F1 threshold), shares of votes
+  weighted            no weight negative, sum 1, of least held-out loss
+  stacking            linear meta learner on out-of-fold predictions (needs --crossval)
+  blending            linear meta learner on the shared validation part
+  dynamic             forecasts: weights by each member's error on the window's own last steps
+  bagging, snapshot   train --count members (units drawn anew; or cycles of a cosine schedule), then their mean
+
+Whatever is learnt is judged on units that did not teach it. Other options (--export.*, --tracking.*, --evaluation.*,
+--data.home; with --config all of them) override the first member's configuration.
+"""
+TRAINS = ("bagging", "snapshot")
+FREE = ("data.home", "data.cache", "evaluation.", "tracking.", "export.", "training.device", "seed")
+
+
+def ensemble(
+    paths: Sequence[str | Path] = (),
+    *,
+    method: str,
+    output: str | Path,
+    crossval: Sequence[str | Path] = (),
+    meta: str | None = None,
+    memory: int = 8,
+    overrides: dict[str, Any] | None = None,
+    resampled: bool = False,
+    quiet: bool = False,
+) -> Run:
+    """Combine bundles into one.
+
+    Args:
+        paths: bundles or run folders that share data, split and question.
+        method: see ``keras_seq.ensembles.learn.METHODS``.
+        output: run folder of the ensemble; the bundle lands in ``output/bundle``.
+        crossval: instead of ``paths``: folders of cross-validations over the same folds.
+        meta: linear learner of stacking and blending: ridge, logistic, or a class of sklearn.linear_model.
+        memory: steps looked back on by dynamic weights.
+        overrides: dotted options set over the first member's configuration.
+        resampled: the members' training units are resamples of one split.
+        quiet: print nothing.
+
+    Returns:
+        The run, as ``keras_seq.train.train`` gives it; validation metrics are of held-out answers.
+
+    Raises:
+        ConfigError: members that do not go together; names them.
+        ModelError: fewer than two members work; names the reasons.
+    """
+    _check_request(method, paths, crossval)
+    cli.load_tensorflow()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a function per member is no needless retracing
+    from keras_seq import tracking
+    from keras_seq.ensembles.held_out import from_folds, from_validation
+    from keras_seq.reports import summary
+    from keras_seq.training.device import session
+
+    say = (lambda text: None) if quiet else summary.say
+    folder = files.ensure_writable(output)
+    families, failed = _members(paths, crossval, say, resampled)
+    everyone = [member for members in families.values() for member in members]
+    experiment = _experiment(everyone, folder, bool(crossval), overrides or {})
+    with (
+        tracking.track(experiment, run_name=folder.name) as tracker,
+        session(experiment.training, seed=experiment.seed),
+    ):
+        tracker.log_params({"method": method, "members": len(everyone), "name": experiment.name})
+        held_out = from_folds(families, experiment, say) if crossval else from_validation(everyone, experiment, say)
+        return _combine(held_out, experiment, method, meta, memory, folder, tracker, failed, quiet=quiet)
+
+
+def _check_request(method: str, paths: Sequence[Any], crossval: Sequence[Any]) -> None:
+    from keras_seq.ensembles.learn import METHODS
+
+    if method not in METHODS:
+        raise ConfigError(f"--method: there is no method '{method}'{nearest(method, METHODS)}")
+    if bool(paths) == bool(crossval):
+        raise ConfigError("Give either members (bundles) or --crossval FOLDER ..., not both and not none.")
+    if method == "stacking" and not crossval:
+        raise ConfigError(
+            "--method stacking learns from out-of-fold predictions: give --crossval FOLDER FOLDER. For bundles that "
+            "share one validation part the same learner is --method blending."
+        )
+    if method in ("blending", "dynamic") and crossval:
+        raise ConfigError(f"--method {method} takes bundles, not --crossval; for folds use weighted or stacking.")
+
+
+def _members(
+    paths: Sequence[Any], crossval: Sequence[Any], say: Any, resampled: bool
+) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Members by family (each alone where there are no folds), and those that cannot be opened."""
+    from keras_seq.ensembles.folders import crossval_families
+    from keras_seq.ensembles.members import check_alike, load_members
+
+    if crossval:
+        families, failed = crossval_families(crossval, say)
+    else:
+        members, failed = load_members(paths, say)
+        families = {str(number): [member] for number, member in enumerate(members)}
+    everyone = [member for found in families.values() for member in found]
+    check_alike(everyone, across_folds=bool(crossval), resampled=resampled)
+    return families, failed
+
+
+def _experiment(members: Sequence[Any], folder: Path, folds: bool, overrides: dict[str, Any]) -> config.Experiment:
+    """The configuration of the ensemble: the first member's data and judging, a model of its own."""
+    foreign = [name for name in overrides if not name.startswith(FREE)]
+    if foreign:
+        raise ConfigError(
+            f"Option '--{foreign[0]}' cannot change trained members; --data.home, --evaluation.*, --tracking.* and "
+            "--export.* can."
+        )
+    first = members[0].bundle.experiment
+    tree = config.to_dict(first)
+    tree["name"], tree["output"], tree["seed"] = folder.name, str(folder.parent), 0
+    tree["model"] = {"family": "ensemble", "quantiles": list(first.model.quantiles)}
+    tree["training"] = {"device": first.training.device}
+    tree["export"]["saved_model"], tree["evaluation"]["baseline"] = True, False
+    tree["data"]["split"]["bootstrap"] = None
+    if not all(member.bundle.spec.per_step for member in members):
+        tree["data"]["windows"]["per_step"] = False
+    if folds:
+        tree["data"]["split"]["fold"] = 0
+        overrides = {**overrides, "evaluation.baseline": False}  # it would have seen the other folds' validation units
+    return config.from_dict(config.override(tree, overrides))
+
+
+def _combine(
+    held_out: HeldOut,
+    experiment: config.Experiment,
+    method: str,
+    meta: str | None,
+    memory: int,
+    folder: Path,
+    tracker: Any,
+    failed: Sequence[dict[str, str]],
+    *,
+    quiet: bool,
+) -> Run:
+    """Learn the rule, build the graph, judge and save."""
+    from keras_seq.ensembles.finish import describe, learn, member_metrics
+    from keras_seq.ensembles.graph import build_ensemble
+    from keras_seq.reports import summary
+    from keras_seq.training.fit import FitResult
+    from keras_seq.wrap_up import wrap_up
+
+    rule, honest = learn(held_out, method, meta=meta, memory=memory)
+    spec = held_out.prepared.spec
+    model = build_ensemble([[m.bundle.model for m in group.members] for group in held_out.groups], rule, spec)
+    about = describe(held_out, rule, method, [*failed, *held_out.failed], member_metrics(held_out, experiment))
+    result = FitResult(history={}, best_epoch=0, seconds=0.0, device="CPU", stopped="combined")
+    given = {} if honest is None else {"validation": honest}
+    run = wrap_up(
+        experiment, held_out.prepared, model, result, folder, tracker, quiet=quiet, held_out=given, about=about
+    )
+    if not quiet:
+        _print_members(about, run, rule, summary, spec.task)
+    return run
+
+
+def _print_members(about: dict[str, Any], run: Run, rule: Rule, summary: Any, task: str) -> None:
+    from keras_seq.evaluation.judge import PRIMARY
+
+    name = PRIMARY[task]
+    summary.say(f"\n  {name:<44}{'held out':>10}{'test':>10}{'weight':>10}")
+    weights = rule.weights or ("",) * len(about["ensemble"]["groups"])
+    for row, weight in zip(about["ensemble"]["groups"], weights, strict=True):
+        shown = f"{weight:.3f}" if weight != "" else ""
+        parts = [row["metrics"][part][name] for part in ("validation", "test")]
+        summary.say(f"  {row['name'][:43]:<44}{parts[0]:>10.4f}{parts[1]:>10.4f}{shown:>10}")
+    parts = [run.metrics[part][name] for part in ("validation", "test")]
+    summary.say(f"  {'ensemble':<44}{parts[0]:>10.4f}{parts[1]:>10.4f}")
+
+
+def train_members(
+    experiment: config.Experiment, *, method: str, count: int, output: str | Path, workers: int = 1, say: Any = print
+) -> list[Path]:
+    """Train the members of bagging or snapshot ensembles, each in a process of its own; finished ones are kept.
+
+    - bagging (Breiman 1996): training units (whole groups) drawn with replacement, another seed each;
+    - snapshot (Huang et al. 2017): the epochs divided into cycles of a cosine schedule, each starting from the
+      weights that the one before it ended with.
+
+    Returns:
+        Run folders below ``output/members``; a member that fails is named and left out.
+
+    Raises:
+        ModelError: fewer than two members could be trained.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from keras_seq.crossval import train_apart
+    from keras_seq.models.registry import get_family, resolve_experiment
+
+    cli.load_tensorflow()
+    if method == "snapshot" and get_family(experiment.model.family).fit is not None:
+        raise ConfigError(f"--method snapshot needs a family trained by epochs, got '{experiment.model.family}'.")
+    base = config.replace(
+        experiment,
+        output=str(Path(output) / "members"),
+        **{"export.saved_model": False, "evaluation.baseline": False},
+    )
+    done: list[Path] = []
+    reasons: list[str] = []
+
+    def attempt(one: config.Experiment) -> Path | None:
+        try:
+            return Path(train_apart(resolve_experiment(one), workers)["folder"])
+        except KerasSeqError as error:
+            say(f"  left out: {error}")
+            reasons.append(str(error))
+            return None
+
+    if method == "bagging":
+        drawn = [
+            config.replace(base, seed=base.seed + i, **{"data.split.bootstrap": base.seed + i}) for i in range(count)
+        ]
+        with ThreadPoolExecutor(workers) as pool:  # threads only wait for processes
+            done = [path for path in pool.map(attempt, drawn) if path is not None]
+    else:
+        for cycle in range(count):
+            path = attempt(_cycle(base, cycle, count, done[-1] if done else None))
+            if path is not None:
+                done.append(path)
+    if len(done) < 2:
+        raise ModelError(f"An ensemble needs at least 2 members, {len(done)} could be trained. {' '.join(reasons)}")
+    return done
+
+
+def _cycle(base: config.Experiment, cycle: int, count: int, before: Path | None) -> config.Experiment:
+    changes: dict[str, Any] = {
+        "seed": base.seed + cycle,
+        "training.epochs": max(1, base.training.epochs // count),
+        "training.schedule": "cosine",
+        "training.keep": "last",
+    }
+    if before is not None:
+        changes |= {"training.warm_start": str(before / "bundle"), "training.warmup": 0.0}
+    return config.replace(base, **changes)
+
+
+def _dotted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The command's own words, and the dotted options with their values, which must not pass for members."""
+    own: list[str] = []
+    dotted: list[str] = []
+    target = own
+    for word in words:
+        if word.startswith("--"):
+            target = dotted if "." in word.partition("=")[0] else own
+        elif not (target is dotted and dotted[-1].startswith("--") and "=" not in dotted[-1]):
+            target = own
+        target.append(word)
+    return own, dotted
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.Parser(prog="python -m keras_seq.ensemble", description=DESCRIPTION)
+    parser.add_argument("members", nargs="*", help="bundles or run folders")
+    parser.add_argument("--method", default="mean", help="see above (default: mean)")
+    parser.add_argument("--output", required=True, help="run folder of the ensemble, e.g. runs/fd001_ensemble")
+    parser.add_argument("--crossval", nargs="+", default=[], metavar="FOLDER", help="cross-validations, same folds")
+    parser.add_argument("--meta", help="of stacking and blending: ridge, logistic or a class of sklearn.linear_model")
+    parser.add_argument("--memory", type=int, default=8, help="of dynamic: steps looked back on")
+    parser.add_argument("--config", metavar="FILE", help="of bagging and snapshot: the members' experiment")
+    parser.add_argument("--count", type=int, default=5, help="of bagging and snapshot: members")
+    parser.add_argument("--workers", type=int, default=1, help="of bagging: members trained at a time")
+    own, dotted = _dotted(sys.argv[1:] if argv is None else argv)
+    options, overrides = parser.parse_args(own), cli.read_overrides(dotted)
+    if options.memory < 1 or options.count < 2 or options.workers < 1:
+        raise ConfigError(
+            f"--memory and --workers must be at least 1 and --count at least 2, got {options.memory}, "
+            f"{options.workers} and {options.count}."
+        )
+    paths, resampled = options.members, False
+    if options.config:
+        if options.method not in TRAINS or paths or options.crossval:
+            raise ConfigError(f"--config trains members of bagging or snapshot; --method is '{options.method}'.")
+        experiment = config.load(options.config, overrides)
+        paths = train_members(
+            experiment, method=options.method, count=options.count, output=options.output, workers=options.workers
+        )
+        overrides = {name: value for name, value in overrides.items() if name.startswith(FREE)}
+        resampled = options.method == "bagging"
+    elif options.method in TRAINS:
+        raise ConfigError(f"--method {options.method} trains its members: give --config FILE.")
+    ensemble(
+        paths,
+        method=options.method,
+        output=options.output,
+        crossval=options.crossval,
+        meta=options.meta,
+        memory=options.memory,
+        overrides=overrides,
+        resampled=resampled,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,227 @@
+"""What each component of a configuration is worth: the same run without it, over the same seeds.
+
+What "off" means is a table of dotted overrides, one function a component, which is empty where the
+configuration does not have the component.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from keras_seq.config import Experiment
+from keras_seq.errors import ConfigError, nearest
+from keras_seq.evaluation.judge import PRIMARY
+
+Changes = dict[str, Any]
+PLAIN_LOSS = {"regression": "mse", "forecast": "mse", "binary": "bce", "multiclass": "cce"}
+SHORT_SHARE = 4  # lookback off: a quarter of the window
+SHORT_STEPS = 30  # of whole histories with a target at every step
+HIGHER = ("auc_roc", "accuracy")
+
+
+def _layers(e: Experiment, task: str) -> Changes:
+    return {"model.layers": 1} if e.model.layers > 1 and e.model.family in SEQUENCE else {}
+
+
+def _bidirectional(e: Experiment, task: str) -> Changes:
+    if e.model.family == "bilstm":
+        return {"model.family": "lstm", "model.bidirectional": False}
+    return {"model.bidirectional": False} if e.model.bidirectional else {}
+
+
+def _attention(e: Experiment, task: str) -> Changes:
+    changes: Changes = {"model.family": "lstm"} if e.model.family == "attention_lstm" else {}
+    return changes | ({"model.pooling": "mean"} if e.model.pooling == "attention" else {})
+
+
+def _normalisation(e: Experiment, task: str) -> Changes:
+    return {"model.normalisation": "none"} if e.model.normalisation != "none" else {}
+
+
+def _augmentation(e: Experiment, task: str) -> Changes:
+    active = e.data.augment.model_dump(exclude={"minority_only"})
+    return {f"data.augment.{name}": 0.0 for name, value in active.items() if value}
+
+
+def _loss(e: Experiment, task: str) -> Changes:
+    used = {"regression": "huber", "forecast": "huber"}.get(task, PLAIN_LOSS[task])
+    used = used if e.training.loss == "auto" else e.training.loss
+    if used in (PLAIN_LOSS[task], "quantile") or e.model.quantiles:
+        return {}  # quantiles cannot be learnt by another loss
+    return {"training.loss": PLAIN_LOSS[task]}
+
+
+def _lookback(e: Experiment, task: str) -> Changes:
+    windows = e.data.windows
+    if windows.mode != "whole":
+        if windows.length < SHORT_SHARE * 2:
+            return {}
+        return {"data.windows.length": windows.length // SHORT_SHARE}
+    if not windows.per_step:
+        return {"data.windows.length": max(1, windows.length // SHORT_SHARE)}
+    # every step is still answered, from its last steps alone; a batch holds as many steps as before
+    steps = e.evaluation.min_steps or SHORT_STEPS
+    batch = max(e.training.batch_size, e.training.batch_size * windows.length // (2 * steps))
+    return {
+        "data.windows.mode": "sliding",
+        "data.windows.length": steps,
+        "data.windows.per_step": False,
+        "data.windows.stride": max(1, steps // 6),
+        "training.batch_size": batch,
+    }
+
+
+def _history(e: Experiment, task: str) -> Changes:
+    history = e.model.history
+    off: Changes = {"ewm": [], "running_mean": False, "baseline": 0, "elapsed": 0.0}
+    return {f"model.history.{name}": value for name, value in off.items() if getattr(history, name)}
+
+
+def _noise(e: Experiment, task: str) -> Changes:
+    return {"model.input_noise": 0.0} if e.model.input_noise else {}
+
+
+def _dropout(e: Experiment, task: str) -> Changes:
+    return {f"model.{name}": 0.0 for name in ("dropout", "head_dropout") if getattr(e.model, name)}
+
+
+def _conditions(e: Experiment, task: str) -> Changes:
+    return {"data.conditions": 0} if e.data.conditions > 1 else {}
+
+
+def _input_dense(e: Experiment, task: str) -> Changes:
+    return {"model.input_dense": 0} if e.model.input_dense else {}
+
+
+def _balance(e: Experiment, task: str) -> Changes:
+    changes: Changes = {"training.class_weight": "none"} if e.training.class_weight != "none" else {}
+    return changes | ({"data.balance": "none"} if e.data.balance != "none" else {})
+
+
+def _schedule(e: Experiment, task: str) -> Changes:
+    if e.training.schedule == "constant" and not e.training.warmup:
+        return {}
+    return {"training.schedule": "constant", "training.warmup": 0.0}
+
+
+SEQUENCE = ("lstm", "gru", "bilstm", "cnn_lstm", "attention_lstm", "transformer", "tcn")
+COMPONENTS: dict[str, tuple[str, Callable[[Experiment, str], Changes]]] = {
+    "layers": ("one sequence layer", _layers),
+    "bidirectional": ("forwards only", _bidirectional),
+    "attention": ("no attention layer, mean instead of attention pooling", _attention),
+    "normalisation": ("inputs scaled only", _normalisation),
+    "augmentation": ("training samples as they are", _augmentation),
+    "loss": ("squared error or cross-entropy", _loss),
+    "lookback": ("a quarter of the window; of whole histories the last steps before each answer", _lookback),
+    "history": ("no channels of smoothed past, own baseline and elapsed steps", _history),
+    "noise": ("no noise on inputs", _noise),
+    "dropout": ("no dropout", _dropout),
+    "conditions": ("one scaling for all operating conditions", _conditions),
+    "input_dense": ("no dense layer in front", _input_dense),
+    "balance": ("classes as they are", _balance),
+    "schedule": ("constant learning rate", _schedule),
+}
+
+
+def variants(experiment: Experiment, task: str, wanted: Sequence[str] = ()) -> dict[str, Changes]:
+    """Components that the configuration has, with the overrides that switch them off.
+
+    Args:
+        experiment: resolved (every model field explicit).
+        task: of the data.
+        wanted: names; empty: all.
+
+    Raises:
+        ConfigError: an unknown component, or none of those wanted is on.
+    """
+    for name in wanted:
+        if name not in COMPONENTS:
+            raise ConfigError(f"--off: there is no component '{name}'{nearest(name, COMPONENTS)}")
+    found = {name: COMPONENTS[name][1](experiment, task) for name in wanted or COMPONENTS}
+    found = {name: changes for name, changes in found.items() if changes}
+    if not found:
+        raise ConfigError(
+            f"--off: the configuration '{experiment.name}' has none of {', '.join(wanted or COMPONENTS)}, so there is "
+            "nothing to switch off."
+        )
+    return found
+
+
+def compare(
+    full: Sequence[Mapping[str, Any]], off: Sequence[Mapping[str, Any]], task: str, part: str
+) -> dict[str, Any]:
+    """The metric without a component beside that of the full model, paired by seed and fold.
+
+    Args:
+        full: runs of the full model, ``{"seed", "fold", "metrics"}``.
+        off: runs without the component, same seeds and folds.
+        task: chooses the metric.
+        part: "validation" or "test".
+
+    Returns:
+        ``{"metric", "full", "off", "difference", "low", "high", "n", "verdict"}``; the difference is off minus
+        full with its 95 % interval by Student's t over the seeds (means over folds); NaN ends for one seed. A
+        positive ``gain`` means that the component helps.
+    """
+    metric = PRIMARY[task]
+    mine, theirs = _by_seed(full, part, metric), _by_seed(off, part, metric)
+    seeds = sorted(mine.keys() & theirs.keys())
+    differences = [theirs[seed] - mine[seed] for seed in seeds]
+    middle = statistics.fmean(differences)
+    half = _half_width(differences)
+    sign = -1.0 if metric in HIGHER else 1.0
+    low, high = middle - half, middle + half
+    helps, hurts = (low > 0, high < 0) if sign > 0 else (high < 0, low > 0)
+    return {
+        "metric": metric,
+        "full": statistics.fmean(mine[seed] for seed in seeds),
+        "off": statistics.fmean(theirs[seed] for seed in seeds),
+        "difference": middle,
+        "low": low,
+        "high": high,
+        "gain": sign * middle,
+        "n": len(seeds),
+        "verdict": "helps" if helps else "hurts" if hurts else "not told apart",
+    }
+
+
+def _by_seed(runs: Sequence[Mapping[str, Any]], part: str, metric: str) -> dict[int, float]:
+    values: dict[int, list[float]] = {}
+    for run in runs:
+        values.setdefault(run["seed"], []).append(float(run["metrics"][part][metric]))
+    return {seed: statistics.fmean(found) for seed, found in values.items()}
+
+
+def _half_width(differences: Sequence[float]) -> float:
+    if len(differences) < 2:
+        return math.nan
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, len(differences) - 1)) * statistics.stdev(differences) / math.sqrt(len(differences))
+
+
+def to_markdown(outcome: Mapping[str, Any]) -> str:
+    """A table: component, what off means, metric, difference to full with interval, verdict."""
+    rows = outcome["components"]
+    first = next(iter(rows.values()))
+    count = first["n"]
+    lines = [
+        f"## {outcome['name']}: what each component is worth",
+        "",
+        f"{first['metric']} on {outcome['part']}, full model {first['full']:.4f}; {count} seed{'s' * (count > 1)}, "
+        f"{outcome['folds'] or 'no'} folds. Difference: off minus full, 95 % interval over seeds.",
+        "",
+        "| switched off | meaning | " + f"{first['metric']} | difference | 95 % interval | the component |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in sorted(rows.items(), key=lambda item: -item[1]["gain"]):
+        interval = f"{row['low']:+.4f} to {row['high']:+.4f}" if row["n"] > 1 else "one seed"
+        lines.append(
+            f"| {name} | {COMPONENTS[name][0]} | {row['off']:.4f} | {row['difference']:+.4f} | {interval} | "
+            f"{row['verdict']} |"
+        )
+    lines += [f"| {name} | failed: {reason} | | | | |" for name, reason in outcome.get("failed", {}).items()]
+    return "\n".join(lines) + "\n"
