@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from keras_seq.config.base import Amount, Count, NonNegative, Positive, Section, Share, Task
+from keras_seq.config.forecasting import CovariatesConfig
 
 
 class CasterConfig(Section):
@@ -41,6 +42,9 @@ class SplitConfig(Section):
     folds: int = Field(0, ge=0, description="cross-validation folds over the non-test units (0: single split)")
     fold: int = Field(0, ge=0, description="which fold is validation")
     seed: int = Field(0, description="seed of the split; the same for every model compared")
+    bootstrap: int | None = Field(
+        None, ge=0, description="seed that draws the training units anew, with replacement (bagging); none: each once"
+    )
 
     @model_validator(mode="after")
     def _fold_exists(self) -> SplitConfig:
@@ -89,6 +93,7 @@ class DataConfig(Section):
     task: Task | None = Field(None, description="what is predicted; default: the source's own task")
     targets: tuple[str, ...] = Field((), description="target columns; default: the source's own")
     features: tuple[str, ...] = Field((), description="input features; default: all")
+    covariates: CovariatesConfig = Field(default_factory=CovariatesConfig)
     target_cap: float | None = Field(None, description="largest target value in training (RUL: 125)")
     caster: CasterConfig = Field(default_factory=CasterConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from keras_seq.config.base import Count, NonNegative, Positive, Section, Share
+from keras_seq.config.forecasting import ArimaConfig
 
 
 class HistoryConfig(Section):
@@ -54,7 +55,9 @@ class ModelConfig(Section):
     normalisation: Literal["none", "batch", "layer", "instance"] = Field("none", description="of the scaled inputs")
     history: HistoryConfig = Field(default_factory=HistoryConfig)
     dropout: Share = Field(0.2, description="between sequence layers")
-    pooling: Literal["last", "mean", "max", "sum", "attention"] = Field("last", description="from steps to one vector")
+    pooling: Literal["last", "mean", "max", "sum", "segments", "attention"] = Field(
+        "last", description="from steps to one vector; segments: means of 8 phases"
+    )
     hidden_dims: tuple[Count, ...] = Field((32,), description="dense layers of the head")
     head_dropout: Share = Field(0.0, description="between dense layers of the head")
     activation: Literal["relu", "tanh", "gelu", "silu", "elu"] = "relu"
@@ -75,6 +78,18 @@ class ModelConfig(Section):
     trees: TreesConfig = Field(default_factory=TreesConfig)
     penalty: NonNegative | None = Field(None, description="of ridge and logistic regression (none: chosen on train)")
     quantiles: tuple[float, ...] = Field((), description="predict these quantiles instead of the mean")
+    skip: Literal["none", "linear"] = Field(
+        "none", description="forecasts: add a linear map from the scaled window to the horizon (NLinear)"
+    )
+    channel_independent: bool = Field(
+        False, description="forecasts: one model shared by all columns, each forecast from its own past"
+    )
+    arima: ArimaConfig = Field(default_factory=ArimaConfig)
+    network: Literal["lstm", "gru", "bilstm", "tcn"] = Field("lstm", description="hybrid: what reads the innovations")
+    recent: Count = Field(52, description="hybrid: steps the network reads")
+    hybrid: Literal["residual", "weighted", "stacked"] = Field(
+        "residual", description="hybrid: SARIMAX plus a network on its innovations; or the two weighed, or stacked"
+    )
 
     @model_validator(mode="after")
     def _quantiles_rise(self) -> ModelConfig:

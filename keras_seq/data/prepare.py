@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
+from keras_seq.data.covariates.add import add_covariates, wanted
 from keras_seq.data.quality import QualityReport, check
 from keras_seq.data.scaling import check_task, fit_spec, part_rows
 from keras_seq.data.series import Series
@@ -16,6 +17,7 @@ from keras_seq.data.sources import load_series
 from keras_seq.data.spec import DataSpec
 from keras_seq.data.splits import Part, Splits, split
 from keras_seq.data.windows import WindowIndex, index_windows
+from keras_seq.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,16 @@ def prepare(config: DataConfig) -> Prepared:
         ConfigError: unknown source, or settings that contradict each other.
     """
     if config.source == "table" and not config.cache:
+        if wanted(config.covariates):
+            raise ConfigError(
+                "data.covariates are computed in memory; set data.cache=true, or write them into the file."
+            )
         from keras_seq.data.store import stored_series
         from keras_seq.data.store_writer import report_of
 
         series, found = stored_series(config)
         return _prepare(series, report_of(found), config)
-    return prepare_series(load_series(config, checked=False), config)
+    return prepare_series(add_covariates(load_series(config, checked=False), config.covariates), config)
 
 
 def prepare_series(series: Series, config: DataConfig) -> Prepared:

@@ -26,6 +26,7 @@ class Column(Section):
     minimum: float | None = None
     maximum: float | None = None
     missing: bool = Field(False, description="may hold missing values")
+    known_ahead: bool = Field(False, description="tells of later steps what is known before they come (a calendar)")
 
 
 class Schema(Section):

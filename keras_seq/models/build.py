@@ -14,15 +14,15 @@ import numpy as np
 from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
-from keras_seq.models import attention, blocks, convolution, heads, history, normalise, preprocess
-from keras_seq.models import tree_ensemble, window_features  # noqa: F401  (layers of fitted families)
+from keras_seq.models import attention, blocks, combine, convolution, heads, history, normalise, preprocess
+from keras_seq.models import kalman, tree_ensemble, window_features  # noqa: F401  (layers of fitted families)
 from keras_seq.models.registry import Encoded, Family, Steps
 
 with contextlib.suppress(ImportError):
     from keras_seq.models import fast_lstm  # noqa: F401
 
 OUTPUTS = ("prediction", "probability", "probabilities", "quantiles")
-__all__ = ["assemble", "attention", "convolution", "last_step", "plain_twin"]
+__all__ = ["assemble", "attention", "combine", "convolution", "last_step", "plain_twin"]
 
 
 def assemble(

@@ -1,0 +1,1 @@
+"""Columns computed from a series itself or from its calendar, before it is split, without looking ahead."""

@@ -1,0 +1,141 @@
+"""Append the configured covariates to a series, unit by unit, each column marked for what it may know."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.config.forecasting import CovariatesConfig
+from keras_seq.data.covariates import calendar, indicators, past
+from keras_seq.data.series import Column, Series
+from keras_seq.errors import ConfigError
+
+Columns = dict[str, NDArray[np.float32]]
+
+
+def wanted(config: CovariatesConfig) -> bool:
+    """Whether any covariate is configured."""
+    return bool(
+        config.calendar
+        or config.holidays
+        or config.events
+        or config.lags
+        or config.rolling
+        or config.stl
+        or config.indicators
+    )
+
+
+def add_covariates(series: Series, config: CovariatesConfig) -> Series:
+    """The series with more feature columns; row ``t`` of a past-only one depends on rows up to ``t``.
+
+    Known-ahead columns are named ``<name>+<lead>`` and tell of the row ``lead`` steps later.
+
+    Raises:
+        ConfigError: a calendar without dates, an indicator without a price, a name that is taken.
+        DataError: a unit too short for the season.
+    """
+    if not wanted(config):
+        return series
+    known = [_known_ahead(series.time[low:high], config) for low, high in _units(series)]
+    seen = [_past_only(series, low, high, config) for low, high in _units(series)]
+    names = list(known[0]) + list(seen[0])
+    taken = [name for name in names if name in series.schema.features]
+    if taken:
+        raise ConfigError(f"Covariate '{taken[0]}' has the name of a column of '{series.schema.name}'; rename that.")
+    added = np.concatenate([np.stack([*a.values(), *b.values()], axis=1) for a, b in zip(known, seen, strict=True)])
+    columns = [Column(name=name, known_ahead=True) for name in known[0]] + [
+        Column(name=name, missing=bool(np.isnan(added[:, len(known[0]) + i]).any())) for i, name in enumerate(seen[0])
+    ]
+    return dataclasses.replace(
+        series,
+        schema=series.schema.model_copy(update={"columns": (*series.schema.columns, *columns)}),
+        values=np.ascontiguousarray(np.concatenate([series.values, added.astype(np.float32)], axis=1)),
+    )
+
+
+def _units(series: Series) -> list[tuple[int, int]]:
+    return list(zip(series.offsets[:-1].tolist(), series.offsets[1:].tolist(), strict=True))
+
+
+def _known_ahead(time: NDArray, config: CovariatesConfig) -> Columns:
+    if not (config.calendar or config.holidays or config.events):
+        return {}
+    if not np.issubdtype(time.dtype, np.datetime64):
+        raise ConfigError(
+            "data.covariates.calendar, holidays and events need a time column of dates, but this series counts its "
+            "steps; give data.time, or leave them out."
+        )
+    columns: Columns = {}
+    for lead in config.leads:
+        later = calendar.ahead(time, lead)
+        found: Columns = {}
+        for name in config.calendar:
+            found |= calendar.cycle(later, name, config.harmonics)
+        dates = calendar.event_dates(config.events)
+        if config.holidays:
+            margin = np.timedelta64(400, "D")  # every holiday's name, however short the series
+            dates |= calendar.holidays_of(config.holidays, time[0] - margin, max(later[-1], time[-1]) + margin)
+        found |= {name: calendar.happens(later, days) for name, days in dates.items()}
+        columns |= {f"{name}+{lead}": column for name, column in found.items()}
+    return columns
+
+
+def _past_only(series: Series, low: int, high: int, config: CovariatesConfig) -> Columns:
+    columns: Columns = {}
+    schema = series.schema
+    for name in _own_past(series, config):
+        x = np.asarray(series.values[low:high, schema.features.index(name)], np.float64)
+        for steps in config.lags:
+            columns[f"{name}_lag{steps}"] = past.lag(x, steps).astype(np.float32)
+        for window in config.rolling:
+            mean, deviation = past.rolling(x, window)
+            columns[f"{name}_mean{window}"] = mean.astype(np.float32)
+            columns[f"{name}_std{window}"] = deviation.astype(np.float32)
+        if config.stl:
+            season, trend = past.seasonal(x, config.stl, name)
+            columns[f"{name}_season{config.stl}"] = season.astype(np.float32)
+            columns[f"{name}_trend{config.stl}"] = trend.astype(np.float32)
+    if config.indicators:
+        columns |= _indicators(series, low, high, config)
+    return columns
+
+
+def _own_past(series: Series, config: CovariatesConfig) -> list[str]:
+    """Targets among the features, else the first feature: whose past is described."""
+    if not (config.lags or config.rolling or config.stl):
+        return []
+    return [name for name in series.schema.targets if name in series.schema.features] or [series.schema.features[0]]
+
+
+def _indicators(series: Series, low: int, high: int, config: CovariatesConfig) -> Columns:
+    features = series.schema.features
+    name = "return" if "return" in features else features[0]
+    x = np.asarray(series.values[low:high, features.index(name)], np.float64)
+    x = np.where(np.isfinite(x), x, 0.0) if config.price == "returns" else past._carried(x)
+    price = np.exp(np.cumsum(x)) if config.price == "returns" else x
+    if config.price == "level" and price.min() <= 0:
+        raise ConfigError(
+            f"data.covariates.indicators need positive prices, but '{name}' falls to {price.min():g}; if it holds log "
+            "returns set data.covariates.price=returns."
+        )
+
+    def period(usual: int) -> int:
+        return max(2, round(usual * config.speed))
+
+    columns: dict[str, NDArray] = {}
+    if "rsi" in config.indicators:
+        columns["rsi"] = indicators.rsi(price, period(14))
+    if "macd" in config.indicators:
+        columns["macd"], columns["macd_gap"] = indicators.macd(price, period(12), period(26), period(9))
+    if "bollinger" in config.indicators:
+        columns["bollinger"], columns["bollinger_width"] = indicators.bollinger(price, period(20))
+    if "atr" in config.indicators:
+        change = np.diff(np.log(price), prepend=np.log(price[0]))
+        spread = np.asarray(series.values[low:high, features.index("range")]) if "range" in features else np.abs(change)
+        columns["atr"] = indicators.atr(np.nan_to_num(spread).astype(np.float64), change, period(14))
+    if "momentum" in config.indicators:
+        columns["momentum"] = indicators.momentum(price, period(10))
+    return {key: value.astype(np.float32) for key, value in columns.items()}

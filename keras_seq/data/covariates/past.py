@@ -1,0 +1,72 @@
+"""What is known only afterwards: lags, rolling statistics, season and trend. Row ``t`` reads rows up to ``t``."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.errors import DataError
+
+Float = NDArray[np.float64]
+
+
+def lag(x: Float, steps: int) -> Float:
+    """The value ``steps`` rows before; the first value before there is one."""
+    return x[np.maximum(np.arange(len(x)) - steps, 0)]
+
+
+def rolling(x: Float, window: int) -> tuple[Float, Float]:
+    """Mean and deviation of the last ``window`` rows, fewer at the start; missing values are left out.
+
+    Sums are of deviations from the first value, so that large levels lose no digits.
+    """
+    known = np.isfinite(x)
+    shift = x[known][0] if known.any() else 0.0
+    d = np.where(known, x - shift, 0.0)
+    count, total, square = (_trailing(v, window) for v in (known.astype(np.float64), d, d**2))
+    count = np.maximum(count, 1.0)
+    mean = total / count
+    return mean + shift, np.sqrt(np.maximum(square / count - mean**2, 0.0))
+
+
+def _trailing(x: Float, window: int) -> Float:
+    sums = np.concatenate([[0.0], np.cumsum(x)])
+    rows = np.arange(1, len(x) + 1)
+    return sums[rows] - sums[np.maximum(rows - window, 0)]
+
+
+def seasonal(x: Float, period: int, name: str, cycles: int = 8) -> tuple[Float, Float]:
+    """Seasonal part of the next row and trend, by STL (Cleveland et al., 1990) of rows seen so far.
+
+    STL looks both ways, so it is fitted once a period to the last ``cycles`` periods before; its last
+    seasonal cycle and its last trend hold until the next fit. Before two periods are seen both are 0 and
+    the mean so far.
+
+    Returns:
+        ``(rows,)`` seasonal value expected one row later, and ``(rows,)`` trend.
+
+    Raises:
+        DataError: fewer than two periods in the series.
+    """
+    if len(x) < 2 * period + 1:
+        raise DataError(
+            f"data.covariates.stl={period} needs at least two periods ({2 * period} rows) of '{name}', which has "
+            f"{len(x)}; lower the period or leave it out."
+        )
+    from statsmodels.tsa.seasonal import STL
+
+    season, trend = np.zeros(len(x)), rolling(x, len(x))[0]
+    clean = _carried(x)
+    for end in range(2 * period, len(x) + 1, period):
+        fit = STL(clean[max(0, end - cycles * period) : end], period=period, robust=True).fit()
+        rows = np.arange(end - 1, min(end - 1 + period, len(x)))  # what is known at row end - 1 holds from there
+        season[rows] = fit.seasonal[-period:][(rows + 1 - end) % period]
+        trend[rows] = fit.trend[-1]
+    return season, trend
+
+
+def _carried(x: Float) -> Float:
+    """Missing values are the last one before; before the first, its mean is not known: 0."""
+    known = np.isfinite(x)
+    last = np.maximum.accumulate(np.where(known, np.arange(len(x)), -1))
+    return np.where(last >= 0, x[np.maximum(last, 0)], 0.0)
