@@ -12,6 +12,7 @@ COMMANDS = {
     "keras_seq.evaluate": "judge a bundle on a part of its data",
     "keras_seq.predict": "answers of a bundle for a CSV or Parquet file",
     "keras_seq.crossval": "train over the folds of a split and several seeds; mean and deviation",
+    "keras_seq.compare": "which of several models is better, and is that sure",
     "keras_seq.data": "known data sets, their state and quality",
 }
 

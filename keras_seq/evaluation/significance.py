@@ -130,7 +130,7 @@ def paired_bootstrap(first: ArrayLike, second: ArrayLike, difference: float) -> 
     return Test("paired bootstrap", difference, float(p_value), *percentile_interval(gaps))
 
 
-def diebold_mariano(first: ArrayLike, second: ArrayLike, *, horizon: int = 1) -> Test:
+def diebold_mariano(first: ArrayLike, second: ArrayLike, *, horizon: int = 1, seed_variance: float = 0.0) -> Test:
     """Equal forecast accuracy (Diebold & Mariano 1995), corrected for few forecasts.
 
     With the loss difference ``d_t``, its mean ``m`` over ``n`` origins, autocovariances
@@ -146,6 +146,7 @@ def diebold_mariano(first: ArrayLike, second: ArrayLike, *, horizon: int = 1) ->
         first: loss of one model at every origin in order of time, ``(origins,)``.
         second: of the other.
         horizon: steps ahead in units of the distance between two origins; forecasts overlap by one less.
+        seed_variance: of the mean loss difference over trainings, where losses are means over seeds; added.
 
     Raises:
         DataError: fewer origins than twice the horizon, or than 3.
@@ -160,7 +161,7 @@ def diebold_mariano(first: ArrayLike, second: ArrayLike, *, horizon: int = 1) ->
             f"{count}. Use a longer test period or a shorter data.windows.stride."
         )
     mean = float(gaps.mean())
-    if np.ptp(gaps) == 0:
+    if np.ptp(gaps) == 0 and not seed_variance:
         equal = mean == 0
         return Test("Diebold-Mariano", mean, 1.0 if equal else 0.0, mean, mean)
     deviation = gaps - mean
@@ -170,7 +171,7 @@ def diebold_mariano(first: ArrayLike, second: ArrayLike, *, horizon: int = 1) ->
         bartlett = 1 - np.arange(1, horizon) / horizon
         variance = (covariance[0] + 2 * bartlett @ covariance[1:]) / count
     correction = np.sqrt((count + 1 - 2 * horizon + horizon * (horizon - 1) / count) / count)
-    error = float(np.sqrt(variance) / correction)
+    error = float(np.sqrt(variance / correction**2 + seed_variance))
     reach = float(student.ppf(0.975, count - 1)) * error
     p_value = float(2 * student.sf(abs(mean) / error, count - 1))
     return Test("Diebold-Mariano", mean, p_value, mean - reach, mean + reach)
@@ -218,10 +219,22 @@ def delong(truth: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = Non
     return areas, covariance
 
 
-def delong_test(truth: ArrayLike, first: ArrayLike, second: ArrayLike, clusters: ArrayLike | None = None) -> Test:
-    """Equal areas under the ROC curves of two models on the same points; arguments as ``delong``.
+def delong_test(
+    truth: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    clusters: ArrayLike | None = None,
+    *,
+    seed_variance: float = 0.0,
+) -> Test:
+    """Equal areas under the ROC curves of two models on the same points.
 
-    Scores are ``(points,)`` or ``(replicates, points)``.
+    Args:
+        truth: 0/1 ``(points,)``.
+        first: scores of one model, ``(points,)`` or ``(replicates, points)``.
+        second: of the other.
+        clusters: as in ``delong``.
+        seed_variance: of the difference of mean areas over trainings; added.
     """
     from scipy.stats import norm
 
@@ -235,7 +248,7 @@ def delong_test(truth: ArrayLike, first: ArrayLike, second: ArrayLike, clusters:
         mix[0, : len(one)], mix[1, len(one) :] = 1 / len(one), 1 / len(two)
         areas, covariance = mix @ single, mix @ inner @ mix.T
     difference = float(areas[0] - areas[1])
-    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]) + seed_variance
     if variance <= 1e-18:
         return Test("DeLong", difference, 1.0 if abs(difference) < 1e-12 else 0.0, difference, difference)
     error = np.sqrt(variance)

@@ -17,6 +17,7 @@ COMMANDS = [
     "keras_seq.evaluate",
     "keras_seq.predict",
     "keras_seq.crossval",
+    "keras_seq.compare",
     "keras_seq.data",
 ]
 

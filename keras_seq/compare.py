@@ -1,0 +1,274 @@
+"""Which model is better, and is that sure: ``python -m keras_seq.compare A B ...``."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_seq import cli, config, files
+from keras_seq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from keras_seq.evaluation.answers import Answers
+    from keras_seq.evaluation.comparison import Comparison
+    from keras_seq.evaluation.contenders import Field
+    from keras_seq.evaluation.costs import Costs
+    from keras_seq.evaluation.verdict import Verdict
+
+DESCRIPTION = """Compare trained models on the same data, the same split and the same question.
+
+  python -m keras_seq.compare runs/caster/seed-0 runs/caster_trees/seed-0
+  python -m keras_seq.compare net=runs/fd001 trees=runs/fd001_trees --output runs/fd001_comparison
+  python -m keras_seq.compare a=runs/a/seed-0,runs/a/seed-1 b=runs/b/seed-0 --rule accuracy
+
+A contender is [NAME=]FOLDER[,FOLDER...]: bundles or runs, or a folder of runs as crossval and backtest
+leave; its runs are seeds of one model. Folds are judged on what each held out, put together; everything else
+on the test part. Writes comparison.md, .csv, .json and .png, and a record.
+Options --data.home, --evaluation.at, --tracking.uri and the like stand in for those of every bundle.
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What ``compare`` gives back.
+
+    Attributes:
+        comparison: estimates and tests.
+        verdict: winner and words.
+        costs: by contender; empty if not measured.
+        answers: of all contenders at the judged points.
+        facts: data, part, period, sizes.
+        folder: where the report is.
+        run_id: of the record.
+    """
+
+    comparison: Comparison
+    verdict: Verdict
+    costs: dict[str, Costs]
+    answers: Answers
+    facts: dict[str, Any]
+    folder: Path
+    run_id: str | None
+
+
+def compare(
+    words: Sequence[str],
+    *,
+    output: str | Path = "runs/comparison",
+    part: Any = None,
+    metric: str | None = None,
+    rule: str = "accuracy_per_latency",
+    level: float = 0.05,
+    resamples: int = 2000,
+    seed: int = 0,
+    costs: bool = True,
+    overrides: Mapping[str, Any] | None = None,
+    quiet: bool = True,
+) -> Outcome:
+    """Compare contenders and write the report.
+
+    Args:
+        words: contenders, ``[NAME=]FOLDER[,FOLDER...]``.
+        output: folder of the report.
+        part: "test" or "validation"; none: held-out folds where there are folds, else test.
+        metric: that decides; none: the task's own (rmse, auc_roc, accuracy).
+        rule: of the winner, a key of ``verdict.RULES``.
+        level: of significance.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+        costs: measure latency, size and memory.
+        overrides: dotted options that stand in for those of every bundle.
+        quiet: print nothing.
+
+    Raises:
+        ConfigError, DataError, ModelError: contenders that cannot be compared; says what differs.
+    """
+    from keras_seq.evaluation.answers import collect
+    from keras_seq.evaluation.comparison import compare_answers, measures_of
+    from keras_seq.evaluation.contenders import gather
+    from keras_seq.evaluation.verdict import RULES, decide
+
+    if rule not in RULES:
+        raise ConfigError(f"Option '--rule' must be one of {', '.join(RULES)}, got '{rule}'.")
+    say = (lambda text: None) if quiet else (lambda text: print(text, file=sys.stderr, flush=True))
+    field = gather(words, overrides or {}, part=part)
+    spec = field.contenders[0].first.spec
+    measures_of(spec, metric)  # a wrong name is answered before models load
+    files.ensure_writable(output)
+    cli.load_tensorflow()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a graph per model is meant, not a mistake
+    answers = collect(field, say)
+    field = dataclasses.replace(
+        field, contenders=tuple(one for one in field.contenders if one.name in answers.predictions)
+    )
+    comparison = compare_answers(answers, spec, deciding=metric, resamples=resamples, seed=seed)
+    found = _costs(field, say) if costs else {}
+    verdict = decide(comparison, found, rule=rule, level=level)
+    facts = _facts(field, answers, comparison)
+    folder = _write(Path(output), comparison, verdict, found, answers, facts)
+    run_id = _record(field, comparison, verdict, found, facts, folder)
+    return Outcome(comparison, verdict, found, answers, facts, folder, run_id)
+
+
+def _costs(field: Field, say: Any) -> dict[str, Costs]:
+    from keras_seq.evaluation import costs
+    from keras_seq.evaluation.answers import Preparer
+
+    say("measuring latency, size and memory")
+    prepare = Preparer()
+    prepared = {one.name: prepare(one.first.experiment.data) for one in field.contenders}
+    return costs.measure(field.contenders, prepared)
+
+
+def _facts(field: Field, answers: Answers, comparison: Comparison) -> dict[str, Any]:
+    """What was judged, for people and for the record."""
+    import numpy as np
+
+    first, series = field.contenders[0].first, answers.series
+    train = first.data.get("statistics", {}).get("train", {})
+    clock = series.time[answers.row]
+    period = [str(edge)[:19] if clock.dtype.kind == "M" else float(edge) for edge in (clock.min(), clock.max())]
+    return {
+        "data": first.schema.name,
+        "part": f"{field.part} of every fold, put together" if field.union else field.part,
+        "points": len(answers.truth),
+        "units": len(np.unique(answers.unit)),
+        "period": f"{period[0]} to {period[1]}",
+        "train units": train.get("units", ""),
+        "train rows": train.get("rows", ""),
+        "data fingerprint": str(first.data.get("fingerprint", ""))[:16],
+        "split": str(first.data.get("split", ""))[:16],
+        "deciding metric": comparison.measures[0].name,
+    }
+
+
+def _write(
+    folder: Path,
+    comparison: Comparison,
+    verdict: Verdict,
+    costs: dict[str, Costs],
+    answers: Answers,
+    facts: dict[str, Any],
+) -> Path:
+    from keras_seq.reports import comparison as report
+
+    replicates = {name: len(of) for name, of in answers.predictions.items()}
+    rows = report.table_rows(comparison, costs, replicates, _means(answers.metrics))
+    files.write_text(folder / "comparison.csv", report.to_csv(rows))
+    files.write_text(folder / "comparison.md", report.to_markdown(comparison, verdict, rows, facts, answers.failures))
+    files.write_json(
+        folder / "comparison.json",
+        {
+            "winner": verdict.winner,
+            "significant": verdict.significant,
+            "verdict": {key: value for key, value in dataclasses.asdict(verdict).items() if key != "winner"},
+            "facts": facts,
+            "contenders": rows,
+            "pairs": [dataclasses.asdict(pair) for pair in comparison.pairs],
+            "notes": comparison.notes,
+            "failures": [dataclasses.asdict(failure) for failure in answers.failures],
+        },
+    )
+    report.draw(comparison, folder / "comparison.png")
+    return folder
+
+
+def _means(metrics: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """Every metric of ``judge``, mean over replicates, by contender."""
+    return {
+        name: {key: sum(of[key] for of in replicates) / len(replicates) for key in replicates[0]}
+        for name, replicates in metrics.items()
+    }
+
+
+def _record(
+    field: Field,
+    comparison: Comparison,
+    verdict: Verdict,
+    costs: dict[str, Costs],
+    facts: dict[str, Any],
+    folder: Path,
+) -> str | None:
+    from keras_seq import tracking
+
+    metric = comparison.measures[0].name
+    winner = comparison.estimates[verdict.winner][metric]
+    experiment = config.replace(
+        field.contenders[0].first.experiment, output=str(folder.parent)
+    )  # not into what it copies
+    with tracking.track(experiment, run_name=f"comparison-{folder.name}") as tracker:
+        tracker.log_params(
+            {"winner": verdict.winner, "rule": verdict.rule, "test": verdict.pair.test, "words": verdict.words}
+            | {"contenders": ", ".join(comparison.estimates), "significant": verdict.significant}
+            | {key.replace(" ", "_"): value for key, value in facts.items()}
+        )
+        numbers = {
+            "p_value": verdict.pair.p_value,
+            "p_value_adjusted": verdict.pair.adjusted,
+            "difference_low": verdict.pair.low,
+            "difference_high": verdict.pair.high,
+            f"winner_{metric}": winner.value,
+            f"winner_{metric}_low": winner.low,
+            f"winner_{metric}_high": winner.high,
+            "points": float(facts["points"]),
+            "units": float(facts["units"]),
+        }
+        for position, name in enumerate(comparison.ranked()):
+            numbers |= {f"rank{position + 1}_{key}": e.value for key, e in comparison.estimates[name].items()}
+            if name in costs:
+                numbers |= {f"rank{position + 1}_{key}": value for key, value in costs[name].to_dict().items()}
+        tracker.log_metrics(numbers)
+        tracker.log_folder(folder, "comparison")
+        return tracker.run_id
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.Parser(prog="python -m keras_seq.compare", description=DESCRIPTION)
+    parser.add_argument("contenders", nargs="+", metavar="[NAME=]FOLDER[,FOLDER...]")
+    parser.add_argument("--output", default="runs/comparison", help="folder of the report")
+    parser.add_argument("--part", choices=("test", "validation"), help="default: held-out folds if any, else test")
+    parser.add_argument("--metric", help="that decides; default: rmse, auc_roc or accuracy by task")
+    parser.add_argument(
+        "--rule", default="accuracy_per_latency", help="accuracy, accuracy_per_latency, _size, _training"
+    )
+    parser.add_argument("--level", type=float, default=0.05, help="of significance, after Holm's correction")
+    parser.add_argument("--resamples", type=int, default=2000, help="of the bootstrap")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--no-costs", action="store_true", help="do not measure latency, size and memory")
+    options, rest = parser.parse_known_args(argv)
+    overrides = cli.read_overrides(rest)
+    foreign = [name for name in overrides if not name.startswith(("data.", "evaluation.", "tracking."))]
+    if foreign:
+        raise ConfigError(
+            f"Option '--{foreign[0]}' cannot change a trained model; --data.*, --evaluation.* and --tracking.* can."
+        )
+    if options.resamples < 100 or not 0 < options.level < 1:
+        raise ConfigError(
+            f"--resamples must be at least 100 and --level within (0, 1), got {options.resamples}, {options.level:g}."
+        )
+    outcome = compare(
+        options.contenders,
+        output=options.output,
+        part=options.part,
+        metric=options.metric,
+        rule=options.rule,
+        level=options.level,
+        resamples=options.resamples,
+        seed=options.seed,
+        costs=not options.no_costs,
+        overrides=overrides,
+        quiet=False,
+    )
+    print((outcome.folder / "comparison.md").read_text(encoding="utf-8"))
+    print(f"written to {outcome.folder}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

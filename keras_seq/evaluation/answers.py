@@ -1,0 +1,215 @@
+"""Answers of all contenders at the same points, beside one truth."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_seq.config import DataConfig
+from keras_seq.errors import DataError, KerasSeqError
+from keras_seq.evaluation.contenders import Failure, Field, Judged
+from keras_seq.evaluation.decided import Decided, decide_points, judge_decided
+from keras_seq.evaluation.judge import judge
+from keras_seq.evaluation.predictions import Points, points, predict_windows
+
+if TYPE_CHECKING:
+    from keras_seq.data.prepare import Prepared
+    from keras_seq.data.series import Series
+    from keras_seq.export.bundle import Bundle
+
+OF_ONE_RUN = {"accuracy", "balanced_accuracy", "precision", "recall", "f1", "mcc", "coverage", "interval_width"}
+NOT_OF_THE_SOURCE = {"split", "augment", "balance", "shuffle", "bucket", "prefetch", "scale"}
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """Answers of one seed of a contender.
+
+    Attributes:
+        found: judged points, capped truth; quantile models by their middle.
+        metrics: everything ``judge`` knows of them.
+    """
+
+    found: Points
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is compared.
+
+    Attributes:
+        truth: ``(points,)`` class numbers, or ``(points, values)``, capped.
+        predictions: by contender ``(replicates, points[, values])``.
+        unit: unit number of each point.
+        row: absolute row of the last step seen.
+        metrics: by contender, one dictionary a replicate (over all points it answers).
+        left_out: points that not every contender answers.
+        series: the data.
+        failures: runs that could not answer.
+    """
+
+    truth: np.ndarray
+    predictions: dict[str, np.ndarray]
+    unit: np.ndarray
+    row: np.ndarray
+    metrics: dict[str, list[dict[str, float]]]
+    left_out: int
+    series: Series
+    failures: list[Failure] = field(default_factory=list)
+
+
+class Preparer:
+    """Prepared data of many bundles; the series is read once, each split prepared once."""
+
+    def __init__(self) -> None:
+        self._series: dict[str, Series] = {}
+        self._prepared: dict[str, Prepared] = {}
+
+    def __call__(self, data: DataConfig) -> Prepared:
+        """Prepared data of a configuration; the last few are kept."""
+        from keras_seq.data.prepare import prepare, prepare_series
+        from keras_seq.data.sources import load_series
+
+        key = data.model_dump_json(exclude={"augment", "balance", "shuffle", "prefetch"})
+        if key not in self._prepared:
+            if len(self._prepared) >= 16:
+                self._prepared.clear()
+            if data.source == "table" and not data.cache:
+                self._prepared[key] = prepare(data)
+            else:
+                source = data.model_dump_json(exclude=NOT_OF_THE_SOURCE)
+                if source not in self._series:
+                    self._series = {source: load_series(data, checked=False)}
+                self._prepared[key] = prepare_series(self._series[source], data)
+        return self._prepared[key]
+
+
+def collect(field_: Field, say: Callable[[str], None] = lambda text: None) -> Answers:
+    """Predict with every run and keep the points that all contenders answer.
+
+    Raises:
+        DataError: data or split are no longer those of the training, no common points, or fewer than two
+            contenders could answer.
+    """
+    prepare, failures = Preparer(), list(field_.failures)
+    by_name: dict[str, list[Replicate]] = {}
+    series: Series | None = None
+    for contender in field_.contenders:
+        say(f"predicting {field_.part} with {contender.name} ({len(contender.bundles)} run(s))")
+        replicates = []
+        for pieces in contender.replicates(union=field_.union):
+            found = []
+            for bundle in pieces:
+                try:
+                    prepared = prepare(bundle.experiment.data)
+                    series = prepared.series
+                    found.append((bundle, run_answers(bundle, prepared, field_.part)))
+                except (KerasSeqError, OSError, ValueError) as error:
+                    if isinstance(error, DataError):
+                        raise
+                    failures.append(Failure(contender.name, str(bundle.folder), str(error).splitlines()[0]))
+            if found:
+                replicates.append(_replicate(found, field_.part))
+        if replicates:
+            by_name[contender.name] = replicates
+    if len(by_name) < 2 or series is None:
+        said = " ".join(f"{failure.folder}: {failure.reason}" for failure in failures)
+        raise DataError(f"Fewer than two contenders could answer. {said}")
+    return _aligned(by_name, series, failures)
+
+
+def run_answers(bundle: Bundle, prepared: Prepared, part: Judged) -> Decided:
+    """A bundle's answers on a part of its data, calibrated as it serves them, as they are judged.
+
+    Raises:
+        DataError: the split is no longer the one it was trained with.
+    """
+    if prepared.splits.fingerprint != bundle.data.get("split"):
+        raise DataError(
+            f"The data or split now differ from those bundle '{bundle.folder}' was trained on, so its {part} part may "
+            "hold rows it has seen. Restore the data or the data.* options, or train again."
+        )
+    index, experiment = prepared.index[part], bundle.experiment
+    prediction = predict_windows(bundle.model, prepared.series, index, bundle.spec, experiment.data)
+    found = points(prepared.series, index, bundle.spec, prediction)
+    return decide_points(found, bundle.spec, experiment, bundle.decision, part=part).judged(experiment, part)
+
+
+def join(found: list[Points]) -> Points:
+    """Points of several runs as one."""
+    names = ("truth", "prediction", "unit", "row", "steps")
+    return Points(*(np.concatenate([getattr(points_, name) for points_ in found]) for name in names))
+
+
+def comparable(decided: Decided, bundle: Bundle) -> Points:
+    """Capped truth ``(points[, values])`` and answers of the same shape (classes keep their axis)."""
+    found = decided.points
+    if decided.value is None:
+        return found
+    truth = np.asarray(found.truth, np.float64).reshape(len(found.truth), -1)
+    cap = bundle.experiment.data.target_cap
+    capped = truth if cap is None else np.minimum(truth, cap)
+    return Points(capped, decided.value.reshape(len(truth), -1), found.unit, found.row, found.steps)
+
+
+def _replicate(pieces: list[tuple[Bundle, Decided]], part: Judged) -> Replicate:
+    """Put the pieces of one seed together; numbers that hang on each piece's own threshold or intervals are means."""
+    bundle = pieces[0][0]
+    own = [judge_decided(got, run.spec, run.experiment, run.decision, part=part) for run, got in pieces]
+    metrics = {key: float(np.mean([numbers[key] for numbers in own])) for key in own[0]}
+    if len(pieces) > 1:
+        together = judge(join([got.points for _, got in pieces]), bundle.spec, bundle.experiment, part=part)
+        metrics |= {key: value for key, value in together.items() if key not in OF_ONE_RUN}
+    return Replicate(join([comparable(got, run) for run, got in pieces]), metrics)
+
+
+def _aligned(by_name: dict[str, list[Replicate]], series: Series, failures: list[Failure]) -> Answers:
+    """Keep the rows that every replicate answers; rows are absolute, so they tell the unit too."""
+    rows = [np.unique(replicate.found.row) for replicates in by_name.values() for replicate in replicates]
+    common = functools.reduce(np.intersect1d, rows)
+    if not len(common):
+        raise DataError(
+            "No point is answered by all contenders: their windows end at different rows. Compare models whose "
+            "data.windows.* options judge the same rows."
+        )
+    placed = {name: [_at(replicate.found, common) for replicate in of] for name, of in by_name.items()}
+    first = next(iter(placed.values()))[0]
+    _check_truth(placed, first)
+    return Answers(
+        truth=np.asarray(first.truth, np.float64),
+        predictions={
+            name: np.stack([np.asarray(found.prediction, np.float64) for found in of]) for name, of in placed.items()
+        },
+        unit=first.unit,
+        row=first.row,
+        metrics={name: [replicate.metrics for replicate in of] for name, of in by_name.items()},
+        left_out=max(map(len, rows)) - len(common),
+        series=series,
+        failures=failures,
+    )
+
+
+def _check_truth(placed: dict[str, list[Points]], first: Points) -> None:
+    """Other inputs may be compared, other truths not."""
+    reference = next(iter(placed))
+    for name, replicates in placed.items():
+        for found in replicates:
+            differing = ~np.isclose(found.truth, first.truth, rtol=1e-5, atol=0).reshape(len(first.row), -1).all(axis=1)
+            if differing.any():
+                at = int(np.flatnonzero(differing)[0])
+                raise DataError(
+                    f"'{reference}' and '{name}' were trained on different data: the truth at row {first.row[at]} is "
+                    f"{np.ravel(first.truth[at])[0]:g} for the first and {np.ravel(found.truth[at])[0]:g} for the "
+                    f"second ({int(differing.sum())} points differ). Train both on the same file."
+                )
+
+
+def _at(found: Points, rows: np.ndarray) -> Points:
+    """The points at ``rows``; of a row answered in several windows, the one that saw most before it."""
+    order = np.argsort(found.row, kind="stable")
+    return found.select(order[np.searchsorted(found.row[order], rows)])

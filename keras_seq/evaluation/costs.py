@@ -1,0 +1,169 @@
+"""What contenders cost: training time, latency side by side, size, memory."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_seq.evaluation.profile import peak_memory_gb, size_mb
+
+if TYPE_CHECKING:
+    from keras_seq.data.prepare import Prepared
+    from keras_seq.evaluation.contenders import Contender
+    from keras_seq.export.bundle import Bundle
+
+ROUNDS = 30
+BATCHES = (1, 64)
+NOTHING = float("nan")
+FOOTPRINT = """
+import json, sys
+from keras_seq import cli
+cli.load_tensorflow()
+from keras_seq.evaluation.costs import footprint_mb
+print(json.dumps(footprint_mb(sys.argv[1], *json.loads(sys.argv[2]))))
+"""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of one contender; NaN where not measured.
+
+    Attributes:
+        training_minutes: of one run, mean over runs.
+        latency_ms_batch1: median wall time of the served function for one sample, ms.
+        latency_ms_batch64: the same for 64 samples.
+        size_mb: ``model.keras``, 10^6 bytes.
+        memory_mb: resident memory that loading the model and answering 64 samples adds to a fresh process
+            with TensorFlow, 2^20 bytes.
+        parameters: weights of the model.
+    """
+
+    training_minutes: float = NOTHING
+    latency_ms_batch1: float = NOTHING
+    latency_ms_batch64: float = NOTHING
+    size_mb: float = NOTHING
+    memory_mb: float = NOTHING
+    parameters: float = NOTHING
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain numbers by name."""
+        return asdict(self)
+
+
+def measure(
+    contenders: Sequence[Contender], prepared: Mapping[str, Prepared], *, rounds: int = ROUNDS, memory: bool = True
+) -> dict[str, Costs]:
+    """Costs of every contender's first run; latencies are interleaved, so that all see the same machine.
+
+    Args:
+        contenders: loaded.
+        prepared: data of each contender's first run, by name.
+        rounds: calls timed for each contender and batch size.
+        memory: also measure memory, each in a process of its own (some seconds).
+    """
+    calls = {}
+    for contender in contenders:
+        values, lengths = real_windows(contender.first, prepared[contender.name], max(BATCHES))
+        calls[contender.name] = serving_calls(contender.first, values, lengths)
+    latencies = interleaved(calls, rounds=rounds)
+    found = {}
+    for contender in contenders:
+        found[contender.name] = Costs(
+            training_minutes=_training_minutes(contender.bundles),
+            latency_ms_batch1=latencies[contender.name][1],
+            latency_ms_batch64=latencies[contender.name][64],
+            size_mb=statistics.fmean(size_mb(bundle.folder / "model.keras") for bundle in contender.bundles),
+            memory_mb=_memory(contender.first, prepared[contender.name]) if memory else NOTHING,
+            parameters=float(contender.first.model.count_params()),
+        )
+    return found
+
+
+def interleaved(
+    calls: Mapping[str, Mapping[int, Callable[[], Any]]], *, rounds: int = ROUNDS, warm_up: int = 3
+) -> dict[str, dict[int, float]]:
+    """Median wall time, ms, by name and batch size; in every round each call runs once, in rotating order."""
+    times: dict[str, dict[int, list[float]]] = {name: {batch: [] for batch in of} for name, of in calls.items()}
+    names = list(calls)
+    for number in range(-warm_up, rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            for batch, call in calls[name].items():
+                start = time.perf_counter()
+                call()
+                if number >= 0:
+                    times[name][batch].append(time.perf_counter() - start)
+    return {name: {batch: statistics.median(of) * 1e3 for batch, of in by.items()} for name, by in times.items()}
+
+
+def serving_calls(bundle: Bundle, values: np.ndarray, lengths: np.ndarray | None) -> dict[int, Callable[[], Any]]:
+    """The served function on 1 and on 64 real windows, ready to be called."""
+    import tensorflow as tf
+
+    from keras_seq.export.saved_model import served
+
+    quantiles = bundle.experiment.model.quantiles
+    graph = served(bundle.model, bundle.spec, decision=bundle.decision, quantiles=quantiles)
+    function = tf.function(graph.function, input_signature=graph.signature)
+    calls: dict[int, Callable[[], Any]] = {}
+    for batch in BATCHES:
+        chosen = np.resize(np.arange(len(values)), batch)
+        inputs = [tf.constant(values[chosen])]
+        if lengths is not None:
+            inputs.append(tf.constant(lengths[chosen], tf.int32))
+        calls[batch] = lambda inputs=inputs: [tensor.numpy() for tensor in function(*inputs).values()]  # type: ignore[misc]
+    return calls
+
+
+def real_windows(bundle: Bundle, prepared: Prepared, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Validation windows in raw units: ``values (windows, time, features)`` and lengths or None."""
+    from keras_seq.data.pipeline import make_dataset
+
+    data = bundle.experiment.data
+    index = prepared.index["validation"]
+    batches = make_dataset(prepared.series, index, bundle.spec, data, batch_size=count, training=False)
+    inputs = next(iter(batches))[0]
+    return inputs["values"].numpy(), inputs["lengths"].numpy() if bundle.spec.variable_length else None
+
+
+def footprint_mb(folder: str, time: int, features: int, variable: bool) -> float:
+    """Resident memory that loading a bundle and answering 64 samples adds to this process, MB (2^20 bytes)."""
+    from keras_seq.export.bundle import load_bundle
+
+    before = _peak_mb()
+    values = np.zeros((64, time, features), np.float32)
+    lengths = np.full(64, time, np.int32) if variable else None
+    serving_calls(load_bundle(folder), values, lengths)[64]()
+    return _peak_mb() - before
+
+
+def _peak_mb() -> float:
+    """Highest resident memory of this process, MB; ``ru_maxrss`` would also count the process that started it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return peak_memory_gb() * 1024
+
+
+def _memory(bundle: Bundle, prepared: Prepared) -> float:
+    values, lengths = real_windows(bundle, prepared, 64)
+    shape = [int(values.shape[1]), int(values.shape[2]), lengths is not None]
+    command = [sys.executable, "-c", FOOTPRINT, str(Path(bundle.folder)), json.dumps(shape)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return float(done.stdout.splitlines()[-1]) if done.returncode == 0 and done.stdout else NOTHING
+
+
+def _training_minutes(bundles: Sequence[Bundle]) -> float:
+    found = [bundle.metrics.get("performance", {}).get("training_minutes") for bundle in bundles]
+    known = [float(minutes) for minutes in found if minutes is not None]
+    return statistics.fmean(known) if known else NOTHING
