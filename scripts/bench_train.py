@@ -2,6 +2,7 @@
 
     scripts/bench train                                  # batches 64, 128, 256; a few minutes
     scripts/bench train --batches 64 --rounds 15
+    scripts/bench train --family gru --time 300          # also bilstm, cnn_lstm; any number of steps
 
 Everyone trains on the same ready-made batches in memory with the same number of threads: ours and stock Keras through
 `fit` as `keras_seq.training` configures it (XLA, many steps an execution, no tf.data autotune, endless data);
@@ -29,15 +30,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-TIME, FEATURES, UNITS = 50, 14, 64
+FEATURES, UNITS = 14, 64
+FAMILIES = ("lstm", "gru", "bilstm", "cnn_lstm")
 CONTENDERS = ("ours", "torch", "torch-compile", "stock")
 Batches = tuple[np.ndarray, np.ndarray]
 
 
-def batches(steps: int, batch: int) -> Batches:
+def batches(steps: int, batch: int, time: int) -> Batches:
     """Inputs ``(steps, batch, time, features)`` and targets ``(steps, batch, 1)``, float32."""
     rng = np.random.default_rng(0)
-    shape = (steps, batch, TIME, FEATURES)
+    shape = (steps, batch, time, FEATURES)
     return rng.normal(size=shape).astype(np.float32), rng.normal(size=(steps, batch, 1)).astype(np.float32)
 
 
@@ -66,6 +68,25 @@ def stall(ends: list[float]) -> float:
     return float(1e3 * (gaps[middle] - np.median(np.delete(gaps, middle)))) if len(gaps) >= 3 else float("nan")
 
 
+def keras_model(family: str, time: int, lstm: Any) -> Any:
+    """Two recurrent layers of 64 units (``cnn_lstm``: two convolutions with pooling, one LSTM) and Dense(1)."""
+    import keras
+
+    layers = keras.layers
+    if family == "gru":
+        body = [layers.GRU(UNITS, return_sequences=True), layers.GRU(UNITS)]
+    elif family == "bilstm":
+        body = [layers.Bidirectional(lstm(UNITS, return_sequences=last)) for last in (True, False)]
+    elif family == "cnn_lstm":
+        convolutions = [
+            [layers.Conv1D(64, 5, padding="same", activation="relu"), layers.MaxPool1D(2)] for _ in range(2)
+        ]
+        body = [*convolutions[0], *convolutions[1], lstm(UNITS)]
+    else:
+        body = [lstm(UNITS, return_sequences=True), lstm(UNITS)]
+    return keras.Sequential([keras.Input((time, FEATURES)), *body, layers.Dense(1)])
+
+
 def train_keras(layer: str, data: Batches, options: argparse.Namespace) -> None:
     """Endless `fit`; an answer is two epochs, so that it holds one epoch's end."""
     from keras_seq.models.xla_flags import prepare_environment
@@ -78,11 +99,9 @@ def train_keras(layer: str, data: Batches, options: argparse.Namespace) -> None:
     from keras_seq.models.fast_lstm import FastLSTM
 
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    cls = {"ours": FastLSTM, "stock": keras.layers.LSTM}[layer]
-    model = keras.Sequential(
-        [keras.Input((TIME, FEATURES)), cls(UNITS, return_sequences=True), cls(UNITS), keras.layers.Dense(1)]
-    )
-    model.compile("adam", "mse", jit_compile=True, steps_per_execution=options.steps_per_execution)
+    model = keras_model(options.family, options.time, {"ours": FastLSTM, "stock": keras.layers.LSTM}[layer])
+    jit = options.family in ("lstm", "bilstm")  # where keras_seq.training.compiled turns XLA on
+    model.compile("adam", "mse", jit_compile=jit, steps_per_execution=options.steps_per_execution)
     settings = tf.data.Options()
     settings.autotune.enabled = False
     dataset = tf.data.Dataset.from_tensor_slices(data).repeat().prefetch(2).with_options(settings)
@@ -106,22 +125,42 @@ def train_keras(layer: str, data: Batches, options: argparse.Namespace) -> None:
     model.fit(dataset, epochs=10**6, steps_per_epoch=options.steps, verbose=0, callbacks=[Clock()])
 
 
+def torch_model(family: str) -> Any:
+    """The twin of :func:`keras_model`."""
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            two_way = family == "bilstm"
+            kind = nn.GRU if family == "gru" else nn.LSTM
+            self.front = nn.Sequential()
+            if family == "cnn_lstm":
+                for inputs in (FEATURES, 64):
+                    self.front.extend([nn.Conv1d(inputs, 64, 5, padding="same"), nn.ReLU(), nn.MaxPool1d(2)])
+            sizes = (64, UNITS, 1) if family == "cnn_lstm" else (FEATURES, UNITS, 2)
+            self.recurrent = kind(*sizes, batch_first=True, bidirectional=two_way)
+            self.dense = nn.Linear(UNITS * (1 + two_way), 1)
+
+        def forward(self, x: Any) -> Any:
+            if len(self.front):
+                x = self.front(x.transpose(1, 2)).transpose(1, 2)
+            _, state = self.recurrent(x)
+            hidden = state if isinstance(state, torch.Tensor) else state[0]
+            last = hidden[-2:] if self.recurrent.bidirectional else hidden[-1:]
+            return self.dense(torch.cat(tuple(last), -1))
+
+    return Net()
+
+
 def train_torch(kind: str, data: Batches, options: argparse.Namespace) -> None:
     """Plain loop over contiguous batches; an answer is two epochs."""
     import torch
 
     torch.set_num_threads(options.threads)
 
-    class Net(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lstm = torch.nn.LSTM(FEATURES, UNITS, num_layers=2, batch_first=True)
-            self.dense = torch.nn.Linear(UNITS, 1)
-
-        def forward(self, x: Any) -> Any:
-            return self.dense(self.lstm(x)[0][:, -1])
-
-    net = Net()
+    net = torch_model(options.family)
     loss = torch.nn.MSELoss()
     optimizer = torch.optim.Adam(net.parameters(), fused=True)
 
@@ -145,7 +184,7 @@ def train_torch(kind: str, data: Batches, options: argparse.Namespace) -> None:
 
 
 def child(options: argparse.Namespace) -> None:
-    data = batches(options.steps, options.batches[0])
+    data = batches(options.steps, options.batches[0], options.time)
     run = train_torch if options.child.startswith("torch") else train_keras
     run(options.child, data, options)
 
@@ -154,7 +193,7 @@ def child(options: argparse.Namespace) -> None:
 def started(name: str, batch: int, options: argparse.Namespace) -> Iterator[Callable[[], dict[str, float] | None]]:
     """A contender's process; yields the call that runs an epoch there (None once it has died)."""
     command = [sys.executable, os.path.abspath(__file__), "--child", name, "--batches", str(batch)]
-    for option in ("steps", "threads", "steps_per_execution"):
+    for option in ("steps", "threads", "steps_per_execution", "family", "time"):
         command += [f"--{option.replace('_', '-')}", str(getattr(options, option))]
     errors = None if options.verbose else subprocess.DEVNULL
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
@@ -235,6 +274,8 @@ def show(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--family", choices=FAMILIES, default="lstm")
+    parser.add_argument("--time", type=int, default=50, help="steps of a window")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=64, help="steps an epoch; a round is two epochs")
     parser.add_argument("--threads", type=int, default=2)
