@@ -14,6 +14,7 @@ class HistoryConfig(Section):
     """Causal channels computed inside the graph from the unit's past; constant-size state."""
 
     ewm: tuple[float, ...] = Field((), description="decays of exponentially weighted means, each in (0, 1)")
+    means: tuple[Count, ...] = Field((), description="lengths of moving means, steps (state: that many rows)")
     running_mean: bool = Field(False, description="mean of all steps so far")
     baseline: int = Field(0, ge=0, description="deviation from the unit's own first n steps (0: off)")
     elapsed: NonNegative = Field(0.0, description="channel step/this (0: off)")
@@ -84,6 +85,7 @@ class ModelConfig(Section):
     channel_independent: bool = Field(
         False, description="forecasts: one model shared by all columns, each forecast from its own past"
     )
+    patch: int = Field(0, ge=0, description="forecasts: so many steps become one step of the body (0: off)")
     arima: ArimaConfig = Field(default_factory=ArimaConfig)
     network: Literal["lstm", "gru", "bilstm", "tcn"] = Field("lstm", description="hybrid: what reads the innovations")
     recent: Count = Field(52, description="hybrid: steps the network reads")

@@ -14,8 +14,20 @@ import numpy as np
 from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
-from keras_seq.models import attention, blocks, combine, convolution, heads, history, normalise, preprocess
-from keras_seq.models import kalman, tree_ensemble, window_features  # noqa: F401  (layers of fitted families)
+from keras_seq.models import (  # noqa: F401  (layers of fitted families)
+    attention,
+    blocks,
+    combine,
+    convolution,
+    forms,
+    heads,
+    history,
+    kalman,
+    normalise,
+    preprocess,
+    tree_ensemble,
+    window_features,
+)
 from keras_seq.models.registry import Encoded, Family, Steps
 
 with contextlib.suppress(ImportError):
@@ -29,21 +41,23 @@ def assemble(
     family: Family, config: ModelConfig, spec: DataSpec, *, rematerialise: bool = False, fast_lstm: bool = True
 ) -> keras.Model:
     """Compose a model; see ``keras_seq.models.registry.build_model`` for arguments and result."""
-    steps = Steps(spec.time, spec.per_step, fast_lstm)
+    steps = Steps(spec.time // max(config.patch, 1), spec.per_step, fast_lstm)
     check(family, config, spec, steps)
     values = keras.Input((None, len(spec.features)), dtype="float32", name="values")
     lengths = keras.Input((), dtype="int32", name="lengths") if spec.variable_length else None
     x, statistics = _channels(values, lengths, config, spec)
+    beside = forms.skip(x, lengths, spec) if config.skip == "linear" else None
+    x, read = forms.columns(x, lengths, config, spec)
     scope = keras.RematScope(mode="full") if rematerialise else contextlib.nullcontext()
     assert family.body is not None  # build_model refuses the fitted ones
     with scope:
-        encoded = family.body(x, lengths, config, steps)
+        encoded = family.body(x, read, config, steps)
     if not isinstance(encoded, Encoded):
-        encoded = Encoded(encoded, lengths)
+        encoded = Encoded(encoded, read)
     x = encoded.x
     if not spec.per_step:
-        x = blocks.pool(x, encoded.lengths, config.pooling, steps=spec.time, two_way=encoded.two_way)
-    output = heads.answer(x, config, spec, statistics)
+        x = blocks.pool(x, encoded.lengths, config.pooling, steps=steps.time, two_way=encoded.two_way)
+    output = heads.answer(x, config, spec, statistics, beside)
     inputs = {"values": values} if lengths is None else {"values": values, "lengths": lengths}
     return keras.Model(inputs, output, name=config.family)
 
@@ -55,6 +69,7 @@ def check(family: Family, config: ModelConfig, spec: DataSpec, steps: Steps) -> 
         ConfigError: names the option, its value and what to set instead.
     """
     heads.check_head(config, spec)
+    forms.check_forms(config, spec)
     if spec.per_step and spec.impute == "interpolate":
         raise ConfigError(
             "Option 'data.impute': interpolation looks ahead, so an answer at every step (data.windows.per_step) "

@@ -17,6 +17,7 @@ from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
 from keras_seq.models.blocks import activation, dropout, package
+from keras_seq.models.forms import FromColumns
 from keras_seq.models.normalise import InstanceRestore
 from keras_seq.models.preprocess import Rescale
 
@@ -94,7 +95,7 @@ def dense_layers(x: Any, config: ModelConfig) -> Any:
     return x
 
 
-def answer(x: Any, config: ModelConfig, spec: DataSpec, statistics: Any = None) -> Any:
+def answer(x: Any, config: ModelConfig, spec: DataSpec, statistics: Any = None, beside: Any = None) -> Any:
     """The output tensor of the task.
 
     Args:
@@ -102,6 +103,7 @@ def answer(x: Any, config: ModelConfig, spec: DataSpec, statistics: Any = None) 
         config: the model section.
         spec: of the data.
         statistics: ``(batch, 2, signals)`` of the window if instance-normalised, else None.
+        beside: of a forecast, ``(batch, horizon, targets)`` in scaled units that is added, or None.
 
     Returns:
         ``(batch[, time], targets)``, ``(batch[, time], 1)``, ``(batch[, time], classes)``,
@@ -115,22 +117,28 @@ def answer(x: Any, config: ModelConfig, spec: DataSpec, statistics: Any = None) 
     if spec.task == "multiclass":
         logits = keras.layers.Dense(len(spec.classes), dtype="float32", name="head_output")(x)
         return keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
-    return _numbers(x, config, spec, statistics)
+    return _numbers(x, config, spec, statistics, beside)
 
 
-def _numbers(x: Any, config: ModelConfig, spec: DataSpec, statistics: Any) -> Any:
+def _numbers(x: Any, config: ModelConfig, spec: DataSpec, statistics: Any, beside: Any) -> Any:
     shape: list[int] = [len(spec.targets)]
     if spec.task == "forecast":
         shape = [spec.horizon, *shape]
     if config.quantiles:
         shape = [*shape, len(config.quantiles)] if spec.task == "forecast" else [len(config.quantiles)]
-    y = keras.layers.Dense(int(np.prod(shape)), dtype="float32", name="head_output")(x)
-    if len(shape) > 1:
+    width = spec.horizon if config.channel_independent else int(np.prod(shape))
+    y = keras.layers.Dense(width, dtype="float32", name="head_output")(x)
+    if config.channel_independent:
+        y = FromColumns(len(spec.targets), name="from_columns")(y)
+    elif len(shape) > 1:
         y = keras.layers.Reshape(shape, dtype="float32", name="head_shape")(y)
     if config.quantiles:
         y = MonotoneQuantiles(config.quantiles, name="head_quantiles")(y)
     name = "quantiles" if config.quantiles else "prediction"
-    mean, deviation = target_scale(spec, restored=spec.task == "forecast" and statistics is not None)
+    if beside is not None:
+        y = keras.layers.Add(dtype="float32", name="with_skip")([y, beside])
+    like_inputs = statistics is not None or beside is not None or config.channel_independent
+    mean, deviation = target_scale(spec, restored=spec.task == "forecast" and like_inputs)
     if spec.task == "forecast" and statistics is not None:
         y = InstanceRestore(spec.target_index, name="instance_restore")(y, statistics)
     return Rescale(mean, deviation, quantiles=bool(config.quantiles) and spec.task == "forecast", name=name)(y)

@@ -73,7 +73,7 @@ def holidays_of(country: str, first: np.datetime64, last: np.datetime64) -> dict
         from pandas.tseries.holiday import USFederalHolidayCalendar
 
         found = USFederalHolidayCalendar().holidays(pd.Timestamp(first), pd.Timestamp(last), return_name=True)
-        pairs = zip(found.index.to_numpy(), found.to_numpy(), strict=True)
+        pairs = list(zip(found.index.to_numpy(), found.to_numpy(), strict=True))
     else:
         try:
             import holidays
@@ -87,7 +87,7 @@ def holidays_of(country: str, first: np.datetime64, last: np.datetime64) -> dict
             table = holidays.country_holidays(country.upper(), years=years)
         except NotImplementedError:
             raise ConfigError(f"data.covariates.holidays={country!r} is no country code; use US, DE, FR, ...") from None
-        pairs = ((np.datetime64(day), name) for day, name in sorted(table.items()))
+        pairs = [(np.datetime64(day), name) for day, name in sorted(table.items())]
     by_name: dict[str, list[np.datetime64]] = {}
     for day, name in pairs:
         by_name.setdefault(_slug(str(name)), []).append(np.datetime64(day, "D"))
@@ -100,7 +100,7 @@ def event_dates(events: Mapping[str, Sequence[str]]) -> dict[str, list[np.dateti
     Raises:
         ConfigError: a date cannot be read; names the event.
     """
-    found = {}
+    found: dict[str, list[np.datetime64]] = {}
     for name, dates in events.items():
         try:
             found[_slug(name)] = [np.datetime64(date, "D") for date in dates]

@@ -1,0 +1,174 @@
+"""Forms of a forecast around the body: one model for every column, patches of time, a linear way past the body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seq.config import ModelConfig
+from keras_seq.data.spec import DataSpec
+from keras_seq.errors import ConfigError
+from keras_seq.models import history
+from keras_seq.models.blocks import package, with_lengths
+from keras_seq.models.kalman import Recent
+
+
+def check_forms(config: ModelConfig, spec: DataSpec) -> None:
+    """Refuse forms that the data do not allow.
+
+    Raises:
+        ConfigError: names the option and what to set instead.
+    """
+    forms = {
+        "skip": config.skip != "none",
+        "channel_independent": config.channel_independent,
+        "patch": config.patch > 0,
+    }
+    named = [name for name, used in forms.items() if used]
+    if not named:
+        return
+    option = f"model.{named[0]}"
+    if spec.task != "forecast" or len(spec.target_index) != len(spec.targets) or len(spec.scaling.center) > 1:
+        raise ConfigError(
+            f"Option '{option}' is for forecasts of input columns in one operating condition; the task is "
+            f"'{spec.task}' with targets {', '.join(spec.targets)}. Leave it out."
+        )
+    if config.quantiles:
+        raise ConfigError(f"Option '{option}' does not go with model.quantiles; leave one of them out.")
+    if config.channel_independent and spec.target_index != tuple(range(len(spec.features))):
+        raise ConfigError(
+            "Option 'model.channel_independent' forecasts every input column from its own past, but the features are "
+            f"{', '.join(spec.features)} and the targets {', '.join(spec.targets)}; make them the same, or set it to "
+            "false."
+        )
+    if config.input_dense or (
+        config.channel_independent and (spec.missing_indicator or history.wanted(config.history))
+    ):
+        raise ConfigError(
+            f"Option '{option}' reads the columns as they are; leave model.input_dense, model.history and "
+            "data.missing_indicator out."
+        )
+    if config.patch and (spec.variable_length or spec.time % config.patch):
+        raise ConfigError(
+            f"Option 'model.patch': windows of {spec.time} steps{' of varying length' if spec.variable_length else ''} "
+            f"cannot be cut into patches of {config.patch}; use a divisor of a fixed data.windows.length, or 0."
+        )
+
+
+@package
+class ToColumns(keras.layers.Layer):
+    """Every column becomes a sample: ``(batch, time, columns)`` to ``(batch * columns, time / patch, patch)``."""
+
+    def __init__(self, patch: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.patch = patch
+
+    def call(self, x: Any) -> Any:
+        """Columns of one sample lie side by side."""
+        x = ops.transpose(x, (0, 2, 1))
+        return ops.reshape(x, (-1, ops.shape(x)[2] // self.patch, self.patch))
+
+    def compute_output_shape(self, x_shape: Any) -> Any:
+        """More samples of one channel."""
+        return (None, None, self.patch)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "patch": self.patch}
+
+
+@package
+class RepeatLengths(keras.layers.Layer):
+    """The length of a sample for each of its columns."""
+
+    def __init__(self, columns: int, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "int32"})
+        self.columns = columns
+
+    def call(self, lengths: Any) -> Any:
+        """``(batch,)`` to ``(batch * columns,)``."""
+        return ops.repeat(ops.cast(lengths, "int32"), self.columns)
+
+    def compute_output_shape(self, lengths_shape: Any) -> Any:
+        """One number a column."""
+        return (None,)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "columns": self.columns}
+
+
+@package
+class FromColumns(keras.layers.Layer):
+    """Forecasts of columns back into samples: ``(batch * columns, horizon)`` to ``(batch, horizon, columns)``."""
+
+    def __init__(self, columns: int, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.columns = columns
+
+    def call(self, y: Any) -> Any:
+        """Join."""
+        return ops.transpose(ops.reshape(y, (-1, self.columns, y.shape[-1])), (0, 2, 1))
+
+    def compute_output_shape(self, y_shape: Any) -> Any:
+        """One sample of all columns."""
+        return (None, y_shape[-1], self.columns)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "columns": self.columns}
+
+
+@package
+class LinearSkip(keras.layers.Layer):
+    """NLinear (Zeng et al., 2023): the last value plus a linear map of the window less its last value.
+
+    One map for all targets, zero at first: training starts from the naive forecast.
+
+    Args:
+        index: positions of the targets among the channels.
+        time: window rows.
+        horizon: steps ahead.
+    """
+
+    def __init__(self, index: tuple[int, ...], time: int, horizon: int, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.index, self.time, self.horizon = list(index), time, horizon
+
+    def build(self, x_shape: Any) -> None:
+        """Weights ``(time, horizon)``."""
+        self.kernel = self.add_weight(shape=(self.time, self.horizon), name="kernel", initializer="zeros")
+        self.bias = self.add_weight(shape=(self.horizon,), name="bias", initializer="zeros")
+
+    def call(self, x: Any) -> Any:
+        """``(batch, time, channels)`` to ``(batch, horizon, targets)``."""
+        x = ops.transpose(ops.take(x, self.index, axis=2), (0, 2, 1))
+        last = x[:, :, -1:]
+        return ops.transpose(ops.matmul(x - last, self.kernel) + self.bias + last, (0, 2, 1))
+
+    def compute_output_shape(self, x_shape: Any) -> Any:
+        """One forecast a target."""
+        return (x_shape[0], self.horizon, len(self.index))
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "index": self.index, "time": self.time, "horizon": self.horizon}
+
+
+def skip(x: Any, lengths: Any, spec: DataSpec) -> Any:
+    """The linear way from scaled channels to the horizon, ``(batch, horizon, targets)``."""
+    recent = with_lengths(Recent(spec.time, name="skip_window", dtype="float32"), x, lengths)
+    return LinearSkip(spec.target_index, spec.time, spec.horizon, name="skip")(recent)
+
+
+def columns(x: Any, lengths: Any, config: ModelConfig, spec: DataSpec) -> tuple[Any, Any]:
+    """Channels as the body reads them: all together, or each column a sample; in patches where configured."""
+    count, patch = len(spec.features), max(config.patch, 1)
+    if config.channel_independent:
+        x = ToColumns(patch, name="to_columns")(x)
+        return x, None if lengths is None else RepeatLengths(count, name="repeat_lengths")(lengths)
+    if patch > 1:
+        x = keras.layers.Reshape((-1, patch * x.shape[-1]), name="patches")(x)
+    return x, lengths
