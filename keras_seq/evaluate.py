@@ -11,6 +11,7 @@ from typing import Any
 from keras_seq import cli, config, files
 from keras_seq.errors import ConfigError, DataError
 
+FITTED = ("threshold", "beta", "cost", "recall", "calibration", "conformal", "coverage")  # of the evaluation section
 DESCRIPTION = """Load a bundle, prepare the data of its configuration and judge it on a part of them.
 
   python -m keras_seq.evaluate runs/caster/seed-0
@@ -27,7 +28,6 @@ def evaluate(bundle_path: str | Path, *, part: str = "test", overrides: dict[str
         DataError: the data or the split are not those the bundle was trained on.
     """
     from keras_seq.data.prepare import prepare
-    from keras_seq.evaluation.judge import judge
     from keras_seq.export.bundle import load_bundle
 
     bundle = load_bundle(bundle_path)
@@ -39,12 +39,14 @@ def evaluate(bundle_path: str | Path, *, part: str = "test", overrides: dict[str
             "hold rows it has seen. Restore the data or the data.* options, or train again."
         )
     cli.load_tensorflow()
+    from keras_seq.evaluation.decided import decide_points, judge_decided
     from keras_seq.evaluation.predictions import points, predict_windows
 
     index = prepared.index[part]
     prediction = predict_windows(bundle.model, prepared.series, index, bundle.spec, experiment.data)
     found = points(prepared.series, index, bundle.spec, prediction)
-    return judge(found, bundle.spec, experiment, part=part, threshold=bundle.threshold)
+    decided = decide_points(found, bundle.spec, experiment, bundle.decision, part=part)
+    return judge_decided(decided, bundle.spec, experiment, bundle.decision, part=part)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,6 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, rest = parser.parse_known_args(argv)
     overrides = cli.read_overrides(rest)
     foreign = [name for name in overrides if not name.startswith(("data.", "evaluation."))]
+    fitted = [name for name in overrides if name.split(".")[:2] in [["evaluation", field] for field in FITTED]]
+    if fitted:
+        raise ConfigError(
+            f"Option '--{fitted[0]}' was fitted on validation when the model was trained and lies in the bundle; train "
+            "again to change it. --evaluation.at and --evaluation.min_steps can be given here."
+        )
     if foreign:
         raise ConfigError(f"Option '--{foreign[0]}' cannot change a trained model; --data.* and --evaluation.* can.")
     metrics = evaluate(options.bundle, part=options.part, overrides=overrides)

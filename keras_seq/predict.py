@@ -39,7 +39,8 @@ def predict_file(bundle: Bundle, path: str | Path, *, every: int = 0) -> pd.Data
 
     Returns:
         One row per answer (and step ahead, for forecasts): unit, step or time of the last row seen, and
-        ``<target>`` [and ``<target>_q05`` ...], or ``probability`` and ``class``.
+        ``<target>``, ``<target>_lower`` and ``<target>_upper`` (with quantiles ``<target>_q05`` ... instead of
+        ``<target>``), or the calibrated ``probability`` and ``class``.
 
     Raises:
         DataError: the file is missing, empty or lacks columns; names them.
@@ -154,8 +155,8 @@ def _run(bundle: Bundle, values: np.ndarray, start: np.ndarray, length: np.ndarr
 
     from keras_seq.export.saved_model import served
 
-    quantiles = bool(bundle.experiment.model.quantiles)
-    served_graph = served(bundle.model, bundle.spec, threshold=bundle.threshold, quantiles=quantiles)
+    quantiles = bundle.experiment.model.quantiles
+    served_graph = served(bundle.model, bundle.spec, decision=bundle.decision, quantiles=quantiles)
     graph = tf.function(served_graph.function, input_signature=served_graph.signature)
     parts = []
     for low in range(0, len(start), BATCH):
@@ -187,13 +188,16 @@ def _answers(bundle: Bundle, table: Any, output: dict[str, np.ndarray], row: np.
     if spec.horizon:
         answers = {name: np.repeat(value, steps) for name, value in answers.items()}
         answers["steps_ahead"] = np.tile(np.arange(1, steps + 1), len(row))
-    name = "quantiles" if "quantiles" in output else "prediction"
-    levels = bundle.experiment.model.quantiles if name == "quantiles" else (None,)
-    value = output[name].reshape(len(row) * steps, len(spec.targets), len(levels))
+    levels = bundle.experiment.model.quantiles if "quantiles" in output else ()
+    value = {name: output[name].reshape(len(row) * steps, len(spec.targets), -1) for name in output}
     for target, column in enumerate(spec.targets):
         for position, level in enumerate(levels):
-            label = column if level is None else f"{column}_q{round(100 * level):02d}"
-            answers[label] = value[:, target, position]
+            answers[f"{column}_q{round(100 * level):02d}"] = value["quantiles"][:, target, position]
+        if not levels:
+            answers[column] = value["prediction"][:, target, 0]
+        for end in ("lower", "upper"):
+            if end in output:
+                answers[f"{column}_{end}"] = value[end][:, target, 0]
     return pd.DataFrame(answers)
 
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from keras_seq.config import Experiment
 from keras_seq.evaluation import profile
-from keras_seq.evaluation.judge import best_threshold, judge
-from keras_seq.evaluation.predictions import Points, points, predict_windows
-from keras_seq.reports import plots, summary
+from keras_seq.evaluation.decided import Decided, decide_points, fit_points, judge_decided
+from keras_seq.evaluation.predictions import points, predict_windows
+from keras_seq.reports import interval_plots, plots, summary
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
@@ -27,11 +27,11 @@ EXAMPLES = 64  # real windows kept for latency and for the recorded signature
 
 @dataclass(frozen=True)
 class Judgement:
-    """Predictions and metrics of one model."""
+    """Answers and metrics of one model, and the decision layer that was fitted on its validation answers."""
 
-    parts: dict[str, Points]
+    parts: dict[str, Decided]
     metrics: dict[str, dict[str, float]]
-    threshold: float
+    decision: dict[str, Any]
 
 
 def wrap_up(
@@ -67,7 +67,7 @@ def wrap_up(
     metrics["baseline"] = judge_baseline(experiment, prepared) if experiment.evaluation.baseline else {}
     metrics["ceiling"] = _ceiling(prepared)
     drawn = _draw(experiment, prepared, judgement, result, folder)
-    saved_model = _saved_model(experiment, prepared, model, judgement.threshold)
+    saved_model = _saved_model(experiment, prepared, model, judgement.decision)
     metrics["performance"] = measure(experiment, prepared, model, saved_model, minutes=result.seconds / 60)
     metrics["targets"] = profile.targets_met(
         {**judgement.metrics["test"], **metrics["performance"]}, experiment.evaluation.targets
@@ -77,6 +77,8 @@ def wrap_up(
     if result.stopped != "interrupted":  # else the same command goes on from there
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     if not quiet:
+        for note in judgement.decision.get("notes", ()):
+            summary.say(f"  note: {note}")
         _print(prepared, metrics, {"bundle": bundle, "served": saved_model, "plots": drawn, "record": tracker.run_id})
     return Run(folder, bundle, saved_model, metrics, tracker.run_id)
 
@@ -103,16 +105,13 @@ def judge_baseline(experiment: Experiment, prepared: Prepared) -> dict[str, Any]
 
 
 def _judge(experiment: Experiment, prepared: Prepared, predict: Callable[[str], np.ndarray]) -> Judgement:
-    """Predict validation and test windows; the threshold comes from validation, test is only judged."""
-    parts = {
-        part: points(prepared.series, prepared.index[part], prepared.spec, predict(part))
-        for part in ("validation", "test")
-    }
-    threshold = best_threshold(parts["validation"], experiment) if prepared.spec.task == "binary" else 0.5
-    metrics = {
-        part: judge(found, prepared.spec, experiment, part=part, threshold=threshold) for part, found in parts.items()
-    }
-    return Judgement(parts, metrics, threshold)
+    """Predict validation and test windows; the decision is fitted on validation, test is only judged."""
+    series, spec = prepared.series, prepared.spec
+    found = {part: points(series, prepared.index[part], spec, predict(part)) for part in ("validation", "test")}
+    decision = fit_points(found["validation"], series, spec, experiment)
+    parts = {part: decide_points(given, spec, experiment, decision, part=part) for part, given in found.items()}
+    metrics = {part: judge_decided(decided, spec, experiment, decision, part=part) for part, decided in parts.items()}
+    return Judgement(parts, metrics, decision)
 
 
 def measure(
@@ -155,30 +154,29 @@ def _draw(experiment: Experiment, prepared: Prepared, judgement: Judgement, resu
     shutil.rmtree(target, ignore_errors=True)
     if result.history:  # fitted families have no epochs
         plots.history(result.history, result.best_epoch, target / "history.png")
-    test = judgement.parts["test"]
+    options: dict[str, Any] = {"quantiles": experiment.model.quantiles}
     if experiment.evaluation.at == "last":
         plots.predictions(
-            judgement.parts["validation"],
-            prepared.spec,
-            prepared.series,
-            target,
-            quantiles=experiment.model.quantiles,
-            part="validation",
+            judgement.parts["validation"].points, prepared.spec, prepared.series, target, part="validation", **options
         )
-        test = test.judged(experiment.evaluation, last_only=True)
+    answers = judgement.parts["test"]
+    test = answers.judged(experiment, "test") if experiment.evaluation.at == "last" else answers
     plots.predictions(
-        test,
+        test.points,
         prepared.spec,
         prepared.series,
         target,
-        quantiles=experiment.model.quantiles,
-        threshold=judgement.threshold,
+        threshold=judgement.decision.get("threshold", 0.5),
+        raw=test.raw,
         part="test",
+        **options,
     )
+    if test.lower is not None and test.upper is not None:
+        interval_plots.intervals(answers, prepared.spec, prepared.series, experiment, target / "test_intervals.png")
     return target
 
 
-def _saved_model(experiment: Experiment, prepared: Prepared, model: Any, threshold: float) -> Path | None:
+def _saved_model(experiment: Experiment, prepared: Prepared, model: Any, decision: dict[str, Any]) -> Path | None:
     if not experiment.export.saved_model:
         return None
     from keras_seq.export.saved_model import write_saved_model
@@ -189,8 +187,8 @@ def _saved_model(experiment: Experiment, prepared: Prepared, model: Any, thresho
         prepared.spec,
         base,
         version=experiment.export.version,
-        threshold=threshold,
-        quantiles=bool(experiment.model.quantiles),
+        decision=decision,
+        quantiles=experiment.model.quantiles,
     )
 
 
@@ -211,7 +209,7 @@ def _bundle(
         experiment=experiment,
         schema=prepared.series.schema,
         spec=prepared.spec,
-        decision={"threshold": judgement.threshold} if prepared.spec.task == "binary" else {},
+        decision=judgement.decision,
         metrics=metrics,
         data={
             "fingerprint": prepared.series.fingerprint(),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from keras_seq.config.base import Positive, Section
+from keras_seq.config.base import NonNegative, Positive, Section
 
 
 class TargetsConfig(Section):
@@ -20,14 +20,43 @@ class TargetsConfig(Section):
     training_minutes: Positive = 30.0
 
 
+class CostConfig(Section):
+    """What a wrong call costs, in any unit; right calls cost nothing."""
+
+    false_negative: NonNegative = Field(1.0, description="cost of a positive that is not called")
+    false_positive: NonNegative = Field(1.0, description="cost of a negative that is called")
+
+
 class EvaluationConfig(Section):
-    """How predictions are judged."""
+    """How predictions become decisions and how they are judged."""
 
     at: Literal["all", "last"] = Field("all", description="test windows/steps judged: all or each unit's last")
     min_steps: int = Field(0, ge=0, description="steps of a unit that must have been seen before it is judged")
-    threshold: Literal["f1", "half"] = Field("f1", description="binary threshold: best F1 on validation, or 0.5")
+    threshold: Literal["f1", "half", "fbeta", "cost", "recall"] = Field(
+        "f1", description="binary threshold, chosen on validation: best F1 or F-beta, least cost, a recall; or 0.5"
+    )
+    beta: Positive = Field(1.0, description="of threshold=fbeta: above 1 weighs recall more")
+    cost: CostConfig = Field(default_factory=CostConfig, description="of threshold=cost")
+    recall: float = Field(0.9, gt=0.0, le=1.0, description="of threshold=recall: the least recall wanted")
+    calibration: Literal["none", "platt", "isotonic", "temperature", "auto"] = Field(
+        "auto", description="of probabilities, fitted on validation; auto: least cross-validated log loss"
+    )
+    conformal: Literal["none", "split", "normalised", "adaptive"] = Field(
+        "normalised", description="prediction intervals of values: equal, by predicted level, or adapting to drift"
+    )
+    coverage: float = Field(0.9, gt=0.0, lt=1.0, description="share of truths the intervals should hold")
     baseline: bool = Field(True, description="train the cheap baseline on the same split")
     targets: TargetsConfig = Field(default_factory=TargetsConfig)
+
+    @model_validator(mode="after")
+    def _threshold_numbers(self) -> EvaluationConfig:
+        for rule, name in (("fbeta", "beta"), ("cost", "cost"), ("recall", "recall")):
+            given, default = getattr(self, name), type(self).model_fields[name].get_default(call_default_factory=True)
+            if given != default and self.threshold != rule:
+                raise ValueError(f"{name} is read by threshold={rule} only, but threshold is '{self.threshold}'")
+        if self.threshold == "cost" and self.cost.false_negative == self.cost.false_positive == 0:
+            raise ValueError("threshold=cost needs cost.false_negative or cost.false_positive above 0, both are 0")
+        return self
 
 
 class TrackingConfig(Section):

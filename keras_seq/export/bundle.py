@@ -6,7 +6,7 @@
     config.yaml      the experiment
     schema.json      meaning of the columns
     spec.json        shapes and fitted numbers (scaler, target scale)
-    decision.json    threshold of a binary model
+    decision.json    calibration, threshold, prediction intervals: what turns outputs into answers
     metrics.json     validation, test, baseline, performance
     data.json        fingerprints and statistics of the data and the split
     history.csv      metrics by epoch
@@ -65,7 +65,7 @@ class Bundle:
 
     @property
     def threshold(self) -> float:
-        """Probability from which a binary model says yes."""
+        """Calibrated probability from which a binary model says yes."""
         return float(self.decision.get("threshold", 0.5))
 
 
@@ -89,7 +89,7 @@ def save_bundle(
         experiment: the configuration it was trained with.
         schema: of the data.
         spec: fitted numbers.
-        decision: threshold and what else turns scores into answers.
+        decision: calibration, threshold and intervals, as ``training.decision.fit_decision`` gives them.
         metrics: everything measured.
         data: fingerprints and statistics.
         extra: files (history.csv) and folders (plots) copied in.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,28 +12,6 @@ from typing import Any
 from keras_seq import files
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import OutputError
-
-
-def answers(spec: DataSpec, output: Any, threshold: float = 0.5) -> dict[str, Any]:
-    """Name a model's output and add the decision, as the server's clients see it.
-
-    Args:
-        spec: of the model.
-        output: the model's output tensor, one answer a sample.
-        threshold: probability from which a binary answer is class 1.
-
-    Returns:
-        ``probability (batch, 1)`` and ``class (batch, 1)``; ``probabilities (batch, classes)`` and
-        ``class (batch,)``; or ``prediction`` / ``quantiles`` as the model gives them.
-    """
-    import tensorflow as tf
-
-    output = tf.cast(output, tf.float32)
-    if spec.task == "binary":
-        return {"probability": output, "class": tf.cast(output >= threshold, tf.int32)}
-    if spec.task == "multiclass":
-        return {"probabilities": output, "class": tf.argmax(output, axis=-1, output_type=tf.int32)}
-    return {"prediction": output}
 
 
 @dataclass(frozen=True)
@@ -51,14 +29,24 @@ class Served:
     signature: list[Any]
 
 
-def served(model: Any, spec: DataSpec, *, threshold: float = 0.5, quantiles: bool = False) -> Served:
+def served(
+    model: Any, spec: DataSpec, *, decision: Mapping[str, Any] | None = None, quantiles: Sequence[float] = ()
+) -> Served:
     """The served graph: raw units in, final answers out.
 
     Models with an answer at every step are reduced to each sample's last real step.
+
+    Args:
+        model: takes raw units.
+        spec: of the model.
+        decision: of the bundle: calibration, threshold, intervals; see ``keras_seq.models.decision.decide`` for the
+            answers that come of it. None: the model's own answers.
+        quantiles: levels of a quantile model.
     """
     import tensorflow as tf
 
     from keras_seq.models.build import last_step
+    from keras_seq.models.decision import decide
 
     single = last_step(model) if spec.per_step else model
     signature = [tf.TensorSpec((None, None, len(spec.features)), tf.float32, name="values")]
@@ -66,8 +54,7 @@ def served(model: Any, spec: DataSpec, *, threshold: float = 0.5, quantiles: boo
         signature.append(tf.TensorSpec((None,), tf.int32, name="lengths"))
 
     def answer(**inputs: Any) -> dict[str, Any]:
-        output = single(inputs, training=False)
-        return {"quantiles": tf.cast(output, tf.float32)} if quantiles else answers(spec, output, threshold)
+        return decide(single(inputs, training=False), spec, decision or {}, quantiles)
 
     def with_lengths(values: Any, lengths: Any) -> dict[str, Any]:
         return answer(values=values, lengths=lengths)
@@ -103,10 +90,12 @@ def write_saved_model(
     base: Path,
     *,
     version: int | None = None,
-    threshold: float = 0.5,
-    quantiles: bool = False,
+    decision: Mapping[str, Any] | None = None,
+    quantiles: Sequence[float] = (),
 ) -> Path:
     """Write ``base/<version>/`` aside and rename it in, so that a server never sees a half.
+
+    See ``served`` for model, spec, decision and quantiles.
 
     Raises:
         OutputError: the version exists or the folder cannot be written.
@@ -114,7 +103,7 @@ def write_saved_model(
     import keras
 
     check_version(base, version)
-    graph = served(model, spec, threshold=threshold, quantiles=quantiles)
+    graph = served(model, spec, decision=decision, quantiles=quantiles)
     target = base / str(version or next_version(base))
     archive = keras.export.ExportArchive()
     archive.track(graph.model)

@@ -11,6 +11,7 @@ import numpy as np
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.evaluation.predictions import Points, middle
+from keras_seq.training import calibration as bins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,12 +46,15 @@ def predictions(
     quantiles: Sequence[float] = (),
     threshold: float = 0.5,
     part: str = "test",
+    raw: np.ndarray | None = None,
 ) -> list[Path]:
-    """Draw what fits the task and return the files written."""
+    """Draw what fits the task and return the files written; ``raw`` holds probabilities before calibration."""
     if spec.task == "binary":
-        return [binary(found, folder / f"{part}_roc_pr_calibration.png", threshold=threshold, part=part)]
+        path = folder / f"{part}_roc_pr_calibration.png"
+        return [binary(found, path, threshold=threshold, part=part, raw=raw)]
     if spec.task == "multiclass":
-        return [confusion(found, spec, folder / f"{part}_confusion.png", part=part)]
+        drawn = confusion(found, spec, folder / f"{part}_confusion.png", part=part)
+        return [drawn, calibration(found, folder / f"{part}_calibration.png", part=part, raw=raw)]
     value = middle(found.prediction, tuple(quantiles)) if quantiles else found.prediction
     unit = f" [{series.schema.target_unit}]" if series.schema.target_unit else ""
     if spec.task == "forecast":
@@ -62,13 +66,12 @@ def predictions(
     return files
 
 
-def binary(found: Points, path: Path, *, threshold: float, part: str) -> Path:
+def binary(found: Points, path: Path, *, threshold: float, part: str, raw: np.ndarray | None = None) -> Path:
     """ROC, precision-recall and reliability curves, and the scores of both classes."""
-    from sklearn.calibration import calibration_curve
     from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
     truth, score = found.truth, found.prediction
-    figure, (roc, pr, calibration, scores) = _panels(4)
+    figure, (roc, pr, diagram, scores) = _panels(4)
     false_rate, true_rate, _ = roc_curve(truth, score)
     roc.plot(false_rate, true_rate, color=BLUE, label=f"AUC {roc_auc_score(truth, score):.3f}")
     roc.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="chance")
@@ -77,18 +80,53 @@ def binary(found: Points, path: Path, *, threshold: float, part: str) -> Path:
     pr.plot(recall, precision, color=BLUE, label=f"AP {average_precision_score(truth, score):.3f}")
     pr.axhline(truth.mean(), color=GREY, linestyle=":", label=f"share of positives {truth.mean():.3f}")
     pr.set(xlabel="recall", ylabel="precision", title="Precision-recall", ylim=(0, 1.02))
-    observed, predicted = calibration_curve(truth, score, n_bins=10, strategy="quantile")
-    calibration.plot(predicted, observed, "o-", color=BLUE, label="model")
-    calibration.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="perfect")
-    calibration.set(xlabel="predicted probability", ylabel="observed share", title="Calibration")
-    bins = np.linspace(0, 1, 31).tolist()
-    scores.hist(score[truth == 0], bins=bins, density=True, alpha=0.6, color=BLUE, label="class 0")
-    scores.hist(score[truth == 1], bins=bins, density=True, alpha=0.6, color=ORANGE, label="class 1")
+    reliability(diagram, truth, score, raw)
+    edges = np.linspace(0, 1, 31).tolist()
+    scores.hist(score[truth == 0], bins=edges, density=True, alpha=0.6, color=BLUE, label="class 0")
+    scores.hist(score[truth == 1], bins=edges, density=True, alpha=0.6, color=ORANGE, label="class 1")
     scores.axvline(threshold, color=RED, linestyle="--", label=f"threshold {threshold:.2f}")
     scores.set(xlabel="predicted probability", ylabel="density (log)", title="Scores", yscale="log")
-    for axis in (roc, pr, calibration, scores):
+    for axis in (roc, pr, diagram, scores):
         axis.legend(fontsize=8)
     return _save(figure, path, f"{part.capitalize()} set, {len(truth)} sequences")
+
+
+def calibration(found: Points, path: Path, *, part: str, raw: np.ndarray | None = None) -> Path:
+    """Reliability diagram of several classes: the highest probability against being right."""
+    figure, (axis,) = _panels(1, width=5.0)
+    reliability(axis, found.truth, found.prediction, raw)
+    axis.legend(fontsize=8)
+    return _save(figure, path, f"{part.capitalize()} set, {len(found.truth)} sequences")
+
+
+def reliability(axis: Axes, truth: np.ndarray, probability: np.ndarray, raw: np.ndarray | None = None) -> None:
+    """Observed share against predicted probability in 10 bins of equal mass, before and after calibration.
+
+    Args:
+        axis: drawn on.
+        truth: class numbers ``(n,)``.
+        probability: as answered, ``(n,)`` or ``(n, classes)``.
+        raw: before calibration; not drawn where it is the same.
+    """
+    axis.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="perfect")
+    curves = [(probability, BLUE, "o-", "answered")]
+    if raw is not None and not np.allclose(raw, probability, atol=1e-6):
+        curves = [(raw, ORANGE, "s--", "before"), (probability, BLUE, "o-", "calibrated")]
+    for values, colour, style, label in curves:
+        predicted, observed, count = bins.reliability(truth, values, bins=10, equal_mass=True)
+        error = bins.calibration_error(truth, values)
+        deviation = np.sqrt(observed * (1 - observed) / count)  # binomial, of the observed share
+        axis.errorbar(
+            predicted,
+            observed,
+            yerr=deviation,
+            fmt=style,
+            color=colour,
+            markersize=4,
+            capsize=2,
+            label=f"{label}, ECE {error:.3f}",
+        )
+    axis.set(xlabel="predicted probability", ylabel="observed share", title="Calibration")
 
 
 def confusion(found: Points, spec: DataSpec, path: Path, *, part: str) -> Path:

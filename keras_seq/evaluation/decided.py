@@ -1,0 +1,149 @@
+"""Points after the decision layer: calibrated probabilities and intervals, and how well they hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_seq.config import Experiment
+from keras_seq.data.series import Series
+from keras_seq.data.spec import DataSpec
+from keras_seq.evaluation.judge import judge
+from keras_seq.evaluation.predictions import Points
+from keras_seq.training import adaptive, metrics
+from keras_seq.training.decision import clusters, fit_decision
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Answers as a server gives them.
+
+    Attributes:
+        points: truth beside calibrated probabilities, or beside the model's values.
+        raw: the model's own predictions, the shape of ``points.prediction``.
+        value: point answers, the shape of ``points.truth`` (a quantile model's middle); None for classes.
+        lower: ends of the intervals, the shape of ``points.truth``; None without intervals.
+        upper: likewise.
+        fixed: lower and upper ends that do not adapt, where ``lower`` and ``upper`` do.
+    """
+
+    points: Points
+    raw: np.ndarray
+    value: np.ndarray | None = None
+    lower: np.ndarray | None = None
+    upper: np.ndarray | None = None
+    fixed: tuple[np.ndarray, np.ndarray] | None = None
+
+    def select(self, chosen: np.ndarray) -> Decided:
+        """The answers where ``chosen`` (mask or numbers) says so."""
+        names = ("raw", "value", "lower", "upper")
+        cut = {name: part[chosen] for name in names if (part := getattr(self, name)) is not None}
+        fixed = None if self.fixed is None else (self.fixed[0][chosen], self.fixed[1][chosen])
+        return dataclasses.replace(self, points=self.points.select(chosen), fixed=fixed, **cut)
+
+    def judged(self, experiment: Experiment, part: str) -> Decided:
+        """The answers that are judged; see ``Points.judged``."""
+        numbered = dataclasses.replace(self.points, prediction=np.arange(len(self.raw)))
+        last_only = part == "test" and experiment.evaluation.at == "last"
+        return self.select(numbered.judged(experiment.evaluation, last_only=last_only).prediction)
+
+
+def fit_points(found: Points, series: Series, spec: DataSpec, experiment: Experiment) -> dict[str, Any]:
+    """The decision layer from validation points: numbers for ``decision.json``.
+
+    Steps before ``evaluation.min_steps`` are left out, as they are when judged.
+    """
+    chosen = found.judged(experiment.evaluation, last_only=False)
+    by_time = experiment.data.split.by == "time"
+    cluster = clusters(chosen.unit, chosen.row, series.groups, block=max(spec.horizon, 1) if by_time else 0)
+    return fit_decision(
+        experiment.evaluation,
+        spec,
+        chosen.truth,
+        chosen.prediction,
+        cluster,
+        quantiles=_levels(chosen, spec, experiment),
+        cap=experiment.data.target_cap,
+    )
+
+
+def decide_points(
+    found: Points, spec: DataSpec, experiment: Experiment, decision: Mapping[str, Any], *, part: str
+) -> Decided:
+    """Apply the decision layer, through the same layers as the served graph.
+
+    Adaptive intervals run over the test part in order, learning from each truth once it would be known.
+    """
+    from keras_seq.models.decision import decide_array
+
+    raw = found.prediction
+    answers = decide_array(raw, spec, decision, _levels(found, spec, experiment))
+    if spec.task in ("binary", "multiclass"):
+        name = "probability" if spec.task == "binary" else "probabilities"
+        return Decided(dataclasses.replace(found, prediction=answers[name]), raw)
+    value = answers["prediction"].reshape(found.truth.shape)
+    if "lower" not in answers:
+        return Decided(found, raw, value)
+    lower, upper = (answers[name].reshape(found.truth.shape) for name in ("lower", "upper"))
+    if "adaptive" not in decision or part != "test":
+        return Decided(found, raw, value, lower, upper)
+    width = _follow(found, decision["adaptive"], -(-spec.horizon // experiment.data.windows.stride))
+    return Decided(found, raw, value, value - width, value + width, fixed=(lower, upper))
+
+
+def judge_decided(
+    decided: Decided, spec: DataSpec, experiment: Experiment, decision: Mapping[str, Any], *, part: str
+) -> dict[str, float]:
+    """Metrics of one part: those of ``judge`` and how well the decision layer holds.
+
+    ``ece`` is of calibrated probabilities, ``ece_raw`` of the model's own. ``coverage`` and
+    ``interval_width`` are of the intervals, against truth capped as in training; with ``_raw`` of a quantile model's
+    outermost quantiles, with ``_fixed`` of intervals that do not adapt. Of the validation part they are the
+    numbers of the fit itself.
+    """
+    result = judge(decided.points, spec, experiment, part=part, threshold=decision.get("threshold", 0.5))
+    chosen = decided.judged(experiment, part)
+    truth = chosen.points.truth
+    if spec.task in ("binary", "multiclass"):
+        return {**result, "ece_raw": metrics.ece(truth, chosen.raw)}
+    if chosen.lower is None or chosen.upper is None:
+        return result
+    for name in ("coverage", "interval_width"):
+        if name in result:
+            result[f"{name}_raw"] = result.pop(name)
+    cap = experiment.data.target_cap
+    capped = truth if cap is None else np.minimum(truth, cap)
+    result |= _holds(capped, chosen.lower, chosen.upper)
+    if chosen.fixed is not None:
+        result |= {f"{name}_fixed": value for name, value in _holds(capped, *chosen.fixed).items()}
+    return result
+
+
+def _levels(found: Points, spec: DataSpec, experiment: Experiment) -> tuple[float, ...]:
+    """Quantile levels of the predictions; a baseline of a quantile model answers with points."""
+    levels = experiment.model.quantiles
+    if spec.task == "forecast":
+        return levels if found.prediction.ndim > found.truth.ndim else ()
+    return levels if spec.task == "regression" and found.prediction.shape[-1] == len(levels) else ()
+
+
+def _holds(truth: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> dict[str, float]:
+    return {
+        "coverage": metrics.coverage(truth, lower, upper),
+        "interval_width": metrics.interval_width(lower, upper),
+    }
+
+
+def _follow(found: Points, state: Mapping[str, Any], delay: int) -> np.ndarray:
+    """Half widths of every answer; each unit starts from the state after validation."""
+    width = np.empty(found.truth.shape, np.float32)
+    for unit in np.unique(found.unit):
+        mine = np.flatnonzero(found.unit == unit)
+        mine = mine[np.argsort(found.row[mine], kind="stable")]
+        start = adaptive.AdaptiveInterval.from_dict(state)
+        width[mine] = adaptive.follow(start, found.truth[mine], found.prediction[mine], delay=delay)
+    return width

@@ -1,0 +1,150 @@
+"""Prediction intervals over time, and where they hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_seq.config import Experiment
+from keras_seq.data.series import Series
+from keras_seq.data.spec import DataSpec
+from keras_seq.evaluation.decided import Decided
+from keras_seq.reports.plots import BLUE, GREEN, GREY, ORANGE, RED, _panels, _save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHOWN = 200  # answers of a line, more would not be told apart
+BANDS = 8
+
+
+def intervals(
+    decided: Decided, spec: DataSpec, series: Series, experiment: Experiment, path: Path, *, part: str = "test"
+) -> Path:
+    """Intervals of a few units or windows over time, and coverage by step ahead or by predicted level.
+
+    Args:
+        decided: every answer of the part, with intervals.
+        spec: of the model.
+        series: tells the names of units.
+        experiment: tells the points judged, the cap and the coverage wanted.
+        path: PNG.
+        part: named in the title.
+    """
+    figure, axes = _panels(4)
+    cap = experiment.data.target_cap
+    if cap is not None:  # intervals are for the truth as it was taught
+        points = decided.points
+        points = dataclasses.replace(points, truth=np.minimum(points.truth, cap))
+        decided = dataclasses.replace(decided, points=points)
+    judged = decided.judged(experiment, part)
+    if spec.task == "forecast" and spec.horizon > 1:
+        _windows(axes[:3], judged, spec)
+        _by_step(axes[3], judged, experiment)
+    elif spec.task == "forecast":
+        _one_step(axes[0], judged, spec)
+        _over_time(axes[1], judged, experiment)
+        _by_level(axes[2], judged, experiment)
+        axes[3].set_visible(False)
+    else:
+        _tracks(axes[:3], decided, series, spec)
+        _by_level(axes[3], judged, experiment)
+    axes[0].legend(fontsize=8)
+    low, high, *_ = _parts(judged)
+    inside = _inside(judged)
+    share = f"{100 * inside.mean():.1f}% of {inside.size} truths inside"
+    wanted = f"wanted {100 * experiment.evaluation.coverage:g}%"
+    return _save(figure, path, f"{part.capitalize()} set: {share} ({wanted}), mean width {np.mean(high - low):.4g}")
+
+
+def _windows(axes: list[Axes], judged: Decided, spec: DataSpec) -> None:
+    ahead = np.arange(1, spec.horizon + 1)
+    for axis, window in zip(axes, np.linspace(0, len(judged.raw) - 1, 3).astype(int), strict=False):
+        low, high, value, truth = (part[window, :, -1] for part in _parts(judged))
+        _band(axis, ahead, low, high, value, truth)
+        axis.set(xlabel="steps ahead", ylabel=spec.targets[-1], title=f"window {window}")
+
+
+def _one_step(axis: Axes, judged: Decided, spec: DataSpec) -> None:
+    low, high, value, truth = (part[-SHOWN:, 0, -1] for part in _parts(judged))
+    _band(axis, np.arange(len(value)), low, high, value, truth)
+    axis.set(xlabel="step of the period", ylabel=spec.targets[-1], title=f"One step ahead, last {len(value)}")
+
+
+def _tracks(axes: list[Axes], decided: Decided, series: Series, spec: DataSpec) -> None:
+    units, count = np.unique(decided.points.unit, return_counts=True)
+    by_length = units[np.argsort(count, kind="stable")]
+    for axis, place in zip(axes, (0.25, 0.6, 1.0), strict=False):
+        unit = by_length[int(place * (len(by_length) - 1))]
+        mine = np.flatnonzero(decided.points.unit == unit)
+        mine = mine[np.argsort(decided.points.row[mine])]
+        low, high, value, truth = (part[mine, 0] for part in _parts(decided))
+        _band(axis, decided.points.steps[mine], low, high, value, truth)
+        axis.set(xlabel="step", ylabel=spec.targets[0], title=str(series.unit_ids[unit]))
+
+
+def _band(axis: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, value: np.ndarray, truth: np.ndarray) -> None:
+    style = "o" if len(x) == 1 else "-"
+    if len(x) == 1:
+        axis.errorbar(x, value, yerr=[value - low, high - value], color=BLUE, alpha=0.5, capsize=4, label="interval")
+    else:
+        axis.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0, label="interval")
+    axis.plot(x, value, style, color=BLUE, label="prediction")
+    axis.plot(x, truth, "x" if len(x) == 1 else "--", color=GREY, label="truth")
+    outside = (truth < low) | (truth > high)
+    axis.plot(x[outside], truth[outside], ".", color=RED, markersize=4, label="truth outside")
+
+
+def _by_step(axis: Axes, judged: Decided, experiment: Experiment) -> None:
+    inside = _inside(judged)
+    axis.plot(np.arange(1, inside.shape[1] + 1), inside.mean(axis=(0, 2)), color=BLUE, label="all targets")
+    axis.plot(np.arange(1, inside.shape[1] + 1), inside[..., -1].mean(axis=0), color=GREEN, label="last target")
+    _wanted(axis, experiment)
+    axis.set(xlabel="steps ahead", ylabel="share inside", title="Coverage by step ahead", ylim=(0.5, 1.02))
+
+
+def _over_time(axis: Axes, judged: Decided, experiment: Experiment) -> None:
+    inside = _inside(judged)[:, 0].all(axis=-1).astype(float)
+    window = max(10, len(inside) // 10)
+    sums = np.cumsum(np.concatenate([[0.0], inside]))
+    rolling = (sums[window:] - sums[:-window]) / window
+    axis.plot(np.arange(window, len(inside) + 1), rolling, color=BLUE, label=f"last {window}")
+    _wanted(axis, experiment)
+    axis.set(xlabel="step of the period", ylabel="share inside", title="Coverage over time", ylim=(0.5, 1.02))
+
+
+def _by_level(axis: Axes, judged: Decided, experiment: Experiment) -> None:
+    low, high, value, _ = (part.reshape(len(judged.raw), -1) for part in _parts(judged))
+    inside = _inside(judged).reshape(value.shape)
+    order = np.argsort(value, axis=None)
+    bands = [band for band in np.array_split(order, min(BANDS, max(1, order.size // 10))) if len(band)]
+    x = [float(value.ravel()[band].mean()) for band in bands]
+    axis.plot(x, [inside.ravel()[band].mean() for band in bands], "o-", color=BLUE, label="share inside")
+    _wanted(axis, experiment)
+    axis.set(xlabel="predicted level", ylabel="share inside", title="Coverage and width by level", ylim=(0.5, 1.02))
+    right = axis.twinx()
+    right.plot(x, [(high - low).ravel()[band].mean() for band in bands], "s--", color=ORANGE, markersize=4)
+    right.set_ylabel("mean width", color=ORANGE)
+    right.set_ylim(0, None)
+
+
+def _wanted(axis: Axes, experiment: Experiment) -> None:
+    axis.axhline(experiment.evaluation.coverage, color=GREY, linestyle=":", label="wanted")
+    axis.legend(fontsize=8, loc="lower left")
+
+
+def _parts(decided: Decided) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Lower, upper, value and truth, all of the truth's shape."""
+    truth = decided.points.truth
+    assert decided.lower is not None
+    assert decided.upper is not None
+    assert decided.value is not None
+    return decided.lower, decided.upper, decided.value, truth
+
+
+def _inside(decided: Decided) -> np.ndarray:
+    low, high, _, truth = _parts(decided)
+    return (truth >= low) & (truth <= high)
