@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keras_seq.data.splits import split
 from keras_seq.ensembles.dynamic import RecentErrors
 from keras_seq.ensembles.learn import fit_meta, learn_rule, nested, optimal_weights
 from keras_seq.ensembles.rules import Rule, activate, equal_weights, table
 from keras_seq.errors import ConfigError, DataError
+from tests.unit.make_series import data_config, make_series
 
 
 def noisy(rng, truth, deviations):
@@ -195,6 +197,51 @@ def test_points_that_may_not_teach_do_not():
 def test_one_block_cannot_be_judged():
     with pytest.raises(DataError, match="only one group"):
         nested("weighted", "regression", np.zeros((2, 5, 1)), np.zeros((5, 1)), np.zeros(5, int), np.ones(5, bool))
+
+
+# ---------------------------------------------------------------- bagging
+
+
+@given(units=st.integers(12, 40), per_group=st.integers(1, 3), bootstrap=st.integers(0, 50))
+def test_resampling_touches_only_the_training_units(units, per_group, bootstrap):
+    groups = [f"g{unit // per_group}" for unit in range(units)]
+    series = make_series([4] * units, groups=groups)
+    settings = {"by": "unit", "validation": 0.25, "test": 0.25}
+    plain = split(series, data_config(split=settings))
+    drawn = split(series, data_config(split=settings | {"bootstrap": bootstrap}))
+    for part in ("validation", "test"):
+        np.testing.assert_array_equal(getattr(plain, part).units, getattr(drawn, part).units)
+    assert set(drawn.train.units) <= set(plain.train.units)
+    assert (np.diff(drawn.train.units) >= 0).all()
+    times = {unit: int(np.sum(drawn.train.units == unit)) for unit in plain.train.units}
+    for unit, count in times.items():  # groups are drawn whole
+        assert all(times[other] == count for other in times if groups[other] == groups[unit])
+    assert split(series, data_config(split=settings | {"bootstrap": bootstrap})).fingerprint == drawn.fingerprint
+
+
+def test_units_drawn_twice_teach_twice_and_nothing_planted_outside_is_seen():
+    import dataclasses
+
+    from keras_seq.data.prepare import prepare_series
+
+    series = make_series([30] * 20)
+    config = data_config(split={"by": "unit", "bootstrap": 3}, windows={"mode": "whole", "length": 30})
+    before = prepare_series(series, config)
+    assert len(before.index["train"]) == len(before.splits.train.units)
+    assert len(np.unique(before.splits.train.units)) < len(before.splits.train.units)
+    outside = np.ones(len(series.values), bool)
+    for first, last in zip(before.splits.train.first, before.splits.train.last, strict=True):
+        outside[first:last] = False
+    values = series.values.copy()
+    values[outside] = 1e6
+    assert prepare_series(dataclasses.replace(series, values=values), config).spec == before.spec
+    mean = np.mean([series.unit_values(unit)[:, 0].mean() for unit in before.splits.train.units])
+    assert before.spec.scaling.center[0][0] == pytest.approx(mean, rel=1e-5)
+
+
+def test_what_cannot_be_resampled_is_refused():
+    with pytest.raises(DataError, match=r"draws whole units anew, but data\.split\.by=time"):
+        split(make_series([200]), data_config(split={"by": "time", "bootstrap": 1}))
 
 
 # ---------------------------------------------------------------- dynamic weights

@@ -1,0 +1,139 @@
+"""Which input features are worth having: ``python -m keras_seq.select --config FILE``."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_seq import cli, config, files
+from keras_seq.errors import ConfigError
+
+DESCRIPTION = """Rank the input features on the training units alone, by fold, and write those worth keeping.
+
+  python -m keras_seq.select --config configs/cmapss_fd001.yaml --method permutation --keep 10
+  python -m keras_seq.select --config configs/cmapss_fd001.yaml --method recursive --folds 5
+  python -m keras_seq.crossval --config configs/cmapss_fd001.yaml --folds 5 \\
+      --features runs/cmapss_fd001_selection/selection.json
+
+methods: permutation, mutual_information, recursive, importance, none. Validation and test units are never read, so
+each fold has a choice of its own and crossval judges the choice along with the model. Writes selection.json (scores
+of every round), selection.png and selected.yaml (the data.features to put into a configuration).
+"""
+
+
+def select(
+    experiment: config.Experiment, *, method: str = "permutation", keep: int = 0, folds: int = 0
+) -> dict[str, Any]:
+    """Choose input features for every fold.
+
+    Args:
+        experiment: the configuration; its data section is read.
+        method: see ``keras_seq.evaluation.selection.METHODS``.
+        keep: how many features; 0: as many as tell something.
+        folds: of the non-test units; 0 keeps the configuration's single split.
+
+    Returns:
+        ``{"name", "method", "keep", "folds": [{"fold", "features", "scores", "history"}], "features"}``; the last
+        are those that most folds chose.
+
+    Raises:
+        ConfigError: an unknown method or a number that does not fit.
+        DataError: bad data, or a split they do not give.
+    """
+    from keras_seq.data.prepare import prepare, prepare_series
+    from keras_seq.evaluation import selection
+    from keras_seq.evaluation.selection_table import train_table
+
+    folder = files.ensure_writable(Path(experiment.output) / f"{experiment.name}_selection")
+    rows: list[dict[str, Any]] = []
+    series = None
+    for fold in range(max(folds, 1)):
+        changes = {"data.split.folds": folds, "data.split.fold": fold} if folds else {}
+        data = config.replace(experiment, **changes).data
+        prepared = prepare(data) if series is None else prepare_series(series, data)
+        series, schema = prepared.series, prepared.series.schema
+        always = [name for name in schema.targets if name in schema.features]
+        if data.conditions:
+            always += [schema.features[i] for i in schema.condition_indices]
+        table = train_table(prepared, target_cap=data.target_cap, seed=experiment.seed)
+        found = selection.select(table, schema.features, method=method, keep=keep, always=always, seed=experiment.seed)
+        rows.append({"fold": data.split.fold, **found})
+        print(f"  fold {fold}: {len(found['features'])} of {len(schema.features)}", file=sys.stderr, flush=True)
+    assert series is not None
+    outcome: dict[str, Any] = {
+        "name": experiment.name,
+        "method": method,
+        "keep": keep,
+        "folds": rows,
+        "features": _most_chosen(rows, series.schema.features, keep),
+    }
+    files.write_json(folder / "selection.json", outcome)
+    listed = "\n".join(f"    - {name}" for name in outcome["features"])
+    files.write_text(folder / "selected.yaml", f"# {method}, on training units only\ndata:\n  features:\n{listed}\n")
+    if method != "none":
+        draw(outcome, folder / "selection.png")
+    return outcome
+
+
+def _most_chosen(rows: Sequence[Mapping[str, Any]], features: Sequence[str], keep: int) -> list[str]:
+    """Features that more than half of the folds chose; with ``keep``, the most chosen, ties by the mean score."""
+    votes = Counter(name for row in rows for name in row["features"])
+    if not keep:
+        return [name for name in features if 2 * votes[name] > len(rows)]
+    score = {name: sum(row["scores"].get(name, 0.0) for row in rows) for name in features}
+    ranked = sorted((name for name in features if votes[name]), key=lambda name: (-votes[name], -score[name]))
+    chosen = set(ranked[: max(keep, min(len(row["features"]) for row in rows))])
+    return [name for name in features if name in chosen]
+
+
+def draw(outcome: Mapping[str, Any], path: Path) -> Path:
+    """Scores of each feature over the folds; for an elimination also the skill by number of features left."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from keras_seq.reports.plots import BLUE, DPI, GREY
+
+    rows = outcome["folds"]
+    names = list(rows[0]["scores"])
+    scores = np.array([[row["scores"][name] for name in names] for row in rows])
+    order = np.argsort(scores.mean(0))
+    rounds = len(rows[0]["history"]) > 1
+    figure = Figure(figsize=(12 if rounds else 7, 1.2 + 0.26 * len(names)), dpi=DPI, layout="constrained")
+    axes = figure.subplots(1, 2 if rounds else 1, squeeze=False)[0]
+    colours = [BLUE if names[i] in outcome["features"] else GREY for i in order]
+    spread = scores.std(0)[order] if len(rows) > 1 else None
+    axes[0].barh([names[i] for i in order], scores.mean(0)[order], xerr=spread, color=colours, ecolor="black")
+    over = f" (mean and deviation over {len(rows)} folds)" if len(rows) > 1 else ""
+    axes[0].set(xlabel=f"score by {outcome['method']}{over}; blue: chosen")
+    axes[0].tick_params(labelsize=8)
+    if rounds:
+        for row in rows:
+            counts = [len(one["features"]) for one in row["history"]]
+            axes[1].plot(counts, [one["skill"] for one in row["history"]], marker="o", label=f"fold {row['fold']}")
+        axes[1].set(xlabel="features left", ylabel="skill on held-out training units")
+        axes[1].legend(fontsize=8)
+    figure.suptitle(f"{outcome['name']}: {len(outcome['features'])} of {len(names)} features chosen", fontsize=10)
+    with files.new_file(path) as partial:
+        figure.savefig(partial)
+    return path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.experiment_parser("keras_seq.select", DESCRIPTION)
+    parser.add_argument("--method", default="permutation", help="see above (default: permutation)")
+    parser.add_argument("--keep", type=int, default=0, help="features to keep (0: those that tell something)")
+    parser.add_argument("--folds", type=int, default=0, help="folds of the non-test units (0: single split)")
+    options, experiment = cli.parse_experiment(parser, argv)
+    if options.folds < 0:
+        raise ConfigError(f"--folds must be at least 0, got {options.folds}.")
+    outcome = select(experiment, method=options.method, keep=options.keep, folds=options.folds)
+    print("data.features:", "[" + ", ".join(outcome["features"]) + "]")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

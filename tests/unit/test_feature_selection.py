@@ -1,0 +1,158 @@
+"""Feature selection finds what tells, drops what does not, and never reads beyond the training units."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from keras_seq import config, files
+from keras_seq.data.prepare import prepare_series
+from keras_seq.data.series import Column, Schema, build_series
+from keras_seq.errors import ConfigError
+from keras_seq.evaluation.selection import METHODS, select
+from keras_seq.evaluation.selection_table import train_table
+from tests.unit.make_series import data_config
+
+FEATURES = ("wear", "noise", "heat", "hum")
+SECTIONS = {
+    "step": {"split": {"by": "unit"}, "windows": {"mode": "whole", "length": 60, "per_step": True}},
+    "unit": {"split": {"by": "unit"}, "windows": {"mode": "whole", "length": 60}},
+    "forecast": {"split": {"by": "time"}, "windows": {"mode": "sliding", "length": 12, "horizon": 3}},
+}
+
+
+def made(kind, seed=0):
+    """Wear and heat tell the target; noise and hum tell nothing."""
+    rng = np.random.default_rng(seed)
+    units, targets = [], []
+    for _ in range(4 if kind == "forecast" else 150 if kind == "unit" else 24):
+        rows = rng.normal(0, 1, (200 if kind == "forecast" else 50, 4)).astype(np.float32)
+        if kind == "step":
+            rows[:, 0] = np.arange(50) * rng.uniform(0.5, 1.5) + rng.normal(0, 2, 50)
+            targets.append((rows[:, 0] + 6 * rows[:, 2])[:, None])
+        elif kind == "unit":
+            label = rng.integers(0, 2)
+            rows[:, 0] += 0.3 * label  # neither is enough alone
+            rows[:, 2] *= 1 + 0.25 * label
+            targets.append(label)
+        else:
+            for t in range(1, 200):
+                rows[t, 0] = 0.9 * rows[t - 1, 0] + 1.0 * rows[t - 1, 2] + 0.1 * rows[t, 0]
+            targets.append(rows[:, :1])
+        units.append(rows)
+    task = {"step": "regression", "unit": "binary", "forecast": "forecast"}[kind]
+    schema = Schema(
+        name="made",
+        task=task,
+        columns=tuple(Column(name=name) for name in FEATURES),
+        targets=("wear",) if kind == "forecast" else ("y",),
+        target_per="unit" if kind == "unit" else "step",
+    )
+    return build_series(schema, units, np.array(targets, np.float32)[:, None] if kind == "unit" else targets)
+
+
+def table_of(series, kind):
+    return train_table(prepare_series(series, data_config(**SECTIONS[kind])))
+
+
+@pytest.mark.parametrize("kind", SECTIONS)
+@pytest.mark.parametrize("method", ["permutation", "importance", "mutual_information", "recursive"])
+def test_what_tells_outranks_what_does_not(kind, method):
+    found = select(table_of(made(kind), kind), FEATURES, method=method, keep=2, always=())
+    assert found["features"] == ["wear", "heat"]
+    assert found["history"] and set(found["scores"]) == set(FEATURES)
+
+
+@pytest.mark.parametrize("method", ["permutation", "recursive"])
+def test_without_a_number_chance_decides(method):
+    found = select(table_of(made("step"), "step"), FEATURES, method=method)
+    assert {"wear", "heat"} <= set(found["features"])
+    assert len(found["features"]) < 4
+
+
+def test_what_must_stay_stays_and_none_keeps_all():
+    table = table_of(made("step"), "step")
+    assert select(table, FEATURES, method="none")["features"] == list(FEATURES)
+    assert select(table, FEATURES, method="importance", keep=1, always=["hum"])["features"] == ["wear", "hum"]
+    kept = select(table, FEATURES, method="recursive", keep=2, always=["hum"])["features"]
+    assert "hum" in kept and len(kept) == 2
+
+
+@pytest.mark.parametrize("kind", SECTIONS)
+def test_a_tell_tale_outside_the_training_part_is_not_seen(kind):
+    """The hum is made the target itself, and everything else enormous, in every row that is not train's."""
+    series = made(kind)
+    prepared = prepare_series(series, data_config(**SECTIONS[kind]))
+    outside = np.ones(len(series.values), bool)
+    for first, last in zip(prepared.splits.train.first, prepared.splits.train.last, strict=True):
+        outside[first:last] = False
+    values, targets = series.values.copy(), series.targets.copy()
+    per_row = series.targets[:, 0] if kind != "unit" else np.repeat(series.targets[:, 0], series.lengths)
+    values[outside, 3] = per_row[outside]
+    values[outside, 0] = 1e6
+    if kind == "unit":
+        targets[np.setdiff1d(np.arange(series.n_units), prepared.splits.train.units)] = 1
+        targets[prepared.splits.test.units[0]] = targets[prepared.splits.validation.units[0]] = 0
+    else:
+        targets[outside] = 1e6
+    planted = dataclasses.replace(series, values=values, targets=targets)
+    before, after = table_of(series, kind), table_of(planted, kind)
+    np.testing.assert_array_equal(before.columns, after.columns)
+    np.testing.assert_array_equal(before.target, after.target)
+    assert outside.any() and (values != series.values).any()
+
+
+def test_a_tell_tale_inside_the_training_part_is_found():
+    series = made("step")
+    values = series.values.copy()
+    values[:, 3] = series.targets[:, 0]
+    found = select(table_of(dataclasses.replace(series, values=values), "step"), FEATURES, method="permutation", keep=1)
+    assert found["features"] == ["hum"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "permutations"}, "no selection 'permutations'; did you mean 'permutation'"),
+        ({"method": "importance", "keep": 5}, "between 0 and the 4 features there are, got 5"),
+    ],
+)
+def test_mistakes_are_named(options, message):
+    with pytest.raises(ConfigError, match=message):
+        select(table_of(made("step"), "step"), FEATURES, **options)
+    assert options["method"] in METHODS or options["method"].endswith("s")
+
+
+def test_the_command_writes_a_choice_for_every_fold(tmp_path, data_home):
+    from keras_seq.select import main
+
+    words = [
+        "--data.source",
+        "cmapss",
+        "--data.subset",
+        "FD001",
+        "--data.split.by",
+        "official",
+        "--data.target_cap",
+        "125",
+    ]
+    words += ["--data.windows.per_step", "true", "--data.windows.length", "400", "--data.home", str(data_home)]
+    words += ["--name", "fd1", "--output", str(tmp_path)]
+    assert main([*words, "--method", "importance", "--keep", "6", "--folds", "2"]) == 0
+    folder = tmp_path / "fd1_selection"
+    outcome = files.read_json(folder / "selection.json")
+    assert [row["fold"] for row in outcome["folds"]] == [0, 1]
+    assert all(len(row["features"]) == 6 for row in outcome["folds"])
+    chosen = config.load(folder / "selected.yaml", {"data.source": "cmapss"})
+    assert list(chosen.data.features) == outcome["features"]
+    assert (folder / "selection.png").stat().st_size > 5000
+
+    from keras_seq.crossval import _experiments, _features
+
+    features = _features(str(folder / "selection.json"), 2)
+    folds = list(_experiments(chosen, 2, [0], features))
+    assert [list(fold.data.features) for fold in folds] == [row["features"] for row in outcome["folds"]]
+    with pytest.raises(ConfigError, match="features of 2 folds, but --folds is 5"):
+        _features(str(folder / "selection.json"), 5)
