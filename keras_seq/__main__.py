@@ -13,6 +13,11 @@ COMMANDS = {
     "keras_seq.predict": "answers of a bundle for a CSV or Parquet file",
     "keras_seq.crossval": "train over the folds of a split and several seeds; mean and deviation",
     "keras_seq.compare": "which of several models is better, and is that sure",
+    "keras_seq.backtest": "train anew as time goes on, judge each period by the model of its time",
+    "keras_seq.temporal": "where and when a model errs: by band, length and position; how early it calls",
+    "keras_seq.ensemble": "several bundles as one: means, votes, learnt weights, stacking, bagging",
+    "keras_seq.ablate": "what each component is worth: switched off one by one, several seeds",
+    "keras_seq.select": "which input features are worth having, chosen on training units only",
     "keras_seq.data": "known data sets, their state and quality",
 }
 

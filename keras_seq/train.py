@@ -40,10 +40,11 @@ class Run:
 
 
 def run_folder(experiment: config.Experiment) -> Path:
-    """``<output>/<name>/seed-<seed>[-fold-<fold>]``."""
+    """``<output>/<name>/seed-<seed>[-fold-<fold>][-origin-<origin>]``."""
     split = experiment.data.split
     fold = f"-fold-{split.fold}" if split.folds else ""
-    return Path(experiment.output) / experiment.name / f"seed-{experiment.seed}{fold}"
+    origin = f"-origin-{split.origin:02d}" if split.origins else ""
+    return Path(experiment.output) / experiment.name / f"seed-{experiment.seed}{fold}{origin}"
 
 
 def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:

@@ -41,6 +41,11 @@ class SplitConfig(Section):
     test: Amount = Field(0.15, description="share (< 1) or count (>= 1); ignored when by=official")
     folds: int = Field(0, ge=0, description="cross-validation folds over the non-test units (0: single split)")
     fold: int = Field(0, ge=0, description="which fold is validation")
+    origins: int = Field(0, ge=0, description="cut the test rows of a split by time into this many periods (0: one)")
+    origin: int = Field(0, ge=0, description="which of them is test; what comes before it may be trained on")
+    train_window: Literal["expanding", "sliding"] = Field(
+        "expanding", description="training rows of a later origin: all before, or as many as the first one had"
+    )
     seed: int = Field(0, description="seed of the split; the same for every model compared")
     bootstrap: int | None = Field(
         None, ge=0, description="seed that draws the training units anew, with replacement (bagging); none: each once"
@@ -52,6 +57,10 @@ class SplitConfig(Section):
             raise ValueError("folds must be 0 (single split) or at least 2, got 1")
         if self.folds and self.fold >= self.folds:
             raise ValueError(f"fold must be below folds={self.folds}, got {self.fold}")
+        if self.origins and (self.by != "time" or self.folds):
+            raise ValueError(f"origins need by=time and folds=0, got by={self.by} and folds={self.folds}")
+        if self.origins and self.origin >= self.origins:
+            raise ValueError(f"origin must be below origins={self.origins}, got {self.origin}")
         return self
 
 

@@ -77,6 +77,8 @@ def split(series: Series, config: DataConfig) -> Splits:
                 f"{settings.validation:g}, test={settings.test:g}, {series.n_units} units). "
                 "Give each part a larger share or count, or bring more units."
             )
+    if settings.bootstrap is not None:
+        parts = (_resampled(series, parts[0], settings), *parts[1:])
     _check_classes(series, config, parts)
     return Splits(*parts, fingerprint=_fingerprint(series, parts))
 
@@ -129,6 +131,26 @@ def _by_unit(series: Series, settings: SplitConfig, labels: Int | None) -> tuple
     return rest[~chosen_validation], rest[chosen_validation], test
 
 
+def _resampled(series: Series, train: Part, settings: SplitConfig) -> Part:
+    """As many groups of training units as there are, drawn with replacement (Breiman 1996); drawn twice counts twice.
+
+    Validation and test stay as they are, so nothing of them can be drawn.
+    """
+    if settings.by == "time":
+        raise DataError(
+            "data.split.bootstrap draws whole units anew, but data.split.by=time cuts every unit in time. Use a split "
+            "by unit or group, or another ensemble (--method snapshot)."
+        )
+    names, group = np.unique(series.groups[train.units], return_inverse=True)
+    if len(names) < 2:
+        raise DataError(
+            f"data.split.bootstrap draws training units anew, but they belong to {len(names)} group; bring more units."
+        )
+    rng = np.random.default_rng([settings.seed, settings.bootstrap or 0])
+    times = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
+    return _whole_units(series, np.repeat(train.units, times[group.reshape(-1)]))
+
+
 def _official_test(series: Series) -> Int:
     test = np.flatnonzero(series.official == "test")
     if not len(test) or len(test) == series.n_units:
@@ -164,7 +186,7 @@ def _by_time(series: Series, settings: SplitConfig) -> tuple[Part, Part, Part]:
             "Use unit, group, stratified or official."
         )
     begin, end, lengths = series.offsets[:-1], series.offsets[1:], series.lengths
-    test_first = end - _amount(settings.test, lengths)
+    test_first, test_last = _test_period(settings, begin, end)
     if settings.folds:
         size = (test_first - begin) // (settings.folds + 1)
         validation_first = test_first - size * (settings.folds - settings.fold)
@@ -172,20 +194,42 @@ def _by_time(series: Series, settings: SplitConfig) -> tuple[Part, Part, Part]:
     else:
         validation_first = test_first - _amount(settings.validation, lengths)
         validation_last = test_first
-    short = np.flatnonzero((validation_first <= begin) | (validation_last <= validation_first) | (test_first >= end))
+    train_first = _train_first(settings, begin, test_first, end)
+    short = np.flatnonzero(
+        (validation_first <= train_first) | (validation_last <= validation_first) | (test_first >= test_last)
+    )
     if len(short):
         unit = int(short[0])
         raise DataError(
             f"Unit '{series.unit_ids[unit]}' has {int(lengths[unit])} rows, too few to be cut in time with "
-            f"data.split.validation={settings.validation:g}, test={settings.test:g}, folds={settings.folds} "
-            f"({len(short)} such units): each part needs rows. Ask for less, or use data.split.by=unit."
+            f"data.split.validation={settings.validation:g}, test={settings.test:g}, folds={settings.folds}, "
+            f"origins={settings.origins} ({len(short)} such units): each part needs rows. Ask for less, or use "
+            "data.split.by=unit."
         )
     units = np.arange(series.n_units)
     return (
-        Part(units, begin.copy(), validation_first),
+        Part(units, train_first, validation_first),
         Part(units, validation_first, validation_last),
-        Part(units, test_first, end.copy()),
+        Part(units, test_first, test_last),
     )
+
+
+def _test_period(settings: SplitConfig, begin: Int, end: Int) -> tuple[Int, Int]:
+    """First test row of every unit and the row after its last; of several origins, one piece of the test rows."""
+    rows = _amount(settings.test, end - begin)
+    if not settings.origins:
+        return end - rows, end.copy()
+    return (
+        end - rows + rows * settings.origin // settings.origins,
+        end - rows + rows * (settings.origin + 1) // settings.origins,
+    )
+
+
+def _train_first(settings: SplitConfig, begin: Int, test_first: Int, end: Int) -> Int:
+    """First training row; of a sliding window it moves on as far as the test period did since the first origin."""
+    if not settings.origins or settings.train_window == "expanding":
+        return begin.copy()
+    return begin + test_first - (end - _amount(settings.test, end - begin))
 
 
 def _amount(amount: float, lengths: Int) -> Int:

@@ -114,7 +114,7 @@ def collect(field_: Field, say: Callable[[str], None] = lambda text: None) -> An
                         raise
                     failures.append(Failure(contender.name, str(bundle.folder), str(error).splitlines()[0]))
             if found:
-                replicates.append(_replicate(found, field_.part))
+                replicates.append(replicate(found, field_.part))
         if replicates:
             by_name[contender.name] = replicates
     if len(by_name) < 2 or series is None:
@@ -157,7 +157,7 @@ def comparable(decided: Decided, bundle: Bundle) -> Points:
     return Points(capped, decided.value.reshape(len(truth), -1), found.unit, found.row, found.steps)
 
 
-def _replicate(pieces: list[tuple[Bundle, Decided]], part: Judged) -> Replicate:
+def replicate(pieces: list[tuple[Bundle, Decided]], part: Judged) -> Replicate:
     """Put the pieces of one seed together; numbers that hang on each piece's own threshold or intervals are means."""
     bundle = pieces[0][0]
     own = [judge_decided(got, run.spec, run.experiment, run.decision, part=part) for run, got in pieces]

@@ -228,6 +228,26 @@ def ece(truth: ArrayLike, probability: ArrayLike, *, bins: int = 15) -> float:
     return float(np.abs(gap).sum() / len(values))
 
 
+# ---------------------------------------------------------------- time
+
+
+def detection_step(score: ArrayLike, threshold: float) -> float:
+    """From which answer on a call is never taken back: the position, from 0, in a unit's answers in order of time.
+
+    Args:
+        score: one unit's scores ``(answers,)``, each after more steps than the one before.
+        threshold: from which on a score is a call.
+
+    Returns:
+        0 for a unit that is called from its first answer on; NaN for one not called at its last.
+    """
+    below = np.flatnonzero(~(_float(score) >= threshold))
+    if not len(below):
+        return 0.0
+    first = int(below[-1]) + 1
+    return float(first) if first < np.size(score) else float("nan")
+
+
 # ---------------------------------------------------------------- all of a task
 
 

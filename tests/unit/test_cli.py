@@ -18,6 +18,8 @@ COMMANDS = [
     "keras_seq.predict",
     "keras_seq.crossval",
     "keras_seq.compare",
+    "keras_seq.backtest",
+    "keras_seq.temporal",
     "keras_seq.data",
 ]
 

@@ -1,0 +1,182 @@
+"""Train anew as time goes on: ``python -m keras_seq.backtest --config FILE --origins N``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from keras_seq import cli, config, files
+from keras_seq.errors import ConfigError, KerasSeqError
+
+DESCRIPTION = """Rolling-origin backtest of a forecast or any other split by time.
+
+  python -m keras_seq.backtest --config configs/gasoline.yaml --origins 4
+  python -m keras_seq.backtest --config configs/gasoline.yaml --origins 4 --mode sliding --workers 2
+
+The test rows are cut into N periods. For each, a model is trained on what lies before it (expanding: all of
+it; sliding: as many rows as the first period had) with validation rows in between, and judged on that period
+alone. The periods together are the test rows of the single run. Runs that are finished are kept. Writes
+<output>/<name>-<mode>-<N>/backtest.json, .md and .png; the folder is a contender for keras_seq.compare.
+"""
+
+
+def backtest(
+    experiment: config.Experiment,
+    *,
+    origins: int,
+    mode: str = "expanding",
+    seeds: Sequence[int] = (0,),
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Train and judge every origin with every seed.
+
+    Args:
+        experiment: split by time; its origin and seed are replaced.
+        origins: periods of the test rows, at least 2.
+        mode: "expanding" or "sliding" training rows.
+        seeds: of training.
+        workers: runs at a time, each with an equal share of the cores.
+
+    Returns:
+        ``{"runs", "failures", "pooled": {seed: metrics}, "by_origin": [...], "baseline": {...}}``; pooled metrics are
+        over the answers of all origins, not means of theirs.
+
+    Raises:
+        ConfigError: a split that is not by time, or fewer than 2 origins.
+        KerasSeqError: every run failed; carries the first message.
+    """
+    if origins < 2:
+        raise ConfigError(f"--origins must be at least 2, got {origins}; one origin is what train does.")
+    from keras_seq.models.registry import resolve_experiment
+
+    cli.load_tensorflow()
+    base = config.replace(
+        experiment,
+        name=f"{experiment.name}-{mode}-{origins}",
+        **{"data.split.origins": origins, "data.split.train_window": mode, "export.saved_model": False},
+    )
+    runs = [
+        config.replace(resolve_experiment(base), seed=seed, **{"data.split.origin": origin})
+        for seed in seeds
+        for origin in range(origins)
+    ]
+    results, failures = _train_all(runs, workers)
+    folder = Path(experiment.output) / base.name
+    outcome = {"name": base.name, "origins": origins, "mode": mode, "seeds": list(seeds), "runs": results}
+    outcome |= {"failures": failures, **_pooled(results)}
+    files.write_json(folder / "backtest.json", outcome)
+    files.write_text(folder / "backtest.md", to_markdown(outcome))
+    _draw(results, folder / "backtest.png")
+    return outcome
+
+
+def _train_all(runs: Sequence[config.Experiment], workers: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    from keras_seq.crossval import train_apart
+
+    failures: list[dict[str, Any]] = []
+
+    def attempt(run: config.Experiment) -> dict[str, Any] | None:
+        origin = run.data.split.origin
+        try:
+            return {**train_apart(run, workers), "origin": origin}
+        except KerasSeqError as error:
+            print(f"  left out: {error}", file=sys.stderr, flush=True)
+            failures.append({"seed": run.seed, "origin": origin, "reason": str(error)})
+            return None
+
+    with ThreadPoolExecutor(workers) as pool:  # threads only wait for processes
+        results = [found for found in pool.map(attempt, runs) if found is not None]
+    if not results:
+        raise KerasSeqError(f"No origin could be trained. {failures[0]['reason']}")
+    return results, failures
+
+
+def _pooled(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Metrics over the answers of all origins by seed, metrics of each origin, and those of the baselines."""
+    from keras_seq.evaluation.answers import Preparer, replicate, run_answers
+    from keras_seq.export.bundle import load_bundle
+
+    prepare = Preparer()
+    by_seed: dict[int, list[Any]] = {}
+    for result in results:
+        bundle = load_bundle(result["folder"])
+        answers = run_answers(bundle, prepare(bundle.experiment.data), "test")
+        by_seed.setdefault(result["seed"], []).append((bundle, answers))
+    return {
+        "pooled": {seed: replicate(pieces, "test").metrics for seed, pieces in by_seed.items()},
+        "by_origin": [
+            {
+                "seed": result["seed"],
+                "origin": result["origin"],
+                "test": result["metrics"]["test"],
+                "baseline": result["metrics"].get("baseline", {}).get("test", {}),
+            }
+            for result in results
+        ],
+    }
+
+
+def to_markdown(outcome: dict[str, Any]) -> str:
+    """Pooled metrics by seed, and every origin's deciding metrics beside its baseline's."""
+    shown = [name for name in ("rmse", "mae", "mse_scaled", "auc_roc", "accuracy") if name in _first(outcome)]
+    lines = [
+        f"## {outcome['name']}: {outcome['origins']} origins, {outcome['mode']}",
+        "",
+        "| all origins | " + " | ".join(shown) + " |",
+        "|" + "---|" * (len(shown) + 1),
+    ]
+    for seed, metrics in outcome["pooled"].items():
+        lines.append(f"| seed {seed} | " + " | ".join(f"{metrics[name]:.4g}" for name in shown) + " |")
+    head = ["seed", "origin", *shown, *(f"baseline {name}" for name in shown)]
+    lines += ["", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in outcome["by_origin"]:
+        own = [f"{row['test'][name]:.4g}" for name in shown]
+        other = [f"{row['baseline'][name]:.4g}" if name in row["baseline"] else "" for name in shown]
+        lines.append("| " + " | ".join([str(row["seed"]), str(row["origin"]), *own, *other]) + " |")
+    lines += [f"\nLeft out: seed {f['seed']}, origin {f['origin']}: {f['reason']}" for f in outcome["failures"]]
+    return "\n".join(lines) + "\n"
+
+
+def _first(outcome: dict[str, Any]) -> dict[str, float]:
+    found: dict[str, float] = next(iter(outcome["pooled"].values()))
+    return found
+
+
+def _draw(results: Sequence[dict[str, Any]], path: Path) -> None:
+    from keras_seq.evaluation.judge import PRIMARY
+    from keras_seq.export.bundle import load_bundle
+    from keras_seq.reports.temporal import by_origin
+
+    metric = PRIMARY[load_bundle(results[0]["folder"]).spec.task]
+    by_origin(results, metric, path)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.experiment_parser("keras_seq.backtest", DESCRIPTION)
+    parser.add_argument("--origins", type=int, default=4, help="periods of the test rows, each with its own training")
+    parser.add_argument("--mode", choices=("expanding", "sliding"), default="expanding", help="training rows")
+    parser.add_argument("--seeds", default="0", help="comma-separated seeds of training")
+    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
+    options, experiment = cli.parse_experiment(parser, argv)
+    if experiment.data.split.by != "time":
+        raise ConfigError(
+            f"A backtest rolls through time, but data.split.by is '{experiment.data.split.by}'. Use "
+            "--data.split.by time, or 'python -m keras_seq.crossval' for folds of units."
+        )
+    try:
+        seeds = [int(seed) for seed in options.seeds.split(",")]
+    except ValueError:
+        raise ConfigError(f"--seeds must be whole numbers like 0,1,2, got '{options.seeds}'.") from None
+    if options.workers < 1:
+        raise ConfigError(f"--workers must be at least 1, got {options.workers}.")
+    outcome = backtest(experiment, origins=options.origins, mode=options.mode, seeds=seeds, workers=options.workers)
+    print(to_markdown(outcome))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,101 @@
+"""Pictures of time: error by band, answers on growing prefixes, detection delay, backtests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_seq.evaluation.bands import Band, label
+from keras_seq.evaluation.temporal import Detection, Evolution
+from keras_seq.reports.plots import BLUE, GREEN, GREY, ORANGE, RED, _panels, _save
+
+
+def bands(tables: Mapping[str, Sequence[Band]], metric: str, path: Path) -> Path:
+    """A panel of bars for every way of banding, the number of points written on them."""
+    figure, axes = _panels(len(tables), columns=2, width=5.0)
+    for axis, (name, found) in zip(axes, tables.items(), strict=True):
+        heights = [band.values[metric] for band in found]
+        axis.bar(range(len(found)), heights, color=BLUE)
+        for position, (band, height) in enumerate(zip(found, heights, strict=True)):
+            axis.text(position, height, f"{band.points}", ha="center", va="bottom", fontsize=7, color=GREY)
+        axis.set_xticks(range(len(found)), [label(band) for band in found], rotation=25, ha="right", fontsize=8)
+        axis.set(xlabel=name, ylabel=metric)
+        axis.grid(axis="x", visible=False)
+    return _save(figure, path, f"{metric} by band (numbers: points)")
+
+
+def evolution(found: Evolution, path: Path, *, detected: Detection | None = None, name: str = "prediction") -> Path:
+    """Answers against the share seen: by class with the calls, or the error with six units' tracks."""
+    if detected is not None:
+        return _by_class(found, detected, path)
+    points = found.points
+    value = points.prediction.reshape(len(points.unit), -1)[:, 0]
+    truth = points.truth.reshape(len(points.unit), -1)[:, 0]
+    figure, (spread, tracks) = _panels(2, width=5.4)
+    centre, low, middle, high = _quantiles_by_share(found.share, value - truth)
+    spread.fill_between(centre, low, high, color=BLUE, alpha=0.2, label="10-90 %")
+    spread.plot(centre, middle, color=BLUE, label="median")
+    spread.axhline(0, color=GREY, linestyle=":")
+    spread.set(xlabel="share of the sequence seen", ylabel="prediction - truth", title="Error as steps arrive")
+    spread.legend(fontsize=8)
+    units = np.unique(points.unit)
+    for unit in units[np.linspace(0, len(units) - 1, min(6, len(units))).astype(int)]:
+        mine = points.unit == unit
+        (line,) = tracks.plot(points.steps[mine], value[mine], linewidth=1)
+        tracks.plot(points.steps[mine], truth[mine], linestyle=":", linewidth=1, color=line.get_color())
+    tracks.set(xlabel="steps seen", ylabel=name, title="Six units (dotted: truth)")
+    return _save(figure, path, f"{len(units)} units, {len(value)} answers")
+
+
+def by_origin(runs: Sequence[Mapping[str, Any]], metric: str, path: Path) -> Path:
+    """The deciding metric of every origin of a backtest, and its baseline's."""
+    figure, (axis,) = _panels(1, width=6.0)
+    for seed, colour in zip(sorted({run["seed"] for run in runs}), (BLUE, ORANGE, GREEN, RED) * 9, strict=False):
+        mine = [run for run in runs if run["seed"] == seed]
+        axis.plot(
+            [run["origin"] for run in mine],
+            [run["metrics"]["test"][metric] for run in mine],
+            "o-",
+            color=colour,
+            label=f"seed {seed}",
+        )
+    based = [run for run in runs if metric in run["metrics"].get("baseline", {}).get("test", {})]
+    if based:
+        heights = [run["metrics"]["baseline"]["test"][metric] for run in based]
+        axis.plot([run["origin"] for run in based], heights, "s--", color=GREY, label="baseline")
+    axis.set(xlabel="origin (later is to the right)", ylabel=metric, ylim=(0, None))
+    axis.set_xticks(sorted({run["origin"] for run in runs}))
+    axis.legend(fontsize=8)
+    return _save(figure, path, "Backtest: trained anew at every origin")
+
+
+def _by_class(found: Evolution, detected: Detection, path: Path) -> Path:
+    figure, (scores, calls) = _panels(2, width=5.4)
+    points = found.points
+    for value, colour, name in ((0, BLUE, "class 0"), (1, ORANGE, "class 1")):
+        mine = points.truth == value
+        if mine.any():
+            centre, low, middle, high = _quantiles_by_share(found.share[mine], points.prediction[mine])
+            scores.fill_between(centre, low, high, color=colour, alpha=0.2)
+            scores.plot(centre, middle, color=colour, label=f"{name}: median, 10-90 %")
+    scores.axhline(detected.threshold, color=RED, linestyle="--", label=f"threshold {detected.threshold:.2f}")
+    scores.set(xlabel="share of the sequence seen", ylabel="probability", ylim=(0, 1), title="Answers as steps arrive")
+    scores.legend(fontsize=8)
+    steps = np.sort(detected.step[np.isfinite(detected.step)])
+    share = np.arange(1, len(steps) + 1) / max(detected.positives, 1)
+    calls.step(np.r_[0, steps], np.r_[0, share], where="post", color=ORANGE)
+    calls.axhline(detected.detected, color=GREY, linestyle=":", label=f"called in the end: {detected.detected:.0%}")
+    calls.set(xlabel="steps seen", ylabel="share of class 1 called for good", ylim=(0, 1), title="Detection delay")
+    calls.legend(fontsize=8)
+    return _save(figure, path, f"{len(np.unique(points.unit))} units, {detected.positives} of class 1")
+
+
+def _quantiles_by_share(share: np.ndarray, value: np.ndarray, pieces: int = 20) -> tuple[np.ndarray, ...]:
+    """Centre and 10, 50, 90 % quantiles of ``value`` in equal pieces of the share seen that hold points."""
+    piece = np.minimum((share * pieces - 1e-9).astype(int), pieces - 1)
+    held = np.unique(piece)
+    cut = np.array([np.quantile(value[piece == number], [0.1, 0.5, 0.9]) for number in held])
+    return (held + 0.5) / pieces, cut[:, 0], cut[:, 1], cut[:, 2]

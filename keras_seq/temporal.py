@@ -1,0 +1,148 @@
+"""Where and when a model errs: ``python -m keras_seq.temporal BUNDLE``."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_seq import cli, config, files
+from keras_seq.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from keras_seq.evaluation.bands import Band
+    from keras_seq.evaluation.temporal import Evolution
+    from keras_seq.export.bundle import Bundle
+
+DESCRIPTION = """Error by band of the truth, by length and by position; answers as steps arrive; detection delay.
+
+  python -m keras_seq.temporal runs/fd001/seed-0 --part validation
+  python -m keras_seq.temporal runs/caster/seed-0 --answers 40 --output runs/caster/temporal
+
+Whole-sequence models are asked again on growing prefixes of every unit. Writes temporal.json, .md and pictures.
+"""
+
+
+def analyse(
+    path: str | Path,
+    *,
+    part: str = "test",
+    answers: int = 20,
+    output: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Temporal analysis of one bundle.
+
+    Args:
+        path: bundle or run folder.
+        part: "train", "validation" or "test"; every step of it is judged, not only the last.
+        answers: prefixes of each unit, for models of whole sequences.
+        output: folder of the report; none: ``temporal`` beside the bundle.
+        overrides: dotted ``data.*`` and ``evaluation.*`` options.
+
+    Returns:
+        ``{"bands": {name: [...]}, "detection": {...}, "folder"}``.
+
+    Raises:
+        ModelError, ConfigError, DataError: not a bundle, a forecast, or other data than it was trained on.
+    """
+    from keras_seq.data.prepare import prepare
+    from keras_seq.export.bundle import load_bundle
+
+    bundle = load_bundle(path)
+    experiment = config.from_dict(config.override(config.to_dict(bundle.experiment), dict(overrides or {})))
+    bundle = dataclasses.replace(bundle, experiment=experiment)
+    prepared = prepare(experiment.data)
+    if prepared.splits.fingerprint != bundle.data.get("split"):
+        raise DataError(
+            f"The data or split now differ from those bundle '{bundle.folder}' was trained on. Restore the data or the "
+            "data.* options, or train again."
+        )
+    cli.load_tensorflow()
+    from keras_seq.evaluation.temporal import detection, evolve
+    from keras_seq.reports import temporal as report
+
+    found = evolve(bundle, prepared, part, answers=answers)
+    tables = bands(found, bundle)
+    per_unit = prepared.series.schema.target_per == "unit"
+    detected = detection(found, bundle.threshold) if bundle.spec.task == "binary" and per_unit else None
+    folder = Path(output) if output else bundle.folder.parent / "temporal"
+    outcome: dict[str, Any] = {
+        "bands": {name: [dataclasses.asdict(band) for band in table] for name, table in tables.items()},
+        "detection": detected.to_dict() if detected else {},
+        "folder": str(folder),
+    }
+    files.write_json(folder / "temporal.json", outcome)
+    files.write_text(folder / "temporal.md", to_markdown(tables, outcome["detection"]))
+    report.bands(tables, next(iter(next(iter(tables.values()))[0].values)), folder / "bands.png")
+    if bundle.spec.task != "multiclass":
+        report.evolution(found, folder / "evolution.png", detected=detected, name=bundle.spec.targets[0])
+    return outcome
+
+
+def bands(found: Evolution, bundle: Bundle) -> dict[str, list[Band]]:
+    """Errors by truth (values only), unit length, steps seen and share seen; by length at each unit's last answer."""
+    from keras_seq.evaluation.bands import RUL_BANDS, equal_edges, error_by_band
+
+    points, task, cap = found.points, bundle.spec.task, bundle.experiment.data.target_cap
+    truth = points.truth if cap is None else np.minimum(points.truth, cap)
+    last = np.flatnonzero(np.diff(points.unit, append=-1))
+
+    def table(key: np.ndarray, edges: Sequence[float], chosen: Any = slice(None)) -> list[Band]:
+        return error_by_band(
+            key[chosen], edges, truth[chosen], points.prediction[chosen], points.unit[chosen], task=task
+        )
+
+    tables = {}
+    if task == "regression":
+        raw = points.truth.reshape(len(points.unit), -1)[:, 0]
+        tables["truth"] = table(raw, RUL_BANDS[1:] if cap else equal_edges(raw))
+    tables["length of the unit, at its end"] = table(found.length, equal_edges(found.length[last]), last)
+    tables["steps seen"] = table(points.steps, equal_edges(points.steps))
+    tables["share seen"] = table(found.share, (0.2, 0.4, 0.6, 0.8))
+    return tables
+
+
+def to_markdown(tables: Mapping[str, Sequence[Band]], detected: Mapping[str, float]) -> str:
+    """All tables, and the detection delay in words."""
+    from keras_seq.evaluation.bands import to_markdown as table
+
+    text = "\n".join(table(found, name) for name, found in tables.items())
+    if detected:
+        text += (
+            f"\nOf {detected['positives']:.0f} units of class 1, {detected['detected']:.1%} are called in the end at "
+            f"the threshold {detected['threshold']:.3f}; the median of them for good after "
+            f"{detected['median_step']:.0f} steps, {detected['median_share']:.0%} of the sequence. Of the others "
+            f"{detected['false_alarms']:.1%} are called in the end, {detected['wavering']:.1%} at some time.\n"
+        )
+    return text
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.Parser(prog="python -m keras_seq.temporal", description=DESCRIPTION)
+    parser.add_argument("bundle", help="bundle or run folder")
+    parser.add_argument("--part", choices=("train", "validation", "test"), default="test")
+    parser.add_argument("--answers", type=int, default=20, help="growing prefixes of each whole sequence")
+    parser.add_argument("--output", help="folder of the report; default: temporal/ in the run folder")
+    options, rest = parser.parse_known_args(argv)
+    overrides = cli.read_overrides(rest)
+    foreign = [name for name in overrides if not name.startswith(("data.", "evaluation."))]
+    if foreign:
+        raise ConfigError(f"Option '--{foreign[0]}' cannot change a trained model; --data.* and --evaluation.* can.")
+    if options.answers < 1:
+        raise ConfigError(f"--answers must be at least 1, got {options.answers}.")
+    outcome = analyse(
+        options.bundle, part=options.part, answers=options.answers, output=options.output, overrides=overrides
+    )
+    print((Path(outcome["folder"]) / "temporal.md").read_text(encoding="utf-8"))
+    print(f"written to {outcome['folder']}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
