@@ -13,8 +13,9 @@ from keras_seq.ensembles.learn import LEARNT, learn_rule, nested
 from keras_seq.ensembles.members import predict_member
 from keras_seq.ensembles.rules import Array, Rule
 from keras_seq.errors import ConfigError
-from keras_seq.evaluation.judge import best_threshold, judge
+from keras_seq.evaluation.judge import judge
 from keras_seq.evaluation.predictions import middle, points
+from keras_seq.training.thresholds import choose_threshold
 
 
 def learn(held_out: HeldOut, method: str, *, meta: str | None, memory: int) -> tuple[Rule, Array | None]:
@@ -74,7 +75,9 @@ def member_metrics(held_out: HeldOut, experiment: Experiment) -> list[dict[str, 
     rows = []
     for group, prediction in zip(held_out.groups, held_out.predictions, strict=True):
         found = points(prepared.series, prepared.index["validation"], spec, prediction)
-        threshold = best_threshold(found, experiment) if spec.task == "binary" else 0.5
+        threshold = 0.5
+        if spec.task == "binary":
+            threshold = choose_threshold(found.truth, found.prediction, experiment.evaluation)
         metrics = {"validation": judge(found, spec, experiment, part="validation", threshold=threshold)}
         answers = points(prepared.series, prepared.index["test"], spec, _test(group, held_out, experiment))
         metrics["test"] = judge(answers, spec, experiment, part="test", threshold=threshold)

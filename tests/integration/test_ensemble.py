@@ -16,7 +16,7 @@ from keras_seq.export.bundle import load_bundle, save_bundle
 from keras_seq.models.build import last_step, plain_twin
 from keras_seq.models.registry import build_model
 
-QUICK = {"tracking.backend": "none"}
+QUICK = {"tracking.backend": "none", "evaluation.calibration": "none"}  # calibration is tested by itself
 
 
 def member(folder, sections, *, seed=0):
