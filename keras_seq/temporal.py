@@ -80,7 +80,8 @@ def analyse(
     files.write_text(folder / "temporal.md", to_markdown(tables, outcome["detection"]))
     report.bands(tables, next(iter(next(iter(tables.values()))[0].values)), folder / "bands.png")
     if bundle.spec.task != "multiclass":
-        report.evolution(found, folder / "evolution.png", detected=detected, name=bundle.spec.targets[0])
+        name, cap = bundle.spec.targets[0], experiment.data.target_cap
+        report.evolution(found, folder / "evolution.png", detected=detected, name=name, cap=cap)
     return outcome
 
 

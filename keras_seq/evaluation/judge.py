@@ -61,6 +61,7 @@ def _judge_values(found: Points, spec: DataSpec, experiment: Experiment) -> dict
     if is_quantiles:
         low, high = found.prediction[..., 0], found.prediction[..., -1]
         target = np.asarray(found.truth).reshape(low.shape)
+        result["pinball"] = metrics.pinball(target[..., None], found.prediction, quantiles)
         result["coverage"] = float(np.mean((target >= low) & (target <= high)))
         result["interval_width"] = float(np.mean(high - low))
     return result

@@ -27,13 +27,20 @@ def bands(tables: Mapping[str, Sequence[Band]], metric: str, path: Path) -> Path
     return _save(figure, path, f"{metric} by band (numbers: points)")
 
 
-def evolution(found: Evolution, path: Path, *, detected: Detection | None = None, name: str = "prediction") -> Path:
-    """Answers against the share seen: by class with the calls, or the error with six units' tracks."""
+def evolution(
+    found: Evolution,
+    path: Path,
+    *,
+    detected: Detection | None = None,
+    name: str = "prediction",
+    cap: float | None = None,
+) -> Path:
+    """Answers against the share seen: by class with the calls, or the error (truth capped) and six units' tracks."""
     if detected is not None:
         return _by_class(found, detected, path)
     points = found.points
     value = points.prediction.reshape(len(points.unit), -1)[:, 0]
-    truth = points.truth.reshape(len(points.unit), -1)[:, 0]
+    truth = np.minimum(points.truth.reshape(len(points.unit), -1)[:, 0], np.inf if cap is None else cap)
     figure, (spread, tracks) = _panels(2, width=5.4)
     centre, low, middle, high = _quantiles_by_share(found.share, value - truth)
     spread.fill_between(centre, low, high, color=BLUE, alpha=0.2, label="10-90 %")
@@ -41,12 +48,12 @@ def evolution(found: Evolution, path: Path, *, detected: Detection | None = None
     spread.axhline(0, color=GREY, linestyle=":")
     spread.set(xlabel="share of the sequence seen", ylabel="prediction - truth", title="Error as steps arrive")
     spread.legend(fontsize=8)
-    units = np.unique(points.unit)
+    units, capped = np.unique(points.unit), "" if cap is None else f", capped at {cap:g}"
     for unit in units[np.linspace(0, len(units) - 1, min(6, len(units))).astype(int)]:
         mine = points.unit == unit
         (line,) = tracks.plot(points.steps[mine], value[mine], linewidth=1)
         tracks.plot(points.steps[mine], truth[mine], linestyle=":", linewidth=1, color=line.get_color())
-    tracks.set(xlabel="steps seen", ylabel=name, title="Six units (dotted: truth)")
+    tracks.set(xlabel="steps seen", ylabel=name, title=f"Six units (dotted: truth{capped})")
     return _save(figure, path, f"{len(units)} units, {len(value)} answers")
 
 

@@ -3,9 +3,12 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
+from keras_seq import config
 from keras_seq.data.prepare import prepare_series
-from keras_seq.evaluation.predictions import points
+from keras_seq.evaluation.judge import judge
+from keras_seq.evaluation.predictions import Points, points
 from tests.unit.make_series import data_config, make_series
 
 
@@ -44,3 +47,14 @@ def test_missing_truth_is_left_out() -> None:
     index = prepared.index["test"]
     found = points(series, index, prepared.spec, np.zeros((int(index.length.sum()), 1)))
     assert found.row.tolist() == [50, 51, 52, 53, 54, 56, 57, 58, 59]
+
+
+def test_quantile_models_are_also_judged_by_pinball() -> None:
+    prepared = prepare_series(make_series([60] * 5), data_config(windows={"mode": "sliding", "length": 5}))
+    experiment = config.from_dict({"model": {"quantiles": [0.1, 0.5, 0.9]}})
+    answers = np.array([[0.0, 2.0, 4.0], [0.0, 2.0, 4.0]])
+    found = Points(np.array([[2.0], [5.0]]), answers, np.arange(2), np.arange(2), np.ones(2))
+    metrics = judge(found, prepared.spec, experiment, part="validation")
+    # of truth 2: 0.2, 0, 0.2; of truth 5: 0.5, 1.5, 0.9
+    assert metrics["pinball"] == pytest.approx((0.2 + 0 + 0.2 + 0.5 + 1.5 + 0.9) / 6)
+    assert metrics["coverage"] == 0.5
