@@ -213,10 +213,7 @@ def train_members(
     Raises:
         ModelError: fewer than two members could be trained.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
-    from keras_seq.crossval import train_apart
-    from keras_seq.models.registry import get_family, resolve_experiment
+    from keras_seq.models.registry import get_family
 
     cli.load_tensorflow()
     if method == "snapshot" and get_family(experiment.model.family).fit is not None:
@@ -226,31 +223,48 @@ def train_members(
         output=str(Path(output) / "members"),
         **{"export.saved_model": False, "evaluation.baseline": False},
     )
-    done: list[Path] = []
     reasons: list[str] = []
 
-    def attempt(one: config.Experiment) -> Path | None:
-        try:
-            return Path(train_apart(resolve_experiment(one), workers)["folder"])
-        except KerasSeqError as error:
-            say(f"  left out: {error}")
-            reasons.append(str(error))
-            return None
+    def failed(text: str) -> None:
+        say(text)
+        reasons.append(text)
 
-    if method == "bagging":
-        drawn = [
-            config.replace(base, seed=base.seed + i, **{"data.split.bootstrap": base.seed + i}) for i in range(count)
-        ]
-        with ThreadPoolExecutor(workers) as pool:  # threads only wait for processes
-            done = [path for path in pool.map(attempt, drawn) if path is not None]
-    else:
-        for cycle in range(count):
-            path = attempt(_cycle(base, cycle, count, done[-1] if done else None))
-            if path is not None:
-                done.append(path)
+    done = (_bag if method == "bagging" else _cycles)(base, count, workers, failed)
     if len(done) < 2:
-        raise ModelError(f"An ensemble needs at least 2 members, {len(done)} could be trained. {' '.join(reasons)}")
+        raise ModelError(f"An ensemble needs at least 2 members, {len(done)} could be trained.{''.join(reasons)}")
     return done
+
+
+def _bag(base: config.Experiment, count: int, workers: int, failed: Any) -> list[Path]:
+    """Run folders of members trained on units drawn anew."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    seeds = range(base.seed, base.seed + count)
+    drawn = [config.replace(base, **{"seed": seed, "data.split.bootstrap": seed}) for seed in seeds]
+    with ThreadPoolExecutor(workers) as pool:  # threads only wait for processes
+        return [path for path in pool.map(lambda one: _attempt(one, workers, failed), drawn) if path is not None]
+
+
+def _cycles(base: config.Experiment, count: int, workers: int, failed: Any) -> list[Path]:
+    """Run folders of cycles, each started from the one before it."""
+    done: list[Path] = []
+    for cycle in range(count):
+        path = _attempt(_cycle(base, cycle, count, done[-1] if done else None), 1, failed)
+        if path is not None:
+            done.append(path)
+    return done
+
+
+def _attempt(experiment: config.Experiment, workers: int, failed: Any) -> Path | None:
+    """The run folder of a finished training, or None where it failed."""
+    from keras_seq.crossval import train_apart
+    from keras_seq.models.registry import resolve_experiment
+
+    try:
+        return Path(train_apart(resolve_experiment(experiment), workers)["folder"])
+    except KerasSeqError as error:
+        failed(f"  left out: {error}")
+        return None
 
 
 def _cycle(base: config.Experiment, cycle: int, count: int, before: Path | None) -> config.Experiment:
