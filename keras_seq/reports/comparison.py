@@ -114,8 +114,9 @@ def _intervals(axis: Any, comparison: Comparison, names: Sequence[str], metric: 
             axis.plot(spread, [position, position], "|", color=GREY, markersize=9)
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.5, -0.5)
-    axis.set(xlabel=f"{metric} ({better} is better)", title="grey ticks: deviation over seeds")
-    axis.title.set_fontsize(8)
+    axis.set(xlabel=f"{metric} ({better} is better)")
+    if any(comparison.estimates[name][metric].deviation for name in names):
+        axis.set_title("grey ticks: deviation over runs", fontsize=8)
 
 
 def _heat_map(axis: Any, comparison: Comparison, names: Sequence[str]) -> None:
@@ -124,13 +125,13 @@ def _heat_map(axis: Any, comparison: Comparison, names: Sequence[str]) -> None:
         if row != column:
             table[row, column] = comparison.pair(names[row], names[column]).adjusted
     axis.grid(False)
-    axis.imshow(table, cmap="Blues_r", vmin=0, vmax=1)
+    axis.imshow(np.log10(np.clip(table, 1e-3, 1)), cmap="Blues_r", vmin=-3, vmax=0)  # dark where a difference is sure
     for row, column in np.ndindex(table.shape):
         if row != column:
             value = table[row, column]
             text = "?" if not np.isfinite(value) else "<.001" if value < 0.001 else f"{value:.3f}".lstrip("0")
             axis.text(
-                column, row, text, ha="center", va="center", fontsize=8, color="white" if value < 0.5 else "black"
+                column, row, text, ha="center", va="center", fontsize=8, color="white" if value < 0.04 else "black"
             )
     axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
     axis.set_yticks(range(len(names)), names, fontsize=8)
