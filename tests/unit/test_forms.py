@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -43,7 +45,7 @@ def test_columns_do_not_see_each_other(patch: int) -> None:
     np.testing.assert_allclose(swapped, before[:, :, ::-1], rtol=1e-5, atol=1e-5)  # one model for both
 
 
-def test_padding_has_no_effect_and_saving_none(tmp_path) -> None:
+def test_padding_has_no_effect_and_saving_none(tmp_path: Path) -> None:
     model = model_of(variable=True, channel_independent=True, skip="linear")
     model.save(tmp_path / "m.keras")
     again = keras.models.load_model(tmp_path / "m.keras")

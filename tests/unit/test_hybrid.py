@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from keras_seq.baselines.linear_graph import linear_model
 from keras_seq.baselines.sarimax import Filters
 from keras_seq.baselines.statespace import filter_weights, sarimax
 from keras_seq.data.prepare import prepare_series
-from keras_seq.data.series import Column, Schema, build_series
+from keras_seq.data.series import Column, Schema, Series, build_series
 from keras_seq.errors import DataError
 from keras_seq.models.registry import get_family
 from tests.unit.test_kalman import HORIZON, TIME, fitted, make_spec, series, windows
@@ -37,7 +39,7 @@ def filters(name: str = "seasonal") -> Filters:
     return Filters([fit], [filter_weights(fit, TIME, HORIZON)])
 
 
-def test_an_untrained_hybrid_is_sarimax_and_ignores_padding(tmp_path) -> None:
+def test_an_untrained_hybrid_is_sarimax_and_ignores_padding(tmp_path: Path) -> None:
     made, spec, y = filters(), make_spec(), series(45)
     model = build_hybrid(small(), spec, made, 0)
     model.save(tmp_path / "m.keras")
@@ -67,7 +69,7 @@ def test_innovations_are_those_of_statsmodels_and_causal() -> None:
     assert abs(later[40] - got[40]) > 1.0
 
 
-def made_up(rows: int = 260):
+def made_up(rows: int = 260) -> Series:
     y = np.cumsum(np.random.default_rng(0).normal(size=rows)) + 100
     schema = Schema(name="made", task="forecast", columns=(Column(name="y"),), targets=("y",))
     values = y.astype(np.float32)[:, None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -68,7 +70,7 @@ def test_equals_statsmodels_on_the_same_rows(name: str, rows: int) -> None:
     np.testing.assert_allclose(np.asarray(got)[0, :, 0], reference * 20 + 100, rtol=2e-4)
 
 
-def test_padding_has_no_effect_and_the_model_survives_saving(tmp_path) -> None:
+def test_padding_has_no_effect_and_the_model_survives_saving(tmp_path: Path) -> None:
     y = series(40)
     model = linear_model(make_spec(), [filter_weights(fitted("seasonal"), TIME, HORIZON)], "sarimax", repairs=REPAIRS)
     model.save(tmp_path / "m.keras")
