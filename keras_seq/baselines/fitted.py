@@ -75,6 +75,7 @@ def fit_on_table(
     grow: Grow,
     *,
     features: Kind | None = None,
+    front: Callable[[ModelConfig, DataSpec, Kind], Inputs] = make_inputs,
 ) -> keras.Model:
     """Fit a family whose model is a function of features.
 
@@ -84,6 +85,7 @@ def fit_on_table(
         say: tells the user where it is.
         grow: fits the library's model and says how it looks as layers.
         features: overrides ``model.features``.
+        front: puts the features into the graph.
 
     Returns:
         A model of raw inputs and the named output of the task.
@@ -96,9 +98,11 @@ def fit_on_table(
     model, spec = experiment.model, prepared.spec
     check_fitted(model, spec)
     kind = features or kind_of(model, prepared)
-    inputs = make_inputs(model, spec, kind)
+    inputs = front(model, spec, kind)
     table = collect(experiment, prepared, inputs)
-    say(f"features: {kind}, {table.features.shape[1]} columns, {len(table.features)} training rows")
+    shape = table.features.shape
+    read = kind if front is make_inputs else "lags"
+    say(f"features: {read}, {int(np.prod(shape[1:]))} columns, {shape[0]} training rows")
     job = Job(table, kind, model, spec, count_outputs(spec, table), experiment.seed)
     grown = grow(job)
     output = inputs.features

@@ -128,9 +128,9 @@ def _raw_targets(channels: Any, spec: DataSpec) -> Any:
 def collect(experiment: Experiment, prepared: Prepared, inputs: Inputs) -> Table:
     """Run the features over the training windows, in order and unchanged by augmentation.
 
-    Rows whose target is missing or belongs to another part are left out; at every step also those before
-    ``evaluation.min_steps``, which are not judged either. Of more than ``model.trees.most_rows`` rows a share is
-    taken by chance.
+    Rows whose target is missing or belongs to another part are left out. Steps before ``evaluation.min_steps``
+    teach too, though they are not judged: turbofan engines are foretold better with them than without. Of more than
+    ``model.trees.most_rows`` rows a share is taken by chance.
 
     Raises:
         DataError: too few rows, a constant target, or one class only.
@@ -154,7 +154,6 @@ def collect(experiment: Experiment, prepared: Prepared, inputs: Inputs) -> Table
         unit = units[position : position + len(wanted)]
         position += len(wanted)
         if spec.per_step:
-            wanted = wanted & _settled(wanted, experiment.evaluation.min_steps)
             unit = np.repeat(unit[:, None], wanted.shape[1], 1)
         wanted = wanted & (rng.random(wanted.shape) < share)
         parts.append((found["features"].numpy()[wanted], answers[wanted], unit[wanted]))
@@ -168,13 +167,6 @@ def _share(experiment: Experiment, prepared: Prepared) -> float:
     index = prepared.index["train"]
     rows = int(index.length.sum()) if prepared.spec.per_step else len(index)
     return experiment.model.trees.most_rows / rows
-
-
-def _settled(wanted: NDArray[np.bool_], min_steps: int) -> NDArray[np.bool_]:
-    """Steps ``(1, time)`` from ``min_steps`` on; all of them where nothing else would teach."""
-    late = np.arange(1, wanted.shape[1] + 1) >= min_steps
-    enough: NDArray[np.bool_] = late[None] if (wanted & late).any() else np.ones_like(late)[None]
-    return enough
 
 
 def _checked(table: Table, prepared: Prepared) -> Table:

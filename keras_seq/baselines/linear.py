@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from keras_seq.baselines.fitted import Grown, Job, fit_on_table
 from keras_seq.baselines.history_defaults import VARIANTS
+from keras_seq.baselines.lag_ridge import grow_lags, lag_inputs
 from keras_seq.config import Experiment
 from keras_seq.models.registry import register_fitted
 
@@ -25,10 +26,10 @@ MOST_ROWS = 20_000  # rows of a trial
 @register_fitted("ridge", variants=VARIANTS)
 def ridge(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
     """Ridge (Hoerl and Kennard, 1970) or logistic regression on ``model.features``; forecasts on their own lags."""
-    if prepared.spec.task == "forecast" and prepared.spec.target_index:
-        from keras_seq.baselines.lag_ridge import fit_lag_ridge
-
-        return fit_lag_ridge(experiment, prepared, say)
+    spec = prepared.spec
+    own_past = spec.task == "forecast" and spec.target_index and len(spec.scaling.center) == 1
+    if own_past and experiment.model.features == "auto":
+        return fit_on_table(experiment, prepared, say, grow_lags, front=lag_inputs)
     return fit_on_table(experiment, prepared, say, grow_linear)
 
 

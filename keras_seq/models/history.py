@@ -34,17 +34,34 @@ def exponential_mean(x: Any, decay: float) -> Any:
     return y
 
 
+def moving_sum(x: Any, steps: int) -> Any:
+    """Sum of the last ``steps`` steps (fewer at the start) along axis 1 of ``(batch, time, channels)``.
+
+    Sums of 1, 2, 4, ... steps by shifting, and those that make up ``steps`` joined: exact at any length, where a
+    difference of cumulated sums would lose digits.
+    """
+    total, reach, power, span = None, 0, x, 1
+    while True:
+        if steps & span:
+            part = shift(power, reach) if reach else power
+            total, reach = part if total is None else total + part, reach + span
+        if 2 * span > steps:
+            return total
+        power, span = power + shift(power, span), 2 * span
+
+
 @package
 class History(keras.layers.Layer):
     """Append history channels to scaled channels.
 
     Output order: the channels themselves, one exponentially weighted mean per decay, running mean,
-    baseline deviation, elapsed. With ``signals`` S and t counted from the window's first step:
+    baseline deviation, moving means, elapsed. With ``signals`` S and t counted from the window's first step:
 
     - ewm: ``y_0 = x_0, y_t = a y_(t-1) + (1 - a) x_t`` (S channels each); state: y.
     - running_mean: mean of steps 0..t (S); state: sum, count.
     - baseline n: deviation of the first ewm (of the signal if there is none) from the mean of the
       unit's own first n steps, as far as seen (S); state: sum of the first n, count.
+    - means n: mean of the last n steps, as far as there are (S each); state: the last n - 1 steps.
     - elapsed c: ``(t + 1) / c`` (1); state: count.
 
     Args:
@@ -69,6 +86,7 @@ class History(keras.layers.Layer):
             early = ops.cast(count <= config.baseline, "float32")
             own = ops.cumsum(signal * early, axis=1) / ops.minimum(count, float(config.baseline))
             channels.append((means[0] if means else signal) - own)
+        channels += [moving_sum(signal, steps) / ops.minimum(count, float(steps)) for steps in config.means]
         if config.elapsed:
             channels.append(ops.ones_like(x[:, :, :1]) * (count / config.elapsed))
         return zero_padding(ops.concatenate(channels, axis=-1), lengths)
@@ -76,7 +94,8 @@ class History(keras.layers.Layer):
     def initial_state(self, batch: int) -> dict[str, Any]:
         """State before the first step: arrays of constant size, float32."""
         zeros = np.zeros((batch, self.signals), np.float32)
-        return {
+        recent = np.zeros((batch, max(self.config.means, default=1) - 1, self.signals), np.float32)
+        return ({"recent": recent} if self.config.means else {}) | {
             "count": np.zeros((batch, 1), np.float32),
             "ewm": np.zeros((batch, len(self.config.ewm), self.signals), np.float32),
             "total": zeros,
@@ -100,14 +119,19 @@ class History(keras.layers.Layer):
             early = early + signal * ops.cast(count <= config.baseline, "float32")
             own = early / ops.minimum(count, float(config.baseline))
             channels.append((ewm[:, 0] if config.ewm else signal) - own)
+        kept = {"count": count, "ewm": ewm, "total": total, "early": early}
+        if config.means:
+            recent = ops.concatenate([state["recent"], signal[:, None]], axis=1)
+            kept["recent"] = recent[:, 1:]
+            channels += [ops.sum(recent[:, -n:], axis=1) / ops.minimum(count, float(n)) for n in config.means]
         if config.elapsed:
             channels.append(count / config.elapsed)
-        return ops.concatenate(channels, axis=-1), {"count": count, "ewm": ewm, "total": total, "early": early}
+        return ops.concatenate(channels, axis=-1), kept
 
     def added(self) -> int:
         """How many channels are appended."""
         config = self.config
-        per_signal = len(config.ewm) + int(config.running_mean) + int(config.baseline > 0)
+        per_signal = len(config.ewm) + len(config.means) + int(config.running_mean) + int(config.baseline > 0)
         return per_signal * self.signals + int(config.elapsed > 0)
 
     def compute_output_shape(self, x_shape: Any) -> Any:
@@ -121,7 +145,7 @@ class History(keras.layers.Layer):
 
 def wanted(config: HistoryConfig) -> bool:
     """Whether any history channel is configured."""
-    return bool(config.ewm or config.running_mean or config.baseline or config.elapsed)
+    return bool(config.ewm or config.means or config.running_mean or config.baseline or config.elapsed)
 
 
 def memory(config: HistoryConfig) -> float:

@@ -215,3 +215,68 @@ class Channels(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {**super().get_config(), "index": self.index}
+
+
+@package
+class Lags(keras.layers.Layer):
+    """The last steps of each window, latest first; beyond the first step it is repeated.
+
+    Args:
+        count: how many.
+    """
+
+    def __init__(self, count: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.lags = count
+
+    def call(self, x: Any, lengths: Any = None) -> Any:
+        """``(batch, time, channels)`` to ``(batch, channels, count)``."""
+        shape = tf.shape(x)
+        count = tf.fill(shape[:1], shape[1]) if lengths is None else tf.minimum(tf.cast(lengths, tf.int32), shape[1])
+        step = tf.maximum(count[:, None] - 1 - tf.range(self.lags)[None, :], 0)
+        rows = tf.reshape(tf.range(shape[0])[:, None] * shape[1] + step, (-1,))
+        found = tf.gather(tf.reshape(x, (-1, x.shape[-1])), rows)
+        return tf.transpose(tf.reshape(found, (-1, self.lags, x.shape[-1])), (0, 2, 1))
+
+    def compute_output_shape(self, x_shape: Any, lengths_shape: Any = None) -> Any:
+        """Channels before lags."""
+        return (x_shape[0], x_shape[-1], self.lags)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "count": self.lags}
+
+
+@package
+class LagLinear(keras.layers.Layer):
+    """A linear map from each channel's lags to its horizon, about the window's level; weights are fitted elsewhere.
+
+    Args:
+        horizon: steps ahead.
+        centre: the level taken away before and added after: the ``last`` value or the ``mean`` of the lags.
+    """
+
+    def __init__(self, horizon: int, centre: str, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.horizon, self.centre = horizon, centre
+
+    def build(self, input_shape: Any) -> None:
+        """``kernel (channels, lags, horizon)`` and ``bias (channels, horizon)``."""
+        _, channels, lags = input_shape
+        self.kernel = self.add_weight(shape=(channels, lags, self.horizon), name="kernel", trainable=False)
+        self.bias = self.add_weight(shape=(channels, self.horizon), name="bias", trainable=False)
+
+    def call(self, lags: Any) -> Any:
+        """``(batch, channels, lags)`` to ``(batch, horizon, channels)``."""
+        level = lags[:, :, :1] if self.centre == "last" else tf.reduce_mean(lags, axis=-1, keepdims=True)
+        by_channel = tf.transpose(lags - level, (1, 0, 2))
+        answer = tf.transpose(tf.matmul(by_channel, self.kernel), (1, 0, 2)) + self.bias + level
+        return tf.transpose(answer, (0, 2, 1))
+
+    def compute_output_shape(self, lags_shape: Any) -> Any:
+        """Horizon before channels, as every forecast."""
+        return (lags_shape[0], self.horizon, lags_shape[1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "horizon": self.horizon, "centre": self.centre}

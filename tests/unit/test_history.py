@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from keras_seq.config import HistoryConfig
 from keras_seq.models.history import History, exponential_mean, wanted
 
-ALL = {"ewm": [0.9, 0.5], "running_mean": True, "baseline": 4, "elapsed": 100.0}
+ALL = {"ewm": [0.9, 0.5], "running_mean": True, "baseline": 4, "means": [1, 5, 12], "elapsed": 100.0}
 
 
 @pytest.fixture
@@ -47,7 +47,8 @@ def test_channels_in_order(x):
     running = s.cumsum(1) / np.arange(1, 31)[:, None]
     own = np.stack([s[:, : min(t + 1, 4)].mean(1) for t in range(30)], axis=1)
     elapsed = np.broadcast_to(np.arange(1, 31)[:, None] / 100, (2, 30, 1))
-    expected = np.concatenate([x, ewm, plain_ewm(s, 0.5), running, ewm - own, elapsed], axis=-1)
+    moving = [np.stack([s[:, max(t + 1 - n, 0) : t + 1].mean(1) for t in range(30)], axis=1) for n in ALL["means"]]
+    expected = np.concatenate([x, ewm, plain_ewm(s, 0.5), running, ewm - own, *moving, elapsed], axis=-1)
     assert out.shape == expected.shape
     np.testing.assert_allclose(out, expected, rtol=0, atol=2e-5)
 
@@ -57,7 +58,9 @@ def test_baseline_without_ewm_is_of_the_signal(x):
     np.testing.assert_allclose(out[:, 10, 4:], x[:, 10] - x[:, :5].mean(1), atol=1e-5)
 
 
-@pytest.mark.parametrize("history", [ALL, {"ewm": [0.9]}, {"baseline": 3}, {"running_mean": True}, {"elapsed": 10.0}])
+@pytest.mark.parametrize(
+    "history", [ALL, {"ewm": [0.9]}, {"baseline": 3}, {"running_mean": True}, {"elapsed": 10.0}, {"means": [7]}]
+)
 def test_streaming_equals_batch(x, history):
     layer = History(history, 3)
     batch, state = np.asarray(layer(x)), layer.initial_state(2)
@@ -82,7 +85,7 @@ def test_config_round_trip():
     layer = History(ALL, 2, name="history")
     again = History.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
-    assert again.compute_output_shape((None, None, 5)) == (None, None, 5 + 2 * 4 + 1)
+    assert again.compute_output_shape((None, None, 5)) == (None, None, 5 + 2 * 7 + 1)
 
 
 def test_wanted():

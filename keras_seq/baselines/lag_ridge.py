@@ -1,0 +1,104 @@
+"""Ridge regression of forecasts on the past of their own targets, all horizons at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.baselines.fitted import Grown, Job
+from keras_seq.baselines.inputs import Inputs, Kind
+from keras_seq.config import ModelConfig
+from keras_seq.data.spec import DataSpec
+from keras_seq.models.blocks import with_lengths
+from keras_seq.models.preprocess import Preprocess, Rescale
+from keras_seq.models.window_features import Channels, LagLinear, Lags
+
+PENALTIES = (1e-1, 1e1, 1e3, 1e4)  # tried where model.penalty is left open; targets in deviations
+CENTRES = ("last", "mean")  # what is taken away before and added after: forecasts follow a level that moves
+MOST_LAGS = 336
+JUDGED = 0.2  # latest share of the training windows, which choose penalty and centre
+
+Solution = tuple[NDArray[Any], NDArray[Any]]  # kernel (lags, horizon), bias (horizon,)
+
+
+def lag_inputs(model: ModelConfig, spec: DataSpec, kind: Kind) -> Inputs:
+    """Raw windows to the last rows of the targets, latest first, scaled and filled: ``(batch, targets, lags)``."""
+    values = keras.Input((None, len(spec.features)), dtype="float32", name="values")
+    lengths = keras.Input((), dtype="int32", name="lengths") if spec.variable_length else None
+    tensors = {"values": values} if lengths is None else {"values": values, "lengths": lengths}
+    scale = Preprocess(spec.scaling.model_dump(mode="json"), "forward", False, spec.time, name="preprocess")
+    targets = Channels(spec.target_index, name="targets")(with_lengths(scale, values, lengths))
+    return Inputs(tensors, with_lengths(Lags(min(spec.time, MOST_LAGS), name="lags"), targets, lengths))
+
+
+def grow_lags(job: Job) -> Grown:
+    """Every target from its own lags; penalty and centre are chosen on the latest training windows."""
+    spec, lags = job.spec, job.table.features.astype(np.float64)
+    center, scale = (
+        np.array(numbers[0])[list(spec.target_index)] for numbers in (spec.scaling.center, spec.scaling.scale)
+    )
+    future = job.table.answers.reshape(len(lags), spec.horizon, len(spec.targets))
+    future = np.swapaxes((future - center) / scale, 1, 2)  # (windows, targets, horizon)
+    centre, penalty = choose(lags, future, job.model.penalty)
+    solutions = [fit_lags(lags[:, i], future[:, i], centre, (penalty,))[0] for i in range(len(spec.targets))]
+    kernel, bias = (np.stack(part) for part in zip(*solutions, strict=True))
+    linear = LagLinear(spec.horizon, centre, name="linear")
+    rescale = Rescale(center.tolist(), scale.tolist(), name="raw_units")
+
+    def oracle(rows: Any) -> Any:
+        found = apply_lags(rows.astype(np.float64), kernel, bias, centre)
+        return np.swapaxes(found, 1, 2) * scale + center
+
+    name = f"ridge on {lags.shape[2]} lags less their {centre}, penalty {penalty:g}"
+    return Grown(name, [(linear, [kernel, bias]), (rescale, None)], oracle)
+
+
+def choose(lags: NDArray[Any], future: NDArray[Any], given: float | None) -> tuple[str, float]:
+    """Centre and penalty with the least squared error on the latest training windows."""
+    penalties = PENALTIES if given is None else (given,)
+    cut = max(1, round(len(lags) * (1 - JUDGED)))
+    gap = min(cut - 1, lags.shape[2] + future.shape[2])  # windows that overlap the judged ones teach nothing here
+    teach, judge = slice(0, cut - gap), slice(cut, None)
+
+    def error(centre: str, place: int) -> float:
+        kernel, bias = (np.stack(part) for part in zip(*(s[place] for s in solved[centre]), strict=True))
+        return float(np.mean((apply_lags(lags[judge], kernel, bias, centre) - future[judge]) ** 2))
+
+    solved = {
+        centre: [fit_lags(lags[teach, i], future[teach, i], centre, penalties) for i in range(lags.shape[1])]
+        for centre in CENTRES
+    }
+    _, centre, place = min((error(c, p), c, p) for c in CENTRES for p in range(len(penalties)))
+    return centre, penalties[place]
+
+
+def level(lags: NDArray[Any], centre: str) -> NDArray[Any]:
+    """What is taken away, ``(..., 1)``; the latest value comes first."""
+    return lags[..., :1] if centre == "last" else lags.mean(-1, keepdims=True)
+
+
+def apply_lags(lags: NDArray[Any], kernel: NDArray[Any], bias: NDArray[Any], centre: str) -> NDArray[Any]:
+    """``(windows, targets, lags)`` to ``(windows, targets, horizon)``."""
+    taken = level(lags, centre)
+    answer: NDArray[Any] = np.einsum("ntl,tlh->nth", lags - taken, kernel) + bias + taken
+    return answer
+
+
+def fit_lags(lags: NDArray[Any], future: NDArray[Any], centre: str, penalties: tuple[float, ...]) -> list[Solution]:
+    """Ridge weights per penalty with a free intercept, from one eigendecomposition."""
+    taken = level(lags, centre)
+    inputs, outputs = lags - taken, future - taken
+    middle, average = inputs.mean(0), outputs.mean(0)
+    centred = inputs - middle
+    values, vectors = np.linalg.eigh(centred.T @ centred)
+    projected = vectors.T @ (centred.T @ (outputs - average))
+    solutions = []
+    for penalty in penalties:
+        size = np.maximum(values, 0.0) + penalty
+        inverse = np.where(size > 1e-9 * max(values[-1], 1e-9), 1.0 / np.where(size > 0, size, 1.0), 0.0)
+        kernel = vectors @ (projected * inverse[:, None])
+        solutions.append((kernel, average - middle @ kernel))
+    return solutions
