@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from keras_seq.data.spec import DataSpec
@@ -212,7 +213,8 @@ def decide(output: Any, spec: DataSpec, decision: Mapping[str, Any], quantiles: 
         return {"probability": probability, "class": ops.cast(probability >= decision.get("threshold", 0.5), "int32")}
     if spec.task == "multiclass":
         probabilities = calibrate(output, decision.get("calibration", {}))
-        return {"probabilities": probabilities, "class": ops.cast(ops.argmax(probabilities, axis=-1), "int32")}
+        best = tf.argmax(probabilities, axis=-1, output_type=tf.int32)  # keras.ops.argmax does not convert to ONNX
+        return {"probabilities": probabilities, "class": best}
     interval = decision.get("interval") or {"method": "none"}
     numbers = {name: value for name, value in interval.items() if name != "method"}
     answers = {"prediction": output}

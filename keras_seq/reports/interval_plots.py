@@ -34,21 +34,21 @@ def intervals(
         path: PNG.
         part: named in the title.
     """
-    figure, axes = _panels(4)
+    one_step = spec.task == "forecast" and spec.horizon == 1
+    figure, axes = _panels(3 if one_step else 4)
     cap = experiment.data.target_cap
     if cap is not None:  # intervals are for the truth as it was taught
         points = decided.points
         points = dataclasses.replace(points, truth=np.minimum(points.truth, cap))
         decided = dataclasses.replace(decided, points=points)
     judged = decided.judged(experiment, part)
-    if spec.task == "forecast" and spec.horizon > 1:
-        _windows(axes[:3], judged, spec)
-        _by_step(axes[3], judged, experiment)
-    elif spec.task == "forecast":
+    if one_step:
         _one_step(axes[0], judged, spec)
         _over_time(axes[1], judged, experiment)
         _by_level(axes[2], judged, experiment)
-        axes[3].set_visible(False)
+    elif spec.task == "forecast":
+        _windows(axes[:3], judged, spec)
+        _by_step(axes[3], judged, experiment)
     else:
         _tracks(axes[:3], decided, series, spec)
         _by_level(axes[3], judged, experiment)
