@@ -1,11 +1,11 @@
 """Fit a seasonal ARIMA on the train part, and write its Kalman filter as weights over a window.
 
-A model (2,1,3)(1,1,3,52) has 212 states: one pass of the Kalman filter over 500 rows multiplies 212 x 212
-matrices 500 times, seconds a likelihood and hours a fit. Three things make it practical:
+A model (2,1,3)(1,1,3,52) has 213 states: one likelihood by the Kalman filter over 500 rows multiplies 213 x 213
+matrices 500 times, and a fit takes hundreds of likelihoods. Three things make it practical:
 
 - the differenced series is fitted by the innovations algorithm (Brockwell and Davis, 2016, 5.2), whose work
-  grows with the order of the moving average and not with the cube of the states: a minute instead of hours;
-- ``model.arima.fourier`` puts K pairs of sine and cosine in place of the seasonal terms: 2K + p + q states;
+  grows with the order of the moving average and not with the cube of the states: about a minute;
+- ``model.arima.fourier`` puts K pairs of sine and cosine in place of the seasonal terms: 2K + max(p, q + 1) + d states;
 - the filter runs once after the fit. Its gains do not depend on data, so the graph holds its forecasts as
   weights (``keras_seq.models.kalman``): memory ``window x window`` numbers, time one matrix product.
 """
