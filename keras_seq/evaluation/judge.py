@@ -7,7 +7,7 @@ import numpy as np
 from keras_seq.config import Experiment
 from keras_seq.data.spec import DataSpec
 from keras_seq.evaluation.predictions import Points, middle
-from keras_seq.training import metrics, thresholds
+from keras_seq.training import metrics
 
 PRIMARY = {"regression": "rmse", "forecast": "rmse", "binary": "auc_roc", "multiclass": "accuracy"}
 
@@ -33,13 +33,6 @@ def judge(
     if spec.task in ("binary", "multiclass"):
         return metrics.score(spec.task, found.truth, found.prediction, threshold=threshold)
     return _judge_values(found, spec, experiment)
-
-
-def best_threshold(found: Points, experiment: Experiment) -> float:
-    """Threshold of a binary model from its validation points."""
-    if experiment.evaluation.threshold == "half":
-        return 0.5
-    return thresholds.best_f1_threshold(found.truth, found.prediction)
 
 
 def _judge_values(found: Points, spec: DataSpec, experiment: Experiment) -> dict[str, float]:
