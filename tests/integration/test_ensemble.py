@@ -16,7 +16,8 @@ from keras_seq.export.bundle import load_bundle, save_bundle
 from keras_seq.models.build import last_step, plain_twin
 from keras_seq.models.registry import build_model
 
-QUICK = {"tracking.backend": "none", "evaluation.calibration": "none"}  # calibration is tested by itself
+# calibration and intervals have tests of their own
+QUICK = {"tracking.backend": "none", "evaluation.calibration": "none", "evaluation.conformal": "none"}
 
 
 def member(folder, sections, *, seed=0):
@@ -276,7 +277,7 @@ def test_members_trained_for_an_ensemble(tmp_path, method):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["a", "b", "--method", "averge"], "no method 'averge'; did you mean"),
+        (["a", "b", "--method", "weigthed"], "no method .weigthed.; did you mean .weighted."),
         (["--method", "mean"], "Give either members"),
         (["a", "b", "--method", "stacking"], "give --crossval FOLDER"),
         (["--method", "bagging"], "give --config FILE"),
