@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from keras_seq.data.assign import fold_blocks
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
+    from keras_seq.data.series import Series
 
 MOST_ROWS = 8000  # rows that are enough to rank channels
 INNER = 3  # folds inside the training part
@@ -68,7 +69,7 @@ def train_table(prepared: Prepared, *, target_cap: float | None = None, seed: in
         ahead = train.target[:, None] + np.arange(spec.horizon)
         mean = _scaled(prepared, series.targets[ahead]).reshape(len(train), -1).mean(1)
         chosen = _sample(np.isfinite(mean), rng)
-        columns, names = window_features(series, train.take(chosen))
+        columns, names = window_features(_without_later(prepared), train.take(chosen))
         unit, row, target = train.unit[chosen], train.target[chosen], mean[chosen]
     else:
         rows, units = _rows(prepared)
@@ -89,6 +90,15 @@ def train_table(prepared: Prepared, *, target_cap: float | None = None, seed: in
         _folds(series.groups[unit], row, rng),
         classes,
     )
+
+
+def _without_later(prepared: Prepared) -> Series:
+    """The series with gaps where the training part has ended, as running sums would carry traces of what follows."""
+    series, part = prepared.series, prepared.splits.train
+    seen = np.zeros(len(series.values), bool)
+    for unit, last in zip(part.units, part.last, strict=True):
+        seen[series.offsets[unit] : last] = True
+    return replace(series, values=np.where(seen[:, None], series.values, np.nan).astype(np.float32))
 
 
 def _rows(prepared: Prepared) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
