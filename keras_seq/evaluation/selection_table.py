@@ -68,7 +68,7 @@ def train_table(prepared: Prepared, *, target_cap: float | None = None, seed: in
     elif spec.horizon:
         ahead = train.target[:, None] + np.arange(spec.horizon)
         mean = _scaled(prepared, series.targets[ahead]).reshape(len(train), -1).mean(1)
-        chosen = _sample(np.isfinite(mean), rng)
+        chosen = _sample(np.asarray(np.isfinite(mean)), rng)
         columns, names = window_features(_without_later(prepared), train.take(chosen))
         unit, row, target = train.unit[chosen], train.target[chosen], mean[chosen]
     else:
