@@ -67,8 +67,9 @@ def train_table(prepared: Prepared, *, target_cap: float | None = None, seed: in
         unit, row, target = train.unit[chosen], train.target[chosen], series.targets[train.unit[chosen], 0]
     elif spec.horizon:
         ahead = train.target[:, None] + np.arange(spec.horizon)
-        mean = _scaled(prepared, series.targets[ahead]).reshape(len(train), -1).mean(axis=1, keepdims=True)[:, 0]
-        chosen = _sample(np.isfinite(mean), rng)
+        mean = _scaled(prepared, series.targets[ahead]).reshape(len(train), -1).mean(1)
+        usable: NDArray[np.bool_] = np.isfinite(np.atleast_1d(mean))
+        chosen = _sample(usable, rng)
         columns, names = window_features(_without_later(prepared), train.take(chosen))
         unit, row, target = train.unit[chosen], train.target[chosen], mean[chosen]
     else:
