@@ -68,14 +68,13 @@ def train_table(prepared: Prepared, *, target_cap: float | None = None, seed: in
     elif spec.horizon:
         ahead = train.target[:, None] + np.arange(spec.horizon)
         mean = _scaled(prepared, series.targets[ahead]).reshape(len(train), -1).mean(1)
-        usable: NDArray[np.bool_] = np.isfinite(np.atleast_1d(mean))
-        chosen = _sample(usable, rng)
+        chosen = _sample(np.isfinite(mean), rng)
         columns, names = window_features(_without_later(prepared), train.take(chosen))
         unit, row, target = train.unit[chosen], train.target[chosen], mean[chosen]
     else:
         rows, units = _rows(prepared)
-        known = np.isfinite(series.targets[rows]).all(1)
-        settled = known & (rows - series.offsets[units] + 1 >= SETTLED)
+        known: NDArray[np.bool_] = np.asarray(np.isfinite(series.targets[rows]).all(1))
+        settled: NDArray[np.bool_] = known & (rows - series.offsets[units] + 1 >= SETTLED)
         chosen = _sample(settled if settled.any() else known, rng)
         row, unit, target = rows[chosen], units[chosen], series.targets[rows[chosen], 0]
         table, names = history_features(series, spec)
