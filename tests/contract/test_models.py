@@ -188,7 +188,7 @@ def test_loss_falls_for_every_task(tools, task):
 
 
 @pytest.mark.parametrize("family, policy", [
-    *((name, "mixed_bfloat16") for name in registry.names()),
+    *((name, "mixed_bfloat16") for name in registry.networks()),
     ("cnn_lstm", "mixed_float16"),
     ("transformer", "mixed_float16"),
 ])  # fmt: skip
