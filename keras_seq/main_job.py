@@ -14,6 +14,7 @@ MAIN_JOB: dict[str, Any] = {
         "split": {"by": "group", "validation": 0.15, "test": 0.15},
         "windows": {"mode": "whole", "length": 500},
         "bucket": 100,
+        "augment": {"jitter": 0.3, "time_warp": 0.1},
     },
     "model": {
         "family": "tcn",
@@ -27,7 +28,7 @@ MAIN_JOB: dict[str, Any] = {
         "hidden_dims": [32],
     },
     "training": {
-        "epochs": 10,
+        "epochs": 16,
         "batch_size": 32,
         "learning_rate": 4.0e-3,
         "schedule": "cosine",

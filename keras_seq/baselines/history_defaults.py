@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-HISTORY: dict[str, Any] = {
-    "ewm": [0.9, 0.7],
-    "running_mean": True,
-    "baseline": 20,
-    "means": [5, 30],
-    "elapsed": 100.0,
-}
+# few and smooth: with a second EWM, running and moving means trees were worse on all four turbofan sets
+HISTORY: dict[str, Any] = {"ewm": [0.9], "baseline": 20, "elapsed": 100.0}
 VARIANTS: dict[str, dict[str, Any]] = {"standard": {"history": HISTORY}}
