@@ -109,9 +109,11 @@ def describe(
         groups.append(
             {"name": group.name, "metrics": found, "members": [member.record(share) for member in group.members]}
         )
+    folds = {member.fold for group in held_out.groups for member in group.members}
     return {
         "ensemble": {
             "method": method,
+            "saw_validation": method in LEARNT or len(folds) > 1,  # so the final model cannot be judged on it
             "rule": rule.to_dict(),
             "groups": groups,
             "failed": list(failed),

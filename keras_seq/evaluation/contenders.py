@@ -76,11 +76,13 @@ def gather(words: Sequence[str], overrides: Mapping[str, Any], *, part: Judged |
     Args:
         words: ``[NAME=]PATH[,PATH...]``: bundle or run folders, or a folder of runs (``crossval``, ``backtest``).
         overrides: dotted ``data.*``, ``evaluation.*`` and ``tracking.*`` values that replace those of every bundle.
-        part: what is judged; none: the held-out folds where all contenders come in folds, else the test part.
+        part: what is judged; none: the held-out folds where all contenders come in folds and none is an ensemble
+            over folds, else the test part.
 
     Raises:
         ModelError: fewer than two contenders are left; names the failed ones.
-        ConfigError, DataError: they differ in data, split, task, targets or horizon; names what.
+        ConfigError, DataError: they differ in data, split, task, targets or horizon, or have seen what they would be
+            judged on; names what.
     """
     failures: list[Failure] = []
     contenders = []
@@ -92,6 +94,8 @@ def gather(words: Sequence[str], overrides: Mapping[str, Any], *, part: Judged |
         said = " ".join(f"{failure.folder}: {failure.reason}" for failure in failures)
         raise ModelError(f"A comparison needs at least two contenders, {len(contenders)} can be read. {said}".strip())
     chosen, union = _part(contenders, part)
+    if chosen != "test":
+        _check_unseen(contenders, chosen)
     found = Field(tuple(contenders), chosen, union, failures)
     check_alike(found)
     return found
@@ -217,8 +221,23 @@ def _part(contenders: Sequence[Contender], part: Judged | None) -> tuple[Judged,
         return part or "test", True  # each origin has a test part of its own
     in_folds = all(split.folds for split in splits)
     if part is None:
-        part = "validation" if in_folds else "test"
+        part = "validation" if in_folds and not any(map(_saw_validation, contenders)) else "test"
     return part, in_folds and part == "validation"
+
+
+def _saw_validation(contender: Contender) -> bool:
+    """Whether members of an ensemble were trained on, or its rule learnt from, the validation part."""
+    return any(bundle.data.get("ensemble", {}).get("saw_validation", False) for bundle in contender.bundles)
+
+
+def _check_unseen(contenders: Sequence[Contender], part: Judged) -> None:
+    for contender in contenders:
+        if _saw_validation(contender):
+            raise ConfigError(
+                f"Option '--part {part}': '{contender.name}' is an ensemble whose members or weights have seen these "
+                "units, so its answers there mean nothing. Compare with --part test; its out-of-fold metrics are the "
+                "'validation' of its metrics.json."
+            )
 
 
 def _fingerprints(contender: Contender, key: str) -> set[str]:

@@ -16,7 +16,8 @@ def load_source(path: str | Path) -> keras.Model:
     Raises:
         ModelError: it is not there or cannot be read.
     """
-    places = [Path(path) / "model.keras", Path(path) / "bundle" / "model.keras"] if Path(path).is_dir() else [Path(path)]
+    folder = Path(path)
+    places = [folder / "model.keras", folder / "bundle" / "model.keras"] if folder.is_dir() else [folder]
     file = next((place for place in places if place.is_file()), places[0])
     if not file.is_file():
         raise ModelError(

@@ -14,6 +14,7 @@ from keras_seq import files
 from keras_seq.compare import compare
 from keras_seq.errors import ConfigError, DataError, ModelError
 from keras_seq.evaluate import evaluate
+from keras_seq.export.bundle import write_manifest
 from tests.integration.make_bundles import CASTER, CO2, experiment, make_bundle
 
 
@@ -104,6 +105,18 @@ def test_held_out_folds_are_put_together(tmp_path):
     shutil.rmtree(tmp_path / "one" / "seed-0-fold-1")
     with pytest.raises(DataError, match="different split"):
         compare([str(tmp_path / "one"), str(tmp_path / "two")], output=tmp_path, resamples=200, costs=False)
+
+
+def test_an_ensemble_over_folds_is_not_judged_on_units_it_saw(tmp_path):
+    changes = {"data.split.folds": 3, "data.split.fold": 0}
+    runs = [make_bundle(experiment(CASTER, tmp_path, name=name, **changes)) for name in ("one", "both")]
+    about = files.read_json(runs[1] / "bundle" / "data.json")
+    files.write_json(runs[1] / "bundle" / "data.json", about | {"ensemble": {"saw_validation": True}})
+    write_manifest(runs[1] / "bundle")
+    words = [str(run) for run in runs]
+    assert compare(words, output=tmp_path, resamples=200, costs=False).facts["part"] == "test"
+    with pytest.raises(ConfigError, match="'both/seed-0-fold-0' is an ensemble"):
+        compare(words, output=tmp_path, part="validation", resamples=200, costs=False)
 
 
 def test_a_broken_run_is_named_and_the_rest_compared(casters, tmp_path):
