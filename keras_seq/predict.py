@@ -24,7 +24,7 @@ DESCRIPTION = """Predict for every unit of a CSV or Parquet file, raw units in a
   python -m keras_seq.predict runs/fd001/seed-0 engines.csv
   python -m keras_seq.predict runs/fd001/seed-0 engines.parquet --every 1 --out answers.parquet
 
-The file needs the feature columns of the bundle's schema; the unit column tells the units apart
+The file needs the feature columns of the bundle's schema (covariates are computed); the unit column tells the units apart
 (without it the whole file is one unit), the time column, where there is one, must rise within a unit.
 """
 
@@ -46,7 +46,7 @@ def predict_file(bundle: Bundle, path: str | Path, *, every: int = 0) -> pd.Data
         DataError: the file is missing, empty or lacks columns; names them.
     """
     table = read_table(Path(path))
-    values, offsets, names = to_units(table, bundle, Path(path))
+    values, offsets, names = to_units(with_covariates(table, bundle, Path(path)), bundle, Path(path))
     start, length, unit = cut(offsets, bundle, every)
     output = _run(bundle, values, start, length)
     return _answers(bundle, table, output, start + length - 1, names[unit])
@@ -91,12 +91,59 @@ def to_units(table: pd.DataFrame, bundle: Bundle, path: Path) -> tuple[np.ndarra
             f"Row {row + 1} of '{path}' misses '{bundle.spec.features[column]}' and the model was trained without "
             "imputation; fill it, or train with --data.impute forward."
         )
-    if schema.unit_column in table.columns:
-        offsets, names = _units(table[schema.unit_column].to_numpy(), path)
-    else:
-        offsets, names = np.array([0, len(values)]), np.array([path.stem])
+    offsets, names = _file_units(table, bundle, path)
     _check_time(table, schema.time_column, offsets, names, path)
     return values, offsets, names
+
+
+def with_covariates(table: pd.DataFrame, bundle: Bundle, path: Path) -> pd.DataFrame:
+    """The table with the covariates the model was trained with, computed as they were then.
+
+    A table that holds all of the model's features is left as it is.
+    """
+    from keras_seq.data.covariates.add import add_covariates, wanted
+    from keras_seq.data.series import Series
+
+    config, features = bundle.experiment.data.covariates, bundle.spec.features
+    own = [name for name in features if name in table.columns]
+    numbers = own and all(table[name].dtype.kind in "fiub" for name in own)
+    if not wanted(config) or not numbers or len(own) == len(features):
+        return table  # what is missing or text is told by to_units
+    offsets, names = _file_units(table, bundle, path)
+    columns = tuple(column for column in bundle.schema.columns if column.name in own)
+    nothing = np.full((len(table), len(bundle.schema.targets)), np.nan, np.float32)
+    series = Series(
+        schema=bundle.schema.model_copy(update={"columns": columns, "target_per": "step"}),
+        values=table[[column.name for column in columns]].to_numpy(np.float32),
+        targets=nothing,
+        offsets=offsets,
+        unit_ids=names,
+        groups=names,
+        time=_clock(table, bundle.schema.time_column),
+        official=np.full(len(names), ""),
+    )
+    full = add_covariates(series, config)
+    added = dict(zip(full.schema.features[len(columns) :], full.values[:, len(columns) :].T, strict=True))
+    return table.assign(**added)
+
+
+def _clock(table: pd.DataFrame, column: str | None) -> np.ndarray:
+    """Times of the rows: numbers, dates as datetime64, or the row number where there is no such column."""
+    import pandas as pd
+
+    if column not in table.columns:
+        return np.arange(len(table), dtype=np.float64)
+    time = table[column]
+    if time.dtype.kind in "fiu":
+        return time.to_numpy(np.float64)
+    return pd.to_datetime(time, errors="coerce").to_numpy("datetime64[s]")
+
+
+def _file_units(table: pd.DataFrame, bundle: Bundle, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets ``(units + 1,)`` and names ``(units,)`` of the units of a file."""
+    if bundle.schema.unit_column in table.columns:
+        return _units(table[bundle.schema.unit_column].to_numpy(), path)
+    return np.array([0, len(table)]), np.array([path.stem])
 
 
 def _units(unit: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray]:
