@@ -24,8 +24,8 @@ DESCRIPTION = """Predict for every unit of a CSV or Parquet file, raw units in a
   python -m keras_seq.predict runs/fd001/seed-0 engines.csv
   python -m keras_seq.predict runs/fd001/seed-0 engines.parquet --every 1 --out answers.parquet
 
-The file needs the feature columns of the bundle's schema (covariates are computed); the unit column tells the units apart
-(without it the whole file is one unit), the time column, where there is one, must rise within a unit.
+The file needs the feature columns of the bundle's schema (covariates are computed); the unit column tells the
+units apart (without it the whole file is one unit), the time column, where there is one, must rise within a unit.
 """
 
 
