@@ -28,14 +28,48 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     table = co2.load_pandas().data.loc["1975":].interpolate()
     table.rename_axis("week").to_csv(folder / "weekly.csv")
-    study = (
-        "--data.source table --data.path weekly.csv --data.time week --data.targets [co2] --data.features [co2] "
-        "--data.task forecast --data.split.by time --data.split.validation 104 --data.split.test 104 "
-        "--data.windows.mode sliding --data.windows.length 104 --data.windows.horizon 4 --evaluation.baseline false"
-    ).split()
-    network = "--name lstm --model.family lstm --model.skip linear --model.units 16 --training.epochs 8".split()
+    study = [
+        "--data.source",
+        "table",
+        "--data.path",
+        "weekly.csv",
+        "--data.time",
+        "week",
+        "--data.targets",
+        "[co2]",
+        "--data.features",
+        "[co2]",
+        "--data.task",
+        "forecast",
+        "--data.split.by",
+        "time",
+        "--data.split.validation",
+        "104",
+        "--data.split.test",
+        "104",
+        "--data.windows.mode",
+        "sliding",
+        "--data.windows.length",
+        "104",
+        "--data.windows.horizon",
+        "4",
+        "--evaluation.baseline",
+        "false",
+    ]
+    network = [
+        "--name",
+        "lstm",
+        "--model.family",
+        "lstm",
+        "--model.skip",
+        "linear",
+        "--model.units",
+        "16",
+        "--training.epochs",
+        "8",
+    ]
     run("keras_seq.train", *network, *study, inside=folder)
-    naive = "--name naive --model.family seasonal_naive --model.arima.period 52".split()
+    naive = ["--name", "naive", "--model.family", "seasonal_naive", "--model.arima.period", "52"]
     run("keras_seq.train", *naive, *study, inside=folder)
     run("keras_seq.compare", "runs/lstm/seed-0", "runs/naive/seed-0", "--no-costs", inside=folder)
     run("keras_seq.predict", "runs/lstm/seed-0", "weekly.csv", inside=folder)
