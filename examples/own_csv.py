@@ -8,6 +8,7 @@ answers the weeks after the last one.
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -16,63 +17,28 @@ from pathlib import Path
 from statsmodels.datasets import co2
 
 
-def run(*words: str, inside: Path) -> None:
-    """Run one command as a user would, shown before it runs."""
-    print("\n$ python -m", *words, flush=True)
-    subprocess.run([sys.executable, "-m", *words], cwd=inside, check=True)
+STUDY = """
+    --data.source table --data.path weekly.csv --data.time week --data.targets [co2] --data.features [co2]
+    --data.task forecast --data.split.by time --data.split.validation 104 --data.split.test 104
+    --data.windows.mode sliding --data.windows.length 104 --data.windows.horizon 4 --evaluation.baseline false
+"""
+STEPS = (
+    f"keras_seq.train --name lstm --model.family lstm --model.skip linear --training.epochs 8 --model.units 16 {STUDY}",
+    f"keras_seq.train --name naive --model.family seasonal_naive --model.arima.period 52 {STUDY}",
+    "keras_seq.compare runs/lstm/seed-0 runs/naive/seed-0 --no-costs",
+    "keras_seq.predict runs/lstm/seed-0 weekly.csv",
+)
 
 
 def main() -> None:
-    """The five steps."""
+    """Write the file, then run the steps as a user would, each shown before it runs."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="own_csv_"))
     folder.mkdir(parents=True, exist_ok=True)
-    table = co2.load_pandas().data.loc["1975":].interpolate()
-    table.rename_axis("week").to_csv(folder / "weekly.csv")
-    study = [
-        "--data.source",
-        "table",
-        "--data.path",
-        "weekly.csv",
-        "--data.time",
-        "week",
-        "--data.targets",
-        "[co2]",
-        "--data.features",
-        "[co2]",
-        "--data.task",
-        "forecast",
-        "--data.split.by",
-        "time",
-        "--data.split.validation",
-        "104",
-        "--data.split.test",
-        "104",
-        "--data.windows.mode",
-        "sliding",
-        "--data.windows.length",
-        "104",
-        "--data.windows.horizon",
-        "4",
-        "--evaluation.baseline",
-        "false",
-    ]
-    network = [
-        "--name",
-        "lstm",
-        "--model.family",
-        "lstm",
-        "--model.skip",
-        "linear",
-        "--model.units",
-        "16",
-        "--training.epochs",
-        "8",
-    ]
-    run("keras_seq.train", *network, *study, inside=folder)
-    naive = ["--name", "naive", "--model.family", "seasonal_naive", "--model.arima.period", "52"]
-    run("keras_seq.train", *naive, *study, inside=folder)
-    run("keras_seq.compare", "runs/lstm/seed-0", "runs/naive/seed-0", "--no-costs", inside=folder)
-    run("keras_seq.predict", "runs/lstm/seed-0", "weekly.csv", inside=folder)
+    co2.load_pandas().data.loc["1975":].interpolate().rename_axis("week").to_csv(folder / "weekly.csv")
+    for step in STEPS:
+        words = shlex.split(step)
+        print("\n$ python -m", *words, flush=True)
+        subprocess.run([sys.executable, "-m", *words], cwd=folder, check=True)
     print(f"\neverything lies in {folder}")
 
 
