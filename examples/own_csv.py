@@ -16,7 +16,6 @@ from pathlib import Path
 
 from statsmodels.datasets import co2
 
-
 STUDY = """
     --data.source table --data.path weekly.csv --data.time week --data.targets [co2] --data.features [co2]
     --data.task forecast --data.split.by time --data.split.validation 104 --data.split.test 104
