@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq import cli, config, files
-from keras_seq.errors import ConfigError, KerasSeqError
+from keras_seq.crossval import add_run_options, checked_seeds, crossval
+from keras_seq.errors import KerasSeqError
 
 DESCRIPTION = """Switch components off one by one and train again: same budget, same split, several seeds.
 
@@ -48,7 +49,6 @@ def ablate(
         KerasSeqError: the full model cannot be trained.
     """
     cli.load_tensorflow()
-    from keras_seq.crossval import crossval
     from keras_seq.evaluation import ablation
     from keras_seq.models.registry import resolve_experiment
 
@@ -128,19 +128,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = cli.experiment_parser("keras_seq.ablate", DESCRIPTION)
     parser.add_argument("--off", default="", help="comma-separated components (default: all that are on)")
-    parser.add_argument("--folds", type=int, default=0, help="folds of the non-test units (0: single split)")
-    parser.add_argument("--seeds", default="0,1,2", help="comma-separated seeds of training")
-    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
+    add_run_options(parser)
     parser.add_argument("--part", choices=("validation", "test"), default="validation", help="what is compared")
     options, experiment = cli.parse_experiment(parser, argv)
-    try:
-        seeds = [int(seed) for seed in options.seeds.split(",")]
-    except ValueError:
-        raise ConfigError(f"--seeds must be whole numbers like 0,1,2, got '{options.seeds}'.") from None
-    if options.workers < 1 or options.folds < 0:
-        raise ConfigError(
-            f"--workers must be at least 1 and --folds at least 0, got {options.workers}, {options.folds}."
-        )
+    seeds = checked_seeds(options)
     off = [name.strip() for name in options.off.split(",") if name.strip()]
     outcome = ablate(experiment, off=off, seeds=seeds, folds=options.folds, workers=options.workers, part=options.part)
     from keras_seq.evaluation.ablation import to_markdown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import os
@@ -145,14 +146,15 @@ def _share_of_cores(workers: int) -> dict[str, str]:
     }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line."""
-    parser = cli.experiment_parser("keras_seq.crossval", DESCRIPTION)
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """``--folds``, ``--seeds`` and ``--workers``, alike for every command that trains many runs."""
     parser.add_argument("--folds", type=int, default=0, help="folds of the non-test units (0: single split)")
     parser.add_argument("--seeds", default="0,1,2", help="comma-separated seeds of training")
     parser.add_argument("--workers", type=int, default=1, help="runs at a time")
-    parser.add_argument("--features", metavar="FILE", help="selection.json of keras_seq.select: features by fold")
-    options, experiment = cli.parse_experiment(parser, argv)
+
+
+def checked_seeds(options: argparse.Namespace) -> list[int]:
+    """The seeds of ``--seeds``; refuses numbers of runs that make no sense."""
     try:
         seeds = [int(seed) for seed in options.seeds.split(",")]
     except ValueError:
@@ -161,6 +163,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(
             f"--workers must be at least 1 and --folds at least 0, got {options.workers}, {options.folds}."
         )
+    return seeds
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = cli.experiment_parser("keras_seq.crossval", DESCRIPTION)
+    add_run_options(parser)
+    parser.add_argument("--features", metavar="FILE", help="selection.json of keras_seq.select: features by fold")
+    options, experiment = cli.parse_experiment(parser, argv)
+    seeds = checked_seeds(options)
     features = _features(options.features, options.folds) if options.features else ()
     outcome = crossval(experiment, folds=options.folds, seeds=seeds, workers=options.workers, features=features)
     print(to_markdown(outcome))
