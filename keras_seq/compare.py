@@ -27,8 +27,8 @@ DESCRIPTION = """Compare trained models on the same data, the same split and the
   python -m keras_seq.compare a=runs/a/seed-0,runs/a/seed-1 b=runs/b/seed-0 --rule accuracy
 
 A contender is [NAME=]FOLDER[,FOLDER...]: bundles or runs, or a folder of runs as crossval and backtest
-leave; its runs are seeds of one model. Folds are judged on what each held out, put together; everything else
-on the test part. Writes comparison.md, .csv, .json and .png, and a record.
+leave; its runs are seeds of one model. Folds are judged on what each held out, put together; everything else,
+and ensembles over folds, on the test part. Writes comparison.md, .csv, .json and .png, and a record.
 Options --data.home, --evaluation.at, --tracking.uri and the like stand in for those of every bundle.
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq import cli, config, files
-from keras_seq.errors import ConfigError, DataError
+from keras_seq.errors import ConfigError
 
 FITTED = ("threshold", "beta", "cost", "recall", "calibration", "conformal", "coverage")  # of the evaluation section
 DESCRIPTION = """Load a bundle, prepare the data of its configuration and judge it on a part of them.
@@ -33,11 +33,7 @@ def evaluate(bundle_path: str | Path, *, part: str = "test", overrides: dict[str
     bundle = load_bundle(bundle_path)
     experiment = config.from_dict(config.override(config.to_dict(bundle.experiment), overrides or {}))
     prepared = prepare(experiment.data)
-    if prepared.splits.fingerprint != bundle.data.get("split"):
-        raise DataError(
-            f"The data or split now differ from those bundle '{bundle.folder}' was trained on, so its test part may "
-            "hold rows it has seen. Restore the data or the data.* options, or train again."
-        )
+    bundle.check_split(prepared.splits.fingerprint)
     cli.load_tensorflow()
     from keras_seq.evaluation.decided import decide_points, judge_decided
     from keras_seq.evaluation.predictions import points, predict_windows

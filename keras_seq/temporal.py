@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_seq import cli, config, files
-from keras_seq.errors import ConfigError, DataError
+from keras_seq.errors import ConfigError
 
 if TYPE_CHECKING:
     from keras_seq.evaluation.bands import Band
@@ -57,11 +57,7 @@ def analyse(
     experiment = config.from_dict(config.override(config.to_dict(bundle.experiment), dict(overrides or {})))
     bundle = dataclasses.replace(bundle, experiment=experiment)
     prepared = prepare(experiment.data)
-    if prepared.splits.fingerprint != bundle.data.get("split"):
-        raise DataError(
-            f"The data or split now differ from those bundle '{bundle.folder}' was trained on. Restore the data or the "
-            "data.* options, or train again."
-        )
+    bundle.check_split(prepared.splits.fingerprint)
     cli.load_tensorflow()
     from keras_seq.evaluation.temporal import detection, evolve
     from keras_seq.reports import temporal as report

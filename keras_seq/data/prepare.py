@@ -93,7 +93,12 @@ def prepare(config: DataConfig) -> Prepared:
 
         series, found = stored_series(config)
         return _prepare(series, report_of(found), config)
-    return prepare_series(add_covariates(load_series(config, checked=False), config.covariates), config)
+    return prepare_series(read_series(config), config)
+
+
+def read_series(config: DataConfig) -> Series:
+    """The series of a configuration, held in memory, with its covariates; not yet checked."""
+    return add_covariates(load_series(config, checked=False), config.covariates)
 
 
 def prepare_series(series: Series, config: DataConfig) -> Prepared:

@@ -153,7 +153,7 @@ def _fold(data: DataConfig, fold: int) -> DataConfig:
 
 def _check_split(members: Sequence[Member], prepared: Prepared) -> None:
     for member in members:
-        if member.bundle.experiment.data.split.model_dump().get("bootstrap") is not None:
+        if member.bundle.experiment.data.split.bootstrap is not None:
             continue  # its training units are a resample; data and shares were compared
         if member.bundle.data.get("split") != prepared.splits.fingerprint:
             raise ConfigError(

@@ -72,8 +72,7 @@ class Preparer:
 
     def __call__(self, data: DataConfig) -> Prepared:
         """Prepared data of a configuration; the last few are kept."""
-        from keras_seq.data.prepare import prepare, prepare_series
-        from keras_seq.data.sources import load_series
+        from keras_seq.data.prepare import prepare, prepare_series, read_series
 
         key = data.model_dump_json(exclude={"augment", "balance", "shuffle", "prefetch"})
         if key not in self._prepared:
@@ -84,7 +83,7 @@ class Preparer:
             else:
                 source = data.model_dump_json(exclude=NOT_OF_THE_SOURCE)
                 if source not in self._series:
-                    self._series = {source: load_series(data, checked=False)}
+                    self._series = {source: read_series(data)}
                 self._prepared[key] = prepare_series(self._series[source], data)
         return self._prepared[key]
 
@@ -129,11 +128,7 @@ def run_answers(bundle: Bundle, prepared: Prepared, part: Judged) -> Decided:
     Raises:
         DataError: the split is no longer the one it was trained with.
     """
-    if prepared.splits.fingerprint != bundle.data.get("split"):
-        raise DataError(
-            f"The data or split now differ from those bundle '{bundle.folder}' was trained on, so its {part} part may "
-            "hold rows it has seen. Restore the data or the data.* options, or train again."
-        )
+    bundle.check_split(prepared.splits.fingerprint)
     index, experiment = prepared.index[part], bundle.experiment
     prediction = predict_windows(bundle.model, prepared.series, index, bundle.spec, experiment.data)
     found = points(prepared.series, index, bundle.spec, prediction)

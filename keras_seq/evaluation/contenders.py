@@ -217,7 +217,7 @@ def _load(folder: Path, overrides: Mapping[str, Any]) -> Bundle:
 
 def _part(contenders: Sequence[Contender], part: Judged | None) -> tuple[Judged, bool]:
     splits = [bundle.experiment.data.split for contender in contenders for bundle in contender.bundles]
-    if all(getattr(split, "origins", 0) for split in splits):
+    if all(split.origins for split in splits):
         return part or "test", True  # each origin has a test part of its own
     in_folds = all(split.folds for split in splits)
     if part is None:

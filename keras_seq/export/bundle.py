@@ -27,7 +27,7 @@ from typing import Any
 from keras_seq import __version__, config, files
 from keras_seq.data.series import Schema
 from keras_seq.data.spec import DataSpec
-from keras_seq.errors import ModelError
+from keras_seq.errors import DataError, ModelError
 
 FORMAT = 1
 LIBRARIES = ("tensorflow", "keras", "numpy", "scikit-learn", "pandas")
@@ -62,6 +62,18 @@ class Bundle:
                 f"The model of bundle '{self.folder}' cannot be loaded: {reason}. It was written with keras "
                 f"{written}, this is keras {metadata.version('keras')}; train again or install that version."
             ) from None
+
+    def check_split(self, fingerprint: str) -> None:
+        """Refuse to judge on a split other than the one of training.
+
+        Raises:
+            DataError: ``fingerprint`` is of another split.
+        """
+        if fingerprint != self.data.get("split"):
+            raise DataError(
+                f"The data or split now differ from those bundle '{self.folder}' was trained on, so what is judged may "
+                "hold rows it has seen. Restore the data or the data.* options, or train again."
+            )
 
     @property
     def threshold(self) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_seq.compare import compare
 from keras_seq.data.prepare import prepare
 from keras_seq.errors import DataError
 from keras_seq.export.bundle import load_bundle
@@ -41,3 +42,10 @@ def test_a_missing_own_column_is_named(bundle, tmp_path):
     )
     with pytest.raises(DataError, match="'co2'"):
         predict_file(bundle, tmp_path / "bad.csv")
+
+
+def test_models_with_and_without_covariates_are_compared(bundle, tmp_path):
+    plain = make_bundle(experiment(CO2, tmp_path, name="plain", **{"data.impute": "forward"}))
+    words = [f"with={bundle.folder}", f"without={plain}"]
+    outcome = compare(words, output=tmp_path / "report", resamples=200, costs=False)
+    assert set(outcome.answers.predictions) == {"with", "without"}
