@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq.errors import OutputError
+from keras_seq.machine import is_running
 
 MINIMUM_FREE_MB = 100
 FORGOTTEN = 24 * 3600.0  # seconds after which a half that another machine left is removed
@@ -185,13 +186,7 @@ def _abandoned(path: Path) -> bool:
         return False
     if found[1] != _machine():
         return time.time() - path.lstat().st_mtime > FORGOTTEN
-    try:
-        os.kill(int(found[2]), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        pass
-    return False
+    return not is_running(int(found[2]))
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""Memory and threads of processes, without importing anything that needs either."""
+"""Memory, threads, processes and ports of this machine, without importing anything that needs them."""
 
 from __future__ import annotations
 
 import os
 import resource
+import socket
 import sys
 from pathlib import Path
 
@@ -25,6 +26,29 @@ def peak_bytes() -> int:
         return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of that number is there, of whatever user."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # not ours to signal, and so there
+        return True
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nothing uses at the moment."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
 
 
 def thread_environment(threads: int) -> dict[str, str]:

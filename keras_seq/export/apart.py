@@ -11,18 +11,23 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from keras_seq import files
 from keras_seq.errors import ExportError, KerasSeqError
+from keras_seq.export.forks import ForkServer
 
 SECONDS = 600.0
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}  # converters need no GPU
+FORKS = ForkServer()
 
 
-def run_apart(function: str, arguments: dict[str, Any], *, what: str, seconds: float = SECONDS) -> Any:
+def run_apart(
+    function: str, arguments: dict[str, Any], *, what: str, seconds: float = SECONDS, warm: bool = False
+) -> Any:
     """Call ``function(**arguments)`` in a new process.
 
     Args:
@@ -30,43 +35,53 @@ def run_apart(function: str, arguments: dict[str, Any], *, what: str, seconds: f
         arguments: by name; arrays go through files.
         what: what is being made, for messages: "TFLite int8".
         seconds: after these it is stopped.
+        warm: it uses TensorFlow: fork it from a process that has imported it, where the system can.
 
     Raises:
         ExportError: it failed, crashed (names the signal) or took too long.
     """
     with files.scratch() as folder:
-        result = Path(folder) / "result.json"
-        command = [sys.executable, "-m", "keras_seq.export.apart", function, str(result)]
+        given, result, said = (Path(folder) / name for name in ("given.json", "result.json", "said"))
+        given.write_text(json.dumps(arguments, default=str), encoding="utf-8")
+        run = _fork if warm and sys.platform == "linux" else _start
         try:
-            done = subprocess.run(
-                command,
-                input=json.dumps(arguments, default=str),
-                capture_output=True,
-                text=True,
-                timeout=seconds,
-                check=False,
-                env=os.environ | QUIET,
-            )
-        except subprocess.TimeoutExpired:
+            code = run([function, str(result)], given, said, seconds)
+        except (TimeoutError, subprocess.TimeoutExpired):
             raise ExportError(
                 f"{what}: stopped after {seconds:g} s without a result. Give it more time, or leave the format out."
             ) from None
         if not result.exists():
-            raise ExportError(f"{what}: {_end(done)} Other formats are not affected; leave this one out.")
+            raise ExportError(f"{what}: {_end(code, said)} Other formats are not affected; leave this one out.")
         answer = json.loads(result.read_text(encoding="utf-8"))
     if "error" in answer:
         raise ExportError(f"{what}: {answer['error']}")
     return answer["result"]
 
 
-def _end(done: subprocess.CompletedProcess[str]) -> str:
+def _start(words: Sequence[str], given: Path, said: Path, seconds: float) -> int:
+    """Run ``main(*words)`` in a process that begins with nothing; its exit code."""
+    command = [sys.executable, "-m", "keras_seq.export.apart", *words]
+    with given.open("rb") as source, said.open("wb") as sink:
+        done = subprocess.run(
+            command, stdin=source, stdout=sink, stderr=sink, timeout=seconds, check=False, env=os.environ | QUIET
+        )
+    return done.returncode
+
+
+def _fork(words: Sequence[str], given: Path, said: Path, seconds: float) -> int:
+    """The same in a fork of a process that has imported TensorFlow."""
+    code = FORKS.run(words, given, said, environment=os.environ | QUIET, seconds=seconds)
+    return _start(words, given, said, seconds) if code is None else code
+
+
+def _end(code: int, said: Path) -> str:
     """How a process without a result ended."""
-    last = next((line.strip()[:300] for line in reversed(done.stderr.splitlines()) if line.strip()), "it said nothing")
-    if done.returncode < 0:
-        number = -done.returncode
-        name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+    lines = said.read_text(encoding="utf-8", errors="replace").splitlines() if said.exists() else []
+    last = next((line.strip()[:300] for line in reversed(lines) if line.strip()), "it said nothing")
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
         return f"the process crashed with signal {name}; its last words: {last}."
-    return f"the process ended with code {done.returncode}; its last words: {last}."
+    return f"the process ended with code {code}; its last words: {last}."
 
 
 def main(function: str, result: str) -> None:

@@ -12,7 +12,6 @@ import functools
 import importlib.util
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ import numpy as np
 from keras_seq import files
 from keras_seq.errors import ExportError
 from keras_seq.export.apart import run_apart
+from keras_seq.machine import free_ports
 
 Arrays = dict[str, np.ndarray]
 Canary = Callable[[Path, Mapping[str, np.ndarray]], Mapping[str, Arrays]]
@@ -71,7 +71,7 @@ def load_each(
         given, out = Path(scratch) / "windows.npz", Path(scratch) / "answers.npz"
         np.savez(given, **dict(windows))  # type: ignore[arg-type]
         arguments = {"folders": list(map(str, folders)), "windows": str(given), "out": str(out), "only": list(only)}
-        names = run_apart(f"{__name__}:answer", arguments, what="Loading the version")
+        names = run_apart(f"{__name__}:answer", arguments, what="Loading the version", warm=True)
         with np.load(out) as stored:
             return [
                 {name: {key: stored[f"{number}/{name}/{key}"] for key in keys} for name, keys in known.items()}
@@ -184,7 +184,7 @@ def ask_server(folder: Path, windows: Mapping[str, np.ndarray], *, command: Sequ
     """
     name = " ".join(Path(word).name for word in command)
     with files.scratch() as scratch:
-        base, log, port = Path(scratch) / "canary", Path(scratch) / "log", _free_port()
+        base, log, port = Path(scratch) / "canary", Path(scratch) / "log", free_ports(1)[0]
         shutil.copytree(folder, base / "1")  # no link: the embedded server follows none out of its base path
         flags = [f"--rest_api_port={port}", "--port=0", "--model_name=canary", f"--model_base_path={base}"]
         with log.open("wb") as said:
@@ -228,9 +228,3 @@ def _post(url: str, body: Any, name: str) -> Any:
         raise ExportError(f"{name} refused a request: {error.read().decode(errors='replace')[:300]}.") from None
     except (OSError, ValueError) as error:
         raise ExportError(f"{name} did not answer: {error}.") from None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

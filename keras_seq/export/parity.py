@@ -223,7 +223,9 @@ def scale_of(answer: str, spec: DataSpec) -> Any:
 
 def has_trees(model: Any) -> bool:
     """Whether a model answers in steps."""
-    return any(type(layer).__name__ == "TreeEnsemble" for layer in model._flatten_layers())
+    from keras_seq.models.tree_ensemble import TreeEnsemble
+
+    return any(isinstance(layer, TreeEnsemble) for layer in model._flatten_layers())
 
 
 def judged(apart: np.ndarray, limit: float, *, trees: bool) -> tuple[float, int]:

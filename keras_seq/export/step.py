@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from keras_seq.errors import ExportError
 from keras_seq.export.bundle import Bundle
+from keras_seq.export.convertible import in_float32
 from keras_seq.export.metadata import Source, describe, source_of
 from keras_seq.export.onnx import OnnxFile, convert, save_onnx
 from keras_seq.models.blocks import LastStep, MaxOverTime, MeanOverTime, SumOverTime
@@ -95,7 +96,7 @@ def make_step(given: Bundle | Source) -> Step:
             f"The model '{source.model.name}' cannot answer step by step: {reason}. One-way families "
             f"{' and '.join(FAMILIES)} with model.pooling last, mean, max or sum can."
         )
-    model = _float32(source.model)
+    model = in_float32(source.model)
     signature = [tf.TensorSpec((None, len(source.spec.features)), tf.float32, name="values")]
     signature += [tf.TensorSpec((None, *shape), tf.float32, name=name) for name, shape in _states(model).items()]
 
@@ -138,13 +139,6 @@ def _with_names(function: Callable[..., Any], names: list[str]) -> Callable[...,
 
     named.__signature__ = signature  # type: ignore[attr-defined]
     return named
-
-
-def _float32(model: Any) -> Any:
-    from keras_seq.models.build import plain_twin
-
-    half = any(layer.compute_dtype not in ("float32", "int32") for layer in model.layers)
-    return plain_twin(model) if half else model
 
 
 def _states(model: Any) -> dict[str, tuple[int, ...]]:

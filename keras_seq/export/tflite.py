@@ -82,7 +82,7 @@ def write_tflite(
         _write_fixed(source, Path(folder) / "model")
         np.savez(Path(folder) / "samples.npz", **(samples or {}))  # type: ignore[arg-type]
         arguments = {"folder": folder, "out": str(partial), "mode": mode}
-        nodes = run_apart(f"{__name__}:convert", arguments, what=f"TFLite {mode}", seconds=seconds)
+        nodes = run_apart(f"{__name__}:convert", arguments, what=f"TFLite {mode}", seconds=seconds, warm=True)
         with zipfile.ZipFile(partial, "a") as archive:  # as TFLite's associated files: after the model
             archive.writestr(f"{KEY}.json", json.dumps(describe(source, kind="tflite", precision=mode)))
     write_digest(path)

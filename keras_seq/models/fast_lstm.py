@@ -176,20 +176,7 @@ class FastLSTM(keras.layers.LSTM):
         """Run all steps; ``sequences`` is ``(batch, time, features)``; returns last output, outputs, states."""
         if not self._own_loop_fits(sequences, mask, training):
             return super().inner_loop(sequences, initial_state, mask=mask, training=training)
-        if self.dropout:
-            sequences = sequences * self.cell.get_dropout_mask(sequences[:, 0, :])[:, None, :]
-        if self.go_backwards:
-            sequences = tf.reverse(sequences, [1])
-        cell = self.cell
-        weights = [tf.convert_to_tensor(w) for w in (cell.kernel, cell.recurrent_kernel, cell.bias)]
-
-        def run(*tensors: Any) -> tuple[Any, ...]:
-            return lstm_sequence(*tensors, *weights, return_sequences=self.return_sequences)
-
-        outputs, h, c = own_loop.in_parts(run, [sequences, *initial_state])
-        outputs = h[:, None, :] if outputs is None else outputs
-        outputs.set_shape([sequences.shape[0], sequences.shape[1] if self.return_sequences else 1, self.units])
-        return h, outputs, [h, c]
+        return own_loop.run_layer(self, lstm_sequence, sequences, initial_state)
 
     def _own_loop_fits(self, sequences: Any, mask: Any, training: Any) -> bool:
         """Whether the own loop covers this call."""

@@ -16,7 +16,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["array", "compiled_loops", "fits", "flat", "in_parts", "maybe_compiled", "per_step", "unstacked"]
+__all__ = [
+    "array",
+    "compiled_loops",
+    "fits",
+    "flat",
+    "in_parts",
+    "maybe_compiled",
+    "per_step",
+    "run_layer",
+    "unstacked",
+]
 
 SMALLEST_PART = 16  # samples; products of fewer rows leave vectors empty
 _parts: ContextVar[int] = ContextVar("parts", default=0)
@@ -62,6 +72,34 @@ def in_parts(run: Callable[..., tuple[Any, ...]], tensors: Sequence[Any]) -> tup
     pieces = zip(*(tf.split(tensor, sizes) for tensor in tensors), strict=True)
     results = zip(*(run(*piece) for piece in pieces), strict=True)
     return tuple(None if some[0] is None else tf.concat(some, axis=0) for some in results)
+
+
+def run_layer(layer: Any, sequence: Callable[..., tuple[Any, ...]], sequences: Any, states: Sequence[Any]) -> Any:
+    """What ``inner_loop`` of a Keras LSTM or GRU returns, by a loop of our own.
+
+    Args:
+        layer: whose dropout, direction and weights count.
+        sequence: ``lstm_sequence`` or ``gru_sequence``.
+        sequences: ``(batch, time, features)``.
+        states: initial ones, ``(batch, units)`` each.
+
+    Returns:
+        Last output ``(batch, units)``, outputs ``(batch, time or 1, units)``, last states.
+    """
+    cell = layer.cell
+    if layer.dropout:
+        sequences = sequences * cell.get_dropout_mask(sequences[:, 0, :])[:, None, :]
+    if layer.go_backwards:
+        sequences = tf.reverse(sequences, [1])
+    weights = [tf.convert_to_tensor(w) for w in (cell.kernel, cell.recurrent_kernel, cell.bias)]
+
+    def run(*tensors: Any) -> tuple[Any, ...]:
+        return sequence(*tensors, *weights, return_sequences=layer.return_sequences)
+
+    outputs, h, *others = in_parts(run, [sequences, *states])
+    outputs = h[:, None, :] if outputs is None else outputs
+    outputs.set_shape([sequences.shape[0], sequences.shape[1] if layer.return_sequences else 1, layer.units])
+    return h, outputs, [h, *others]
 
 
 def array(steps: Any, like: Any) -> Any:

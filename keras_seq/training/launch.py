@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from types import FrameType
 from typing import IO, Any
 
 from keras_seq.errors import ConfigError, TrainingError
-from keras_seq.machine import thread_environment
+from keras_seq.machine import free_ports, thread_environment
 from keras_seq.training.distribute import AGAIN, LAUNCHER, VARIABLE, Cluster
 
 POLL_SECONDS = 0.2
@@ -180,18 +179,6 @@ def core_shares(count: int) -> list[list[int]]:
     if count > len(cores):
         return [[cores[number % len(cores)]] for number in range(count)]
     return [cores[number::count] for number in range(count)]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nothing uses at the moment."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def _on_cores(cores: Sequence[int], words: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:

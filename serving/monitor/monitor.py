@@ -18,6 +18,7 @@ from typing import Any
 from keras_seq import files
 from keras_seq.errors import KerasSeqError
 from keras_seq.export.reference import Reference, read_reference
+from keras_seq.machine import is_running
 from serving.monitor.events import Events
 from serving.monitor.extract import read_call
 from serving.monitor.prometheus import render
@@ -234,7 +235,7 @@ class Monitor:
     def _save(self) -> None:
         folder = Path(self.settings.folder) / "status"
         for path in folder.glob("*.json"):
-            if path.stem.isdigit() and not _alive(int(path.stem)):
+            if path.stem.isdigit() and not is_running(int(path.stem)):
                 path.unlink(missing_ok=True)
         versions = [status_of(watch) for watch in self._watches.values()]
         about = {"time": time.time(), "dropped": self.dropped, "failures": self.failures, "versions": versions}
@@ -273,13 +274,3 @@ def status_of(watch: VersionWatch) -> dict[str, Any]:
         "reference": watch.reference is not None,
         "alarms": alarms,
     }
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

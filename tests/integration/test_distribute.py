@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_seq.machine import thread_environment
+from keras_seq.machine import free_ports, thread_environment
 from keras_seq.training.distribute import AGAIN, LAUNCHER, VARIABLE, Cluster
-from keras_seq.training.launch import free_ports
 
 CHILD = Path(__file__).with_name("distributed_child.py")
 TIMEOUT = 1500  # of a busy machine
