@@ -111,6 +111,7 @@ def test_the_server_gives_intervals(valued, tmp_path):
         np.testing.assert_allclose(answers[column], found[name][0, :, 0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_forecast_run_reports_coverage_and_width(valued):
     test = valued.metrics["test"]
     assert {"coverage", "interval_width", "coverage_fixed", "interval_width_fixed"} <= set(test)

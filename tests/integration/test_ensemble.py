@@ -78,7 +78,14 @@ def combined(paths, folder, method, **options):
     return ensemble.ensemble(paths, method=method, output=folder, overrides=places, quiet=True, **options)
 
 
-@pytest.mark.parametrize("method", ["mean", "median", "hard", "soft", "weighted", "blending"])
+RULES = [
+    "mean",
+    "weighted",
+    *(pytest.param(rule, marks=pytest.mark.slow) for rule in ("median", "hard", "soft", "blending")),
+]
+
+
+@pytest.mark.parametrize("method", RULES)
 def test_the_graph_answers_as_the_rule_says(defects, tmp_path, method):
     from keras_seq.ensembles.rules import Rule
 
@@ -213,6 +220,7 @@ def engines(home, **changes):
     }
 
 
+@pytest.mark.slow
 def test_folds_are_combined_out_of_fold(data_home, tmp_path):
     """Each unit is answered by the models that held it out: planted constants show which model answered."""
     last = {"evaluation": {"min_steps": 30, "at": "last"}}

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_seq import config, files
+from keras_seq import cli, config, files
 from keras_seq.errors import DataError, ModelError, OutputError
 from keras_seq.evaluate import evaluate
 from keras_seq.export.bundle import load_bundle
 from keras_seq.predict import predict_file
-from keras_seq.train import train
+from keras_seq.train import main, train
 from tests.make_experiments import caster_tree, placed
 
 SMALL = caster_tree(
@@ -188,7 +188,7 @@ def command(*words):
         (["--data.windows.pad_short", "false", "--data.windows.mode", "last"], "length"),
     ],
 )
-def test_mistakes_end_with_one_paragraph_and_code_2(tmp_path, words, message):
+def test_mistakes_end_with_one_paragraph_and_code_2(tmp_path, capfd, words, message):
     places = [
         "--output",
         str(tmp_path / "r"),
@@ -200,10 +200,10 @@ def test_mistakes_end_with_one_paragraph_and_code_2(tmp_path, words, message):
     if "--tracking.uri" in words:
         places = places[:-2]
     small = ["--data.caster.sequences", "60", "--data.caster.heats", "20", "--training.epochs", "1"]
-    done = command("keras_seq.train", *places, *small, *words)
-    assert done.returncode == 2, done.stderr
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    assert cli.run(main, [*places, *small, *words]) == 2
+    said = capfd.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
     assert not list(tmp_path.glob("s/*/[0-9]*"))
 
 

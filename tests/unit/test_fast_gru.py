@@ -92,6 +92,7 @@ def test_without_states(return_sequences: bool, calls: list[int]) -> None:
     assert calls
 
 
+@pytest.mark.slow
 def test_second_derivatives_are_the_stock_ones() -> None:
     def penalty(layer: Any, x: Any) -> Any:
         with tf.GradientTape() as outer:
@@ -164,6 +165,7 @@ def network(layer: type[keras.layers.GRU]) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(1)(layer(UNITS)(x)))
 
 
+@pytest.mark.slow
 def test_fit_follows_the_stock_layer(calls: list[int]) -> None:
     x = batch(80, 5)[0]
     y = x[:, -2:].sum(axis=(1, 2))[:, None]

@@ -94,6 +94,7 @@ def test_without_states(return_sequences: bool) -> None:
     assert_same(gradients(fast, jit=False, states=False)(*values), gradients(stock, jit=False, states=False)(*values))
 
 
+@pytest.mark.slow
 def test_second_derivatives_are_the_stock_ones() -> None:
     def penalty(layer: Any, x: Any) -> Any:
         with tf.GradientTape() as outer:
@@ -165,6 +166,7 @@ def network(layer: type[keras.layers.LSTM]) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(1)(layer(UNITS)(x)))
 
 
+@pytest.mark.slow
 def test_fit_follows_the_stock_layer(calls: list[int]) -> None:
     x = batch(80, 5)[0]
     y = x[:, -2:].sum(axis=(1, 2))[:, None]
