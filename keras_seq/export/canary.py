@@ -56,41 +56,30 @@ def load_and_answer(folder: Path, windows: Mapping[str, np.ndarray], *, only: Se
 
     if (folder / MANIFEST).is_file():
         check_seal(folder)
-    return load_each([folder], windows, only=only)[0]
+    return load(folder, windows, only=only)
 
 
-def load_each(
-    folders: Sequence[Path], windows: Mapping[str, np.ndarray], *, only: Sequence[str] = ()
-) -> list[dict[str, Arrays]]:
-    """The same of several versions, one after the other in one process.
+def load(folder: Path, windows: Mapping[str, np.ndarray], *, only: Sequence[str] = ()) -> dict[str, Arrays]:
+    """The same of a version that may have been changed.
 
     Raises:
-        ExportError: as ``load_and_answer``, at the first version that fails.
+        ExportError: as ``load_and_answer``.
     """
     with files.scratch() as scratch:
         given, out = Path(scratch) / "windows.npz", Path(scratch) / "answers.npz"
         np.savez(given, **dict(windows))  # type: ignore[arg-type]
-        arguments = {"folders": list(map(str, folders)), "windows": str(given), "out": str(out), "only": list(only)}
+        arguments = {"folder": str(folder), "windows": str(given), "out": str(out), "only": list(only)}
         names = run_apart(f"{__name__}:answer", arguments, what="Loading the version", warm=True)
         with np.load(out) as stored:
-            return [
-                {name: {key: stored[f"{number}/{name}/{key}"] for key in keys} for name, keys in known.items()}
-                for number, known in enumerate(names)
-            ]
+            return {name: {key: stored[f"{name}/{key}"] for key in keys} for name, keys in names.items()}
 
 
-def answer(folders: list[str], windows: str, out: str, only: Sequence[str] = ()) -> list[dict[str, list[str]]]:
-    """The other process's part: write ``VERSION/SIGNATURE/ANSWER`` arrays; the answers' names by signature."""
-    arrays: dict[str, Any] = {}
-    names = []
+def answer(folder: str, windows: str, out: str, only: Sequence[str] = ()) -> dict[str, list[str]]:
+    """The other process's part: write ``SIGNATURE/ANSWER`` arrays; the answers' names by signature."""
     with np.load(windows) as stored:
-        given = dict(stored)
-    for number, folder in enumerate(folders):
-        found = answers_of(folder, given, only=only)
-        arrays |= {f"{number}/{name}/{key}": value for name, part in found.items() for key, value in part.items()}
-        names.append({name: sorted(part) for name, part in found.items()})
-    np.savez(out, **arrays)
-    return names
+        found = answers_of(folder, dict(stored), only=only)
+    np.savez(out, **{f"{name}/{key}": value for name, part in found.items() for key, value in part.items()})  # type: ignore[arg-type]
+    return {name: sorted(part) for name, part in found.items()}
 
 
 def answers_of(folder: str | Path, windows: Mapping[str, np.ndarray], *, only: Sequence[str] = ()) -> dict[str, Arrays]:

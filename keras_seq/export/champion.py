@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_seq.errors import ExportError, KerasSeqError
 from keras_seq.evaluation.measures import MEASURES
 from keras_seq.export.bundle import Bundle
-from keras_seq.export.canary import Arrays, load_each
+from keras_seq.export.canary import Arrays, load
 from keras_seq.export.gate import Check, compare
 from keras_seq.export.record import read_metadata
 
@@ -52,27 +54,52 @@ def judge_champion(bundle: Bundle, candidate: Path, champion: Path, margin: floa
 def measure_afresh(bundle: Bundle, versions: list[Path]) -> list[float]:
     """The deciding metric of versions on one set of the bundle's test windows, at each window's last step.
 
+    Where one version takes lengths and another does not, the windows are those without padding, which both can read.
+
     Raises:
         DataError: the data are missing or differ.
         ExportError: a version takes other inputs, or cannot be loaded.
     """
     from keras_seq.evaluation.judge import judge
     from keras_seq.evaluation.predictions import points
-    from keras_seq.export.samples import spread, window_arrays
+    from keras_seq.export.samples import spread
 
     prepared = bundle.prepared
-    chosen = spread(prepared.index["test"], ROWS)
-    windows = window_arrays(prepared.series, bundle.spec, chosen.start, chosen.length)
+    short = [_takes_lengths(version) for version in versions]
+    index = prepared.index["test"] if all(short) or not any(short) else _whole(prepared.index["test"], bundle)
+    chosen = spread(index, ROWS)
     spec = bundle.spec.model_copy(update={"per_step": False})
     found = []
-    answered = load_each(versions, windows, only=["serving_default"])
-    for version, answers in zip(versions, answered, strict=True):
+    for version, lengths in zip(versions, short, strict=True):
+        answers = load(version, _windows(bundle, chosen, lengths), only=["serving_default"])
         prediction = _prediction(answers["serving_default"], bundle, version)
         if len(prediction) != len(chosen):
             raise ExportError(f"version '{version}' gave {len(prediction)} answers to {len(chosen)} windows.")
         given = points(prepared.series, chosen, spec, prediction)
         found.append(judge(given, spec, bundle.experiment, part="test")[MEASURES[spec.task][0].name])
     return found
+
+
+def _takes_lengths(version: Path) -> bool:
+    return bool(read_metadata(version)["variable_length"])
+
+
+def _whole(index: Any, bundle: Bundle) -> Any:
+    """Windows that fill the model's window."""
+    whole = np.flatnonzero(index.length >= bundle.spec.time)
+    if not len(whole):
+        raise ExportError(
+            f"one of both takes no lengths, and none of {len(index)} test windows has all {bundle.spec.time} steps."
+        )
+    return index.take(whole)
+
+
+def _windows(bundle: Bundle, chosen: Any, lengths: bool) -> Arrays:
+    """Test windows as a version takes them."""
+    from keras_seq.export.samples import window_arrays
+
+    spec = bundle.spec.model_copy(update={"variable_length": lengths})
+    return window_arrays(bundle.prepared.series, spec, chosen.start, chosen.length)
 
 
 def _prediction(answers: Arrays, bundle: Bundle, version: Path) -> Any:
