@@ -155,6 +155,12 @@ def owner() -> str:
     return f"{_machine()}-{os.getpid()}"
 
 
+def is_gone(name: str) -> bool:
+    """Whether an ``owner`` is a process of this machine that has ended; of other machines' nothing is known."""
+    machine, _, number = name.rpartition("-")
+    return machine == _machine() and number.isdigit() and not is_running(int(number))
+
+
 @functools.cache
 def _machine() -> str:
     try:
@@ -186,7 +192,7 @@ def _abandoned(path: Path) -> bool:
         return False
     if found[1] != _machine():
         return time.time() - path.lstat().st_mtime > FORGOTTEN
-    return not is_running(int(found[2]))
+    return is_gone(f"{found[1]}-{found[2]}")
 
 
 @contextmanager

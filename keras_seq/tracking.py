@@ -13,6 +13,8 @@ from keras_seq import config, files
 from keras_seq.config.secret import with_password
 from keras_seq.errors import ConfigError, hide_passwords
 
+OWNER = "keras_seq.process"  # tag: the process that writes a run
+
 
 class Tracker:
     """Records nothing; the base of trackers and what ``tracking.backend=none`` uses."""
@@ -116,7 +118,8 @@ def track(experiment: config.Experiment, *, run_name: str) -> Iterator[Tracker]:
         _begin_store(mlflow, uri)
         mlflow.set_tracking_uri(uri)
         _choose_experiment(mlflow, settings.experiment or experiment.name, Path(experiment.output))
-        run = mlflow.start_run(run_name=run_name)
+        _end_killed(mlflow)
+        run = mlflow.start_run(run_name=run_name, tags={OWNER: files.owner()})
     except Exception as error:  # any store, any driver: all mean "not reachable"
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(
@@ -209,6 +212,13 @@ def _choose_experiment(mlflow: Any, name: str, output: Path) -> None:
     if mlflow.get_experiment_by_name(name) is None:
         mlflow.create_experiment(name, artifact_location=_artifacts(output))
     mlflow.set_experiment(name)
+
+
+def _end_killed(mlflow: Any) -> None:
+    """Runs of the experiment whose process was killed no longer count as running."""
+    for run in mlflow.search_runs(filter_string="attributes.status = 'RUNNING'", output_format="list"):
+        if files.is_gone(run.data.tags.get(OWNER, "")):
+            mlflow.MlflowClient().set_terminated(run.info.run_id, "KILLED")
 
 
 def _artifacts(output: Path) -> str:
