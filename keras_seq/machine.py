@@ -54,3 +54,11 @@ def free_ports(count: int) -> list[int]:
 def thread_environment(threads: int) -> dict[str, str]:
     """Variables that hold a new process to so many threads, in TensorFlow and in scikit-learn's OpenMP."""
     return dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), str(threads))
+
+
+def threads_here() -> int:
+    """Threads that TensorFlow's operations use beside each other in this process: told it, or the cores it may use."""
+    told = os.environ.get("TF_NUM_INTEROP_THREADS", "")
+    if told.isdigit() and int(told):
+        return int(told)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -29,14 +29,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from training_peers import COMPILED, FAMILIES, FEATURES, keras_model, products, torch_model
+from training_peers import FAMILIES, FEATURES, keras_model, products, torch_model
 
-CONTENDERS = ("ours", "torch", "torch-compile", "stock", "parts", "products")
+STEPS = ("plain", "whole", "split", "loops", "loops-split")  # of our loop
+CONTENDERS = ("ours", *STEPS, "torch", "torch-compile", "stock", "products")
 CLOCKS = {"wall": "ratio", "cpu": "cpu ratio"}
 Batches = tuple[np.ndarray, np.ndarray]
 
@@ -66,41 +68,56 @@ def wait() -> None:
         os._exit(0)
 
 
-def stall(ends: list[float]) -> float:
-    """Extra ms that the middle one of the gaps takes: there an epoch ends; NaN where there are too few gaps."""
-    gaps = np.diff(ends)
-    middle = len(ends) // 2 - 1
-    return float(1e3 * (gaps[middle] - np.median(np.delete(gaps, middle)))) if len(gaps) >= 3 else float("nan")
-
-
 def train_keras(kind: str, data: Batches, options: argparse.Namespace) -> None:
-    """Endless `fit`; an answer is two epochs, so that it holds one epoch's end."""
+    """Stock layers by `fit`, ours by the project's own loop; an answer is two epochs."""
     from keras_seq.models.xla_flags import prepare_environment
 
-    own = kind != "stock"
-    if own:
+    if kind != "stock":
         prepare_environment()
-    import keras
     import tensorflow as tf
-
-    from keras_seq.models.own_loop import compiled_loops
-
-    parts = options.threads if kind == "parts" else 0
-
-    class Model(keras.Model):
-        def train_step(self, *given: Any) -> Any:
-            with compiled_loops(parts):
-                return super().train_step(*given)
 
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
-    plain = keras_model(options.family, options.time, own=own)
-    model = Model(plain.inputs, plain.outputs)
-    jit = options.family in COMPILED and kind == "ours"
-    model.compile("adam", "mse", jit_compile=jit, steps_per_execution=options.steps_per_execution)
     settings = tf.data.Options()
     settings.autotune.enabled = False
     dataset = tf.data.Dataset.from_tensor_slices(data).repeat().prefetch(2).with_options(settings)
+    model = keras_model(options.family, options.time, own=kind != "stock")
+    if kind == "stock":
+        model.compile("adam", "mse", jit_compile=False, steps_per_execution=options.steps_per_execution)
+        return fit_stock(model, dataset, options)
+    train_ours(kind, model, dataset, options)
+
+
+def train_ours(kind: str, model: Any, dataset: Any, options: argparse.Namespace) -> None:
+    """The loop of `keras_seq.training`, with the step that it would choose or the one named."""
+    import keras
+    import tensorflow as tf
+
+    from keras_seq.training.compiled import Plan, plan_step
+    from keras_seq.training.loop import Loop
+
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(model.trainable_variables)
+    weighted = dataset.map(lambda x, y: (x, y, tf.ones(tf.shape(y)[:1])))
+    training = SimpleNamespace(jit=True, deterministic=False, epochs=1000, batch_size=options.batches[0])
+    spec = SimpleNamespace(task="regression", variable_length=False, time=options.time)
+    chosen = plan_step(
+        training, model, spec, np.full(10**6, options.time), bucket=1, gpu=False, threads=options.threads
+    )
+    plan = {"ours": chosen, "plain": Plan(), "whole": Plan(jit=True), "loops": Plan(loops=1)}.get(kind)
+    plan = plan or (Plan(jit=True, parts=options.threads) if kind == "split" else Plan(loops=options.threads))
+    loop = Loop(model, keras.losses.MeanSquaredError(), optimizer, weighted, spec, plan=plan)
+    loop.run(2 * options.steps, at_once=options.steps_per_execution)  # compiles
+    while True:
+        start = clocks()
+        loop.run(2 * options.steps, at_once=options.steps_per_execution)
+        answer(2 * options.steps, start)
+        wait()
+
+
+def fit_stock(model: Any, dataset: Any, options: argparse.Namespace) -> None:
+    """Endless `fit`."""
+    import keras
 
     class Clock(keras.callbacks.Callback):
         """Wakes and answers at every other epoch's end."""
@@ -109,14 +126,11 @@ def train_keras(kind: str, data: Batches, options: argparse.Namespace) -> None:
             if epoch % 2 == 0:
                 if epoch >= 2:  # the first two compile
                     wait()
-                self.start, self.ends = clocks(), []
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            self.ends.append(time.perf_counter())
+                self.start = clocks()
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             if epoch % 2:
-                answer(2 * options.steps, self.start, stall=stall(self.ends))
+                answer(2 * options.steps, self.start)
 
     model.fit(dataset, epochs=10**6, steps_per_epoch=options.steps, verbose=0, callbacks=[Clock()])
 
@@ -236,11 +250,9 @@ def summary(batch: int, rounds: dict[str, list[dict[str, float]]]) -> dict[str, 
     best = min(torches, key=lambda name: middle(rounds[name], "wall"), default="")
     if best:
         row |= {"best torch": best, "torch faults": middle(rounds[best], "faults")}
-    for name in ("ours", "parts"):
+    for name in ("ours", *STEPS):
         if name in rounds and best:
             row |= {f"{name} {label}": value for label, value in ratios(rounds[name], rounds[best]).items()}
-    if "ours" in rounds:
-        row["stall ms"] = middle(rounds["ours"], "stall")
     return row
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 FEATURES, UNITS, HEADS, FEED = 14, 64, 4, 128
 FAMILIES = ("lstm", "gru", "bilstm", "cnn_lstm", "attention_lstm", "transformer")
-COMPILED = ("lstm", "gru", "bilstm")  # families whose step goes through XLA where they train long enough
 
 
 def keras_model(family: str, time: int, *, own: bool) -> Any:

@@ -15,6 +15,7 @@ from keras_seq.data.pipeline import make_dataset, steps_per_epoch
 from keras_seq.export.bundle import Bundle, load_bundle
 from keras_seq.models.build import plain_twin
 from keras_seq.training.balance import class_shares, class_weights
+from keras_seq.training.compiled import Plan
 from keras_seq.training.loop import Loop
 from keras_seq.training.losses import make_loss
 from keras_seq.training.monitors import Monitor, Validation
@@ -120,7 +121,7 @@ def _loops(bundle: Bundle, prepared: Prepared, twin: Any, optimizer: Any) -> tup
     held_out = make_dataset(
         series, index["validation"], spec, experiment.data, batch_size=min(max(size, 64), BATCH), training=False
     )
-    loop = Loop(twin, loss, Optimizer(optimizer), batches, spec, jit=False, class_weights=weights)
+    loop = Loop(twin, loss, Optimizer(optimizer), batches, spec, plan=Plan(), class_weights=weights)
     return loop, Validation(twin, loss, held_out, spec, quantiles=experiment.model.quantiles)
 
 

@@ -19,11 +19,12 @@ import tensorflow as tf
 from keras_seq.config import Experiment
 from keras_seq.data.pipeline import make_dataset, steps_per_epoch
 from keras_seq.errors import TrainingError
+from keras_seq.machine import threads_here
 from keras_seq.models.inspect import freeze, warm_start
 from keras_seq.training import distribute, resume
 from keras_seq.training.balance import class_shares, class_weights
 from keras_seq.training.callbacks import Best, HistoryFile, Interrupt, TensorBoard
-from keras_seq.training.compiled import use_xla
+from keras_seq.training.compiled import plan_step
 from keras_seq.training.device import choose_device, describe_device, determinism
 from keras_seq.training.loop import Loop, make_optimizer
 from keras_seq.training.losses import make_loss
@@ -260,7 +261,7 @@ class _Run:
             self.model,
             self.experiment.training,
             device=self.device,
-            jit=loop.jit,
+            plan=loop.plan,
             team=self.team,
             mirrored=self.mirrored,
         )
@@ -297,20 +298,22 @@ class _Run:
             return MirroredLoop(
                 self.replicas, self.loss, batches, prepared.spec, class_weights=self.class_weights, tracer=tracer
             )
+        plan = plan_step(
+            experiment.training,
+            self.model,
+            prepared.spec,
+            prepared.index["train"].length,
+            bucket=experiment.data.bucket,
+            gpu="GPU" in self.device,
+            threads=threads_here(),
+        )
         return Loop(
             self.model,
             self.loss,
             self.optimizer,
             batches,
             prepared.spec,
-            jit=use_xla(
-                experiment.training,
-                self.model,
-                prepared.spec,
-                prepared.index["train"].length,
-                bucket=experiment.data.bucket,
-                gpu="GPU" in self.device,
-            ),
+            plan=plan,
             class_weights=self.class_weights,
             team=self.team,
             tracer=tracer,

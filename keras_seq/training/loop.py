@@ -7,6 +7,7 @@ batches), the loss is weighted by what was real in each batch, and nothing is re
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,8 +17,12 @@ import tensorflow as tf
 
 from keras_seq.config import TrainingConfig
 from keras_seq.data.spec import DataSpec
+from keras_seq.models.own_loop import compiled_loops
+from keras_seq.training.compiled import Plan
 from keras_seq.training.distribute import Alone, part
 from keras_seq.training.tracing import Tracer
+
+GOLDEN = 0x9E3779B9  # an odd number near 2^32 over the golden ratio: far steps between the seeds of parts
 
 
 def make_optimizer(training: TrainingConfig, model: keras.Model, schedule: Any) -> keras.optimizers.Optimizer:
@@ -59,7 +64,7 @@ class Loop:
         optimizer: built for the model.
         dataset: endless; yields ``(inputs, targets, weights)``.
         spec: tells the task.
-        jit: compile the step with XLA.
+        plan: what of the step goes through XLA, in how many parts; the update is that of the whole batch.
         class_weights: factor of each class's samples, ``(classes,)``; None: all alike.
         team: workers that share every batch: each trains on its part, and all apply the gradient of the loss's mean
             over the whole batch.
@@ -74,7 +79,7 @@ class Loop:
         dataset: tf.data.Dataset,
         spec: DataSpec,
         *,
-        jit: bool,
+        plan: Plan,
         class_weights: Sequence[float] | None = None,
         team: Alone | None = None,
         tracer: Tracer | None = None,
@@ -82,22 +87,44 @@ class Loop:
         self.model, self.loss, self.optimizer, self.task = model, loss, optimizer, spec.task
         self.class_weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
         self.team, self.tracer = team or Alone(), tracer or Tracer()
-        self.jit = jit
+        self.plan = plan
         self._batches = iter(dataset)
-        self._step = self._make_step(jit)
+        self._step = self._make_step()
         self._execute = tf.function(self._train_steps, autograph=False, reduce_retracing=True)
 
-    def _make_step(self, jit: bool) -> Callable[..., tuple[Any, Any]]:
+    def _make_step(self) -> Callable[..., tuple[Any, Any]]:
         """One update with a whole batch, for a graph; only what is within one process goes through XLA."""
+        if self.team.size == 1 and self.plan.parts > 1:
+            return self._make_split_step()
         if self.team.size == 1:
-            return tf.function(self._train_step, jit_compile=jit, autograph=False, reduce_retracing=True)
-        sums = tf.function(self._weighted_sums, jit_compile=jit, autograph=False, reduce_retracing=True)
+            return tf.function(self._train_step, jit_compile=self.plan.jit, autograph=False, reduce_retracing=True)
+        sums = tf.function(self._weighted_sums, jit_compile=self.plan.jit, autograph=False, reduce_retracing=True)
 
         def step(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
             mine = take_part((inputs, targets, weights), self.team.rank, self.team.size)
             loss, weight, gradients = self._means(self.team.total(sums(*mine)))
             self.optimizer.apply(gradients, self.model.trainable_variables)
             return loss, weight
+
+        return step
+
+    def _make_split_step(self) -> Callable[..., tuple[Any, Any]]:
+        """The same update from parts of the batch, which TensorFlow runs side by side on its inter-op threads.
+
+        XLA keeps a recurrent loop on one core. Parts touch no variable that any of them changes, or TensorFlow would
+        run them one after the other: the states of random generators are theirs alone.
+        """
+        sums = tf.function(self._part_sums, jit_compile=self.plan.jit, autograph=False, reduce_retracing=True)
+        update = tf.function(self._update, jit_compile=self.plan.jit, autograph=False)
+
+        def step(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
+            batch = (inputs, targets, weights)
+            found = [
+                sums(tf.constant(k, tf.uint32), *take_part(batch, k, self.plan.parts)) for k in range(self.plan.parts)
+            ]
+            for seed, state in zip(self._seeds(), found[0][1], strict=True):
+                seed.assign(state)
+            return update(tf.add_n([one for one, _ in found]))
 
         return step
 
@@ -133,10 +160,28 @@ class Loop:
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return loss, weight
 
+    def _part_sums(self, number: Any, inputs: Any, targets: Any, weights: Any) -> tuple[Any, list[Any]]:
+        """Sums of one part of a batch, and the random generators' states after it; no variable is changed."""
+        shift = tf.stack([number * tf.constant(GOLDEN, tf.uint32), tf.constant(0, tf.uint32)])
+        seeds = self._seeds()
+        with keras.StatelessScope([(seed, tf.cast(seed.value, tf.uint32) + shift) for seed in seeds]) as scope:
+            sums = self._weighted_sums(inputs, targets, weights)
+            return sums, [scope.get_current_value(seed) for seed in seeds]
+
+    def _seeds(self) -> list[Any]:
+        """States of the model's random generators, ``(2,)`` uint32 each: a seed and a count."""
+        return [v for v in self.model.non_trainable_variables if v.path.endswith("seed_generator_state")]
+
+    def _update(self, sums: Any) -> tuple[Any, Any]:
+        loss, weight, gradients = self._means(sums)
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        return loss, weight
+
     def _gradients(self, inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any, list[Any]]:
         """Loss (mean over the weights), their sum, and the loss's gradients (times the optimiser's loss scale)."""
         weights = self._reweigh(targets, weights)
-        with tf.GradientTape() as tape:
+        loops = compiled_loops(self.plan.loops) if self.plan.loops else contextlib.nullcontext()
+        with loops, tf.GradientTape() as tape:
             prediction = self.model(inputs, training=True)
             loss = self.loss(targets, prediction, sample_weight=weights)
             whole = tf.add_n([loss, *self.model.losses]) if self.model.losses else loss

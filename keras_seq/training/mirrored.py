@@ -18,6 +18,7 @@ from keras_seq.config import TrainingConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DeviceError
 from keras_seq.training import resume
+from keras_seq.training.compiled import Plan
 from keras_seq.training.device import choose_device
 from keras_seq.training.distribute import Alone, check_parts
 from keras_seq.training.loop import Loop, make_optimizer, take_part
@@ -136,7 +137,7 @@ class MirroredLoop(Loop):
     ) -> None:
         self.replicas = replicas
         model, optimizer = replicas.model, replicas.optimizer
-        super().__init__(model, loss, optimizer, dataset, spec, jit=False, class_weights=class_weights, tracer=tracer)
+        super().__init__(model, loss, optimizer, dataset, spec, plan=Plan(), class_weights=class_weights, tracer=tracer)
 
     def run(self, steps: int, *, at_once: int, advance: Callable[[int], None] = lambda done: None) -> float:
         """Train ``steps`` steps, then carry the weights to the plain model; their mean loss."""
@@ -144,7 +145,7 @@ class MirroredLoop(Loop):
         self.replicas.pull()
         return loss
 
-    def _make_step(self, jit: bool) -> Callable[..., tuple[Any, Any]]:
+    def _make_step(self) -> Callable[..., tuple[Any, Any]]:
         strategy = self.replicas.strategy
 
         def step(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:

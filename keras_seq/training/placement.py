@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_seq.config import TrainingConfig
 from keras_seq.errors import DeviceError
+from keras_seq.training.compiled import Plan
 from keras_seq.training.device import POLICIES, describe_device
 from keras_seq.training.distribute import Alone
 
@@ -23,7 +24,7 @@ def describe_placement(
     training: TrainingConfig,
     *,
     device: str,
-    jit: bool,
+    plan: Plan,
     team: Alone | None = None,
     mirrored: Any = None,
 ) -> list[str]:
@@ -33,7 +34,7 @@ def describe_placement(
         model: to be trained.
         training: mixed_precision.
         device: TensorFlow's name of the one in use.
-        jit: the training step goes through XLA.
+        plan: what of the training step goes through XLA.
         team: the workers.
         mirrored: the strategy over several devices, if there is one.
     """
@@ -46,10 +47,20 @@ def describe_placement(
     parts = [f"training on {where}"]
     if "GPU" in device:
         parts.append("GPU memory as needed" if memory_grows() else "all GPU memory taken at once")
-    parts += [POLICIES[training.mixed_precision], f"XLA {'on' if jit else 'off'}"]
-    kernels = Counter(f"{kind(layer)}: {kernel(layer, jit=jit)}" for layer in recurrent_layers(model))
+    parts += [POLICIES[training.mixed_precision], _say_plan(plan)]
+    kernels = Counter(f"{kind(layer)}: {kernel(layer, jit=plan.jit)}" for layer in recurrent_layers(model))
     parts += [name if count == 1 else f"{name} ({count} layers)" for name, count in kernels.items()]
     return [", ".join(parts)]
+
+
+def _say_plan(plan: Plan) -> str:
+    if plan.loops:
+        return (
+            f"XLA on for recurrent loops ({plan.loops} at a time)" if plan.loops > 1 else "XLA on for recurrent loops"
+        )
+    if not plan.jit:
+        return "XLA off"
+    return f"XLA on, batches in {plan.parts} parts side by side" if plan.parts > 1 else "XLA on"
 
 
 def memory_grows() -> bool:

@@ -26,7 +26,7 @@ export: {saved_models: served}
 tuning:
   trials: 2
   tuner: random
-  space: {model.units: [2, 3, 4, 5], training.learning_rate: {min: 0.001, max: 0.01}}
+  space: {model.units: [2, 3, 4, 5], training.learning_rate: {low: 0.001, high: 0.01}}
 """
 Result = Callable[[Path], Any]
 

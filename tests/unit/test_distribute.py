@@ -23,6 +23,7 @@ from keras_seq.config import TrainingConfig, from_dict
 from keras_seq.errors import ConfigError, DeviceError, TrainingError
 from keras_seq.models.fast_lstm import FastLSTM
 from keras_seq.training import distribute, launch, placement, resume
+from keras_seq.training.compiled import Plan
 from keras_seq.training.distribute import Alone, Cluster, choose_strategy, part, read_cluster
 from keras_seq.training.loop import take_part
 from keras_seq.training.mirrored import check_strategy, make_mirrored
@@ -288,11 +289,11 @@ def model(**options):
 
 
 def test_the_report_names_device_precision_and_kernels():
-    (line,) = placement.describe_placement(model(), TrainingConfig(), device="/CPU:0", jit=True)
+    (line,) = placement.describe_placement(model(), TrainingConfig(), device="/CPU:0", plan=Plan(jit=True, parts=2))
     assert line.startswith("training on CPU (") and "float32, XLA on" in line
     assert "GRU: while loop" in line
     assert "LSTM: own fused loop" in line or GPUS
-    (line,) = placement.describe_placement(model(activation="relu"), TrainingConfig(), device="/CPU:0", jit=False)
+    (line,) = placement.describe_placement(model(activation="relu"), TrainingConfig(), device="/CPU:0", plan=Plan())
     assert "LSTM: while loop" in line and "XLA off" in line
 
 
