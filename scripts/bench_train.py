@@ -5,16 +5,17 @@
     scripts/bench train --family gru --time 300 --steps 8 --steps-per-execution 8
     scripts/bench train --threads 1                      # on a busy machine: read "least cpu ratio"
 
-Everyone trains on the same ready-made batches in memory with the same number of threads: ours and stock Keras through
-`fit` as `keras_seq.training` configures it (XLA, many steps an execution, no tf.data autotune, endless data);
-torch in a plain loop (nn.LSTM, fused Adam, zero_grad(set_to_none)), and through torch.compile where that works; the
-faster torch counts. Each contender is a process of its own, woken for one epoch at a time in rotating order, so a busy
-machine hurts all alike: read the ratios (medians of the rounds'), and beside them the ratios of CPU time. A quiet
-machine is still needed for numbers worth quoting. torch is optional: `pip install torch`.
+Everyone trains on the same ready-made batches in memory with the same number of threads: ours by the loop of
+`keras_seq.training`, stock Keras through `fit` (many steps an execution, no tf.data autotune, endless data), torch in a
+plain loop (nn.LSTM, fused Adam, zero_grad(set_to_none)), and through torch.compile where that works; the fastest torch
+counts. Each contender is a process of its own, woken for one epoch at a time in rotating order, so a busy machine hurts
+all alike: read the ratios (medians of the rounds'), and beside them the ratios of CPU time. A quiet machine is still
+needed for numbers worth quoting. torch is optional: `pip install torch`.
 
-Beside them: "parts" is ours with the recurrent loops alone compiled, each on parts of the batch side by side
-(`keras_seq.models.own_loop.compiled_loops`, one part a thread); "products" is the time of the recurrent layers' matrix
-products alone, which no implementation on the same library undercuts.
+"torch-kept" is torch with glibc told to keep freed memory: otherwise torch takes fresh pages from the system at every
+step (see its faults). Beside them: "plain", "whole", "split", "loops" and "loops-split" are our loop with other plans
+(`keras_seq.training.compiled.Plan`) than the one that training would choose; "products" is the time of the recurrent
+layers' matrix products alone, which no implementation on the same library undercuts.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ import numpy as np
 from training_peers import FAMILIES, FEATURES, keras_model, products, torch_model
 
 STEPS = ("plain", "whole", "split", "loops", "loops-split")  # of our loop
-CONTENDERS = ("ours", *STEPS, "torch", "torch-compile", "stock", "products")
+CONTENDERS = ("ours", *STEPS, "torch", "torch-kept", "torch-compile", "stock", "products")
+KEEP = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "2000000000"}  # for glibc
 CLOCKS = {"wall": "ratio", "cpu": "cpu ratio"}
 Batches = tuple[np.ndarray, np.ndarray]
 
@@ -197,7 +199,8 @@ def started(name: str, batch: int, options: argparse.Namespace) -> Iterator[Call
     for option in ("steps", "threads", "steps_per_execution", "family", "time"):
         command += [f"--{option.replace('_', '-')}", str(getattr(options, option))]
     errors = None if options.verbose else subprocess.DEVNULL
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors, "text": True}
+    process = subprocess.Popen(command, **pipes, env=os.environ | (KEEP if name == "torch-kept" else {}))
     assert process.stdin and process.stdout
     fresh = True
 
@@ -286,9 +289,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=64, help="steps an epoch; a round is two epochs")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps-per-execution", type=int, default=16)
-    parser.add_argument(
-        "--contenders", nargs="+", choices=CONTENDERS, default=["ours", "torch", "torch-compile", "stock"]
-    )
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=["ours", "torch", "torch-kept", "stock"])
     parser.add_argument("--json", help="also write the rows here")
     parser.add_argument("--verbose", action="store_true", help="show what the contenders print")
     parser.add_argument("--child", choices=CONTENDERS, help=argparse.SUPPRESS)
@@ -301,7 +302,7 @@ def main() -> None:
     for batch in options.batches:
         rows.append(summary(batch, measure(batch, options)))
         show(rows[-1:])
-    print("ms a training step; ratio: ours over the best torch; stall: what an epoch's end costs in ms, once")
+    print("ms a training step; ratio: ours over the best torch")
     if load > 0.5:
         print(f"NOT A QUIET MACHINE (load {load:.1f} at the start): the threads of torch spin while they wait, so that")
         print("even its CPU time is too high; with --threads 1 nobody waits and the CPU ratio holds")

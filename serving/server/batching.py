@@ -22,7 +22,7 @@ from serving.server.together import run
 
 # A fast servable's run that is over by then is done on the loop: no thread is woken for it. During a longer one the
 # loop has better things to do: reading the calls of the next.
-INLINE_SECONDS = 0.0005
+INLINE_SECONDS = 0.001
 FIRST_GUESS = 5e-5  # seconds a row, until a run was timed
 _TIMEOUT = "Timed out waiting for notification"  # of DirectSession
 _QUEUED = "Run() timeout exceeded while waiting in batching queue"  # of BatchingSession::ProcessBatch

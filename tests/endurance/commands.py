@@ -200,7 +200,7 @@ def _study(place: Path) -> Any:
     from tuning.records import open_study
 
     study = open_study(place / "studies/tiny")
-    assert (place / "studies/tiny/best.yaml").is_file() and (place / "studies/tiny/report.html").is_file()
+    assert (place / "studies/tiny/best.yaml").is_file() and (place / "studies/tiny/report/report.html").is_file()
     return [[record.number, record.status, record.values] for record in study.records()]
 
 
