@@ -30,7 +30,8 @@ class ForkServer:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._server: subprocess.Popen[str] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+        self._owner = 0  # the process that started it: a fork of that one starts its own
 
     @property
     def pid(self) -> int | None:
@@ -69,42 +70,42 @@ class ForkServer:
 
     def _begin(self, job: dict[str, Any]) -> int | None:
         """Hand a job over; the number of its process."""
-        if self._server is None or self._server.poll() is not None:
-            command = [sys.executable, "-m", __name__]
+        if self._server is None or self._owner != os.getpid() or self._server.poll() is not None:
             pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-            self._server = subprocess.Popen(command, **pipes, text=True, env=job["environment"])
+            command = [sys.executable, "-m", __name__]
+            self._server = subprocess.Popen(command, **pipes, bufsize=0, env=job["environment"])
+            self._owner = os.getpid()
             atexit.register(self.close)
         assert self._server.stdin and self._server.stdout
         with contextlib.suppress(BrokenPipeError):  # it ended this very moment
-            self._server.stdin.write(json.dumps(job) + "\n")
-            self._server.stdin.flush()
-        line = self._server.stdout.readline()
+            _write(self._server.stdin.fileno(), json.dumps(job).encode() + b"\n")
+        line = _read_line(self._server.stdout.fileno())
         return int(line) if line else None
 
     def _end(self, number: int, seconds: float) -> int | None:
         """Wait for a job's end."""
         assert self._server and self._server.stdout
+        answers = self._server.stdout.fileno()
         try:
-            late = not select.select([self._server.stdout], [], [], seconds)[0]
+            late = not select.select([answers], [], [], seconds)[0]
         except BaseException:  # Ctrl-C: the job goes with us
             _kill(number)
             raise
         if late:
             _kill(number)
-        line = self._server.stdout.readline()
+        line = _read_line(answers)
         if late:
             raise TimeoutError
         return int(line) if line else None
 
     def close(self) -> None:
         """End the server; the next job starts another."""
-        if self._server is not None:
+        if self._server is not None and self._owner == os.getpid():
             self._server.kill()
             self._server.wait()
             for pipe in (self._server.stdin, self._server.stdout):
-                with contextlib.suppress(OSError):
-                    pipe.close()  # type: ignore[union-attr]
-            self._server = None
+                pipe.close()  # type: ignore[union-attr]
+        self._server = None
 
 
 def _kill(number: int) -> None:
@@ -117,7 +118,7 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is answered by the process that asked
     import tensorflow  # noqa: F401  # what every job begins with
 
-    while select.select([0], [], [], IDLE)[0] and (line := _read_line()):
+    while select.select([0], [], [], IDLE)[0] and (line := _read_line(0)):
         job = json.loads(line)
         number = os.fork()
         if not number:
@@ -126,18 +127,23 @@ def serve() -> None:
         _say(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]))
 
 
-def _read_line() -> bytes:
-    """A line of standard input, unbuffered: ``select`` must see what is left."""
+def _read_line(descriptor: int) -> bytes:
+    """One line and no byte more, which a buffer would hide from ``select``; nothing once the other side has gone."""
     line = b""
     while not line.endswith(b"\n"):
-        if not (part := os.read(0, 65536)):
+        if not (part := os.read(descriptor, 1)):
             return b""
         line += part
     return line
 
 
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
 def _say(number: int) -> None:
-    os.write(1, f"{number}\n".encode())
+    _write(1, f"{number}\n".encode())
 
 
 def _work(job: dict[str, Any]) -> None:

@@ -77,6 +77,35 @@ def test_forks_go_on_after_their_server_was_killed():
     assert run_apart("keras_seq.machine:is_running", {"pid": os.getpid()}, what="Looking", warm=True)
 
 
+def test_a_job_that_is_over_before_anyone_listens_is_heard(monkeypatch):
+    """Number and exit code may come in one piece."""
+    from keras_seq.export import forks
+
+    read = forks._read_line
+
+    def late(descriptor):
+        time.sleep(1)
+        return read(descriptor)
+
+    monkeypatch.setattr(forks, "_read_line", late)
+    assert run_apart("keras_seq.machine:is_running", {"pid": os.getpid()}, what="Looking", warm=True, seconds=20)
+
+
+@pytest.mark.slow
+def test_a_fork_of_this_process_has_a_server_of_its_own():
+    assert run_apart("keras_seq.machine:is_running", {"pid": os.getpid()}, what="Looking", warm=True)
+    child = os.fork()
+    if not child:
+        try:
+            own = run_apart("keras_seq.machine:is_running", {"pid": os.getpid()}, what="Looking", warm=True)
+        finally:
+            FORKS.close()
+            os._exit(0 if own else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert run_apart("keras_seq.machine:is_running", {"pid": os.getpid()}, what="Looking", warm=True)
+
+
+@pytest.mark.slow
 def test_the_server_ends_with_the_process_that_asked():
     asks = """
         import os, signal
