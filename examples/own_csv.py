@@ -3,7 +3,7 @@
     .venv/bin/python examples/own_csv.py [FOLDER]
 
 Writes ``weekly.csv``, trains an LSTM and a seasonal naive model on the same split, compares them, and
-answers the weeks after the last one.
+answers the weeks after the last one. Nothing is served here, so no versions are exported.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ STUDY = """
     --data.source table --data.path weekly.csv --data.time week --data.targets [co2] --data.features [co2]
     --data.task forecast --data.split.by time --data.split.validation 104 --data.split.test 104
     --data.windows.mode sliding --data.windows.length 104 --data.windows.horizon 4 --evaluation.baseline false
+    --export.saved_model false
 """
 STEPS = (
     f"keras_seq.train --name lstm --model.family lstm --model.skip linear --training.epochs 8 --model.units 16 {STUDY}",
