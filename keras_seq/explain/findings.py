@@ -76,13 +76,18 @@ def _when(found: Attribution) -> dict[str, Any]:
     peak = int(importance.argmax())
     spread = "evenly over the window" if half > 0.4 * len(share) else "near the end" if half < 0.2 * len(share) else ""
     weight = float(importance[peak]) / max(float(importance.sum()), 1e-12)
+    where = f"{peak} before the last one" if peak else "the last one"
     text = (
-        f"Half of all attribution lies within the last {half} steps, 80% within the last {most} of {len(share)}; the "
-        f"single step that counts most is {peak} before the last one ({weight:.1%})"
+        f"Half of all attribution lies within the last {_steps(half)}, 80% within the last {_steps(most)} of "
+        f"{len(share)}; the single step that counts most is {where} ({weight:.1%})"
     )
     text += f": what decides lies {spread}." if spread else "."
     numbers = {"steps_for_half": half, "steps_for_80_percent": most, "window": len(share), "peak_lag": peak}
     return {"title": "Which steps decide", "text": text, "numbers": numbers}
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'' if count == 1 else 's'}"
 
 
 def _sample(found: Attribution) -> dict[str, Any]:

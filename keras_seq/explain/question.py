@@ -82,7 +82,9 @@ def make_question(
     weights = np.zeros(shape)
     if spec.task == "forecast":
         weights[slice(None) if ahead is None else ahead - 1, place] = 1.0
-        name += f", mean of {spec.horizon} steps ahead" if ahead is None else f", {ahead} steps ahead"
+        some = ahead or spec.horizon
+        steps = f"{some} step{'' if some == 1 else 's'} ahead"
+        name += f", mean of {steps}" if ahead is None and some > 1 else f", {steps}"
     else:
         weights[place] = 1.0
     weights /= weights.sum()

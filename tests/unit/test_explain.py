@@ -100,6 +100,8 @@ def test_questions_pick_the_number_that_is_meant():
     mean = question.make_question(forecast, target="b")
     assert mean.number(outputs, mean.select(outputs))[0] == pytest.approx(3.0)  # of 1, 3, 5
     second = question.make_question(forecast, ahead=2)
+    assert mean.name.endswith(", mean of 3 steps ahead") and second.name.endswith(", 2 steps ahead")
+    assert question.make_question(forecast.model_copy(update={"horizon": 1})).name.endswith(", 1 step ahead")
     assert second.number(outputs, second.select(outputs))[0] == 2.0
     quantile = question.make_question(make_spec(), quantiles=(0.1, 0.5, 0.9), level=0.9)
     assert quantile.number(np.array([[1.0, 2.0, 3.0]]), quantile.select(np.zeros((1, 3))))[0] == 3.0
