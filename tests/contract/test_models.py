@@ -179,6 +179,7 @@ def test_loss_falls_for_every_family(tools, family):
     assert seen[-1] < 0.9 * seen[0], seen
 
 
+@pytest.mark.slow
 def test_loss_falls_for_every_task(tools, task):
     keras.utils.set_random_seed(0)
     config = tools.make_config("tcn", task, dropout=0.0, layers=1, history={})

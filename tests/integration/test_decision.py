@@ -83,6 +83,7 @@ def test_the_server_gives_calibrated_probabilities_and_calls(classed, tmp_path):
     np.testing.assert_allclose(predict_file(bundle, tmp_path / "casts.csv")["probability"], expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_class_run_reports_both_calibration_errors(classed):
     test = classed.metrics["test"]
     assert 0 <= test["ece"] <= 1
@@ -120,6 +121,7 @@ def test_a_forecast_run_reports_coverage_and_width(valued):
     assert (valued.bundle / "plots" / "test_intervals.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_bundle_without_decision_still_answers(classed, tmp_path):
     import shutil
 

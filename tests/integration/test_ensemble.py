@@ -185,6 +185,7 @@ def test_other_tasks_and_horizons_are_refused(defects, tmp_path):
         combined([near, near], tmp_path / "no", "hard")
 
 
+@pytest.mark.slow
 def test_dynamic_weights_in_the_graph_follow_recent_errors(tmp_path):
     from keras_seq.ensembles.dynamic import RecentErrors
 

@@ -161,6 +161,7 @@ class Killed(Exception):
     """Stands for a kill within this process."""
 
 
+@pytest.mark.slow
 def test_fit_goes_on_starts_clean_for_another_configuration_and_survives_damage(tmp_path: Path) -> None:
     run = runpy.run_path(str(Path(__file__).with_name("test_fit.py")))["run"]
 

@@ -90,6 +90,7 @@ def fitted(case: str, family: str, **model: Any) -> tuple[keras.Model, config.Ex
     return built, found, prepared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_task_beats_a_constant(family: str, case: str) -> None:

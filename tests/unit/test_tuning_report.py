@@ -24,6 +24,7 @@ def pictures(study):
     return {path.stem for path in (study.folder / "report").glob("*.png")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trials", "options", "expected"),
     [
