@@ -106,9 +106,15 @@ def train_ours(kind: str, model: Any, dataset: Any, options: argparse.Namespace)
     chosen = plan_step(
         training, model, spec, np.full(10**6, options.time), bucket=1, gpu=False, threads=options.threads
     )
-    plan = {"ours": chosen, "plain": Plan(), "whole": Plan(jit=True), "loops": Plan(loops=1)}.get(kind)
-    plan = plan or (Plan(jit=True, parts=options.threads) if kind == "split" else Plan(loops=options.threads))
-    loop = Loop(model, keras.losses.MeanSquaredError(), optimizer, weighted, spec, plan=plan)
+    plans = {
+        "ours": chosen,
+        "plain": Plan(),
+        "whole": Plan(jit=True),
+        "split": Plan(jit=True, parts=options.threads),
+        "loops": Plan(loops=1),
+        "loops-split": Plan(loops=options.threads),
+    }
+    loop = Loop(model, keras.losses.MeanSquaredError(), optimizer, weighted, spec, plan=plans[kind])
     loop.run(2 * options.steps, at_once=options.steps_per_execution)  # compiles
     while True:
         start = clocks()

@@ -32,6 +32,7 @@ class ForkServer:
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
         self._owner = 0  # the process that started it: a fork of that one starts its own
+        atexit.register(self.close)
 
     @property
     def pid(self) -> int | None:
@@ -75,7 +76,6 @@ class ForkServer:
             command = [sys.executable, "-m", __name__]
             self._server = subprocess.Popen(command, **pipes, bufsize=0, env=job["environment"])
             self._owner = os.getpid()
-            atexit.register(self.close)
         assert self._server.stdin and self._server.stdout
         with contextlib.suppress(BrokenPipeError):  # it ended this very moment
             _write(self._server.stdin.fileno(), json.dumps(job).encode() + b"\n")

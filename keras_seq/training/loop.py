@@ -102,9 +102,7 @@ class Loop:
 
         def step(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
             mine = take_part((inputs, targets, weights), self.team.rank, self.team.size)
-            loss, weight, gradients = self._means(self.team.total(sums(*mine)))
-            self.optimizer.apply(gradients, self.model.trainable_variables)
-            return loss, weight
+            return self._update(self.team.total(sums(*mine)))
 
         return step
 
@@ -173,6 +171,7 @@ class Loop:
         return [v for v in self.model.non_trainable_variables if v.path.endswith("seed_generator_state")]
 
     def _update(self, sums: Any) -> tuple[Any, Any]:
+        """One update from the sums of a whole batch; its loss and weight."""
         loss, weight, gradients = self._means(sums)
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return loss, weight
