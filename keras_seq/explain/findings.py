@@ -10,6 +10,7 @@ import numpy as np
 from keras_seq.explain import views
 from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.drawing import label
+from keras_seq.explain.question import in_steps
 
 MOST = 5
 
@@ -78,16 +79,12 @@ def _when(found: Attribution) -> dict[str, Any]:
     weight = float(importance[peak]) / max(float(importance.sum()), 1e-12)
     where = f"{peak} before the last one" if peak else "the last one"
     text = (
-        f"Half of all attribution lies within the last {_steps(half)}, 80% within the last {_steps(most)} of "
+        f"Half of all attribution lies within the last {in_steps(half)}, 80% within the last {in_steps(most)} of "
         f"{len(share)}; the single step that counts most is {where} ({weight:.1%})"
     )
     text += f": what decides lies {spread}." if spread else "."
     numbers = {"steps_for_half": half, "steps_for_80_percent": most, "window": len(share), "peak_lag": peak}
     return {"title": "Which steps decide", "text": text, "numbers": numbers}
-
-
-def _steps(count: int) -> str:
-    return f"{count} step{'' if count == 1 else 's'}"
 
 
 def _sample(found: Attribution) -> dict[str, Any]:

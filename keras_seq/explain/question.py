@@ -47,6 +47,11 @@ class Question:
         return chosen
 
 
+def in_steps(count: int) -> str:
+    """``1 step``, ``2 steps``."""
+    return f"{count} step{'' if count == 1 else 's'}"
+
+
 def make_question(
     spec: DataSpec,
     *,
@@ -83,8 +88,7 @@ def make_question(
     if spec.task == "forecast":
         weights[slice(None) if ahead is None else ahead - 1, place] = 1.0
         some = ahead or spec.horizon
-        steps = f"{some} step{'' if some == 1 else 's'} ahead"
-        name += f", mean of {steps}" if ahead is None and some > 1 else f", {steps}"
+        name += f", {'mean of ' if ahead is None and some > 1 else ''}{in_steps(some)} ahead"
     else:
         weights[place] = 1.0
     weights /= weights.sum()
