@@ -1,0 +1,53 @@
+"""Time: known, rising, without gaps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.data.quality.report import Finding, at_row
+from keras_seq.data.series import Series
+
+GAP = 1.5  # a step this many times the usual one is a gap
+
+
+def check_time(series: Series) -> list[Finding]:
+    """Faults of the time column; gaps only where it rises."""
+    time = series.time
+    unknown = np.isnat(time) if time.dtype.kind == "M" else ~np.isfinite(time.astype(np.float64))
+    if unknown.any():
+        return [at_row(series, "error", "time", "the time is missing or infinite", unknown, series.schema.time_column)]
+    steps = np.diff(time)
+    inside = np.ones(len(steps), bool)
+    inside[series.offsets[1:-1] - 1] = False  # from one unit to the next
+    zero = steps.dtype.type(0)
+    findings = []
+    for rule, bad, what in (
+        ("time order", steps < zero, "goes back in time; sort the rows of each unit by time"),
+        ("duplicate time", steps == zero, "has the same time as the row before; remove one of them"),
+    ):
+        rows = np.append(False, bad & inside)
+        if rows.any():
+            findings.append(at_row(series, "error", rule, f"time {_first(time, rows)} {what}", rows, None))
+    if not findings and inside.any():
+        findings += _gaps(series, steps, inside)
+    return findings
+
+
+def _gaps(series: Series, steps: NDArray[Any], inside: NDArray[np.bool_]) -> list[Finding]:
+    number = steps.astype("timedelta64[s]").astype(np.float64) if steps.dtype.kind == "m" else steps
+    usual = float(np.median(number[inside]))
+    long = (number > GAP * usual) & inside
+    if usual <= 0 or not long.any():
+        return []
+    largest = float(number[long].max()) / usual
+    share = long.sum() / inside.sum()
+    message = f"a gap in time before it; {share:.1%} of the steps are long, the longest {largest:.3g} times the usual"
+    return [at_row(series, "warning", "gap", message, np.append(False, long), None)]
+
+
+def _first(time: NDArray[Any], rows: NDArray[np.bool_]) -> str:
+    value = time[int(np.argmax(rows))]
+    return str(value) if time.dtype.kind == "M" else f"{value:g}"
