@@ -12,10 +12,12 @@ import numpy as np
 
 from keras_seq import cli, files
 from keras_seq.errors import ConfigError, DataError, nearest
+from keras_seq.evaluation.answer_columns import ENDS, AnswerColumns, columns_for
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from keras_seq.data.spec import DataSpec
     from keras_seq.export.bundle import Bundle
 
 BATCH = 256
@@ -42,7 +44,7 @@ def predict_file(bundle: Bundle, path: str | Path, *, every: int = 0) -> pd.Data
     Returns:
         One row per answer (and step ahead, for forecasts): unit, step or time of the last row seen, and
         ``<target>``, ``<target>_lower`` and ``<target>_upper`` (with quantiles ``<target>_q05`` ... instead of
-        ``<target>``), or the calibrated ``probability`` and ``class``.
+        ``<target>``), or the calibrated ``probability`` and ``class``; see ``evaluation.answer_columns``.
 
     Raises:
         DataError: the file is missing, empty or lacks columns; names them.
@@ -235,31 +237,41 @@ def answers_table(bundle: Bundle, table: Any, output: dict[str, np.ndarray], row
 
     spec, schema = bundle.spec, bundle.schema
     clock = schema.time_column if schema.time_column in table.columns else None
-    answers: dict[str, Any] = {schema.unit_column or "unit": unit}
-    answers[clock or "row"] = table[clock].to_numpy()[row] if clock else row + 1
+    levels = bundle.experiment.model.quantiles if "quantiles" in output else ()
+    names = columns_for(spec, schema, clock=clock, levels=levels)
+    last = table[clock].to_numpy()[row] if clock else row + 1
+    answers: dict[str, Any] = {names.unit_name: unit, names.clock_name: last}
     if spec.task in ("binary", "multiclass"):
-        number = output["class"].reshape(-1)
-        if spec.task == "binary":
-            answers["probability"] = output["probability"][:, 0]
-        else:
-            answers |= {f"probability_{name}": output["probabilities"][:, i] for i, name in enumerate(spec.classes)}
-        answers["class"] = np.array(spec.classes)[number] if spec.classes else number
-        return pd.DataFrame(answers)
+        return pd.DataFrame(answers | _class_columns(names, spec, output))
     steps = max(spec.horizon, 1)
     if spec.horizon:
         answers = {name: np.repeat(value, steps) for name, value in answers.items()}
-        answers["steps_ahead"] = np.tile(np.arange(1, steps + 1), len(row))
-    levels = bundle.experiment.model.quantiles if "quantiles" in output else ()
+        answers[names.word("steps_ahead")] = np.tile(np.arange(1, steps + 1), len(row))
     value = {name: output[name].reshape(len(row) * steps, len(spec.targets), -1) for name in output}
-    for target, column in enumerate(spec.targets):
-        for position, level in enumerate(levels):
-            answers[f"{column}_q{round(100 * level):02d}"] = value["quantiles"][:, target, position]
-        if not levels:
-            answers[column] = value["prediction"][:, target, 0]
-        for end in ("lower", "upper"):
-            if end in output:
-                answers[f"{column}_{end}"] = value[end][:, target, 0]
-    return pd.DataFrame(answers)
+    return pd.DataFrame(answers | _value_columns(names, value))
+
+
+def _class_columns(names: AnswerColumns, spec: DataSpec, output: dict[str, np.ndarray]) -> dict[str, Any]:
+    number = output["class"].reshape(-1)
+    if spec.task == "binary":
+        columns = {names.word("probability"): output["probability"][:, 0]}
+    else:
+        columns = {names.of_class(label): output["probabilities"][:, i] for i, label in enumerate(spec.classes)}
+    return columns | {names.word("class"): np.array(spec.classes)[number] if spec.classes else number}
+
+
+def _value_columns(names: AnswerColumns, value: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Columns of ``value``: answers by name ``(rows, targets, levels or 1)``."""
+    columns: dict[str, Any] = {}
+    for number, target in enumerate(names.targets):
+        for position, level in enumerate(names.levels):
+            columns[names.quantile(target, level)] = value["quantiles"][:, number, position]
+        if not names.levels:
+            columns[target] = value["prediction"][:, number, 0]
+        for side in ENDS:
+            if side in value:
+                columns[names.end(target, side)] = value[side][:, number, 0]
+    return columns
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_seq import cli, files
 from keras_seq.errors import DataError, nearest
+from keras_seq.evaluation.answer_columns import ENDS, AnswerColumns, columns_for
 from keras_seq.runtime import Stepper
 
 if TYPE_CHECKING:
@@ -38,38 +39,40 @@ def stream(bundle: Bundle, lines: Iterable[str], out: TextIO) -> int:
     for count, line in enumerate(answer(bundle, lines), 1):
         if count == 1:
             writer.writerow(line)
-        writer.writerow(line.values())
+        writer.writerow([f"{value:.7g}" if isinstance(value, float) else value for value in line.values()])
         out.flush()
     return count
 
 
 def as_values(answers: Iterable[dict[str, Any]], bundle: Bundle) -> Iterator[dict[str, Any]]:
-    """The same answers with numbers instead of their texts; the unit and the class keep their names."""
-    kept = (bundle.schema.unit_column or "unit", "class")
+    """The same answers with times that are numbers as numbers."""
+    clock = bundle.schema.time_column
     for line in answers:
-        yield {
-            name: float(value) if name not in kept and isinstance(value, str) and _is_number(value) else value
-            for name, value in line.items()
-        }
+        if clock in line and _is_number(line[clock]):
+            line[clock] = float(line[clock])
+        yield line
 
 
 def answer(bundle: Bundle, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """One answer a row, each as soon as its row is there; numbers as text of seven digits. Arguments as ``stream``."""
+    """One answer a row, each as soon as its row is there; numbers of seven digits. Arguments as ``stream``."""
     rows = csv.reader(lines)
     columns = _columns(next(rows, []), bundle)
     stepper = open_stepper(bundle)
     _note(bundle)
     features, unit, clock = columns
+    names: AnswerColumns | None = None
     for count, (row, values) in enumerate(_read(rows, features), 1):
         name = row[unit] if unit is not None else "stdin"
         try:
-            answers = _named(bundle, stepper.step(values, name))
+            answers = stepper.step(values, name)
         except DataError as error:
             raise DataError(f"Line {count + 1}: {error}") from None
-        schema = bundle.schema
-        line: dict[str, Any] = {schema.unit_column or "unit": name}
-        line |= {"row": count} if clock is None else {str(schema.time_column): row[clock]}
-        yield line | answers
+        if names is None:
+            levels = bundle.experiment.model.quantiles if "quantiles" in answers else ()
+            called = None if clock is None else bundle.schema.time_column
+            names = columns_for(bundle.spec, bundle.schema, clock=called, levels=levels)
+        line: dict[str, Any] = {names.unit_name: name, names.clock_name: count if clock is None else row[clock]}
+        yield line | _named(names, bundle, answers)
 
 
 def open_stepper(bundle: Bundle) -> Stepper:
@@ -138,34 +141,35 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _named(bundle: Bundle, answers: dict[str, np.ndarray]) -> dict[str, Any]:
+def _named(names: AnswerColumns, bundle: Bundle, answers: dict[str, np.ndarray]) -> dict[str, Any]:
     """One row's answers as columns; of a forecast every step ahead has its own."""
     spec = bundle.spec
     if spec.task in ("binary", "multiclass"):
         number = int(answers["class"].reshape(-1)[0])
-        called = {"class": spec.classes[number] if spec.classes else number}
+        called = {names.word("class"): spec.classes[number] if spec.classes else number}
         if spec.task == "binary":
-            return {"probability": _text(answers["probability"][0])} | called
-        return {
-            f"probability_{n}": _text(p) for n, p in zip(spec.classes, answers["probabilities"], strict=True)
-        } | called
-    levels = bundle.experiment.model.quantiles if "quantiles" in answers else ()
-    ends = [name for name in ("lower", "upper") if name in answers]
+            return {names.word("probability"): _digits(answers["probability"][0])} | called
+        chances = zip(spec.classes, answers["probabilities"], strict=True)
+        return {names.of_class(label): _digits(chance) for label, chance in chances} | called
     value = {name: part.reshape(max(spec.horizon, 1), len(spec.targets), -1) for name, part in answers.items()}
     line = {}
     for ahead in range(max(spec.horizon, 1)):
-        suffix = f"_ahead{ahead + 1}" if spec.horizon else ""
         for target, column in enumerate(spec.targets):
-            for position, level in enumerate(levels):
-                line[f"{column}_q{round(100 * level):02d}{suffix}"] = _text(value["quantiles"][ahead, target, position])
-            if not levels:
-                line[f"{column}{suffix}"] = _text(value["prediction"][ahead, target, 0])
-            line |= {f"{column}_{end}{suffix}": _text(value[end][ahead, target, 0]) for end in ends}
+            for position, level in enumerate(names.levels):
+                name = names.quantile(column, level)
+                line[names.ahead(name, ahead + 1)] = _digits(value["quantiles"][ahead, target, position])
+            if not names.levels:
+                line[names.ahead(column, ahead + 1)] = _digits(value["prediction"][ahead, target, 0])
+            ends = {side: value[side] for side in ENDS if side in value}
+            line |= {
+                names.ahead(names.end(column, side), ahead + 1): _digits(end[ahead, target, 0])
+                for side, end in ends.items()
+            }
     return line
 
 
-def _text(number: Any) -> str:
-    return f"{float(number):.7g}"
+def _digits(number: Any) -> float:
+    return float(f"{float(number):.7g}")
 
 
 def _note(bundle: Bundle) -> None:

@@ -146,9 +146,12 @@ def _check_strategy(experiment: config.Experiment, team: Alone) -> None:
 
 def _prepare(experiment: config.Experiment, say: Any) -> Prepared:
     from keras_seq.data.prepare import prepare
+    from keras_seq.evaluation.answer_columns import columns_for
 
     start = time.perf_counter()
     prepared = prepare(experiment.data)
+    schema = prepared.series.schema
+    names = columns_for(prepared.spec, schema, clock=schema.time_column, levels=experiment.model.quantiles)
     series, index = prepared.series, prepared.index
     counts = ", ".join(f"{len(part.start)} {name}" for name, part in index.items())
     say(
@@ -157,6 +160,9 @@ def _prepare(experiment: config.Experiment, say: Any) -> Prepared:
     )
     for line in prepared.quality.warnings:
         say(f"  warning: {line}")
+    if names.joints > 1:  # said here, not after an hour of training
+        shown = names.derived() or [names.word("class"), names.word("probability")]
+        say(f"  note: columns of the data have names of answers; answers will be {', '.join(shown[:2])}, ...")
     return prepared
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_seq.errors import DataError
+from keras_seq.evaluation.answer_columns import output_columns
 from serving.client.arrays import Arrays, frame_units
 from serving.contract.signatures import DEFAULT
 
@@ -68,19 +69,25 @@ def as_values(rows: Sequence[np.ndarray]) -> Any:
     return np.stack(rows) if rows and len({len(part) for part in rows}) == 1 else list(rows)
 
 
-def answers_frame(found: Arrays, names: Sequence[Any], unit: str | None) -> pd.DataFrame:
-    """Answers by output as columns, one row a unit; an output of several numbers has ``name_0``, ``name_1``, ..."""
+def answers_frame(
+    found: Arrays, names: Sequence[Any], unit: str | None, beside: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """Answers by output as columns, one row a unit; an output of several numbers has ``name_0``, ``name_1``, ...
+
+    ``beside``: columns after the unit's, such as the time of the last row.
+    """
     import pandas as pd
 
     columns: dict[str, Any] = {unit: list(names)} if unit else {}
+    columns |= beside or {}
+    flat = {}
     for name, value in found.items():
-        flat = value.reshape(len(names), -1) if len(value) == len(names) else None
-        if flat is None:
+        if value.shape[:1] != (len(names),):
             raise DataError(f"Output '{name}' has shape {value.shape} for {len(names)} windows and cannot be a column.")
-        if flat.shape[1] == 1:
-            columns[name] = flat[:, 0]
-        else:
-            columns |= {f"{name}_{number}": flat[:, number] for number in range(flat.shape[1])}
+        flat[name] = value.reshape(len(names), -1)
+    called = output_columns(list(columns), {name: value.shape[1] for name, value in flat.items()})
+    for name, value in flat.items():
+        columns |= {column: value[:, number] for number, column in enumerate(called[name])}
     return pd.DataFrame(columns)
 
 

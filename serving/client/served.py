@@ -217,6 +217,5 @@ def _ask(
 def _plain(table: pd.DataFrame, served: Served, found: Arrays, row: np.ndarray, unit: np.ndarray) -> pd.DataFrame:
     """One row an answer under the names of the outputs."""
     clock = served.schema.time_column if served.schema.time_column in table.columns else None
-    answers = frames.answers_frame(found, list(unit), served.schema.unit_column or "unit")
-    answers.insert(1, clock or "row", table[clock].to_numpy()[row] if clock else row + 1)
-    return answers
+    beside = {clock: table[clock].to_numpy()[row]} if clock else {"row": row + 1}
+    return frames.answers_frame(found, list(unit), served.schema.unit_column or "unit", beside)

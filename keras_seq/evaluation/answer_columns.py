@@ -1,0 +1,203 @@
+"""Names of the columns of a table of answers: one rule for files, streams, the client and reports.
+
+The table's own names stay: the unit column, the time column, and each target for its point answer. Beside them stand
+words of ours: ``unit`` and ``row`` where the table names no unit and no time, ``steps_ahead``, ``class``,
+``probability``, ``probability_<class>``, ``<target>_lower``, ``<target>_upper``, ``<target>_q05`` and, in a stream,
+``..._ahead1``.
+
+Where one of these would meet another name, all of ours get one more underscore, and one more until every name is
+unique: ``temp__lower``, ``_class``, ``_row``. Quantile levels are exact: ``q05``, ``q50``, ``q2.5``, ``q99.9``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from keras_seq.data.series import Schema
+from keras_seq.errors import ConfigError
+
+ENDS = ("lower", "upper")
+
+
+def level_name(level: float) -> str:
+    """``q05`` for 0.05, ``q2.5`` for 0.025: different levels, different names."""
+    percent = Decimal(repr(float(level))) * 100
+    if percent == percent.to_integral_value():
+        return f"q{int(percent):02d}"
+    return f"q{percent.normalize():f}"
+
+
+@dataclass(frozen=True)
+class AnswerColumns:
+    """Names of the columns of one table of answers.
+
+    Attributes:
+        unit: the column that names units; None: ours.
+        clock: the time column; None: the row's number stands there.
+        targets: point answers.
+        classes: of a multiclass model.
+        levels: quantiles that stand instead of point answers.
+        horizon: steps ahead of a forecast; 0: none.
+        joints: underscores between a name and a word of ours.
+    """
+
+    unit: str | None
+    clock: str | None
+    targets: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    levels: tuple[float, ...] = ()
+    horizon: int = 0
+    joints: int = 1
+
+    def word(self, text: str) -> str:
+        """A name of ours that no target stands in: ``class``, ``row``, ``steps_ahead``."""
+        return "_" * (self.joints - 1) + text
+
+    def join(self, name: str, text: str) -> str:
+        """A name with a word of ours behind it."""
+        return f"{name}{'_' * self.joints}{text}"
+
+    @property
+    def unit_name(self) -> str:
+        """Of the column that names units."""
+        return self.word("unit") if self.unit is None else self.unit
+
+    @property
+    def clock_name(self) -> str:
+        """Of the column with the time or the number of the last row seen."""
+        return self.word("row") if self.clock is None else self.clock
+
+    def of_class(self, label: str) -> str:
+        """Of the column with a class's probability."""
+        return self.join(self.word("probability"), label)
+
+    def end(self, target: str, side: str) -> str:
+        """Of an end (``lower``, ``upper``) of a target's interval."""
+        return self.join(target, side)
+
+    def quantile(self, target: str, level: float) -> str:
+        """Of a target's quantile."""
+        return self.join(target, level_name(level))
+
+    def ahead(self, name: str, steps: int) -> str:
+        """Of an answer so many steps ahead, where each step has a column."""
+        return self.join(name, f"ahead{steps}") if self.horizon else name
+
+    def derived(self) -> list[str]:
+        """Names of ours behind a target or a class."""
+        if not self.targets:
+            return [self.of_class(label) for label in self.classes]
+        quantiles = [self.quantile(target, level) for target in self.targets for level in self.levels]
+        return quantiles + [self.end(target, side) for target in self.targets for side in ENDS]
+
+    def clashes(self) -> list[str]:
+        """Names that would be read in two ways, in the table of a file or in a stream."""
+        own = [self.unit_name, self.clock_name, *self.targets]
+        words = [] if self.targets else [self.word("class"), self.word("probability")]
+        steps = [self.word("steps_ahead")] if self.horizon else []
+        twice = [name for name, count in Counter([*own, *words, *steps, *self.derived()]).items() if count > 1]
+        if self.horizon:
+            pattern = re.compile(rf"(.*){'_' * self.joints}ahead[1-9][0-9]*", re.S)
+            answers = {*self.targets, *self.derived()}
+            twice += [name for name in own if (match := pattern.fullmatch(name)) and match[1] in answers]
+        return twice
+
+
+def answer_columns(
+    *,
+    unit: str | None,
+    clock: str | None,
+    task: str,
+    targets: Sequence[str],
+    classes: Sequence[str] = (),
+    levels: Sequence[float] = (),
+    horizon: int = 0,
+) -> AnswerColumns:
+    """The names for one table.
+
+    Args:
+        unit: the table's unit column, if it has one.
+        clock: its time column, if it has one.
+        task: of the model.
+        targets: columns that are predicted.
+        classes: of the model, by number.
+        levels: quantiles that are answered instead of points.
+        horizon: steps ahead of a forecast; 0: none.
+
+    Raises:
+        ConfigError: the table's own names (unit, time, targets) are not different.
+    """
+    by_class = task in ("binary", "multiclass")
+    own = [name for name in (unit, clock, *(() if by_class else targets)) if name is not None]
+    doubled = [name for name, count in Counter(own).items() if count > 1]
+    if doubled:
+        raise ConfigError(
+            f"Column '{doubled[0]}' plays two parts among unit ({unit}), time ({clock}) and targets "
+            f"({', '.join(targets)}), so a table of answers would hold two columns of that name. Copy the column under "
+            "another name and let each part have its own."
+        )
+    if len(set(classes)) < len(classes):
+        raise ConfigError(
+            f"The model has several classes of one name ({', '.join(classes)}), so their answers could not be told "
+            "apart. Give every class its own text and train again."
+        )
+    names = AnswerColumns(
+        unit=unit,
+        clock=clock,
+        targets=() if by_class else tuple(targets),
+        classes=tuple(classes) if task == "multiclass" else (),
+        levels=tuple(levels),
+        horizon=horizon,
+    )
+    while names.clashes():
+        names = replace(names, joints=names.joints + 1)
+    return names
+
+
+def columns_for(spec: Any, schema: Schema, *, clock: str | None, levels: Sequence[float]) -> AnswerColumns:
+    """The names for the answers of a model.
+
+    Args:
+        spec: of the model (``DataSpec``, or what a server tells of it).
+        schema: of its data.
+        clock: time column of the table that is answered; None: it has none.
+        levels: quantiles that are answered instead of points.
+
+    Raises:
+        ConfigError: as ``answer_columns``.
+    """
+    return answer_columns(
+        unit=schema.unit_column,
+        clock=clock,
+        task=spec.task,
+        targets=spec.targets,
+        classes=spec.classes,
+        levels=levels,
+        horizon=spec.horizon,
+    )
+
+
+def output_columns(own: Sequence[str], outputs: Mapping[str, int]) -> dict[str, list[str]]:
+    """Column names for outputs that no description explains: ``name``, or ``name_0``, ``name_1`` for several numbers.
+
+    Args:
+        own: names of the columns beside them.
+        outputs: numbers an answer by output.
+    """
+    joints = 1
+    while True:
+        head = "_" * (joints - 1)
+        names = {
+            name: [head + name] if count == 1 else [f"{head}{name}{'_' * joints}{number}" for number in range(count)]
+            for name, count in outputs.items()
+        }
+        flat = [*itertools.chain(*names.values())]
+        if len(set(flat) - set(own)) == len(flat):
+            return names
+        joints += 1
