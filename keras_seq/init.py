@@ -98,12 +98,15 @@ class Findings:
 
     def to_text(self) -> str:
         """A short table, the remarks, and the next three commands."""
+        from keras_seq.first_look import advise
+
         lengths, question = self.facts.lengths, self.facts.question
         spread = f"{min(lengths)} to {max(lengths)}" if min(lengths) < max(lengths) else f"{lengths[0]}"
         value = {one.key: one.value for one in self.choices}
         parts = {name: part.column or "none" for name, part in self.facts.parts.items()}
         classes = ", ".join(f"{text} {share:.1%}" for text, share in list(self.facts.shares.items())[:8])
         classes += ", ..." if len(self.facts.shares) > 8 else ""
+        classes += f"; positive: {advise.positive_of(self.facts)}" if len(self.facts.shares) == 2 else ""
         rows = [
             ("file", f"{self.table.path}: {self.table.rows} rows, {len(self.table.columns)} columns"),
             ("unit", f"{parts['unit']} ({len(lengths)} of {spread} rows)"),

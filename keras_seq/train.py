@@ -146,6 +146,7 @@ def _check_strategy(experiment: config.Experiment, team: Alone) -> None:
 
 def _prepare(experiment: config.Experiment, say: Any) -> Prepared:
     from keras_seq.data.prepare import prepare
+    from keras_seq.data.statistics import class_shares
     from keras_seq.evaluation.answer_columns import columns_for
 
     start = time.perf_counter()
@@ -158,6 +159,9 @@ def _prepare(experiment: config.Experiment, say: Any) -> Prepared:
         f"data: {series.schema.name}, {series.n_units} units, {len(series.schema.features)} features; "
         f"windows: {counts} ({time.perf_counter() - start:.1f} s)"
     )
+    if prepared.spec.task == "binary":
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in class_shares(series).items())
+        say(f"  classes: {shares}; positive: {(prepared.spec.classes or ('0', '1'))[1]}")
     for line in prepared.quality.warnings:
         say(f"  warning: {line}")
     if names.joints > 1:  # said here, not after an hour of training

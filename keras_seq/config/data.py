@@ -110,6 +110,9 @@ class DataConfig(Section):
     time: str | None = Field(None, description="time column of that file")
     task: Task | None = Field(None, description="what is predicted; default: the source's own task")
     targets: tuple[str, ...] = Field((), description="target columns; default: the source's own")
+    positive: str | None = Field(
+        None, description="of two classes the positive one, as the table writes it; default: the rarer one"
+    )
     features: tuple[str, ...] = Field((), description="input features; default: all")
     covariates: CovariatesConfig = Field(default_factory=CovariatesConfig)
     target_cap: float | None = Field(None, description="largest target value in training (RUL: 125)")
@@ -127,3 +130,9 @@ class DataConfig(Section):
     cache: bool = Field(True, description="keep the series in memory; False streams them from a store on disk")
     prefetch: Count = Field(2, description="batches prepared ahead")
     shards: ShardsConfig = Field(default_factory=ShardsConfig)
+
+    @model_validator(mode="after")
+    def _positive_of_a_table(self) -> DataConfig:
+        if self.positive is not None and self.source != "table":
+            raise ValueError(f"positive is read by source 'table' only, but source is '{self.source}'")
+        return self

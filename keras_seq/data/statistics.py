@@ -12,7 +12,7 @@ from keras_seq.data.series import Series
 
 def class_shares(series: Series) -> dict[str, float]:
     """Share of each class among units (target per unit) or rows (per step), by class text."""
-    numbers = series.targets[:, 0]
+    numbers = np.asarray(series.targets)[:, 0]
     numbers = numbers[np.isfinite(numbers)].astype(np.int64)
     classes = series.schema.classes
     count = max(len(classes), 2 if series.schema.task == "binary" else int(numbers.max(initial=0)) + 1)

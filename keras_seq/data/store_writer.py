@@ -279,7 +279,8 @@ class _Writer(RowTaker):
         texts = list(self.labels) if by_text else [f"{value:g}" for value in sorted(self.numbers)]
         if not texts or len(texts) > 1000:
             return self.schema
-        task, classes = settle_classes(self.layout, texts, text_labels=by_text)
+        known = np.arange(len(texts), dtype=np.float32) if by_text else np.array(sorted(self.numbers), np.float32)
+        task, classes = settle_classes(self.layout, texts, self._counts(known), text_labels=by_text)
         if task not in CLASS_TASKS:
             return self.schema
         wanted = {text: number for number, text in enumerate(classes)}
@@ -290,10 +291,23 @@ class _Writer(RowTaker):
                 f"the schema's classes {', '.join(classes)}."
             )
         numbers = np.array([wanted[text] for text in texts], np.float32)
-        known = np.arange(len(texts)) if by_text else np.array(sorted(self.numbers), np.float32)
         if not np.array_equal(known, numbers):
-            self._rewrite(known.astype(np.float32), numbers)
+            self._rewrite(known, numbers)
         return self.schema.model_copy(update={"task": task, "classes": classes})
+
+    def _counts(self, known: NDArray[np.float32]) -> list[int]:
+        """How often each label occurs: units where every unit has one label, else rows."""
+        stored = StoredArray(self.folder / "targets.f32", "<f4", 1)
+        if self.constant and len(self.units) > 1:
+            pieces: Any = [stored[np.array([0, *self.ends[:-1]], np.int64)]]
+        else:
+            pieces = stored.pieces()
+        counts = np.zeros(len(known), np.int64)
+        for piece in pieces:
+            labels = np.ravel(piece)
+            labels = labels[np.isin(labels, known)]
+            counts += np.bincount(np.searchsorted(known, labels), minlength=len(known))
+        return counts.tolist()
 
     def _rewrite(self, known: NDArray[np.float32], numbers: NDArray[np.float32]) -> None:
         old = self.folder / "targets.f32"

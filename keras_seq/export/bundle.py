@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_seq import __version__, config, files
 from keras_seq.data.series import Schema
+from keras_seq.data.sources.positive import with_positive
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import DataError, ModelError
 
@@ -136,7 +137,7 @@ def save_bundle(
     folder = Path(folder)
     with files.new_folder(folder, replace=True) as partial:
         model.save(partial / "model.keras")
-        files.write_text(partial / "config.yaml", config.to_yaml(experiment))
+        files.write_text(partial / "config.yaml", config.to_yaml(with_positive(experiment, spec)))
         for name, value in {
             "schema": schema.model_dump(mode="json"),
             "spec": spec.model_dump(mode="json"),
@@ -179,11 +180,12 @@ def load_bundle(path: str | Path) -> Bundle:
         for name in ("decision", "metrics", "data")
     }
     try:
+        spec = DataSpec.model_validate(files.read_json(folder / "spec.json"))
         return Bundle(
             folder=folder,
-            experiment=config.load(folder / "config.yaml"),
+            experiment=with_positive(config.load(folder / "config.yaml"), spec),
             schema=Schema.model_validate(files.read_json(folder / "schema.json")),
-            spec=DataSpec.model_validate(files.read_json(folder / "spec.json")),
+            spec=spec,
             **optional,
         )
     except ValueError as error:  # its files are whole, so it is the version that differs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from keras_seq.data.sources.positive import FLAGS, order_classes
 from keras_seq.errors import DataError
 from keras_seq.first_look.facts import Choice, Facts
 
@@ -209,20 +210,32 @@ def training(facts: Facts) -> list[Choice]:
     return found
 
 
+def positive(facts: Facts) -> list[Choice]:
+    """``data.positive`` where two classes do not say it themselves."""
+    if facts.question.task != "binary" or len(facts.shares) != 2 or tuple(facts.shares) in FLAGS:
+        return []
+    chosen = positive_of(facts)
+    other = next(text for text in facts.shares if text != chosen)
+    return [Choice("data.positive", chosen, f"the rarer class, {facts.shares[chosen]:.1%}: what is looked for", other)]
+
+
 def evaluation(facts: Facts) -> list[Choice]:
     """``evaluation``: the rule that turns probabilities into calls, or intervals that follow drift."""
     if facts.question.task == "binary":
-        positive = list(facts.shares)[-1]
-        rare = min(facts.shares, key=lambda text: facts.shares[text])
-        why = f"'{positive}' is the positive class (the last in sorted order)"
-        if positive != rare:
-            why += f", though '{rare}' is the rarer one: a schema file's 'classes' turns them round (docs/data.md)"
+        why = f"'{positive_of(facts)}' is the positive class; the threshold is of its probability"
         return [
             Choice("evaluation.threshold", "f1", why, "cost or recall, where a miss costs more (docs/decisions.md)")
         ]
     if facts.question.task == "forecast":
         return [Choice("evaluation.conformal", "adaptive", "intervals widen when errors grow", "normalised")]
     return []
+
+
+def positive_of(facts: Facts) -> str:
+    """The positive one of two classes."""
+    asked, target = None, facts.question.targets[0]
+    often = {text: round(share * 1e9) for text, share in facts.shares.items()}
+    return order_classes(tuple(facts.shares), often, asked=asked, listed=False, target=target)[1]
 
 
 def is_network(facts: Facts) -> bool:

@@ -133,6 +133,7 @@ def _columns(table: Table, facts: Facts, schema_file: str | None) -> list[Choice
     found.append(Choice("data.task", question.task, question.why, others_task))
     per = "one for each unit" if question.per_unit else "one for each row"
     found.append(Choice("data.targets", list(question.targets), per))
+    found += advise.positive(facts)
     left = "; ".join(f"{name or '(no name)'}: {why}" for name, why in question.left_out.items())
     count = len(question.features)
     why = f"{count} column{'s' if count > 1 else ''} of numbers" + (f". Left out: {left}" if left else "")

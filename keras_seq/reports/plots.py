@@ -48,7 +48,7 @@ def predictions(
     """Draw what fits the task and return the files written; ``raw`` holds probabilities before calibration."""
     if spec.task == "binary":
         path = folder / f"{part}_roc_pr_calibration.png"
-        return [binary(found, path, threshold=threshold, part=part, raw=raw)]
+        return [binary(found, path, threshold=threshold, part=part, raw=raw, classes=spec.classes)]
     if spec.task == "multiclass":
         drawn = confusion(found, spec, folder / f"{part}_confusion.png", part=part)
         return [drawn, calibration(found, folder / f"{part}_calibration.png", part=part, raw=raw)]
@@ -63,9 +63,19 @@ def predictions(
     return files
 
 
-def binary(found: Points, path: Path, *, threshold: float, part: str, raw: np.ndarray | None = None) -> Path:
-    """ROC, precision-recall and reliability curves, and the scores of both classes."""
+def binary(
+    found: Points,
+    path: Path,
+    *,
+    threshold: float,
+    part: str,
+    raw: np.ndarray | None = None,
+    classes: Sequence[str] = (),
+) -> Path:
+    """ROC, precision-recall and reliability curves, and the scores of both classes, called by their names."""
     from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+
+    names = tuple(classes) or ("class 0", "class 1")
 
     truth, score = found.truth, found.prediction
     figure, (roc, pr, diagram, scores) = panels(4)
@@ -75,17 +85,17 @@ def binary(found: Points, path: Path, *, threshold: float, part: str, raw: np.nd
     roc.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
     precision, recall, _ = precision_recall_curve(truth, score)
     pr.plot(recall, precision, color=BLUE, label=f"AP {average_precision_score(truth, score):.3f}")
-    pr.axhline(truth.mean(), color=GREY, linestyle=":", label=f"share of positives {truth.mean():.3f}")
+    pr.axhline(truth.mean(), color=GREY, linestyle=":", label=f"share of {names[1]} {truth.mean():.3f}")
     pr.set(xlabel="recall", ylabel="precision", title="Precision-recall", ylim=(0, 1.02))
     reliability(diagram, truth, score, raw)
     edges = np.linspace(0, 1, 31).tolist()
-    scores.hist(score[truth == 0], bins=edges, density=True, alpha=0.6, color=BLUE, label="class 0")
-    scores.hist(score[truth == 1], bins=edges, density=True, alpha=0.6, color=ORANGE, label="class 1")
+    scores.hist(score[truth == 0], bins=edges, density=True, alpha=0.6, color=BLUE, label=names[0])
+    scores.hist(score[truth == 1], bins=edges, density=True, alpha=0.6, color=ORANGE, label=names[1])
     scores.axvline(threshold, color=RED, linestyle="--", label=f"threshold {threshold:.2f}")
-    scores.set(xlabel="predicted probability", ylabel="density (log)", title="Scores", yscale="log")
+    scores.set(xlabel=f"predicted probability of {names[1]}", ylabel="density (log)", title="Scores", yscale="log")
     for axis in (roc, pr, diagram, scores):
         axis.legend(fontsize=8)
-    return save(figure, path, f"{part.capitalize()} set, {len(truth)} sequences")
+    return save(figure, path, f"{part.capitalize()} set, {len(truth)} sequences; positive: {names[1]}")
 
 
 def calibration(found: Points, path: Path, *, part: str, raw: np.ndarray | None = None) -> Path:

@@ -254,13 +254,13 @@ def _draw_binary(left: Mapping[str, Any]) -> str:
         f"Precision-recall, AUC {number(metrics.get('auc_pr'), 3)}",
     ]
     joined = charts.panels(list(zip(titles, (roc, pr), strict=True)))
-    alt = f"ROC and precision-recall curves; share of positives {left['share']:.3f}"
+    names = left["classes"] if len(left["classes"]) == 2 else ["class 0", "class 1"]
+    alt = f"ROC and precision-recall curves; positive: {names[1]}, share {number(left['share'])}"
     blocks = [chart(joined, "answers-curves", alt=alt), _draw_reliability(left)]
     edges = left["scores"]["edges"]
     middle = [round((a + b) / 2, 4) for a, b in itertools.pairwise(edges)]
-    names = left["classes"] if len(left["classes"]) == 2 else ["class 0", "class 1"]
     series = {names[int(key)]: shares for key, shares in left["scores"]["share"].items()}
-    found = charts.bars([], series, x_title="predicted probability", y_title="share of its class")
+    found = charts.bars([], series, x_title=f"predicted probability of {names[1]}", y_title="share of its class")
     for trace in found["data"]:
         trace["x"] = middle
     found["layout"]["xaxis"]["type"] = "linear"

@@ -58,6 +58,8 @@ def data(sources: Sources) -> Section:
     parts = [part for part in PARTS if part in known]
     info = {k: v for k, v in bundle.data.get("info", {}).items() if isinstance(v, str | int | float)}
     rows: dict[str, Any] = {"data set": bundle.schema.name, "task": bundle.spec.task} | info
+    if bundle.spec.task == "binary":
+        rows["positive class"] = (bundle.spec.classes or ("0", "1"))[1]
     rows |= {"fingerprint": bundle.data.get("fingerprint", "")[:16], "split": bundle.data.get("split", "")[:16]}
     body = facts(rows)
     if parts:

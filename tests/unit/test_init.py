@@ -271,7 +271,8 @@ def test_classes_from_row_to_row(here):
     experiment = begin(table, "--target", "state")
     assert experiment.data.task == "binary" and experiment.data.windows.mode == "sliding"
     assert usable(experiment).schema.target_per == "step"
-    assert "'run' is the positive class" in (here / "made.yaml").read_text()
+    assert experiment.data.positive == "idle"  # the rarer one
+    assert "'idle' is the positive class" in (here / "made.yaml").read_text()
 
 
 @pytest.mark.parametrize("how", ["parquet", "semicolon", "bom", "gzip"])

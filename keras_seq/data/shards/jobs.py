@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from keras_seq.config import DataConfig
 from keras_seq.data.series import Schema
@@ -162,18 +161,10 @@ def _settle(layout: Layout, files: list[Path]) -> tuple[Layout, dict[Any, int]]:
     if schema.task not in CLASS_TASKS:
         return layout, {}
     by_text = layout.kinds[first] == "text"
-    found: set[Any] = set()
-    if schema.classes and by_text:
-        found = set(schema.classes)
-    else:
-        for file in files:
-            for batch in read_batches(file, {first: layout.kinds[first]}):
-                values = np.unique(batch.column(0).drop_null().to_numpy(zero_copy_only=False))
-                found |= set(values.tolist())
-                _few_enough(found, first, file)
-    known = sorted(found)
+    counts = dict.fromkeys(schema.classes, 1) if schema.classes and by_text else _count_labels(layout, files)
+    known = sorted(counts)
     texts = known if by_text else [f"{float(value):g}" for value in known]
-    task, classes = settle_classes(layout, texts, text_labels=by_text)
+    task, classes = settle_classes(layout, texts, [counts[value] for value in known], text_labels=by_text)
     unknown = [text for text in texts if text not in classes]
     if unknown:
         raise DataError(
@@ -184,7 +175,25 @@ def _settle(layout: Layout, files: list[Path]) -> tuple[Layout, dict[Any, int]]:
     return dataclasses.replace(layout, schema=schema.model_copy(update={"task": task, "classes": classes})), codes
 
 
-def _few_enough(found: set[Any], name: str, file: Path) -> None:
+def _count_labels(layout: Layout, files: list[Path]) -> dict[Any, int]:
+    """How often each label occurs: units where every unit has one label, else rows."""
+    import pandas as pd
+
+    label, unit = layout.schema.targets[0], layout.schema.unit_column
+    rows: Counter[Any] = Counter()
+    pairs: set[tuple[Any, str]] = set()
+    for file in files:
+        for batch in read_batches(file, {name: layout.kinds[name] for name in (label, unit) if name}):
+            names = {name: batch.column(i).to_pandas() for i, name in enumerate(batch.schema.names)}
+            frame = pd.DataFrame({"label": names[label], "unit": names[unit] if unit else ""}).dropna()
+            rows.update(frame["label"].value_counts().to_dict())
+            pairs |= set(frame.drop_duplicates().itertuples(index=False, name=None))
+            _few_enough(rows, label, file)
+    units = len({name for _, name in pairs})
+    return Counter(value for value, _ in pairs) if 1 < units == len(pairs) else rows
+
+
+def _few_enough(found: Counter[Any], name: str, file: Path) -> None:
     if len(found) > 1000:
         raise DataError(
             f"Target '{name}' of '{file}' has more than 1000 distinct values, which are no classes. Use "

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig, Task
 from keras_seq.data.series import Float, Int, Series
+from keras_seq.data.sources.positive import count_labels, order_classes
 from keras_seq.data.sources.table_layout import CLASS_TASKS, Layout, plan_table
 from keras_seq.data.sources.table_reader import read_batches, row_bound
-from keras_seq.errors import DataError
+from keras_seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -242,7 +243,9 @@ def _class_numbers(layout: Layout, arrays: _Arrays) -> tuple[Layout, Float]:
     column = arrays.targets[:, 0]
     known = np.unique(column[np.isfinite(column)])
     texts = arrays.labels or [f"{value:g}" for value in known]
-    task, classes = settle_classes(layout, texts, text_labels=bool(arrays.labels))
+    codes = np.arange(len(arrays.labels), dtype=np.float32) if arrays.labels else known
+    counts = count_labels(column, arrays.unit, codes)
+    task, classes = settle_classes(layout, texts, counts, text_labels=bool(arrays.labels))
     if task not in CLASS_TASKS:
         return layout, arrays.targets
     wanted = {text: i for i, text in enumerate(classes)}
@@ -263,12 +266,19 @@ def _class_numbers(layout: Layout, arrays: _Arrays) -> tuple[Layout, Float]:
     return dataclasses.replace(layout, schema=schema), numbers[position][:, None]
 
 
-def settle_classes(layout: Layout, texts: list[str], *, text_labels: bool) -> tuple[Task, tuple[str, ...]]:
-    """Task and class texts by number, from the distinct labels of the file."""
+def settle_classes(
+    layout: Layout, texts: list[str], counts: list[int], *, text_labels: bool
+) -> tuple[Task, tuple[str, ...]]:
+    """Task and class texts by number, from the distinct labels of the file and how often each occurs."""
     schema = layout.schema
     task: Task = schema.task
     if not layout.task_given and task == "regression" and len(schema.targets) == 1 and set(texts) == {"0", "1"}:
         task = "binary"
+    if layout.positive is not None and task not in CLASS_TASKS:
+        raise ConfigError(
+            f"Option 'data.positive' is '{layout.positive}', but the task is {task}, which has no classes; give "
+            "--data.task binary where the target's numbers are classes."
+        )
     if task not in CLASS_TASKS:
         return task, ()
     classes = schema.classes or tuple(sorted(texts, key=_natural))
@@ -280,6 +290,15 @@ def settle_classes(layout: Layout, texts: list[str], *, text_labels: bool) -> tu
         raise DataError(
             f"Task 'binary' needs two classes in '{schema.targets[0]}' of '{layout.path}', found {len(classes)}: "
             f"{', '.join(classes[:8])}. Use --data.task multiclass, or mend the labels."
+        )
+    if task == "binary":
+        often = dict(zip(texts, counts, strict=True))
+        target, listed = schema.targets[0], bool(schema.classes)
+        classes = order_classes(classes, often, asked=layout.positive, listed=listed, target=target)
+    elif layout.positive is not None:
+        raise ConfigError(
+            f"Option 'data.positive' is '{layout.positive}', but '{schema.targets[0]}' has {len(classes)} classes; one "
+            "of them is positive only for task binary, which has two."
         )
     return task, classes
 

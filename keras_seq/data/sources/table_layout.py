@@ -41,6 +41,7 @@ class Layout:
         task_given: False where the task was guessed from the head and the rows may correct it.
         per_given: whether the schema file says if targets are per step or per unit.
         span: which part of the file to read (see ``read_batches``); None: all.
+        positive: of two classes the one asked for by ``data.positive``.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Layout:
     task_given: bool
     per_given: bool
     span: tuple[int, int] | None = None
+    positive: str | None = None
 
 
 def plan_table(config: DataConfig) -> Layout:
@@ -87,7 +89,8 @@ def plan_table(config: DataConfig) -> Layout:
         time_column=roles["time"],
     )
     kinds, date_format = _kinds(schema, types, path)
-    return Layout(path, schema, kinds, date_format, bool(config.task or given.get("task")), "target_per" in given)
+    task_given = bool(config.task or given.get("task"))
+    return Layout(path, schema, kinds, date_format, task_given, "target_per" in given, positive=config.positive)
 
 
 def _read_schema(file: Path, table: Path) -> dict[str, Any]:
