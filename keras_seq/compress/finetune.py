@@ -69,7 +69,7 @@ def run_stage(bundle: str, stage: str, options: dict[str, Any], weights: str, ou
     model = plain_twin(loaded.model)
     if weights:
         model.set_weights(read_weights(weights))
-    steps = steps_per_epoch(prepared.index["train"], experiment.training.batch_size)
+    steps = steps_per_epoch(prepared.index["train"], experiment.training.batch_size, shuffle=experiment.data.shuffle)
     treatment = make_treatment(stage, options, steps=steps * options["epochs"])
     told = _train(loaded, prepared, model, treatment, options, steps)
     write_weights(model, out)

@@ -1,7 +1,7 @@
 """Random changes of training batches, inside the graph: jitter, scaling, time warp, window slice, mixup.
 
 Every function works on ``values (batch, time, features)`` in raw units with ``lengths (batch,)`` int32
-real steps each, leaves padding at zero and missing values missing, and depends only on its ``seed``
+real steps each, leaves padding at zero and missing values and targets missing, and depends only on its ``seed``
 (``(2,)``, of tf's stateless generators), so a resumed run sees the changes it would have seen.
 """
 
@@ -63,7 +63,14 @@ class Augmenter:
             if self.spec.task == "multiclass":
                 targets = tf.one_hot(targets, len(self.spec.classes) or int(self.rarest) + 1)
             values, targets = mixup(
-                values, lengths, targets, config.mixup, seeds[5], chosen=chosen, per_step=self.spec.per_step
+                values,
+                lengths,
+                targets,
+                config.mixup,
+                seeds[5],
+                chosen=chosen,
+                known=tf.greater(weights, 0),
+                per_step=self.spec.per_step,
             )
         changed = {"values": values}
         if "lengths" in inputs:
@@ -98,9 +105,9 @@ class Augmenter:
         changed = tf.where(chosen[:, None, None], resample(values, positions, lengths, new_lengths), values)
         kept = tf.where(chosen, new_lengths, lengths)
         if self.spec.per_step:
-            targets = tf.where(chosen[:, None, None], resample(targets, positions, lengths, new_lengths), targets)
-            nearest = resample(weights[:, :, None], tf.round(positions), lengths, new_lengths)[:, :, 0]
-            weights = tf.where(chosen[:, None], nearest, weights)
+            moved, known = _resample_known(targets, weights > 0, positions, lengths, new_lengths)
+            targets = tf.where(chosen[:, None, None], moved, targets)
+            weights = tf.where(chosen[:, None], tf.cast(known, tf.float32), weights)
         return changed, kept, targets, weights
 
 
@@ -182,14 +189,34 @@ def resample(values: Any, positions: Any, lengths: Any, new_lengths: Any | None 
     return tf.where(_real(result, lengths if new_lengths is None else new_lengths), result, 0.0)
 
 
+def _resample_known(targets: Any, known: Any, positions: Any, lengths: Any, new_lengths: Any) -> tuple[Any, Any]:
+    """Targets ``(batch, time, targets)`` read as ``resample`` does, from ``known (batch, time)`` steps only.
+
+    Returns:
+        Targets, 0 where the step read is not known, and which ones are known.
+    """
+    gaps = tf.where(known[:, :, None], targets, tf.constant(math.nan, targets.dtype))
+    moved = resample(gaps, positions, lengths, new_lengths)
+    known = tf.reduce_all(tf.math.is_finite(moved), axis=-1) & _real(moved, new_lengths)[:, :, 0]
+    return tf.where(known[:, :, None], moved, 0.0), known
+
+
 def mixup(
-    values: Any, lengths: Any, targets: Any, alpha: float, seed: Any, *, chosen: Any, per_step: bool = False
+    values: Any,
+    lengths: Any,
+    targets: Any,
+    alpha: float,
+    seed: Any,
+    *,
+    chosen: Any,
+    known: Any = None,
+    per_step: bool = False,
 ) -> tuple[Any, Any]:
     """Blend samples with others of the batch: ``share * own + (1 - share) * other`` (Zhang et al. 2018).
 
     The share is Beta(alpha, alpha) and at least one half. Steps that the other sample does not have, and
-    values missing in it, stay the sample's own. Only ``chosen (batch,)`` samples change, and they are
-    blended among themselves.
+    values missing in it, stay the sample's own, and so does all where the other's target is not known (per step:
+    that step). Only ``chosen (batch,)`` samples change, and they are blended among themselves.
 
     Args:
         values: ``(batch, time, features)``.
@@ -198,6 +225,7 @@ def mixup(
         alpha: of the Beta distribution.
         seed: of the draw.
         chosen: bool ``(batch,)``.
+        known: bool ``(batch,)``, or ``(batch, time)`` per step: which targets are known; None: all.
         per_step: the targets have a time axis.
 
     Returns:
@@ -212,13 +240,17 @@ def mixup(
     order = tf.argsort(tf.random.stateless_uniform([batch], seeds[1]) + tf.where(chosen, 0.0, 2.0))
     pick = tf.cast(tf.floor(tf.random.stateless_uniform([batch], seeds[2]) * count), tf.int32)
     other = tf.gather(order, tf.minimum(pick, batch - 1))
-    partner = tf.gather(values, other)
+    known = tf.ones(tf.shape(targets)[: 2 if per_step else 1], tf.bool) if known is None else known
+    fits = tf.gather(known, other) | ~known  # a sample without a target of its own may take any values
+    if not per_step:
+        share, fits = tf.where(fits & known, share, 1.0), fits[:, None]
+    both = _real(values, tf.minimum(lengths, tf.gather(lengths, other)))
+    partner, partner_targets = tf.gather(values, other), tf.gather(targets, other)
     blend = share[:, None, None]
-    there = _real(values, tf.minimum(lengths, tf.gather(lengths, other))) & tf.math.is_finite(partner)
+    there = both & fits[:, :, None] & tf.math.is_finite(partner)
     mixed = tf.where(there, blend * values + (1.0 - blend) * partner, values)
-    partner_targets = tf.gather(targets, other)
     if per_step:
-        both = _real(targets, tf.minimum(lengths, tf.gather(lengths, other)))
+        both &= (tf.gather(known, other) & known)[:, :, None]
         return mixed, tf.where(both, blend * targets + (1.0 - blend) * partner_targets, targets)
     weight = tf.reshape(share, tf.concat([[batch], tf.ones(tf.rank(targets) - 1, tf.int32)], 0))
     return mixed, weight * targets + (1.0 - weight) * partner_targets

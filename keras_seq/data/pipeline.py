@@ -52,9 +52,9 @@ def make_dataset(
         spec: fitted on the train part.
         config: bucket, shuffle, balance, augment, prefetch.
         batch_size: windows in a batch.
-        training: an endless data set of ``steps_per_epoch(index, batch_size)`` equal batches per epoch, whose
-            order depends only on ``seed`` and the number of the epoch; otherwise one pass in order, the last
-            batch may be smaller.
+        training: an endless data set of ``steps_per_epoch(index, batch_size, shuffle=config.shuffle)`` equal batches
+            per epoch, whose order depends only on ``seed`` and the number of the epoch; otherwise one pass in order,
+            the last batch may be smaller.
         seed: of order and augmentation.
         first_epoch: number of the first epoch: a resumed run sees the batches it would have seen.
     """
@@ -69,7 +69,7 @@ def make_dataset(
             numbers = tf.data.Dataset.range(len(index)).batch(batch_size)
         dataset = numbers.map(cutter)
     if training:
-        first_step = first_epoch * steps_per_epoch(index, batch_size)
+        first_step = first_epoch * steps_per_epoch(index, batch_size, shuffle=config.shuffle)
         dataset = _augmented(dataset, _augmenter(series, index, spec, config), seed, first_step)
     return _with_options(dataset.prefetch(config.prefetch))
 
@@ -123,7 +123,7 @@ def _training_numbers(
         for epoch in range(first_epoch, ENDLESS):
             yield epoch_plan(
                 index.length,
-                batch_size,
+                batch if not config.shuffle else batch_size,
                 seed=seed,
                 epoch=epoch,
                 shuffle=config.shuffle,
@@ -131,7 +131,7 @@ def _training_numbers(
                 labels=labels,
             )
 
-    shape = tf.TensorSpec((steps_per_epoch(index, batch_size), batch), tf.int64)
+    shape = tf.TensorSpec((steps_per_epoch(index, batch_size, shuffle=config.shuffle), batch), tf.int64)
     epochs = tf.data.Dataset.from_generator(plans, output_signature=shape).prefetch(1)
     return epochs.unbatch()
 
@@ -183,6 +183,12 @@ class _Cutter:
             self.first = tf.convert_to_tensor(index.first) if spec.per_step else None
 
     def __call__(self, numbers: Any) -> tuple[dict[str, Any], Any, Any]:
+        """Inputs, targets and weights of windows ``numbers (batch,)``; one written ``~number`` weighs nothing."""
+        inputs, targets, weights = self._cut(tf.where(numbers < 0, -1 - numbers, numbers))
+        real = tf.cast(numbers >= 0, tf.float32)
+        return inputs, targets, weights * (real[:, None] if self.spec.per_step else real)
+
+    def _cut(self, numbers: Any) -> tuple[dict[str, Any], Any, Any]:
         start = tf.gather(self.start, numbers)
         length: Any = tf.gather(self.length, numbers) if self.spec.variable_length else self.spec.time
         steps = self._steps(length)

@@ -2,7 +2,8 @@
 
 A store is a folder: ``values.f32``, ``targets.f32`` and ``time.<f64|M8[ns]>`` (little-endian, row after row),
 ``offsets.i64``, and ``header.json`` with schema, units, groups and the digest. It is written beside and
-renamed into place, and found again while the source file and the options that shape it stay the same.
+renamed into place, and found again while the content of the source file (sha256, 1.4 GB/s on one core) and the
+options that shape it stay the same.
 Reading goes through ``read`` calls, not memory maps, so pages of the file never count as the
 process's own memory.
 """
@@ -147,16 +148,20 @@ def stores_home() -> Path:
 
 
 def store_key(config: DataConfig) -> str:
-    """Name of the store of ``config.path``: changes with the file and with every option that shapes the rows."""
+    """Name of the store of ``config.path``: changes with the file's content and every option that shapes the rows.
+
+    Raises:
+        DataError: the file, or its schema file, cannot be read.
+    """
     try:
         file = Path(config.path or "").expanduser().resolve()
-        facts = file.stat()
+        content = sha256(file)
         schema = sha256(config.schema_file) if config.schema_file else ""
     except OSError as error:
         raise DataError(f"File '{error.filename}' cannot be read ({error.strerror}).") from None
     shaping = ("unit", "group", "time", "task", "targets", "features", "impute", "missing_indicator")
     options = {name: getattr(config, name) for name in shaping} | {"per_step": config.windows.per_step}
-    parts = [FORMAT, str(file), facts.st_size, facts.st_mtime_ns, schema, options, bool(config.windows.horizon)]
+    parts = [FORMAT, str(file), content, schema, options, bool(config.windows.horizon)]
     return f"{file.stem}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
-from keras_seq.data.plan import epoch_plan
+from keras_seq.data.plan import epoch_plan, weighing
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.data.windows import WindowIndex, WindowRuns
@@ -69,7 +69,7 @@ class BlockReader:
         rng = np.random.default_rng([seed % 2**63, epoch, 1])
         order = rng.permutation(self.blocks) if shuffle else np.arange(self.blocks)
         partial = len(self.index) % self.block
-        if 0 < partial < self.batch_size and self.blocks > 1:  # less than a batch: never a pool by itself
+        if shuffle and 0 < partial < self.batch_size and self.blocks > 1:  # less than a batch: never a pool by itself
             order = np.concatenate([[self.blocks - 1], order[order != self.blocks - 1]])
         blocks = self._read(order.tolist(), in_turn=not shuffle or self.config.shards.deterministic)
         while pool := list(islice(blocks, self.pool)):
@@ -155,7 +155,12 @@ class _Rows:
         self.shift = np.concatenate(shifts)
 
     def cut(self, numbers: NDArray[np.int64]) -> Batch:
-        """One batch, as ``make_dataset`` describes it."""
+        """One batch, as ``make_dataset`` describes it; windows written ``~number`` have no weight."""
+        numbers, real = weighing(numbers)
+        inputs, targets, weights = self._cut(numbers)
+        return inputs, targets, weights * (real[:, None] if self.spec.per_step else real)
+
+    def _cut(self, numbers: NDArray[np.int64]) -> Batch:
         windows, spec = self.windows, self.spec
         start, length = windows.start[numbers] + self.shift[numbers], windows.length[numbers]
         time = spec.time

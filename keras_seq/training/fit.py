@@ -148,7 +148,7 @@ class _Run:
         self.device, self.team, self.keep_state = device, distribute.current(), keep_state
         self.mirrored = check_strategy(training, min(training.batch_size, len(prepared.index["train"])), self.team)
         self.keeps_best = experiment.training.keep == "best"
-        self.steps = steps_per_epoch(prepared.index["train"], training.batch_size)
+        self.steps = steps_per_epoch(prepared.index["train"], training.batch_size, shuffle=experiment.data.shuffle)
         self.show = TrainingProgress(training.epochs, self.steps, quiet=quiet or not self.team.chief)
         self._start_from_others()
         shares = class_shares(prepared, experiment.data)

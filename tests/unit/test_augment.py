@@ -165,3 +165,63 @@ def test_targets_per_step_move_with_the_values():
 
 def test_off_by_default():
     assert not Augmenter(AugmentConfig(), a_spec(), keep_end=True).active
+
+
+LEVEL, GAP = 1000.0, 0.0  # known targets lie near the level; the pipeline writes 0 for a missing one
+
+
+def gappy_batch(shape):
+    """Targets near 1000 with a fifth missing (0 and weight 0): targets and weights; weights lack the last axis."""
+    rng = np.random.default_rng(5)
+    known = rng.random(shape[:2] if len(shape) == 3 else shape[:1]) > 0.2
+    targets = np.where(known.reshape(*known.shape, 1), rng.normal(LEVEL, 1, shape), GAP).astype(np.float32)
+    return targets, known.astype(np.float32)
+
+
+ALONE = {
+    "jitter": {"jitter": 0.3},
+    "scaling": {"scaling": 0.3},
+    "time warp": {"time_warp": 0.5},
+    "window slice": {"window_slice": 0.5},
+    "mixup": {"mixup": 1.0},
+    "all": {"jitter": 0.2, "scaling": 0.1, "time_warp": 0.4, "window_slice": 0.4, "mixup": 0.4},
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("variable", [True, False])
+@pytest.mark.parametrize("kind", ["per window", "per step", "horizon"])
+def test_missing_targets_stay_missing_and_known_ones_are_never_blended_with_them(name, variable, kind):
+    shape = {"per window": (BATCH, 1), "per step": (BATCH, TIME, 1), "horizon": (BATCH, 5, 1)}[kind]
+    targets, weights = gappy_batch(shape)
+    if kind == "horizon":
+        weights = weights.all(axis=1).astype(np.float32)
+    spec = a_spec("regression", per_step=kind == "per step", variable_length=variable, classes=())
+    values, lengths = a_batch() if variable else (a_batch()[0], np.full(BATCH, TIME, np.int32))
+    if kind == "per step":
+        weights *= np.arange(TIME) < lengths[:, None]
+        targets *= weights[:, :, None]
+    inputs = {"values": values} | ({"lengths": lengths} if variable else {})
+    augmenter = Augmenter(AugmentConfig(**ALONE[name]), spec, keep_end=False)
+    inputs, changed, kept = augmenter(inputs, tf.constant(targets), tf.constant(weights), SEED)
+    changed, kept = changed.numpy(), kept.numpy()
+    assert set(np.unique(kept)) <= {0.0, 1.0} and kept.sum() > 0
+    assert (np.abs(changed[kept > 0] - LEVEL) < 10).all()
+    if kind != "per step":
+        np.testing.assert_array_equal(kept, weights)
+    else:
+        real = np.arange(TIME) < np.asarray(inputs.get("lengths", lengths))[:, None]
+        assert not kept[~real].any()
+        assert 0.7 < kept[real].mean() < 0.9  # a fifth is missing, before and after
+
+
+def test_mixup_leaves_a_sample_as_it_is_where_the_other_has_no_target():
+    targets, weights = gappy_batch((BATCH, 2))
+    values, lengths = a_batch(missing=False)
+    everything = np.ones(BATCH, bool)
+    mixed, soft = augment.mixup(values, lengths, targets, 1.0, SEED, chosen=everything, known=weights > 0)
+    blended = (np.abs(soft.numpy() - targets) > 1e-3).any(axis=1)
+    assert blended.any() and not blended[weights == 0].any()
+    same = (mixed.numpy() == values).all(axis=(1, 2))
+    known = weights > 0
+    np.testing.assert_array_equal(same[known], ~blended[known])

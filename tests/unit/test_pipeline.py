@@ -221,3 +221,28 @@ def test_freed_memory_is_kept_once_and_only_where_that_is_known(monkeypatch):
     assert keep_freed_memory() is (sys.platform == "linux" and platform.libc_ver()[0] == "glibc")
     monkeypatch.setattr(sys, "platform", "darwin")
     assert keep_freed_memory.__wrapped__() is False
+
+
+@pytest.mark.parametrize(
+    ("lengths", "batch", "sections"),
+    [
+        ([549], 32, {"windows": {"mode": "sliding", "length": 10}}),  # 540 windows, 28 more than 16 batches
+        ([40, 7, 23], 8, {"windows": {"mode": "sliding", "length": 12}}),  # windows of different lengths
+        ([50], 7, {"windows": {"mode": "sliding", "length": 9, "per_step": True}}),
+        ([8] * 3, 64, {}),  # fewer than a batch
+        ([12] * 6, 6, {}),  # no rest
+    ],
+)
+def test_without_shuffle_every_window_weighs_once_in_an_epoch(lengths, batch, sections):
+    made = setup(make_series(lengths), shuffle=False, **sections)
+    steps = steps_per_epoch(made[1], batch, shuffle=False)
+    epochs = batches(made, 2 * steps, batch_size=batch, training=True)
+    ends = made[1].start + made[1].length  # feature 0 is the row's number plus one
+    for epoch in (epochs[:steps], epochs[steps:]):
+        seen = []
+        for inputs, _, weights in epoch:
+            length = inputs.get("lengths", np.full(len(weights), inputs["values"].shape[1]))
+            last = inputs["values"][np.arange(len(weights)), length - 1, 0].astype(int)
+            seen += last[weights.reshape(len(weights), -1).any(axis=1)].tolist()
+        assert seen == ends.tolist()
+    assert len({len(weights) for _, _, weights in epochs}) == 1

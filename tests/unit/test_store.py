@@ -163,6 +163,60 @@ def test_a_store_is_made_once_and_again_when_the_file_changes(tmp_path, stores):
     assert len(list(stores.iterdir())) == 2
 
 
+def keep_date(path, write):
+    """Change a file as ``cp -p`` does: its size and date stay."""
+    before = path.stat()
+    write()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_rows_changed_in_a_file_of_the_same_size_and_date_are_read_anew(kind, tmp_path, stores):
+    frame = table()
+    frame["x0"] = np.where(np.arange(len(frame)) % 2, 1.25, 2.25)
+    path = written(frame, tmp_path, kind)
+    config = config_of(path, **SLIDING)
+    first = stored_series(config)[0].values[:2, 1].tolist()
+    frame["x0"] = 3.5 - frame["x0"]  # the two values change places
+    keep_date(path, lambda: written(frame, tmp_path, kind))
+    assert stored_series(config)[0].values[:2, 1].tolist() == first[::-1]
+
+
+def test_a_file_that_was_only_touched_keeps_its_store(tmp_path, stores):
+    path = written(table(), tmp_path)
+    stored_series(config_of(path, **SLIDING))
+    os.utime(path, (1, 1))
+    stored_series(config_of(path, **SLIDING))
+    assert len(list(stores.iterdir())) == 1
+
+
+def test_a_schema_changed_in_a_file_of_the_same_size_and_date_counts(tmp_path, stores):
+    path, schema = written(table(), tmp_path), tmp_path / "schema.yaml"
+    schema.write_text("target_unit: kg")
+    config = config_of(path, schema_file=str(schema), **SLIDING)
+    assert stored_series(config)[0].schema.target_unit == "kg"
+    keep_date(schema, lambda: schema.write_text("target_unit: mg"))
+    assert stored_series(config)[0].schema.target_unit == "mg"
+
+
+@pytest.mark.parametrize("lengths", [{}, {"windows": {"mode": "whole", "length": 60}, "bucket": 10}])
+def test_without_shuffle_every_window_of_a_store_weighs_once_in_order(lengths, tmp_path, stores, monkeypatch):
+    monkeypatch.setattr(stream, "BLOCK_ROWS", 100)
+    config = config_of(written(table(), tmp_path), **(SLIDING | lengths), shuffle=False)
+    prepared = prepare(config)
+    index = prepared.index["train"]
+    steps = steps_per_epoch(index, 7, shuffle=False)
+    dataset = make_dataset(prepared.series, index, prepared.spec, config, batch_size=7, training=True)
+    for _ in range(2):
+        seen = []
+        for inputs, _, weights in itertools.islice(dataset.as_numpy_iterator(), steps):
+            length = inputs.get("lengths", np.full(len(weights), inputs["values"].shape[1]))
+            seen += inputs["values"][np.arange(7), length - 1, 0].astype(int)[weights > 0].tolist()
+        assert seen == (index.start + index.length - 1).tolist()
+
+
 def swap_units(frame):
     return pd.concat([frame[frame.engine != "e3"], frame[frame.engine == "e3"], frame[frame.engine == "e5"]])
 
