@@ -17,7 +17,7 @@ from serving.server.batching import Call
 from serving.server.extras import ExtrasFront
 from serving.server.hooks import Observer
 from serving.server.http import Connection, Exchange, Limits
-from serving.server.inflate import TooLarge, inflate
+from serving.server.inflate import SMALL, TooLarge, inflate
 from serving.server.tls import is_allowed
 
 LARGE = 256 * 1024  # bytes of a body that are read in a thread, so that the loop goes on answering
@@ -64,8 +64,32 @@ class RestFront:
                 self._unauthorised(exchange)
                 return
             if b"content-encoding" in exchange.headers and b"gzip" in exchange.headers[b"content-encoding"]:
+                if len(exchange.body) > SMALL:
+                    self._app.loop.run_in_executor(None, self._inflate_large, exchange)
+                    return
                 exchange.body = inflate(exchange.body, self.limits.max_body)
-            path = exchange.path
+            self._dispatch(exchange)
+        except TooLarge:
+            exchange.refuse(413)
+        except Exception as error:
+            self._fail(exchange, None, error)
+
+    def _inflate_large(self, exchange: Exchange) -> None:
+        """Inflate in a thread, then go on as ``answer`` does."""
+        loop = self._app.loop
+        try:
+            exchange.body = inflate(exchange.body, self.limits.max_body)
+        except TooLarge:
+            loop.call_soon_threadsafe(exchange.refuse, 413)
+        except Exception as error:
+            loop.call_soon_threadsafe(self._fail, exchange, None, error)
+        else:
+            loop.call_soon_threadsafe(self._dispatch, exchange)
+
+    def _dispatch(self, exchange: Exchange) -> None:
+        """Answer a request whose body is plain."""
+        path = exchange.path
+        try:
             if self._metrics_path is not None and path.partition("?")[0] == self._metrics_path:
                 self._metrics(exchange)
             elif self._extras is not None and self._extras.owns(path):
@@ -74,8 +98,6 @@ class RestFront:
                 self._answer(exchange, route(exchange.method, path))
         except Page as page:
             exchange.refuse(page.status)
-        except TooLarge:
-            exchange.refuse(413)
         except Exception as error:
             self._fail(exchange, None, error)
 

@@ -714,3 +714,27 @@ def test_a_large_doubtful_body_does_not_stop_other_calls(server):
             assert server.ask("GET", "/v1/models/half_plus_two").status == 200
             slowest = max(slowest, time.monotonic() - start)
         assert call.result().status == 200 and slowest < 1.0
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (gzip.compress(b"", mtime=0) * 200_000, 413),
+        (gzip.compress(b"", mtime=0) * (64 * 2**20 // 20), 413),
+        (gzip.compress(bytes(10**9)), 413),
+        (gzip.compress(b'{"instances": [1' + b" " * 60_000_000 + b"]}"), 200),
+        (gzip.compress(b" ", mtime=0) * 60_000 + gzip.compress(b'{"instances": [1]}'), 200),
+        (gzip.compress(b" ", mtime=0) * 60_000, 400),
+    ],
+    ids=["200,000 empty members", "64 MiB of them", "1000 to 1", "large once inflated", "60,000 members", "only blanks"],
+)
+def test_a_doubtful_gzip_body_does_not_stop_other_calls(server, body, status):
+    path = "/v1/models/half_plus_two:predict"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        call = pool.submit(server.ask, "POST", path, body, {"Content-Encoding": "gzip"})
+        slowest = 0.0
+        while not call.done():
+            start = time.monotonic()
+            assert server.ask("POST", path, b'{"instances": [1]}').json == {"predictions": [2.5]}
+            slowest = max(slowest, time.monotonic() - start)
+        assert call.result().status == status and slowest < 1.0

@@ -11,7 +11,7 @@ import pytest
 
 from serving.server import replies
 from serving.server.http import MAX_HEADERS, Connection, Limits
-from serving.server.inflate import TooLarge, inflate
+from serving.server.inflate import MAX_MEMBERS, TooLarge, inflate
 
 LIMITS = Limits(max_body=1000, max_held=1500, max_connections=20, read_timeout=0.3, idle_timeout=0.6)
 
@@ -269,6 +269,52 @@ def test_inflation_is_bounded_and_broken_gzip_is_empty():
     with pytest.raises(TooLarge):
         inflate(gzip.compress(bytes(50_000_000)), 1000)
     assert inflate(packed[:-4], 1000) == b"" and inflate(b"hello", 1000) == b"" and inflate(b"", 10) == b""
+
+
+def header_with(flag, field, packed):
+    """A gzip file with an optional field in its header."""
+    return packed[:3] + bytes([flag]) + packed[4:10] + field + packed[10:]
+
+
+PACKED = gzip.compress(b"a" * 1000, mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("body", "plain"),
+    [
+        (gzip.compress(b"a", mtime=0) * 60_000, b"a" * 60_000),
+        (gzip.compress(b"", mtime=0) * 60_000 + PACKED, b"a" * 1000),
+        (PACKED + gzip.compress(b"", mtime=0), b"a" * 1000),
+        (header_with(8, b"n" * 2**20 + b"\0", PACKED) * 2, b"a" * 2000),
+        (header_with(4, b"\xff\xff" + b"n" * 65535, PACKED) * 20, b"a" * 20_000),
+        (header_with(16, b"c" * 2**20 + b"\0", PACKED), b"a" * 1000),
+        (gzip.compress(bytes(2**20), compresslevel=0), bytes(2**20)),
+        (header_with(8, b"n" * 2**20, PACKED[:8]), b""),
+        (gzip.compress(b"", mtime=0) * 60_000 + PACKED[:-1], b""),
+        (PACKED + b"junk", b""),
+        (PACKED + PACKED[:1], b""),
+        (bytes(4 * 2**20), b""),
+    ],
+    ids=[
+        *("members of one byte", "empty members", "an empty last member", "long names", "long extra fields"),
+        *("a long comment", "stored", "a name without end", "a cut last member", "junk behind", "one byte behind"),
+        "no gzip",
+    ],
+)
+def test_joined_files_and_long_headers_are_inflated_in_one_pass(body, plain):
+    start = time.perf_counter()
+    assert inflate(body, 2**21) == plain
+    assert time.perf_counter() - start < 1.0
+
+
+@pytest.mark.parametrize("megabytes", [4, 64])
+def test_a_body_of_empty_members_is_refused_within_a_second(megabytes):
+    empty = gzip.compress(b"", mtime=0)
+    start = time.perf_counter()
+    with pytest.raises(TooLarge):
+        inflate(empty * (megabytes * 10**6 // len(empty)), 2**26)
+    assert time.perf_counter() - start < 1.0
+    assert inflate(empty * MAX_MEMBERS, 1) == b""
 
 
 def test_requests_with_the_same_head_are_parsed_once_and_answered_each(server):
