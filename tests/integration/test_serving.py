@@ -726,7 +726,7 @@ def test_a_large_doubtful_body_does_not_stop_other_calls(server):
         (gzip.compress(b" ", mtime=0) * 60_000 + gzip.compress(b'{"instances": [1]}'), 200),
         (gzip.compress(b" ", mtime=0) * 60_000, 400),
     ],
-    ids=["200,000 empty members", "64 MiB of them", "1000 to 1", "large once inflated", "60,000 members", "only blanks"],
+    ids=["200,000 empty members", "64 MiB of them", "1000 to 1", "large inflated", "60,000 members", "only blanks"],
 )
 def test_a_doubtful_gzip_body_does_not_stop_other_calls(server, body, status):
     path = "/v1/models/half_plus_two:predict"
