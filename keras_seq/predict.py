@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_seq import cli, files
+from keras_seq.data.calendar import forecast_stamps
 from keras_seq.errors import ConfigError, DataError, nearest
 from keras_seq.evaluation.answer_columns import ENDS, AnswerColumns, columns_for
 
@@ -42,7 +43,8 @@ def predict_file(bundle: Bundle, path: str | Path, *, every: int = 0) -> pd.Data
         every: 0: one answer per unit, from its last steps; n: also every n steps before.
 
     Returns:
-        One row per answer (and step ahead, for forecasts): unit, step or time of the last row seen, and
+        One row per answer (and step ahead, for forecasts): unit, step or time of the last row seen, for forecasts
+        ``steps_ahead`` and ``forecast_time`` (the stamp it speaks of, by the calendar of the training data), and
         ``<target>``, ``<target>_lower`` and ``<target>_upper`` (with quantiles ``<target>_q05`` ... instead of
         ``<target>``), or the calibrated ``probability`` and ``class``; see ``evaluation.answer_columns``.
 
@@ -140,7 +142,7 @@ def _clock(table: pd.DataFrame, column: str | None) -> np.ndarray:
     time = table[column]
     if time.dtype.kind in "fiu":
         return time.to_numpy(np.float64)
-    return pd.to_datetime(time, errors="coerce").to_numpy("datetime64[s]")
+    return pd.to_datetime(time, errors="coerce").to_numpy("datetime64[ns]")
 
 
 def _file_units(table: pd.DataFrame, bundle: Bundle, path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -247,6 +249,10 @@ def answers_table(bundle: Bundle, table: Any, output: dict[str, np.ndarray], row
     if spec.horizon:
         answers = {name: np.repeat(value, steps) for name, value in answers.items()}
         answers[names.word("steps_ahead")] = np.tile(np.arange(1, steps + 1), len(row))
+        if clock and schema.calendar is not None:
+            stamps = forecast_stamps(schema.calendar, _clock(table[[clock]].iloc[row], clock), steps, unit)
+            whole = table[clock].dtype.kind in "iu" and bool((stamps == np.floor(stamps)).all())
+            answers[names.word("forecast_time")] = stamps.astype(np.int64) if whole else stamps
     value = {name: output[name].reshape(len(row) * steps, len(spec.targets), -1) for name in output}
     return pd.DataFrame(answers | _value_columns(names, value))
 

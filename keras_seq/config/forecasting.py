@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -42,7 +42,9 @@ class CovariatesConfig(Section):
     events: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="known ahead: name -> dates (2019-07-04) of events of your own"
     )
-    leads: tuple[Count, ...] = Field((1,), description="steps ahead for which known-ahead columns are given")
+    leads: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (1,), min_length=1, description="steps ahead for which known-ahead columns are given; 0: of the row itself"
+    )
     lags: Lags = Field((), description="past only: the targets' values so many steps before")
     rolling: Lags = Field((), description="past only: mean and deviation over so many last steps")
     stl: int = Field(0, ge=0, description="past only: season and trend by STL with this period, from rows seen so far")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from keras_seq.config import DataConfig
 from keras_seq.data.covariates.add import add_covariates, wanted
 from keras_seq.data.moments import Moments
+from keras_seq.data.observe_calendar import with_calendar
 from keras_seq.data.quality import QualityReport, check
 from keras_seq.data.scaling import check_task, fit_spec, known_moments, part_rows
 from keras_seq.data.series import Series
@@ -107,7 +108,7 @@ def prepare(config: DataConfig) -> Prepared:
 
 def read_series(config: DataConfig) -> Series:
     """The series of a configuration, held in memory, with its covariates; not yet checked."""
-    return add_covariates(load_series(config, checked=False), config.covariates)
+    return add_covariates(with_calendar(load_series(config, checked=False)), config.covariates)
 
 
 def prepare_series(series: Series, config: DataConfig) -> Prepared:
@@ -129,6 +130,7 @@ def _prepare_shards(series: Series, config: DataConfig) -> Prepared:
 
 
 def _prepare(series: Series, quality: QualityReport, config: DataConfig) -> Prepared:
+    series = with_calendar(series)
     check_task(series, config)
     splits = split(series, config)
     index = {name: index_windows(series, part, config.windows) for name, part in splits.items()}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from keras_seq.config import Section, Task
+from keras_seq.data.calendar import Calendar
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
@@ -42,6 +43,7 @@ class Schema(Section):
     unit_column: str | None = None
     group_column: str | None = None
     time_column: str | None = None
+    calendar: Calendar | None = None  # the rule of the stamps, as training read it off
 
     @property
     def features(self) -> tuple[str, ...]:

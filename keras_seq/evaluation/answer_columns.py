@@ -1,9 +1,9 @@
 """Names of the columns of a table of answers: one rule for files, streams, the client and reports.
 
 The table's own names stay: the unit column, the time column, and each target for its point answer. Beside them stand
-words of ours: ``unit`` and ``row`` where the table names no unit and no time, ``steps_ahead``, ``class``,
-``probability``, ``probability_<class>``, ``<target>_lower``, ``<target>_upper``, ``<target>_q05`` and, in a stream,
-``..._ahead1``.
+words of ours: ``unit`` and ``row`` where the table names no unit and no time, ``steps_ahead``, ``forecast_time``,
+``class``, ``probability``, ``probability_<class>``, ``<target>_lower``, ``<target>_upper``, ``<target>_q05`` and, in a
+stream, ``..._ahead1``.
 
 Where one of these would meet another name, all of ours get one more underscore, and one more until every name is
 unique: ``temp__lower``, ``_class``, ``_row``. Quantile levels are exact: ``q05``, ``q50``, ``q2.5``, ``q99.9``.
@@ -100,7 +100,7 @@ class AnswerColumns:
         """Names that would be read in two ways, in the table of a file or in a stream."""
         own = [self.unit_name, self.clock_name, *self.targets]
         words = [] if self.targets else [self.word("class"), self.word("probability")]
-        steps = [self.word("steps_ahead")] if self.horizon else []
+        steps = [self.word("steps_ahead"), self.word("forecast_time")] if self.horizon else []
         twice = [name for name, count in Counter([*own, *words, *steps, *self.derived()]).items() if count > 1]
         if self.horizon:
             pattern = re.compile(rf"(.*){'_' * self.joints}ahead[1-9][0-9]*", re.S)

@@ -18,7 +18,7 @@ def bundle(*, targets=("y",), unit="shop", clock="day", task="regression", class
     """What a table of answers needs of a bundle."""
     return SimpleNamespace(
         spec=SimpleNamespace(task=task, targets=targets, classes=classes, horizon=horizon),
-        schema=SimpleNamespace(unit_column=unit, time_column=clock),
+        schema=SimpleNamespace(unit_column=unit, time_column=clock, calendar=None),
         experiment=SimpleNamespace(model=SimpleNamespace(quantiles=levels)),
     )
 

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config.forecasting import CovariatesConfig
+from keras_seq.data.calendar import Calendar
 from keras_seq.data.covariates import calendar, indicators, past
-from keras_seq.data.series import Column, Series
+from keras_seq.data.observe_calendar import with_calendar
+from keras_seq.data.series import Column, Schema, Series
 from keras_seq.errors import ConfigError
 
 Columns = dict[str, NDArray[np.float32]]
@@ -29,17 +31,22 @@ def wanted(config: CovariatesConfig) -> bool:
 
 
 def add_covariates(series: Series, config: CovariatesConfig) -> Series:
-    """The series with more feature columns; row ``t`` of a past-only one depends on rows up to ``t``.
+    """The series with more feature columns; row ``t`` depends on rows up to ``t`` and on the rule of the stamps.
 
-    Known-ahead columns are named ``<name>+<lead>`` and tell of the row ``lead`` steps later.
+    Known-ahead columns are named ``<name>+<lead>`` and tell of the stamp ``lead`` steps later, by the calendar of the
+    schema, which is read off the series where there is none: never of the rows that follow in the file.
 
     Raises:
-        ConfigError: a calendar without dates, an indicator without a price, a name that is taken.
+        ConfigError: a calendar without dates or without a rule, an indicator without a price, a name that is taken.
         DataError: a unit too short for the season.
     """
     if not wanted(config):
         return series
-    known = [_known_ahead(series.time[low:high], config) for low, high in _units(series)]
+    series = with_calendar(series)
+    known = [
+        _known_ahead(series.time[low:high], config, series.schema, str(unit))
+        for (low, high), unit in zip(_units(series), series.unit_ids, strict=True)
+    ]
     seen = [_past_only(series, low, high, config) for low, high in _units(series)]
     names = list(known[0]) + list(seen[0])
     taken = [name for name in names if name in series.schema.features]
@@ -60,27 +67,49 @@ def _units(series: Series) -> list[tuple[int, int]]:
     return list(zip(series.offsets[:-1].tolist(), series.offsets[1:].tolist(), strict=True))
 
 
-def _known_ahead(time: NDArray, config: CovariatesConfig) -> Columns:
+def _known_ahead(time: NDArray, config: CovariatesConfig, schema: Schema, unit: str) -> Columns:
     if not (config.calendar or config.holidays or config.events):
         return {}
-    if not np.issubdtype(time.dtype, np.datetime64):
+    if not np.issubdtype(time.dtype, np.datetime64) or schema.calendar is None:
         raise ConfigError(
             "data.covariates.calendar, holidays and events need a time column of dates, but this series counts its "
             "steps; give data.time, or leave them out."
         )
+    rule = schema.calendar.of(unit)
+    if not rule.regular and max(config.leads):
+        raise ConfigError(_no_rule(time, config, schema, unit))
+    dates = _dates(time, rule, config)
     columns: Columns = {}
     for lead in config.leads:
-        later = calendar.ahead(time, lead)
-        found: Columns = {}
+        stamps = calendar.wall_clock(rule, calendar.shift(rule, time, lead) if lead else time)
+        of_lead: Columns = {}
         for name in config.calendar:
-            found |= calendar.cycle(later, name, config.harmonics)
-        dates = calendar.event_dates(config.events)
-        if config.holidays:
-            margin = np.timedelta64(400, "D")  # every holiday's name, however short the series
-            dates |= calendar.holidays_of(config.holidays, time[0] - margin, max(later[-1], time[-1]) + margin)
-        found |= {name: calendar.happens(later, days) for name, days in dates.items()}
-        columns |= {f"{name}+{lead}": column for name, column in found.items()}
+            of_lead |= calendar.cycle(stamps, name, config.harmonics)
+        of_lead |= {name: calendar.happens(rule, time, lead, days) for name, days in dates.items()}
+        columns |= {f"{name}+{lead}": column for name, column in of_lead.items()}
     return columns
+
+
+def _dates(time: NDArray, rule: Calendar, config: CovariatesConfig) -> dict[str, list[np.datetime64]]:
+    """Days of events and holidays by name: every holiday's name, however short the series."""
+    dates = calendar.event_dates(config.events)
+    if config.holidays:
+        farthest = max(config.leads)
+        last = calendar.shift(rule, time[-1:], farthest)[0] if farthest else time[-1]
+        margin = np.timedelta64(400, "D")
+        dates |= calendar.holidays_of(config.holidays, time[0] - margin, max(last, time[-1]) + margin)
+    return dates
+
+
+def _no_rule(time: NDArray, config: CovariatesConfig, schema: Schema, unit: str) -> str:
+    shown = ", ".join(str(stamp.astype("datetime64[s]")) for stamp in time[-3:])
+    options = [name for name in ("calendar", "holidays", "events") if getattr(config, name)]
+    return (
+        f"data.covariates.{options[0]} tells of stamps {max(config.leads)} step(s) ahead (data.covariates.leads="
+        f"{list(config.leads)}), but those of unit '{unit}' of '{schema.name}' follow no rule (its last: {shown}), so "
+        "the next one is not known. Set data.covariates.leads [0] to tell of each row's own stamp, bring the rows to a "
+        "regular step, or leave the covariate out."
+    )
 
 
 def _past_only(series: Series, low: int, high: int, config: CovariatesConfig) -> Columns:

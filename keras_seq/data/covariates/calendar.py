@@ -7,24 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.errors import ConfigError, DataError
+from keras_seq.data.calendar import Calendar, shift, wall_clock
+from keras_seq.errors import ConfigError
 
 Float = NDArray[np.float32]
 CYCLES = ("year", "month", "week", "hour")
 _DAY = np.timedelta64(1, "D")
-
-
-def ahead(time: NDArray[np.datetime64], lead: int) -> NDArray[np.datetime64]:
-    """The times ``lead`` rows after each row; past the end they go on in the usual step (the median).
-
-    Raises:
-        DataError: fewer than two rows, so that there is no step.
-    """
-    if len(time) < 2:
-        raise DataError(f"Known-ahead covariates need at least 2 rows to tell the step of time, got {len(time)}.")
-    step = np.median(np.diff(time).astype(np.int64)).astype(np.int64) * np.diff(time)[:1].dtype.type(1)
-    beyond = time[-1] + step * np.arange(1, lead + 1)
-    return np.concatenate([time, beyond])[lead:]
 
 
 def cycle(time: NDArray[np.datetime64], name: str, harmonics: int) -> dict[str, Float]:
@@ -57,14 +45,32 @@ def _share(time: NDArray[np.datetime64], name: str) -> NDArray[np.float64]:
     return (seconds % 86400) / 86400
 
 
-def happens(time: NDArray[np.datetime64], dates: Sequence[np.datetime64]) -> Float:
-    """How many of ``dates`` lie in the step that ends at each time (the day itself for steps up to a day)."""
-    days = time.astype("datetime64[D]")
-    step = max(int(np.median(np.diff(days).astype(np.int64))), 1) if len(days) > 1 else 1
+def happens(calendar: Calendar, time: NDArray[np.datetime64], lead: int, dates: Sequence[np.datetime64]) -> Float:
+    """How many of ``dates`` lie in the period of the stamp ``lead`` steps after each row ``(rows,)``.
+
+    A stamp stands for the days after the one before it, up to its own (a month's last day), or for its own and those
+    before the next one (a month's first day), as the calendar says; for its own day where a day has several stamps or
+    stamps follow no rule.
+
+    Args:
+        calendar: the rule of the stamps.
+        time: of the rows ``(rows,)``.
+        lead: steps.
+        dates: of the event.
+    """
     wanted = np.sort(np.asarray(dates, "datetime64[D]"))
-    until = np.searchsorted(wanted, days, side="right")
-    before = np.searchsorted(wanted, days - step * _DAY, side="right")
-    return (until - before).astype(np.float32)
+    if calendar.within_days:
+        first = after = _days(calendar, time, lead)
+        after = after + _DAY
+    elif calendar.ends:
+        first, after = (_days(calendar, time, step) + _DAY for step in (lead - 1, lead))
+    else:
+        first, after = (_days(calendar, time, step) for step in (lead, lead + 1))
+    return (np.searchsorted(wanted, after) - np.searchsorted(wanted, first)).astype(np.float32)
+
+
+def _days(calendar: Calendar, time: NDArray[np.datetime64], steps: int) -> NDArray[np.datetime64]:
+    return wall_clock(calendar, shift(calendar, time, steps) if steps else time).astype("datetime64[D]")
 
 
 def holidays_of(country: str, first: np.datetime64, last: np.datetime64) -> dict[str, list[np.datetime64]]:
