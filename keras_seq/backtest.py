@@ -14,6 +14,7 @@ from keras_seq.errors import ConfigError, KerasSeqError
 if TYPE_CHECKING:
     from keras_seq.evaluation.calls import Calls
 
+SHOWN = ("rmse", "mae", "mase", "mse_scaled", "auc_pr", "auc_roc", "accuracy")
 DESCRIPTION = """Rolling-origin backtest of a forecast or any other split by time.
 
   python -m keras_seq.backtest --config configs/gasoline.yaml --origins 4
@@ -145,7 +146,7 @@ def to_markdown(outcome: dict[str, Any]) -> str:
     """Pooled metrics by seed, and every origin's deciding metrics beside its baseline's."""
     from keras_seq.evaluation.calls import Calls
 
-    shown = [name for name in ("rmse", "mae", "mase", "mse_scaled", "auc_roc", "accuracy") if name in _first(outcome)]
+    shown = [name for name in SHOWN if name in _first(outcome)]
     lines = [
         f"## {outcome['name']}: {outcome['origins']} origins, {outcome['mode']}",
         "",
@@ -174,11 +175,11 @@ def _first(outcome: dict[str, Any]) -> dict[str, float]:
 
 
 def _draw(results: Sequence[dict[str, Any]], path: Path) -> None:
-    from keras_seq.evaluation.judge import PRIMARY
     from keras_seq.export.bundle import load_bundle
     from keras_seq.reports.temporal import by_origin
+    from keras_seq.tasks import deciding
 
-    metric = PRIMARY[load_bundle(results[0]["folder"]).spec.task]
+    metric = deciding(load_bundle(results[0]["folder"]).spec.task)
     by_origin(results, metric, path)
 
 

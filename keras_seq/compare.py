@@ -76,7 +76,7 @@ def compare(
         words: contenders, ``[NAME=]FOLDER[,FOLDER...]``.
         output: folder of the report.
         part: "test" or "validation"; none: held-out folds where there are folds, else test.
-        metric: that decides; none: the task's own (rmse, auc_roc, accuracy).
+        metric: that decides; none: the task's own (rmse, auc_pr, accuracy).
         rule: of the winner, a key of ``verdict.RULES``.
         level: of significance.
         resamples: of the bootstrap.
@@ -239,7 +239,7 @@ def main(argv: Sequence[str]) -> cli.Result:
     parser.add_argument("contenders", nargs="+", metavar="[NAME=]FOLDER[,FOLDER...]")
     parser.add_argument("--output", default="runs/comparison", help="folder of the report")
     parser.add_argument("--part", choices=("test", "validation"), help="default: held-out folds if any, else test")
-    parser.add_argument("--metric", help="that decides; default: rmse, auc_roc or accuracy by task")
+    parser.add_argument("--metric", help="that decides; default: rmse, auc_pr or accuracy by task")
     parser.add_argument(
         "--rule", default="accuracy_per_latency", help="accuracy, accuracy_per_latency, _size, _training"
     )

@@ -186,9 +186,9 @@ def _combine(
 
 
 def _print_members(about: dict[str, Any], run: Run, rule: Rule, summary: Any, task: str) -> None:
-    from keras_seq.evaluation.judge import PRIMARY
+    from keras_seq.tasks import deciding
 
-    name = PRIMARY[task]
+    name = deciding(task)
     summary.say(f"\n  {name:<44}{'held out':>10}{'test':>10}{'weight':>10}")
     weights = rule.weights or ("",) * len(about["ensemble"]["groups"])
     for row, weight in zip(about["ensemble"]["groups"], weights, strict=True):

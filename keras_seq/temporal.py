@@ -84,15 +84,17 @@ def analyse(
 def bands(found: Evolution, bundle: Bundle) -> dict[str, list[Band]]:
     """Errors by truth (values only), unit length, steps seen and share seen; by length at each unit's last answer."""
     from keras_seq.evaluation.bands import RUL_BANDS, equal_edges, error_by_band
+    from keras_seq.training.metrics import deviations
 
     points, task, cap = found.points, bundle.spec.task, bundle.experiment.data.target_cap
     truth = points.truth if cap is None else np.minimum(points.truth, cap)
+    answer, std = points.prediction, bundle.spec.target_std
+    if len(std) > 1:  # several targets: in each one's deviation
+        truth, answer = truth / deviations(std), answer.reshape(truth.shape) / deviations(std)
     last = np.flatnonzero(np.diff(points.unit, append=-1))
 
     def table(key: np.ndarray, edges: Sequence[float], chosen: Any = slice(None)) -> list[Band]:
-        return error_by_band(
-            key[chosen], edges, truth[chosen], points.prediction[chosen], points.unit[chosen], task=task
-        )
+        return error_by_band(key[chosen], edges, truth[chosen], answer[chosen], points.unit[chosen], task=task)
 
     tables = {}
     if task == "regression":

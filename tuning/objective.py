@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from keras_seq.errors import ConfigError, nearest
+from keras_seq.tasks import deciding
 from tuning.settings import TuningConfig
 
-USUAL = {"regression": "rmse", "forecast": "rmse", "binary": "auc_pr", "multiclass": "accuracy"}
 BESIDE = {
     "regression": ("phm08", "rmse_uncapped", "phm08_uncapped", "pinball"),
     "forecast": ("mse_scaled", "mae_scaled", "pinball"),
@@ -23,7 +23,7 @@ def choose_objective(tuning: TuningConfig, task: str) -> tuple[str, str]:
     from keras_seq.training import metrics
     from keras_seq.training.monitors import KNOWN
 
-    name = USUAL[task] if tuning.objective == "auto" else tuning.objective.removeprefix("val_")
+    name = deciding(task) if tuning.objective == "auto" else tuning.objective.removeprefix("val_")
     known = [metric for metric in (*KNOWN[task], *BESIDE[task]) if metric != "loss"]
     if name not in known:
         raise ConfigError(

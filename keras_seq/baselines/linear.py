@@ -86,7 +86,8 @@ def choose_penalty(job: Job, inputs: NDArray[Any]) -> float:
 def _loss(job: Job, inputs: Any, answers: Any, teach: Any, judge: Any, penalty: float) -> float:
     model = _fitted(job, inputs[teach], answers[teach], penalty)
     if not job.classes:
-        return float(np.mean((model.predict(inputs[judge]).reshape(len(judge), -1) - answers[judge]) ** 2))
+        spread = np.maximum(np.std(answers, axis=0), 1e-12)  # targets may differ in scale
+        return float(np.mean(((model.predict(inputs[judge]).reshape(len(judge), -1) - answers[judge]) / spread) ** 2))
     place = np.searchsorted(model.classes_, answers[judge])
     return float(-np.mean(model.predict_log_proba(inputs[judge])[np.arange(len(judge)), place]))
 

@@ -16,12 +16,13 @@ from keras_seq.compress.kernels import file_sizes
 from keras_seq.compress.scoring import Scorer
 from keras_seq.config import Experiment
 from keras_seq.errors import KerasSeqError
-from keras_seq.evaluation.judge import PRIMARY, judge
+from keras_seq.evaluation.judge import judge
 from keras_seq.evaluation.predictions import Points, locate
 from keras_seq.export.formats import write_formats
 from keras_seq.export.metadata import Source
 from keras_seq.export.parity import run_file
 from keras_seq.export.samples import SAMPLES, spread, window_arrays
+from keras_seq.tasks import deciding
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
@@ -105,7 +106,7 @@ def measure_forms(
         except KerasSeqError as error:
             found[name] = {"failed": str(error)}
             continue
-        task, metric = prepared.spec.task, PRIMARY[prepared.spec.task]
+        task, metric = prepared.spec.task, deciding(prepared.spec.task)
         judged = {
             part: judge(given.answered(answers[part], task), prepared.spec, experiment, part=part)[metric]
             for part, given in windows.items()

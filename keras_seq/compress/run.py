@@ -19,13 +19,13 @@ from keras_seq.compress.scoring import Scorer, relative_loss
 from keras_seq.compress.sensitivity import Sensitivity, choose_sparsity, measure
 from keras_seq.errors import ModelError
 from keras_seq.evaluation.decided import decide_points, fit_points, judge_decided
-from keras_seq.evaluation.judge import PRIMARY
 from keras_seq.evaluation.naive_error import naive_errors
 from keras_seq.evaluation.predictions import points, predict_windows
 from keras_seq.export.apart import run_apart
 from keras_seq.export.bundle import Bundle, load_bundle, save_bundle
 from keras_seq.export.formats import FORMATS
 from keras_seq.export.metadata import Source
+from keras_seq.tasks import deciding
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
@@ -222,7 +222,7 @@ def _finish(
     if "ptq" in plan.stages:
         target = stages / "forms" / "model.int8.keras"
         forms[post_training.KERAS] = post_training.keras_int8(stages / "model.keras", target, prepared, experiment)
-    metric = PRIMARY[bundle.spec.task]
+    metric = deciding(bundle.spec.task)
     losses = {
         part: relative_loss(metric, was["metrics"][part][metric], after[part][metric])
         for part in ("validation", "test")

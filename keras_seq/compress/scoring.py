@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from keras_seq.config import Experiment
 from keras_seq.data.pipeline import make_dataset
-from keras_seq.evaluation.judge import PRIMARY, judge
+from keras_seq.evaluation.judge import judge
 from keras_seq.evaluation.predictions import Points, points
+from keras_seq.tasks import deciding
 from keras_seq.training.metrics import HIGHER_IS_BETTER
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Scorer:
 
     def __init__(self, model: keras.Model, prepared: Prepared, experiment: Experiment) -> None:
         self.prepared, self.experiment = prepared, experiment
-        self.metric = PRIMARY[prepared.spec.task]
+        self.metric = deciding(prepared.spec.task)
         index = prepared.index["validation"]
         self._index = index
         data = make_dataset(prepared.series, index, prepared.spec, experiment.data, batch_size=BATCH, training=False)
@@ -54,7 +55,7 @@ class Scorer:
 
 def score(found: Points, prepared: Prepared, experiment: Experiment) -> float:
     """The task's primary metric of validation points."""
-    return judge(found, prepared.spec, experiment, part="validation")[PRIMARY[prepared.spec.task]]
+    return judge(found, prepared.spec, experiment, part="validation")[deciding(prepared.spec.task)]
 
 
 def relative_loss(metric: str, before: float, after: float) -> float:

@@ -89,10 +89,11 @@ def optimal_weights(task: Task, predictions: Array, truth: Array) -> NDArray[np.
 
 
 def _squared(predictions: Array, truth: Array) -> Any:
-    """Mean squared error and its slope in the weights, in deviations of the truth."""
-    members = len(predictions)
-    errors = (predictions.reshape(members, -1) - np.asarray(truth, np.float64).reshape(-1)).astype(np.float64)
-    errors = errors / max(float(np.std(truth)), 1e-12)
+    """Mean squared error and its slope in the weights, in deviations of each target's truth."""
+    members, actual = len(predictions), np.asarray(truth, np.float64)
+    spread = np.std(actual, axis=tuple(range(max(actual.ndim - 1, 1))))  # a target has the last axis
+    errors = (predictions.reshape(members, *actual.shape) - actual) / np.maximum(spread, 1e-12)
+    errors = errors.reshape(members, -1).astype(np.float64)
     gram = errors @ errors.T / errors.shape[1]  # weights sum to 1, so the error mixes as the predictions do
     return lambda w: (float(w @ gram @ w), 2 * gram @ w)
 

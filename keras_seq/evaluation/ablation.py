@@ -13,13 +13,13 @@ from typing import Any
 
 from keras_seq.config import Experiment
 from keras_seq.errors import ConfigError, nearest
-from keras_seq.evaluation.judge import PRIMARY
+from keras_seq.tasks import deciding
+from keras_seq.training.metrics import HIGHER_IS_BETTER
 
 Changes = dict[str, Any]
 PLAIN_LOSS = {"regression": "mse", "forecast": "mse", "binary": "bce", "multiclass": "cce"}
 SHORT_SHARE = 4  # lookback off: a quarter of the window
 SHORT_STEPS = 30  # of whole histories with a target at every step
-HIGHER = ("auc_roc", "accuracy")
 
 
 def _layers(e: Experiment, task: str) -> Changes:
@@ -166,13 +166,13 @@ def compare(
         full with its 95 % interval by Student's t over the seeds (means over folds); NaN ends for one seed. A
         positive ``gain`` means that the component helps.
     """
-    metric = PRIMARY[task]
+    metric = deciding(task)
     mine, theirs = _by_seed(full, part, metric), _by_seed(off, part, metric)
     seeds = sorted(mine.keys() & theirs.keys())
     differences = [theirs[seed] - mine[seed] for seed in seeds]
     middle = statistics.fmean(differences)
     half = _half_width(differences)
-    sign = -1.0 if metric in HIGHER else 1.0
+    sign = -1.0 if metric in HIGHER_IS_BETTER else 1.0
     low, high = middle - half, middle + half
     helps, hurts = (low > 0, high < 0) if sign > 0 else (high < 0, low > 0)
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,10 +17,12 @@ from keras_seq.evaluation.decided import Decided, decide_points, judge_decided
 from keras_seq.evaluation.judge import judge
 from keras_seq.evaluation.naive_error import naive_errors
 from keras_seq.evaluation.predictions import Points, points, predict_windows
+from keras_seq.training.metrics import deviations
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
     from keras_seq.data.series import Series
+    from keras_seq.data.spec import DataSpec
     from keras_seq.export.bundle import Bundle
 
 OF_ONE_RUN = {"accuracy", "balanced_accuracy", "precision", "recall", "f1", "mcc", "coverage", "interval_width", "mase"}
@@ -138,6 +141,15 @@ def run_answers(bundle: Bundle, prepared: Prepared, part: Judged) -> Decided:
     return decided.judged(experiment, part)
 
 
+def in_deviations(answers: Answers, spec: DataSpec) -> Answers:
+    """Answers of several targets in each target's deviation on the train part, so that none outweighs the others."""
+    if len(spec.target_std) < 2:
+        return answers
+    unit = np.tile(deviations(spec.target_std), max(spec.horizon, 1))
+    predictions = {name: values / unit for name, values in answers.predictions.items()}
+    return dataclasses.replace(answers, truth=answers.truth / unit, predictions=predictions)
+
+
 def join(found: list[Points]) -> Points:
     """Points of several runs as one."""
     names = ("truth", "prediction", "unit", "row", "steps")
@@ -162,7 +174,7 @@ def replicate(pieces: list[tuple[Bundle, Decided]], part: Judged) -> Replicate:
     metrics = {key: float(np.mean([numbers[key] for numbers in own])) for key in own[0] if all(key in of for of in own)}
     if len(pieces) > 1:
         together = judge(join([got.points for _, got in pieces]), bundle.spec, bundle.experiment, part=part)
-        metrics |= {key: value for key, value in together.items() if key not in OF_ONE_RUN}
+        metrics |= {key: value for key, value in together.items() if key.split("/")[0] not in OF_ONE_RUN}
     return Replicate(join([comparable(got, run) for run, got in pieces]), metrics)
 
 

@@ -12,7 +12,7 @@ from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DataError, nearest
 from keras_seq.evaluation import significance
-from keras_seq.evaluation.answers import Answers
+from keras_seq.evaluation.answers import Answers, in_deviations
 from keras_seq.evaluation.measures import AUC_ROC, MAE, MEASURES, RMSE, Measure
 from keras_seq.evaluation.significance import FEWEST, Test
 
@@ -175,7 +175,7 @@ def compare_answers(
         resamples: of the bootstrap.
         seed: of the draws.
     """
-    measures = measures_of(spec, deciding)
+    measures, answers = measures_of(spec, deciding), in_deviations(answers, spec)
     plan = resampling(answers, spec, resamples=resamples, seed=seed)
     rng = np.random.default_rng(seed + 1)
     estimates: dict[str, dict[str, Estimate]] = {name: {} for name in answers.predictions}

@@ -12,10 +12,12 @@ import numpy as np
 from keras_seq.config import Experiment
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
-from keras_seq.evaluation.judge import judge
-from keras_seq.evaluation.predictions import Points
+from keras_seq.evaluation.judge import interval_metrics, judge, renamed
+from keras_seq.evaluation.predictions import Points, has_quantiles
 from keras_seq.training import adaptive, metrics
 from keras_seq.training.decision import clusters, fit_decision
+
+INTERVALS = ("coverage", "interval_width")
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,10 @@ class Decided:
         points: truth beside calibrated probabilities, or beside the model's values.
         raw: the model's own predictions, the shape of ``points.prediction``.
         value: point answers, the shape of ``points.truth`` (a quantile model's middle); None for classes.
-        lower: ends of the intervals, the shape of ``points.truth``; None without intervals.
+        lower: ends of the intervals as predict and the server give them, the shape of ``points.truth``; None without.
         upper: likewise.
-        fixed: lower and upper ends that do not adapt, where ``lower`` and ``upper`` do.
+        followed: lower and upper ends that somebody would get who feeds every truth back as it comes
+            (``training.adaptive``); None where nobody can.
         naive: what a forecast's errors are scaled by, see ``naive_errors``.
     """
 
@@ -37,15 +40,15 @@ class Decided:
     value: np.ndarray | None = None
     lower: np.ndarray | None = None
     upper: np.ndarray | None = None
-    fixed: tuple[np.ndarray, np.ndarray] | None = None
-    naive: tuple[float, ...] = ()
+    followed: tuple[np.ndarray, np.ndarray] | None = None
+    naive: np.ndarray | None = None
 
     def select(self, chosen: np.ndarray) -> Decided:
         """The answers where ``chosen`` (mask or numbers) says so."""
         names = ("raw", "value", "lower", "upper")
         cut = {name: part[chosen] for name in names if (part := getattr(self, name)) is not None}
-        fixed = None if self.fixed is None else (self.fixed[0][chosen], self.fixed[1][chosen])
-        return dataclasses.replace(self, points=self.points.select(chosen), fixed=fixed, **cut)
+        followed = None if self.followed is None else (self.followed[0][chosen], self.followed[1][chosen])
+        return dataclasses.replace(self, points=self.points.select(chosen), followed=followed, **cut)
 
     def judged(self, experiment: Experiment, part: str) -> Decided:
         """The answers that are judged; see ``Points.judged``."""
@@ -80,12 +83,12 @@ def decide_points(
     decision: Mapping[str, Any],
     *,
     part: str,
-    naive: tuple[float, ...] = (),
+    naive: np.ndarray | None = None,
 ) -> Decided:
     """Apply the decision layer, through the same layers as the served graph.
 
-    Adaptive intervals run over the test part in order, learning from each truth once it would be known.
-    ``naive``: see ``Decided``.
+    Beside them, ``followed`` intervals run over the test part in order, learning from each truth once it would be
+    known. ``naive``: see ``Decided``.
     """
     from keras_seq.models.decision import decide_array
 
@@ -101,7 +104,7 @@ def decide_points(
     if "adaptive" not in decision or part != "test":
         return Decided(found, raw, value, lower, upper, naive=naive)
     width = _follow(found, decision["adaptive"], -(-spec.horizon // experiment.data.windows.stride))
-    return Decided(found, raw, value, value - width, value + width, fixed=(lower, upper), naive=naive)
+    return Decided(found, raw, value, lower, upper, followed=(value - width, value + width), naive=naive)
 
 
 def judge_decided(
@@ -110,9 +113,9 @@ def judge_decided(
     """Metrics of one part: those of ``judge`` and how well the decision layer holds.
 
     ``ece`` is of calibrated probabilities, ``ece_raw`` of the model's own. ``coverage`` and
-    ``interval_width`` are of the intervals, against truth capped as in training; with ``_raw`` of a quantile model's
-    outermost quantiles, with ``_fixed`` of intervals that do not adapt. Of the validation part they are the
-    numbers of the fit itself.
+    ``interval_width`` are of the intervals that predict and the server give, against truth capped as in training; with
+    ``_raw`` of a quantile model's outermost quantiles, with ``_followed`` of intervals of somebody who feeds every
+    truth back. Of the validation part they are the numbers of the fit itself.
     """
     threshold = decision.get("threshold", 0.5)
     result = judge(decided.points, spec, experiment, part=part, threshold=threshold, naive=decided.naive)
@@ -122,14 +125,14 @@ def judge_decided(
         return {**result, "ece_raw": metrics.ece(truth, chosen.raw)}
     if chosen.lower is None or chosen.upper is None:
         return result
-    for name in ("coverage", "interval_width"):
-        if name in result:
-            result[f"{name}_raw"] = result.pop(name)
+    for name in [name for name in result if name.split("/")[0] in INTERVALS]:
+        result[renamed(name, "_raw")] = result.pop(name)
     cap = experiment.data.target_cap
     capped = truth if cap is None else np.minimum(truth, cap)
-    result |= _holds(capped, chosen.lower, chosen.upper)
-    if chosen.fixed is not None:
-        result |= {f"{name}_fixed": value for name, value in _holds(capped, *chosen.fixed).items()}
+    result |= interval_metrics(capped, chosen.lower, chosen.upper, spec)
+    if chosen.followed is not None:
+        followed = interval_metrics(capped, *chosen.followed, spec)
+        result |= {renamed(name, "_followed"): value for name, value in followed.items() if "/" not in name}
     return result
 
 
@@ -138,14 +141,7 @@ def _levels(found: Points, spec: DataSpec, experiment: Experiment) -> tuple[floa
     levels = experiment.model.quantiles
     if spec.task == "forecast":
         return levels if found.prediction.ndim > found.truth.ndim else ()
-    return levels if spec.task == "regression" and found.prediction.shape[-1] == len(levels) else ()
-
-
-def _holds(truth: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> dict[str, float]:
-    return {
-        "coverage": metrics.coverage(truth, lower, upper),
-        "interval_width": metrics.interval_width(lower, upper),
-    }
+    return levels if spec.task == "regression" and has_quantiles(found.prediction, found.truth, levels) else ()
 
 
 def _follow(found: Points, state: Mapping[str, Any], delay: int) -> np.ndarray:

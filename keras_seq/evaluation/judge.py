@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_seq.config import Experiment
 from keras_seq.data.spec import DataSpec
-from keras_seq.evaluation.predictions import Points, middle
+from keras_seq.evaluation.naive_error import scaled_errors
+from keras_seq.evaluation.predictions import Points, has_quantiles, middle
 from keras_seq.training import metrics
 
-PRIMARY = {"regression": "rmse", "forecast": "rmse", "binary": "auc_roc", "multiclass": "accuracy"}
+Array = NDArray[np.float64]
 
 
 def judge(
@@ -21,14 +21,15 @@ def judge(
     *,
     part: str,
     threshold: float = 0.5,
-    naive: Sequence[float] = (),
+    naive: Array | None = None,
 ) -> dict[str, float]:
     """Metrics of one part.
 
     Regression and forecasts are scored in raw units against capped truth (``data.target_cap``);
     ``rmse_uncapped`` and ``phm08_uncapped`` say what the cap hides. Forecasts also get ``mse_scaled``
     and ``mae_scaled``, in deviations of the training targets, as papers report them, and ``mase``, in errors of
-    the seasonal naive forecast in training.
+    the seasonal naive forecast inside each unit. Several targets: see ``metrics.score_values``; whatever is in the
+    targets' units is overall in their deviations, and ``<metric>/<target>`` is each target's own.
 
     Args:
         found: points of the part.
@@ -36,7 +37,7 @@ def judge(
         experiment: tells the cap, the points judged and the quantiles.
         part: "train", "validation" or "test"; ``evaluation.at`` concerns the test part.
         threshold: of a binary answer.
-        naive: ``naive_errors`` of a forecast's targets; without them no ``mase``.
+        naive: ``naive_errors`` ``(units, targets)`` of a forecast; without them no ``mase``.
     """
     last_only = part == "test" and experiment.evaluation.at == "last"
     found = found.judged(experiment.evaluation, last_only=last_only)
@@ -45,28 +46,59 @@ def judge(
     return _judge_values(found, spec, experiment, naive)
 
 
-def _judge_values(found: Points, spec: DataSpec, experiment: Experiment, naive: Sequence[float]) -> dict[str, float]:
-    quantiles = experiment.model.quantiles
-    is_quantiles = bool(quantiles) and found.prediction.shape[-1] == len(quantiles)
+def _judge_values(found: Points, spec: DataSpec, experiment: Experiment, naive: Array | None) -> dict[str, float]:
+    quantiles, names = experiment.model.quantiles, spec.targets
+    is_quantiles = has_quantiles(found.prediction, found.truth, quantiles)
     value = middle(found.prediction, quantiles) if is_quantiles else found.prediction
-    truth, value = found.truth.reshape(len(found.truth), -1), value.reshape(len(value), -1)
+    truth, value = (np.asarray(part).reshape(len(found.truth), -1, len(names)) for part in (found.truth, value))
     cap = experiment.data.target_cap
     capped = truth if cap is None else np.minimum(truth, cap)
-    result = metrics.score("regression", capped.ravel(), value.ravel())
+    result = metrics.score_values(capped, value, scale=spec.target_std, names=names)
     if cap is not None:
+        uncapped = metrics.score_values(truth, value, scale=spec.target_std, names=names)
         result["phm08"] = metrics.phm08(capped.ravel(), value.ravel())
-        result["rmse_uncapped"] = metrics.rmse(truth.ravel(), value.ravel())
+        result |= {renamed(name, "_uncapped"): v for name, v in uncapped.items() if name.split("/")[0] == "rmse"}
         result["phm08_uncapped"] = metrics.phm08(truth.ravel(), value.ravel())
     if spec.task == "forecast":
-        deviation = np.tile(np.array(spec.target_std), max(spec.horizon, 1))
-        result["mse_scaled"] = float(np.mean(((value - truth) / deviation) ** 2))
-        result["mae_scaled"] = float(np.mean(np.abs(value - truth) / deviation))
-        if naive:
-            result["mase"] = float(np.mean(np.abs(value - truth) / np.tile(naive, max(spec.horizon, 1))))
-    if is_quantiles:
-        low, high = found.prediction[..., 0], found.prediction[..., -1]
-        target = np.asarray(found.truth).reshape(low.shape)
-        result["pinball"] = metrics.pinball(target[..., None], found.prediction, quantiles)
-        result["coverage"] = float(np.mean((target >= low) & (target <= high)))
-        result["interval_width"] = float(np.mean(high - low))
-    return result
+        error = (value.astype(np.float64) - truth) / metrics.deviations(spec.target_std)
+        result |= metrics.over_targets("mse_scaled", (error**2).mean((0, 1)).tolist(), names)
+        result |= metrics.over_targets("mae_scaled", np.abs(error).mean((0, 1)).tolist(), names)
+        if naive is not None:
+            scaled = scaled_errors(value.astype(np.float64) - truth, found.unit, naive)
+            result |= metrics.over_targets("mase", scaled, names) if np.isfinite(scaled).any() else {}
+    return result | _judge_quantiles(found, spec, quantiles) if is_quantiles else result
+
+
+def _judge_quantiles(found: Points, spec: DataSpec, quantiles: tuple[float, ...]) -> dict[str, float]:
+    """Pinball loss, and how well the outermost quantiles hold."""
+    names, count = spec.targets, len(found.truth)
+    answers = found.prediction.reshape(count, -1, len(names), len(quantiles))
+    truth = np.asarray(found.truth).reshape(count, -1, len(names))
+    losses = [metrics.pinball(truth[..., k, None], answers[..., k, :], quantiles) for k in range(len(names))]
+    unit = metrics.deviations(spec.target_std) if len(names) > 1 else np.ones(1)
+    result = {"pinball": float(np.mean(losses / unit))} | metrics.by_target("pinball", losses, names)
+    return result | interval_metrics(truth, answers[..., 0], answers[..., -1], spec)
+
+
+def interval_metrics(truth: Array, lower: Array, upper: Array, spec: DataSpec) -> dict[str, float]:
+    """``coverage`` and ``interval_width``; of several targets also each one's, the overall width in deviations.
+
+    Args:
+        truth: ``(points, targets)`` or ``(points, horizon, targets)``.
+        lower: same shape.
+        upper: same shape.
+        spec: names the targets and their deviations.
+    """
+    names = spec.targets
+    truth, lower, upper = (np.asarray(part).reshape(-1, len(names)) for part in (truth, lower, upper))
+    held = [metrics.coverage(truth[:, k], lower[:, k], upper[:, k]) for k in range(len(names))]
+    width = [metrics.interval_width(lower[:, k], upper[:, k]) for k in range(len(names))]
+    unit = metrics.deviations(spec.target_std) if len(names) > 1 else np.ones(1)
+    overall = {"interval_width": float(np.mean(width / unit))} | metrics.by_target("interval_width", width, names)
+    return metrics.over_targets("coverage", held, names) | overall
+
+
+def renamed(name: str, ending: str) -> str:
+    """``rmse/a`` as ``rmse_uncapped/a``."""
+    metric, slash, target = name.partition("/")
+    return f"{metric}{ending}{slash}{target}"

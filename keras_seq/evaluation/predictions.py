@@ -104,6 +104,11 @@ def points(series: Series, index: WindowIndex, spec: DataSpec, prediction: np.nd
     return found if known.all() else found.select(known)
 
 
+def has_quantiles(prediction: np.ndarray, truth: np.ndarray, levels: tuple[float, ...]) -> bool:
+    """Whether answers hold a value for every level and target; a quantile model's baseline answers with points."""
+    return bool(levels) and prediction.shape[-1] == len(levels) and prediction.size == np.size(truth) * len(levels)
+
+
 def middle(prediction: np.ndarray, quantiles: tuple[float, ...]) -> np.ndarray:
     """The point forecast among quantiles ``(..., quantiles)``: the one nearest to the median."""
     return prediction[..., int(np.argmin(np.abs(np.array(quantiles) - 0.5)))]

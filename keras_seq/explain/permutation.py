@@ -13,6 +13,7 @@ from keras_seq.errors import ConfigError, DataError, nearest
 from keras_seq.explain.background import from_windows
 from keras_seq.explain.game import Game
 from keras_seq.explain.samples import Samples
+from keras_seq.training.metrics import deviations
 
 if TYPE_CHECKING:
     from keras_seq.data.spec import DataSpec
@@ -133,10 +134,13 @@ def _loss_of(
 
         return log_loss
 
+    unit = np.tile(deviations(spec.target_std), max(spec.horizon, 1)) if len(spec.target_std) > 1 else np.ones(1)
+
     def rmse(outputs: NDArray[Any]) -> float:
         if quantiles:
             middle = int(np.argmin(np.abs(np.array(quantiles) - 0.5)))
             outputs = outputs.reshape(len(outputs), -1, len(quantiles))[:, :, middle]
-        return float(np.sqrt(np.mean((outputs.reshape(len(known), -1) - known.reshape(len(known), -1)) ** 2)))
+        error = outputs.reshape(len(known), -1) - known.reshape(len(known), -1)
+        return float(np.sqrt(np.mean((error / unit) ** 2)))
 
     return rmse

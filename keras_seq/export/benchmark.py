@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_seq import files
 from keras_seq.errors import ConfigError, DataError, KerasSeqError, nearest
-from keras_seq.evaluation.judge import PRIMARY, judge
+from keras_seq.evaluation.judge import judge
 from keras_seq.evaluation.predictions import points
 from keras_seq.export.apart import run_apart
 from keras_seq.export.bundle import Bundle
@@ -24,6 +24,7 @@ from keras_seq.export.metadata import source_of
 from keras_seq.export.parity import scale_of
 from keras_seq.export.samples import sample_windows, spread, window_arrays
 from keras_seq.export.saved_model import write_saved_model
+from keras_seq.tasks import deciding
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
@@ -137,7 +138,7 @@ def benchmark(
                 say(f"  {kind}, {number} threads: {cost['batches']['1']['p50']:.3f} ms at batch 1")
     if not rows or rows[0].format != "keras":
         raise DataError(f"The Keras model itself cannot be run: {failed.get('keras', 'no answer')}")
-    return Benchmark(PRIMARY[bundle.spec.task], len(index), tuple(rows), failed)
+    return Benchmark(deciding(bundle.spec.task), len(index), tuple(rows), failed)
 
 
 def _write(

@@ -39,7 +39,9 @@ def judge_champion(bundle: Bundle, candidate: Path, champion: Path, margin: floa
     except ExportError:
         about = {}
     same = about.get("data", {}).get("split") == bundle.data.get("split") and about.get("task") == bundle.spec.task
-    recorded = about.get("metrics", {}).get("test", {}).get(metric) if same else None
+    known = about.get("metrics", {}).get("test", {}) if same else {}
+    several = len(bundle.spec.target_std) > 1  # older versions pooled several targets as they were
+    recorded = known.get(metric) if not several or any(name.startswith(f"{metric}/") for name in known) else None
     if recorded is not None:
         own = bundle.metrics.get("test", {}).get(metric)
         return compare(bundle, own, recorded, margin, check=check, rival=f"{rival} on the same split")

@@ -29,7 +29,7 @@ LIMIT = 1e-5  # of the canary's answers, in deviations of the target or as proba
 ADDITIVE = 1e-4  # of an explanation: float32 sums over all cells
 BLESSED, NOT_BLESSED = "BLESSED", "NOT_BLESSED"
 COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
-REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9_.]+)\s*(<=|>=|<|>)\s*([-+0-9.eE]+)\s*$")
+REQUIREMENT = re.compile(r"^\s*(\S(?:.*?\S)?)\s*(<=|>=|<|>)\s*([-+0-9.eE]+)\s*$")  # a target may be called anything
 
 
 @dataclass(frozen=True)

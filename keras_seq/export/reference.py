@@ -27,9 +27,11 @@ from numpy.typing import NDArray
 
 from keras_seq import files
 from keras_seq.errors import ExportError
+from keras_seq.training.metrics import deviations
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
+    from keras_seq.data.spec import DataSpec
     from keras_seq.data.windows import WindowIndex, WindowRuns
     from keras_seq.export.bundle import Bundle
 
@@ -147,6 +149,7 @@ def make_reference(bundle: Bundle) -> Reference:
         "answer": answer,
         "picked": list(picked),
         "width": _width(bundle),
+        "scale": _scale(bundle.spec),
         "rows_from": "train",
         "answers_from": "validation",
         "split": bundle.data.get("split"),
@@ -235,7 +238,7 @@ def part_answers(
         truth = series.targets[row]
     if spec.task not in POINT and answer.size != truth.size and levels:
         answer = np.asarray(middle(answer, levels))
-    errors = errors_of(answer, truth, spec.task, cap=bundle.experiment.data.target_cap)
+    errors = errors_of(answer, truth, spec.task, cap=bundle.experiment.data.target_cap, scale=_scale(spec))
     flat = answer.reshape(len(answer), -1).astype(np.float32)
     picked = tuple(np.unique(np.linspace(0, flat.shape[1] - 1, WIDTH).astype(int)).tolist())
     return picked, flat[:most, list(picked)], np.asarray(unit[:most], np.int64), errors[:most]
@@ -249,7 +252,21 @@ def _width(bundle: Bundle) -> int:
     return len(spec.targets) * max(spec.horizon, 1)
 
 
-def errors_of(answers: NDArray[Any], truth: NDArray[Any], task: str, *, cap: float | None = None) -> Float:
+def _scale(spec: DataSpec) -> list[float] | None:
+    """Deviation of each number of an answer of several targets; None: one target, whose errors stay in its unit."""
+    if len(spec.target_std) < 2:
+        return None
+    return np.tile(deviations(spec.target_std), max(spec.horizon, 1)).tolist()
+
+
+def errors_of(
+    answers: NDArray[Any],
+    truth: NDArray[Any],
+    task: str,
+    *,
+    cap: float | None = None,
+    scale: Sequence[float] | None = None,
+) -> Float:
     """One error an answer.
 
     Args:
@@ -257,6 +274,7 @@ def errors_of(answers: NDArray[Any], truth: NDArray[Any], task: str, *, cap: flo
         truth: the same shape or ``(n,)``; class numbers for classes.
         task: of the model's spec.
         cap: ``data.target_cap`` of the training.
+        scale: deviation of each number of an answer, where it holds several targets.
 
     Returns:
         ``(n,)`` float32: mean absolute error, or for classes 1 - probability of the true class; NaN if unknown.
@@ -272,7 +290,8 @@ def errors_of(answers: NDArray[Any], truth: NDArray[Any], task: str, *, cap: flo
         return np.where(given, 1 - chosen, np.nan).astype(np.float32)
     if cap is not None:
         known = np.minimum(known, cap)
-    return np.abs(flat - known).mean(axis=1).astype(np.float32)
+    unit = 1.0 if scale is None else np.asarray(scale, np.float64)
+    return np.abs((flat - known) / unit).mean(axis=1).astype(np.float32)
 
 
 def describe_columns(rows: NDArray[Any], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from keras_seq.reports.html import Section, details, facts, number, paragraph, p
 from keras_seq.reports.html_charts import chart, numbers_of
 from keras_seq.reports.sections import Sources
 from keras_seq.reports.summary import SHOWN
+from keras_seq.tasks import DECIDING
 from keras_seq.training.metrics import HIGHER_IS_BETTER
 
 PARTS = ("train", "validation", "test")
@@ -260,7 +261,7 @@ def _columns(sources: Sources) -> str:
 def monitored(name: str, task: str) -> str:
     """What ``training.monitor`` means, as ``training.monitors.Monitor.choose`` reads it, which needs TensorFlow."""
     plain = name.removeprefix("val_")
-    return plain if plain != "auto" else "auc_pr" if task == "binary" else "loss"
+    return plain if plain != "auto" else DECIDING[task].monitor
 
 
 def _kept_epoch(epochs: Mapping[str, Sequence[float]], watch: str, keep: str) -> float | None:
@@ -308,6 +309,14 @@ def _targets(rows: Sequence[Mapping[str, Any]]) -> str:
     return "<h3>Targets</h3>" + table(head, cells, kinds=["" if row["met"] else "bad" for row in rows])
 
 
+HELD = {
+    "": "as answered",
+    "_raw": "the model's own",
+    "_followed": "if every truth is fed back",
+    "_fixed": "as served",  # of runs of older versions, whose "as answered" was followed
+}
+
+
 def _held(recorded: Mapping[str, Any], wanted: float) -> str:
     """Coverage and calibration error by part, as recorded."""
     baseline = recorded.get("baseline") or {}
@@ -315,14 +324,11 @@ def _held(recorded: Mapping[str, Any], wanted: float) -> str:
     columns |= {f"baseline, {part}": baseline.get(part, {}) for part in ("validation", "test")}
     blocks = []
     for metric, title in (("coverage", "share of truths inside"), ("ece", "calibration error (ECE)")):
-        variants = [metric, f"{metric}_raw", f"{metric}_fixed"]
         parts = [name for name, column in columns.items() if metric in column]
         series = {
-            {"": "as answered", "_raw": "the model's own", "_fixed": "not adapting"}[v.removeprefix(metric)]: [
-                columns[part].get(v) for part in parts
-            ]
-            for v in variants
-            if any(v in columns[part] for part in parts)
+            words: [columns[part].get(f"{metric}{ending}") for part in parts]
+            for ending, words in HELD.items()
+            if any(f"{metric}{ending}" in columns[part] for part in parts)
         }
         if not parts:
             continue

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from keras_seq.figures import figure
 
 SHOWN = {
     "regression": ("rmse", "mae", "r2", "phm08", "rmse_uncapped"),
     "forecast": ("rmse", "mae", "mase", "mse_scaled", "mae_scaled", "r2"),
-    "binary": ("auc_roc", "auc_pr", "f1", "accuracy", "brier", "ece", "ece_raw"),
+    "binary": ("auc_pr", "auc_roc", "f1", "accuracy", "brier", "ece", "ece_raw"),
     "multiclass": ("accuracy", "balanced_accuracy", "f1", "log_loss", "ece", "ece_raw"),
 }
+
+
+OF_TARGETS = ("rmse", "mae", "r2", "mase", "coverage", "interval_width")  # shown of each of several targets
+IN_UNITS = ("rmse", "mae", "interval_width", "rmse_uncapped")  # of several targets in their deviations
+MOST_TARGETS = 8  # with more, metrics.json tells of each
 
 
 def print_metrics(task: str, columns: Mapping[str, Mapping[str, float]], *, title: str) -> None:
@@ -21,12 +28,26 @@ def print_metrics(task: str, columns: Mapping[str, Mapping[str, float]], *, titl
     table.add_column("metric")
     for name in columns:
         table.add_column(name, justify="right")
-    wanted = [*SHOWN[task], "coverage", "interval_width"]
-    for metric in wanted:
+    for metric, label in _rows(task, columns):
         values = [column.get(metric) for column in columns.values()]
         if any(value is not None for value in values):
-            table.add_row(metric, *("" if value is None else f"{value:.4f}" for value in values))
+            table.add_row(label, *(figure(value) for value in values))
     _console().print(table)
+
+
+def _rows(task: str, columns: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, str]]:
+    """Names of the metrics shown, and how each is called; of several targets the overall ones first."""
+    known = dict.fromkeys(name for column in columns.values() for name in column)
+    overall = [*SHOWN[task], "coverage", "interval_width"]
+    own = [name for name in known if "/" in name and name.split("/")[0] in OF_TARGETS]
+    targets = len({name.partition("/")[2] for name in own})
+    for metric in overall:
+        yield metric, f"{metric} [deviations]" if targets and metric in IN_UNITS else metric
+    for metric in ("coverage_followed", "interval_width_followed"):
+        yield metric, f"{metric.removesuffix('_followed')}, if every truth is fed back"
+    if targets <= MOST_TARGETS:
+        for metric in OF_TARGETS:
+            yield from ((name, name) for name in own if name.split("/")[0] == metric)
 
 
 def print_targets(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -39,7 +60,8 @@ def print_targets(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         sign = ">" if row["larger"] else "<"
         met = "[green]yes[/]" if row["met"] else "[yellow]no[/]"
-        table.add_row(row["name"], f"{row['value']:.3g} {row['unit']}", f"{sign} {row['target']:g} {row['unit']}", met)
+        value = f"{figure(row['value'])} {row['unit']}"
+        table.add_row(row["name"], value, f"{sign} {row['target']:g} {row['unit']}", met)
     _console().print(table)
 
 

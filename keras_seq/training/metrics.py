@@ -7,6 +7,7 @@ take some ten milliseconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -265,6 +266,8 @@ def score(
     *,
     threshold: float = 0.5,
     weights: ArrayLike | None = None,
+    scale: Sequence[float] = (),
+    names: Sequence[str] = (),
 ) -> dict[str, float]:
     """Every metric of a task.
 
@@ -274,6 +277,8 @@ def score(
         prediction: values of the same size; a positive's probability ``(...)``; or ``(..., classes)``.
         threshold: from which on a probability is called positive.
         weights: shape of the leading axes of ``truth``; points of weight 0 (padding) are left out.
+        scale: of several targets the deviation of each, see ``score_values``.
+        names: of several targets their names, see ``score_values``.
 
     Returns:
         Metric name to value.
@@ -286,12 +291,62 @@ def score(
         return _score_binary(actual.ravel(), answer.ravel(), threshold)
     if task == "multiclass":
         return _score_classes(actual.ravel(), answer.reshape(-1, answer.shape[-1]))
-    return {
-        "rmse": rmse(actual, answer),
-        "mae": mae(actual, answer),
-        "smape": smape(actual, answer),
-        "r2": r2(actual, answer),
+    return score_values(actual, answer, scale=scale, names=names)
+
+
+def score_values(
+    truth: ArrayLike, prediction: ArrayLike, *, scale: Sequence[float] = (), names: Sequence[str] = ()
+) -> dict[str, float]:
+    """``rmse``, ``mae``, ``smape`` and ``r2`` of values.
+
+    Of one target they are in its unit. Several targets may differ in scale, so they are never pooled as they are:
+    ``rmse``, ``mae`` and ``r2`` are then over all targets in deviations, ``smape`` is the targets' mean, and
+    ``rmse/<target>``, ... are each target's own, in its unit.
+
+    Args:
+        truth: ``(..., targets)``; any shape for one target.
+        prediction: as many values in the same order.
+        scale: deviation of each target on the train part ``(targets,)``; one or none: a single target.
+        names: of the targets; none: no metrics by target.
+    """
+    if len(scale) < 2:
+        return {measure.__name__: measure(truth, prediction) for measure in (rmse, mae, smape, r2)}
+    deviation = deviations(scale)
+    actual, answer = (np.asarray(part, np.float64).reshape(-1, len(deviation)) for part in (truth, prediction))
+    error = (answer - actual) / deviation
+    spread = float(np.sum(((actual - actual.mean(0)) / deviation) ** 2))
+    own = {
+        measure.__name__: [measure(actual[:, k], answer[:, k]) for k in range(len(deviation))]
+        for measure in (rmse, mae, smape, r2)
     }
+    overall = {
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "mae": float(np.mean(np.abs(error))),
+        "smape": float(np.mean(own["smape"])),
+        "r2": float(1 - np.sum(error**2) / spread) if spread > 0 else float("nan"),
+    }
+    for metric, values in own.items():
+        overall |= by_target(metric, values, names)
+    return overall
+
+
+def deviations(scale: Sequence[float]) -> Array:
+    """Deviations to divide by: 1 where a target is constant in train."""
+    known = np.asarray(scale, np.float64)
+    return np.where(np.isfinite(known) & (known > 0), known, 1.0)
+
+
+def by_target(metric: str, values: Sequence[float], names: Sequence[str]) -> dict[str, float]:
+    """``{"metric/target": value}`` of several targets; nothing of one."""
+    if len(names) < 2:
+        return {}
+    return {f"{metric}/{name}": float(value) for name, value in zip(names, values, strict=True)}
+
+
+def over_targets(metric: str, values: Sequence[float], names: Sequence[str]) -> dict[str, float]:
+    """A metric of one target, or the mean over several that know it and each target's own."""
+    known = [value for value in values if np.isfinite(value)]
+    return {metric: float(np.mean(known)) if known else float("nan")} | by_target(metric, values, names)
 
 
 def _score_binary(truth: Array, probability: Array, threshold: float) -> dict[str, float]:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_seq.config import Task
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DataError, nearest
+from keras_seq.tasks import DECIDING
 from keras_seq.training import metrics
 from keras_seq.training.distribute import Alone
 
@@ -48,15 +49,14 @@ class Monitor:
     def choose(cls, name: str, task: Task) -> Monitor:
         """Resolve ``training.monitor``.
 
-        "auto" is auc_pr for binary tasks, which ranks rare positives; else the validation loss, which
-        moves with every answer where accuracy stands still between them.
+        "auto" is what ``keras_seq.tasks`` says: the deciding metric of binary tasks, else the validation loss.
 
         Raises:
             ConfigError: a metric that the task does not have.
         """
         plain = name.removeprefix("val_")
         if plain == "auto":
-            plain = "auc_pr" if task == "binary" else "loss"
+            plain = DECIDING[task].monitor
         if plain not in KNOWN[task]:
             raise ConfigError(
                 f"Option 'training.monitor' is '{name}', which a {task} task does not have{nearest(plain, KNOWN[task])}"
@@ -102,6 +102,7 @@ class Validation:
         team: Alone | None = None,
     ) -> None:
         self.dataset, self.task, self.team = dataset, spec.task, team or Alone()
+        self.scale = spec.target_std
         self._middle = int(np.argmin(np.abs(np.array(quantiles) - 0.5))) if quantiles else None
 
         def forward(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
@@ -127,7 +128,7 @@ class Validation:
         found = {"loss": float(sum_of_all / max(size_of_all, 1e-12))}
         if not np.isfinite(answer).all():
             return found | dict.fromkeys(KNOWN[self.task][1:], float("nan"))
-        return found | metrics.score(self.task, truth, answer)
+        return found | metrics.score(self.task, truth, answer, scale=self.scale)
 
     def _batches(self) -> Iterator[tuple[Any, bool]]:
         """Batches to run, and whether they count: a worker without one of its own runs another's, for the shapes."""

@@ -2,7 +2,8 @@
 
 A table of labels has the columns ``request_id``, one or more whose names begin with ``label``, and where requests hold
 several rows ``row`` (from 0). Joined rows are kept under ``labels/`` as Parquet; a label that comes again replaces the
-one before. Errors are mean absolute ones, for classes 1 - probability of the true class.
+one before. Errors are mean absolute ones (several targets: in each one's deviation), for classes 1 - probability of the
+true class.
 """
 
 from __future__ import annotations
@@ -136,7 +137,9 @@ def _join(
         if task not in POINT:
             _check_width(truth, int(reference.facts.get("width", len(reference.picked))), call.request_id)
             truth = truth[list(reference.picked)]
-        error = errors_of(answers[row : row + 1], truth[None], task, cap=cap)[0]
+        scale = reference.facts.get("scale")
+        unit = None if scale is None else [scale[position] for position in reference.picked]
+        error = errors_of(answers[row : row + 1], truth[None], task, cap=cap, scale=unit)[0]
         yield {
             "request_id": call.request_id,
             "row": row,

@@ -115,8 +115,8 @@ def test_the_server_gives_intervals(valued, tmp_path):
 @pytest.mark.slow
 def test_a_forecast_run_reports_coverage_and_width(valued):
     test = valued.metrics["test"]
-    assert {"coverage", "interval_width", "coverage_fixed", "interval_width_fixed"} <= set(test)
-    assert test["coverage"] == pytest.approx(0.8, abs=0.1)
+    assert {"coverage", "interval_width", "coverage_followed", "interval_width_followed"} <= set(test)
+    assert test["coverage_followed"] == pytest.approx(0.8, abs=0.1)
     assert evaluate(valued.bundle) == pytest.approx(test, rel=1e-4, abs=1e-5)
     assert (valued.bundle / "plots" / "test_intervals.png").stat().st_size > 10_000
 

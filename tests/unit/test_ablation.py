@@ -102,8 +102,8 @@ def test_the_interval_is_that_of_a_paired_t_test_over_seeds():
         ("regression", "rmse", [[12.0], [12.1], [11.9]], "helps"),
         ("regression", "rmse", [[8.0], [8.1], [7.9]], "hurts"),
         ("regression", "rmse", [[9.0], [10.0], [11.5]], "not told apart"),
-        ("binary", "auc_roc", [[12.0], [12.1], [11.9]], "hurts"),
-        ("binary", "auc_roc", [[8.0], [8.1], [7.9]], "helps"),
+        ("binary", "auc_pr", [[12.0], [12.1], [11.9]], "hurts"),
+        ("binary", "auc_pr", [[8.0], [8.1], [7.9]], "helps"),
     ],
 )
 def test_verdicts_know_which_way_is_better(task, metric, off, verdict):

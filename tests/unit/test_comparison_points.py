@@ -70,7 +70,7 @@ def test_forecasts_are_scaled_by_the_seasonal_naive_error_of_the_train_part() ->
     rows = prepared.splits.train
     weeks = pd.Series(prepared.series.targets[rows.first[0] : rows.last[0], 0].astype(float))
     scale = weeks.diff(52).abs().mean()  # the source's season; pairs with a missing week are left out
-    assert naive_errors(prepared, given) == pytest.approx((scale,))
+    assert naive_errors(prepared, given) == pytest.approx(np.array([[scale]]))
     index = prepared.index["test"]
     found = points(prepared.series, index, prepared.spec, np.full((len(index), 2, 1), 360.0))
     decided = decide_points(found, prepared.spec, given, {}, part="test", naive=naive_errors(prepared, given))
@@ -82,8 +82,9 @@ def test_without_a_known_season_the_scale_is_that_of_the_last_value() -> None:
     settings = {"split": {"by": "time", "validation": 10, "test": 10}}
     forecast = data_config(**settings, windows={"mode": "sliding", "length": 5, "horizon": 2})
     prepared = prepare_series(make_series([60, 50], task="forecast"), forecast)
-    assert naive_errors(prepared, config.from_dict({})) == (1.0,)  # the targets rise by 1 a row; units are not mixed
-    assert naive_errors(prepared, config.from_dict({"model": {"arima": {"period": 7}}})) == (7.0,)
-    assert naive_errors(prepared, config.from_dict({"model": {"arima": {"period": 45}}})) == ()  # 40 rows are known
+    # the targets rise by 1 a row; units are not mixed
+    assert naive_errors(prepared, config.from_dict({})).tolist() == [[1.0], [1.0]]
+    assert naive_errors(prepared, config.from_dict({"model": {"arima": {"period": 7}}})).tolist() == [[7.0], [7.0]]
+    assert naive_errors(prepared, config.from_dict({"model": {"arima": {"period": 45}}})) is None  # 40 rows are known
     values = prepare_series(make_series([60]), data_config(**settings, windows={"mode": "sliding", "length": 5}))
-    assert naive_errors(values, config.from_dict({})) == ()
+    assert naive_errors(values, config.from_dict({})) is None

@@ -127,9 +127,9 @@ def test_requirements_that_make_no_sense(text, message):
 
 
 def test_the_baseline_must_be_beaten_by_the_margin():
-    bundle = with_metrics(auc_roc=0.8)
+    bundle = with_metrics(auc_pr=0.8)
     assert "nothing is compared" in gate.judge_baseline(bundle, 0.1).found
-    bundle.metrics["baseline"] = {"name": "ridge", "test": {"auc_roc": 0.75}}
+    bundle.metrics["baseline"] = {"name": "ridge", "test": {"auc_pr": 0.75}}
     assert not gate.judge_baseline(bundle, 0.0).reasons and not gate.judge_baseline(bundle, 0.06).reasons
     assert "must be better by 0.07" in gate.judge_baseline(bundle, 0.07).reasons[0]
     co2 = judged("co2")
@@ -143,9 +143,9 @@ def test_a_champion_of_the_same_split_is_compared_by_its_record(exported, tmp_pa
     assert find_champion(tmp_path / "served") is None
     champion = push(exported, tmp_path / "served")
     assert find_champion(tmp_path / "served") == champion
-    own = judged().metrics["test"]["auc_roc"]
+    own = judged().metrics["test"]["auc_pr"]
     for value, passed in ((own, True), (own - 0.01, False), (own + 0.01, True)):
-        check = judge_champion(with_metrics(auc_roc=value), exported, champion, 0.0)
+        check = judge_champion(with_metrics(auc_pr=value), exported, champion, 0.0)
         assert (not check.reasons) == passed
         assert "version 1 on the same split" in check.found
 
@@ -253,7 +253,7 @@ def test_a_champion_of_another_split_is_measured_on_the_candidates_rows(exported
     check = judge_champion(judged(), exported, champion, 0.0)
     assert not check.reasons and "on the candidate's test part" in check.found
     own, other = (float(word) for word in (check.found.split()[1], check.found.split()[3]))
-    assert own == other and abs(own - judged().metrics["test"]["auc_roc"]) < 1e-4
+    assert own == other and abs(own - judged().metrics["test"]["auc_pr"]) < 1e-4
     (champion / METADATA).unlink()  # not written by an export
     check = judge_champion(judged("co2"), version("co2").folder, champion, 0.0)
     assert "cannot be judged on the candidate's test part" in check.reasons[0]

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ORDER = [
-    {"errors", "files", "machine", "drawing", "config", "runtime", "__init__"},
+    {"errors", "files", "figures", "machine", "drawing", "config", "tasks", "runtime", "__init__"},
     {"data"},
     {"models"},
     {"training"},

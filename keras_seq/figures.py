@@ -1,0 +1,28 @@
+"""Numbers as tables print them: by significant digits, so that a small value is never shown as 0."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+DIGITS = 4
+
+
+def figure(value: Any, digits: int = DIGITS, *, sign: bool = False) -> str:
+    """A number by its significant digits: ``0.8123``, ``12350``, ``1e-22``; "" for None, other values as text.
+
+    Args:
+        value: what is shown.
+        digits: significant ones; digits before the decimal point are all shown up to 1e15.
+        sign: a plus sign before positive numbers.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        return str(value)
+    number = float(value)
+    if not math.isfinite(number):
+        return str(number)
+    plus = "+" if sign else ""
+    large = 10.0**digits <= abs(number) < 1e15
+    return f"{number:{plus}.0f}" if large else f"{number:{plus}.{digits}g}"

@@ -1,0 +1,34 @@
+"""What is decided by, task by task: one table for training, tuning, gate, comparison and status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Deciding:
+    """The metric that decides between models of a task.
+
+    Attributes:
+        metric: as in ``keras_seq.training.metrics``; tuning, gate, comparison, ablation, compression and status go
+            by it. With several targets it is the one over all targets in deviations.
+        monitor: what ``training.monitor=auto`` watches from epoch to epoch. Values and many classes watch the loss,
+            which is taught: it is right for quantiles too, and moves with every answer where accuracy stands still.
+    """
+
+    metric: str
+    monitor: str
+
+
+# auc_pr rather than auc_roc: it does not grow with the number of easy negatives, so rare positives decide.
+DECIDING: dict[str, Deciding] = {
+    "regression": Deciding("rmse", "loss"),
+    "forecast": Deciding("rmse", "loss"),
+    "binary": Deciding("auc_pr", "auc_pr"),
+    "multiclass": Deciding("accuracy", "loss"),
+}
+
+
+def deciding(task: str) -> str:
+    """Name of the metric that decides between models of ``task``."""
+    return DECIDING[task].metric
