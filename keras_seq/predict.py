@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_seq import cli, files
 from keras_seq.data.calendar import forecast_stamps
+from keras_seq.data.covariates.history import History, check_rows, history_rows
 from keras_seq.errors import ConfigError, DataError, nearest
 from keras_seq.evaluation.answer_columns import ENDS, AnswerColumns, columns_for
 
@@ -30,17 +31,21 @@ DESCRIPTION = """Predict for every unit of a CSV or Parquet file, raw units in a
 
 The file needs the feature columns of the bundle's schema (covariates are computed); the unit column tells the
 units apart (without it the whole file is one unit), the time column, where there is one, must rise within a unit.
+Covariates such as lags look back beyond the window: a unit needs the rows of both (the error says how many), unless
+--whole says that the file holds every unit from its very first row on, as training saw it.
 With --stream every row is answered at once from its unit's state (one-way lstm and gru).
 """
 
 
-def predict_file(bundle: Bundle, path: str | Path, *, every: int = 0) -> pd.DataFrame:
+def predict_file(bundle: Bundle, path: str | Path, *, every: int = 0, whole: bool = False) -> pd.DataFrame:
     """Answers of a bundle for a file.
 
     Args:
         bundle: loaded bundle.
         path: CSV or Parquet file.
         every: 0: one answer per unit, from its last steps; n: also every n steps before.
+        whole: the file holds every unit from its very first row on, so that covariates find what they found in
+            training and no further history is asked for.
 
     Returns:
         One row per answer (and step ahead, for forecasts): unit, step or time of the last row seen, for forecasts
@@ -49,11 +54,13 @@ def predict_file(bundle: Bundle, path: str | Path, *, every: int = 0) -> pd.Data
         ``<target>``), or the calibrated ``probability`` and ``class``; see ``evaluation.answer_columns``.
 
     Raises:
-        DataError: the file is missing, empty or lacks columns; names them.
+        DataError: the file is missing, empty or lacks columns, or a unit has fewer rows than window and covariates
+            read; names them.
     """
     table = read_table(Path(path))
-    values, offsets, names = to_units(with_covariates(table, bundle, Path(path)), bundle, Path(path))
-    start, length, unit = cut(offsets, bundle, every)
+    full = with_covariates(table, bundle, Path(path), whole=whole)
+    values, offsets, names = to_units(full, bundle, Path(path))
+    start, length, unit = cut(offsets, bundle, every, 0 if whole or full is table else lookback(bundle))
     output = _run(bundle, values, start, length)
     return answers_table(bundle, table, output, start + length - 1, names[unit])
 
@@ -102,10 +109,14 @@ def to_units(table: pd.DataFrame, bundle: Bundle, path: Path) -> tuple[np.ndarra
     return values, offsets, names
 
 
-def with_covariates(table: pd.DataFrame, bundle: Bundle, path: Path) -> pd.DataFrame:
+def with_covariates(table: pd.DataFrame, bundle: Bundle, path: Path, *, whole: bool = False) -> pd.DataFrame:
     """The table with the covariates the model was trained with, computed as they were then.
 
     A table that holds all of the model's features is left as it is.
+
+    Raises:
+        DataError: a unit has fewer rows than window and covariates read, unless ``whole`` says that they are all its
+            rows; the time column is missing.
     """
     from keras_seq.data.covariates.add import add_covariates, wanted
     from keras_seq.data.series import Series
@@ -116,6 +127,8 @@ def with_covariates(table: pd.DataFrame, bundle: Bundle, path: Path) -> pd.DataF
     if not wanted(config) or not numbers or len(own) == len(features):
         return table  # what is missing or text is told by to_units
     offsets, names = _file_units(table, bundle, path)
+    check_rows(np.diff(offsets), names, bundle.spec.time, 0 if whole else lookback(bundle), config, path)
+    _check_time(table, bundle.schema.time_column, offsets, names, path)
     columns = tuple(column for column in bundle.schema.columns if column.name in own)
     nothing = np.full((len(table), len(bundle.schema.targets)), np.nan, np.float32)
     series = Series(
@@ -125,12 +138,47 @@ def with_covariates(table: pd.DataFrame, bundle: Bundle, path: Path) -> pd.DataF
         offsets=offsets,
         unit_ids=names,
         groups=names,
-        time=_clock(table, bundle.schema.time_column),
+        time=_stamps(table, bundle, path),
         official=np.full(len(names), ""),
     )
     full = add_covariates(series, config)
     added = dict(zip(full.schema.features[len(columns) :], full.values[:, len(columns) :].T, strict=True))
+    for column in bundle.schema.columns:  # a holiday that no year of the file has
+        if column.known_ahead and config.holidays and column.name not in added:
+            added[column.name] = np.zeros(len(table), np.float32)
     return table.assign(**added)
+
+
+def _stamps(table: pd.DataFrame, bundle: Bundle, path: Path) -> np.ndarray:
+    """Times of the rows ``(rows,)`` for covariates, which go on by the calendar of training.
+
+    Raises:
+        DataError: there are none, or not of the kind that training had.
+    """
+    config, schema = bundle.experiment.data.covariates, bundle.schema
+    time = _clock(table, schema.time_column)
+    ahead = bool(config.calendar or config.holidays or config.events)
+    if not (ahead or (config.stl and schema.calendar)):
+        return time
+    kind = "numbers" if schema.calendar and schema.calendar.numbers else "dates"
+    lacks = schema.time_column not in table.columns
+    if lacks or (kind == "dates") != (time.dtype.kind == "M"):
+        raise DataError(
+            f"The model's covariates read {kind} in the time column '{schema.time_column}', which '{path}' "
+            f"{'lacks' if lacks else 'does not hold there'}; give it as the training data have it."
+        )
+    if schema.calendar is None:
+        print(
+            "note: the bundle does not keep how its stamps go on; the file's own tell it. Train again.", file=sys.stderr
+        )
+    return time
+
+
+def lookback(bundle: Bundle) -> History:
+    """Rows before a window that its covariates read, or "unit": all from the unit's first row on."""
+    schema = bundle.schema
+    kept = schema.history
+    return history_rows(bundle.experiment.data.covariates, schema.calendar) if kept is None else kept
 
 
 def _clock(table: pd.DataFrame, column: str | None) -> np.ndarray:
@@ -161,8 +209,12 @@ def _units(unit: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([first, [len(unit)]]), names
 
 
-def cut(offsets: np.ndarray, bundle: Bundle, every: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def cut(
+    offsets: np.ndarray, bundle: Bundle, every: int, before: History = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Windows that end at each unit's last row, and every ``every`` rows before: start, length, unit.
+
+    Windows with fewer than ``before`` rows of their unit before them are left out.
 
     Raises:
         DataError: a unit is shorter than a window of fixed length.
@@ -182,6 +234,9 @@ def cut(offsets: np.ndarray, bundle: Bundle, every: int) -> tuple[np.ndarray, np
                 f"{bundle.spec.time}; give it more history or train with variable length."
             )
         start, length, unit = start[whole], length[whole], unit[whole]
+    if before:
+        known = start - offsets[unit] >= before
+        start, length, unit = start[known], length[known], unit[known]
     return start, length, unit
 
 
@@ -297,9 +352,10 @@ def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
     parser.add_argument("file", nargs="?", help="CSV or Parquet file")
     parser.add_argument("--out", help="CSV or Parquet file to write; default: CSV on the terminal")
     parser.add_argument("--every", type=int, default=0, help="also answer every n steps (0: only at the end)")
+    parser.add_argument("--whole", action="store_true", help="the file holds every unit from its first row on")
     parser.add_argument("--stream", action="store_true", help="answer each CSV row of standard input as it comes")
     options = parser.parse_args(argv)
-    if options.stream == bool(options.file) or (options.stream and (options.out or options.every)):
+    if options.stream == bool(options.file) or (options.stream and (options.out or options.every or options.whole)):
         raise ConfigError("Give either a file or --stream, which reads standard input and takes no other option.")
     from keras_seq.export.bundle import load_bundle
 
@@ -309,7 +365,7 @@ def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
 
         return cli.Lines(as_values(answer(bundle, sys.stdin), bundle), lambda: stream(bundle, sys.stdin, sys.stdout))
     cli.load_tensorflow()
-    answers = predict_file(bundle, options.file, every=max(options.every, 0))
+    answers = predict_file(bundle, options.file, every=max(options.every, 0), whole=options.whole)
     if options.out:
         write_table(answers, Path(options.out))
         print(f"{len(answers)} rows in {options.out}", file=sys.stderr)

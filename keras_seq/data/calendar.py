@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from keras_seq.config.base import Section
 from keras_seq.errors import DataError
@@ -43,6 +43,17 @@ class Calendar(Section):
     ends: bool = Field(True, description="a stamp ends its period (a month's last day), or begins it (its first)")
     zone: str | None = Field(None, description="IANA zone whose wall clock the rule follows; stamps are then UTC")
     units: dict[str, Calendar] = Field(default_factory=dict, description="units that follow a rule of their own")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Calendar:
+        if self.kind == "step" and not self.step > 0:
+            raise ValueError(f"kind 'step' needs a step above 0, got {self.step:g}")
+        rising = self.slots == tuple(sorted(set(self.slots)))
+        if self.kind == "cycle" and not (self.slots and rising and self.slots[0] >= 0 and self.slots[-1] < self.cycle):
+            raise ValueError(f"kind 'cycle' needs rising slots from 0 to below its cycle of {self.cycle:g}")
+        if self.kind == "months" and (self.months < 1 or not self.days or 0 in self.days or self.numbers):
+            raise ValueError("kind 'months' needs months of at least 1, days such as 1 or -1, and dates")
+        return self
 
     def of(self, unit: str) -> Calendar:
         """The rule of a unit: its own where it has one."""
@@ -88,6 +99,31 @@ def shift(calendar: Calendar, time: NDArray[Any], steps: int | Int) -> NDArray[A
         later = _from_wall(_shift_wall(calendar, _wall_ticks(stamps, calendar.zone), number), calendar.zone)
     moved = np.where(number == 0, stamps, later).view("datetime64[ns]")
     return np.where(unknown, np.datetime64("NaT", "ns"), moved)
+
+
+def position(calendar: Calendar, time: NDArray[Any]) -> Int:
+    """Number of each stamp among all those of the rule ``(rows,)``, told by the stamp alone.
+
+    Raises:
+        DataError: the stamps follow no rule.
+    """
+    if not calendar.regular:
+        raise DataError("The stamps of this table follow no rule, so they have no number.")
+    if calendar.numbers and calendar.kind == "step":
+        return np.floor(np.round(np.asarray(time, np.float64) / calendar.step, 6)).astype(np.int64)
+    if calendar.numbers:
+        return _place(time.astype(np.int64), round(calendar.cycle), np.array(calendar.slots, np.int64), 0)
+    ticks = np.where(np.isnat(time), 0, _ticks(time))
+    if calendar.kind == "step" and calendar.step % 86_400:
+        return ticks // round(calendar.step * 1e9)
+    wall = _wall_ticks(ticks, calendar.zone)
+    if calendar.kind == "step":
+        return wall // round(calendar.step * 1e9)
+    if calendar.kind == "cycle":
+        return _place(wall - MONDAY, round(calendar.cycle * 1e9), _slots(calendar), 0)
+    return wall.view("datetime64[ns]").astype("datetime64[M]").astype(np.int64) // calendar.months * len(
+        calendar.days
+    ) + _nearest_day(calendar, wall)
 
 
 def later(calendar: Calendar, last: Any, steps: int) -> NDArray[Any]:
@@ -173,30 +209,43 @@ def _shift_wall(calendar: Calendar, wall: Int, number: Int) -> Int:
         return wall + number * round(calendar.step * 1e9)
     if calendar.kind == "months":
         return _shift_months(calendar, wall, number)
-    slots = np.array([round(slot * 1e9) for slot in calendar.slots], np.int64)
+    slots = _slots(calendar)
     rest = wall * 0 if calendar.within_days else wall % DAY  # days keep their own time of day
     return _shift_cycle(wall - rest, round(calendar.cycle * 1e9), slots, number, MONDAY) + rest
 
 
 def _shift_cycle(time: Int, cycle: int, slots: Int, number: Int, origin: int) -> Int:
     """From place to place in a cycle; a time between two places goes on from the earlier one."""
-    round_, place = np.divmod(time - origin, cycle)
-    slot = np.searchsorted(slots, place, side="right") - 1
-    beside = (slot < 0) | (slots[slot] != place)
-    position = round_ * len(slots) + slot + number + (beside & (number < 0))
-    return origin + (position // len(slots)) * cycle + slots[position % len(slots)]
+    place = _place(time, cycle, slots, origin)
+    beside = origin + (place // len(slots)) * cycle + slots[place % len(slots)] != time
+    moved = place + number + (beside & (number < 0))
+    return origin + (moved // len(slots)) * cycle + slots[moved % len(slots)]
+
+
+def _place(time: Int, cycle: int, slots: Int, origin: int) -> Int:
+    """Number of the last slot up to each time ``(rows,)``."""
+    number, rest = np.divmod(time - origin, cycle)
+    return number * len(slots) + np.searchsorted(slots, rest, side="right") - 1
+
+
+def _slots(calendar: Calendar) -> Int:
+    return np.array([round(slot * 1e9) for slot in calendar.slots], np.int64)
 
 
 def _shift_months(calendar: Calendar, wall: Int, number: Int) -> Int:
+    moved = _nearest_day(calendar, wall) + number
+    month = wall.view("datetime64[ns]").astype("datetime64[M]") + calendar.months * (moved // len(calendar.days))
+    label = np.array(calendar.days)[moved % len(calendar.days)]
+    later = day_of_month(calendar, month, label)
+    return later.astype("datetime64[ns]").astype(np.int64) + wall % DAY
+
+
+def _nearest_day(calendar: Calendar, wall: Int) -> Int:
+    """Which of the calendar's days each stamp is, or is nearest to, in its month ``(rows,)``."""
     stamps = wall.view("datetime64[ns]")
     month, day = stamps.astype("datetime64[M]"), stamps.astype("datetime64[D]")
     choices = np.stack([day_of_month(calendar, month, label) for label in calendar.days], axis=-1)
-    nearest = np.abs((choices - day[..., None]).astype(np.int64)).argmin(axis=-1)
-    position = nearest + number
-    month = month + calendar.months * (position // len(calendar.days))
-    label = np.array(calendar.days)[position % len(calendar.days)]
-    later = day_of_month(calendar, month, label)
-    return later.astype("datetime64[ns]").astype(np.int64) + wall % DAY
+    return np.abs((choices - day[..., None]).astype(np.int64)).argmin(axis=-1)
 
 
 def day_of_month(calendar: Calendar, month: NDArray[np.datetime64], label: Any) -> NDArray[np.datetime64]:

@@ -44,6 +44,7 @@ class Schema(Section):
     group_column: str | None = None
     time_column: str | None = None
     calendar: Calendar | None = None  # the rule of the stamps, as training read it off
+    history: int | Literal["unit"] | None = None  # rows before a window that its covariates read; None: not kept
 
     @property
     def features(self) -> tuple[str, ...]:

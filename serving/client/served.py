@@ -60,6 +60,7 @@ class Columns:
         window: steps; None: as the version tells, else all rows of a unit.
         unit, time: columns that tell units apart and rise within one; None: those of the version's schema.
         every: 0: one answer a unit, from its last rows; n: also every n rows before.
+        whole: the file holds every unit from its very first row on, so that covariates need no further history.
     """
 
     features: tuple[str, ...] | None = None
@@ -67,6 +68,7 @@ class Columns:
     unit: str | None = None
     time: str | None = None
     every: int = 0
+    whole: bool = False
 
 
 def from_metadata(told: Mapping[str, Any]) -> Served:
@@ -170,9 +172,10 @@ def predict_table(
         raise DataError(f"File '{path}' has no column '{columns.unit}' (--unit); it has {known}.")
     served = _served(client, target, table, columns, signature, told)
     stand_in: Any = served
-    full = predict.with_covariates(table, stand_in, path) if served.described else table
+    full = predict.with_covariates(table, stand_in, path, whole=columns.whole) if served.described else table
     values, offsets, names = predict.to_units(full, stand_in, path)
-    start, length, number = predict.cut(offsets, stand_in, columns.every)
+    before = 0 if columns.whole or full is table else predict.lookback(stand_in)
+    start, length, number = predict.cut(offsets, stand_in, columns.every, before)
     found = _ask(client, target, signature, values, start, length)
     last, units = start + length - 1, names[number]
     if served.described and signature == DEFAULT:

@@ -287,3 +287,30 @@ def test_any_table_comes_back(tmp_path_factory, table, parquet):
         low, high = series.offsets[i : i + 2]
         np.testing.assert_array_equal(series.targets[low:high, 0], expected["y"].to_numpy(np.float32))
         assert series.time[low:high].tolist() == list(range(high - low))
+
+
+def test_marks_without_effect_are_refused(tmp_path):
+    """Later values of a table's own columns are not read, so no column can be known ahead."""
+    schema, text = tmp_path / "plan.yaml", "day,sales,promo\n2024-01-01,1,0\n2024-01-02,2,1\n2024-01-03,2,0\n"
+    options = {"time": "day", "targets": ("sales",), "schema_file": str(schema)}
+    schema.write_text("columns: [sales, {name: promo, known_ahead: true}]\n")
+    with pytest.raises(ConfigError, match=r"'promo' as known_ahead: true.*Remove the mark"):
+        read(tmp_path, text, task="forecast", **options)
+    schema.write_text("columns: [{name: promo, known_ahead: yes}]\n")
+    with pytest.raises(ConfigError, match="'promo' as known_ahead"):
+        read(tmp_path, text, **options)
+    schema.write_text("columns: [promo]\nhistory: 30\n")
+    with pytest.raises(ConfigError, match="'history'"):
+        read(tmp_path, text, **options)
+    schema.write_text("columns: [{name: promo, known_ahead: false}]\n")
+    assert read(tmp_path, text, **options).schema.features == ("promo",)
+
+
+def test_the_calendar_of_a_schema_file_is_used(tmp_path):
+    schema, text = tmp_path / "plan.yaml", "day,y,x\n2024-01-01,1,0\n2024-01-02,2,1\n"
+    options = {"time": "day", "targets": ("y",), "schema_file": str(schema)}
+    schema.write_text("columns: [x]\ncalendar: {kind: cycle, cycle: 604800, slots: [0, 86400, 172800]}\n")
+    assert read(tmp_path, text, **options).schema.calendar.slots == (0, 86400, 172800)
+    schema.write_text("columns: [x]\ncalendar: {kind: step}\n")
+    with pytest.raises(DataError, match="needs a step above 0"):
+        read(tmp_path, text, **options)

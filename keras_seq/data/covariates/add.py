@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config.forecasting import CovariatesConfig
-from keras_seq.data.calendar import Calendar
+from keras_seq.data.calendar import Calendar, position
 from keras_seq.data.covariates import calendar, indicators, past
+from keras_seq.data.covariates.history import history_rows, indicator_period
 from keras_seq.data.observe_calendar import with_calendar
 from keras_seq.data.series import Column, Schema, Series
 from keras_seq.errors import ConfigError
@@ -42,12 +43,14 @@ def add_covariates(series: Series, config: CovariatesConfig) -> Series:
     """
     if not wanted(config):
         return series
+    anchored = series.schema.calendar  # of an older bundle there is none: rows are counted as they were then
     series = with_calendar(series)
+    history = history_rows(config, anchored)
     known = [
         _known_ahead(series.time[low:high], config, series.schema, str(unit))
         for (low, high), unit in zip(_units(series), series.unit_ids, strict=True)
     ]
-    seen = [_past_only(series, low, high, config) for low, high in _units(series)]
+    seen = [_past_only(series, unit, config, anchored) for unit in range(series.n_units)]
     names = list(known[0]) + list(seen[0])
     taken = [name for name in names if name in series.schema.features]
     if taken:
@@ -58,7 +61,7 @@ def add_covariates(series: Series, config: CovariatesConfig) -> Series:
     ]
     return dataclasses.replace(
         series,
-        schema=series.schema.model_copy(update={"columns": (*series.schema.columns, *columns)}),
+        schema=series.schema.model_copy(update={"columns": (*series.schema.columns, *columns), "history": history}),
         values=np.ascontiguousarray(np.concatenate([series.values, added.astype(np.float32)], axis=1)),
     )
 
@@ -112,7 +115,8 @@ def _no_rule(time: NDArray, config: CovariatesConfig, schema: Schema, unit: str)
     )
 
 
-def _past_only(series: Series, low: int, high: int, config: CovariatesConfig) -> Columns:
+def _past_only(series: Series, unit: int, config: CovariatesConfig, anchored: Calendar | None) -> Columns:
+    low, high = series.offsets[unit : unit + 2].tolist()
     columns: Columns = {}
     schema = series.schema
     for name in _own_past(series, config):
@@ -124,7 +128,9 @@ def _past_only(series: Series, low: int, high: int, config: CovariatesConfig) ->
             columns[f"{name}_mean{window}"] = mean.astype(np.float32)
             columns[f"{name}_std{window}"] = deviation.astype(np.float32)
         if config.stl:
-            season, trend = past.seasonal(x, config.stl, name)
+            rule = anchored.of(str(series.unit_ids[unit])) if anchored else None
+            place = position(rule, series.time[low:high]) if rule and rule.regular else None
+            season, trend = past.seasonal(x, config.stl, name, place)
             columns[f"{name}_season{config.stl}"] = season.astype(np.float32)
             columns[f"{name}_trend{config.stl}"] = trend.astype(np.float32)
     if config.indicators:
@@ -143,7 +149,7 @@ def _indicators(series: Series, low: int, high: int, config: CovariatesConfig) -
     features = series.schema.features
     name = "return" if "return" in features else features[0]
     x = np.asarray(series.values[low:high, features.index(name)], np.float64)
-    x = np.where(np.isfinite(x), x, 0.0) if config.price == "returns" else past._carried(x)
+    x = np.where(np.isfinite(x), x, 0.0) if config.price == "returns" else past.carried(x)
     price = np.exp(np.cumsum(x)) if config.price == "returns" else x
     if config.price == "level" and price.min() <= 0:
         raise ConfigError(
@@ -152,7 +158,7 @@ def _indicators(series: Series, low: int, high: int, config: CovariatesConfig) -
         )
 
     def period(usual: int) -> int:
-        return max(2, round(usual * config.speed))
+        return indicator_period(usual, config.speed)
 
     columns: dict[str, NDArray] = {}
     if "rsi" in config.indicators:

@@ -103,7 +103,7 @@ def holidays_of(country: str, first: np.datetime64, last: np.datetime64) -> dict
     by_name: dict[str, list[np.datetime64]] = {}
     for day, name in pairs:
         by_name.setdefault(_slug(str(name)), []).append(np.datetime64(day, "D"))
-    return by_name
+    return dict(sorted(by_name.items()))
 
 
 def event_dates(events: Mapping[str, Sequence[str]]) -> dict[str, list[np.datetime64]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.errors import DataError
 
 Float = NDArray[np.float64]
+Int = NDArray[np.int64]
+CYCLES = 8  # periods that STL is fitted to
 
 
 def lag(x: Float, steps: int) -> Float:
@@ -37,12 +41,19 @@ def _trailing(x: Float, window: int) -> Float:
     return sums[rows] - sums[np.maximum(rows - window, 0)]
 
 
-def seasonal(x: Float, period: int, name: str, cycles: int = 8) -> tuple[Float, Float]:
+def seasonal(x: Float, period: int, name: str, place: Int | None = None) -> tuple[Float, Float]:
     """Seasonal part of the next row and trend, by STL (Cleveland et al., 1990) of rows seen so far.
 
-    STL looks both ways, so it is fitted once a period to the last ``cycles`` periods before; its last
+    STL looks both ways, so it is fitted once a period to the last ``CYCLES`` periods before; its last
     seasonal cycle and its last trend hold until the next fit. Before two periods are seen both are 0 and
     the mean so far.
+
+    Args:
+        x: values ``(rows,)``.
+        period: rows of a season.
+        name: of the column, for messages.
+        place: of each row in the calendar of its stamps ``(rows,)``, so that it is refitted at the same rows wherever
+            a file begins; None: rows are counted from the first.
 
     Returns:
         ``(rows,)`` seasonal value expected one row later, and ``(rows,)`` trend.
@@ -58,16 +69,28 @@ def seasonal(x: Float, period: int, name: str, cycles: int = 8) -> tuple[Float, 
     from statsmodels.tsa.seasonal import STL
 
     season, trend = np.zeros(len(x)), rolling(x, len(x))[0]
-    clean = _carried(x)
-    for end in range(2 * period, len(x) + 1, period):
-        fit = STL(clean[max(0, end - cycles * period) : end], period=period, robust=True).fit()
-        rows = np.arange(end - 1, min(end - 1 + period, len(x)))  # what is known at row end - 1 holds from there
-        season[rows] = fit.seasonal[-period:][(rows + 1 - end) % period]
+    block = np.arange(1, len(x) + 1) // period if place is None else place // period
+    refits = np.flatnonzero(np.diff(block, prepend=block[0] - 1))
+    refits = refits[refits >= 2 * period - 1]
+    for first, after in itertools.pairwise([*refits.tolist(), len(x)]):
+        recent = x[max(0, first + 1 - CYCLES * period) : first + 1]
+        fit = STL(_filled(recent), period=period, robust=True).fit()
+        rows = np.arange(first, after)  # what is known at a refit holds until the next
+        season[rows] = fit.seasonal[-period:][(rows - first) % period]
         trend[rows] = fit.trend[-1]
     return season, trend
 
 
-def _carried(x: Float) -> Float:
+def _filled(x: Float) -> Float:
+    """Missing values are the last one before, before the first that one; 0 where there is none."""
+    known = np.flatnonzero(np.isfinite(x))
+    if not len(known):
+        return np.zeros(len(x))
+    last = known[np.maximum(np.searchsorted(known, np.arange(len(x)), side="right") - 1, 0)]
+    return x[last]
+
+
+def carried(x: Float) -> Float:
     """Missing values are the last one before; before the first, its mean is not known: 0."""
     known = np.isfinite(x)
     last = np.maximum.accumulate(np.where(known, np.arange(len(x)), -1))

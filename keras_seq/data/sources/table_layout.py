@@ -87,6 +87,7 @@ def plan_table(config: DataConfig) -> Layout:
         unit_column=roles["unit"],
         group_column=roles["group"],
         time_column=roles["time"],
+        calendar=given.get("calendar"),
     )
     kinds, date_format = _kinds(schema, types, path)
     task_given = bool(config.task or given.get("task"))
@@ -121,7 +122,21 @@ def _read_schema(file: Path, table: Path) -> dict[str, Any]:
         schema = Schema.model_validate(tree)
     except ValidationError as error:
         raise DataError(f"Schema file '{file}': {_complaint(error)}") from None
+    _refuse_computed(schema, file)
     return {name: getattr(schema, name) for name in schema.model_fields_set & told}
+
+
+def _refuse_computed(schema: Schema, file: Path) -> None:
+    """What would be without effect must not be asked for."""
+    known = next((column.name for column in schema.columns if column.known_ahead), None)
+    if known is not None:
+        raise ConfigError(
+            f"Schema file '{file}' marks column '{known}' as known_ahead: true, but columns of a table are read up to "
+            "a window's last row, so their later values would not be used. Remove the mark; days that are known ahead "
+            "can be given as data.covariates.events."
+        )
+    if schema.history is not None:
+        raise ConfigError(f"Schema file '{file}' sets 'history', which follows from data.covariates; remove it.")
 
 
 def _complaint(error: ValidationError) -> str:
