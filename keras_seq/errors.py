@@ -38,6 +38,12 @@ def find_passwords(text: str) -> set[str]:
     return {found[2] for kind in (_IN_URI, _IN_QUERY) for found in kind.finditer(text)}
 
 
+def shorten(value: object, width: int = 200) -> str:
+    """A value as Python writes it, for messages; only its start if that is long."""
+    text = repr(value)
+    return text if len(text) <= width else f"{text[:width]}..."
+
+
 class KerasSeqError(Exception):
     """Base of every error that a user can mend."""
 

@@ -169,6 +169,8 @@ def look(
     from keras_seq.first_look.target import settle
 
     table = read_table(path)
+    if ",".join(targets) in table.columns:
+        targets = (",".join(targets),)  # one name that holds a comma
     for name in targets:
         if name not in table.columns:
             raise ConfigError(f"Option '--target': '{path}' has no column '{name}'{nearest(name, table.columns)}")
@@ -230,7 +232,7 @@ def _prove(table: Table, facts: Facts, out: Path, horizon: int, why: str) -> Fin
         found.notes.append(f"above {CHECKED_MB} MB: the file was not read again to try the configuration on it")
     head = [
         f"{table.path.name}: written by python -m keras_seq.init {shlex.quote(str(table.path))}",
-        f"Command: python -m keras_seq.train --config {out}",
+        f"Command: python -m keras_seq.train --config {shlex.quote(str(out))}",
         "Every value is a guess with its reason above it; 'instead' is what else could be meant. Options of the "
         "command line win over this file; docs/configuration.md tells of all fields.",
     ]

@@ -78,13 +78,13 @@ def load_plan(path: str | Path | None, overrides: Mapping[str, Any], start: Mapp
     mine = {key.removeprefix("tuning."): value for key, value in overrides.items() if key.startswith("tuning.")}
     rest = {key: value for key, value in overrides.items() if not key.startswith("tuning.")}
     if path is None:
-        return Plan(config.from_dict(config.override(dict(start), rest)), settings(config.override({}, mine)))
+        return Plan(config.from_dict(config.override(start, rest)), settings(config.override({}, mine, TuningConfig)))
     tree = config.read(path)
     section = tree.pop("tuning", None) or {}
     experiment = config.from_dict(config.override(tree, rest))
     if not isinstance(section, dict):
         raise ConfigError(f"Section 'tuning' of '{path}' must be a mapping, got {type(section).__name__}.")
-    return Plan(experiment, settings(config.override(section, mine)))
+    return Plan(experiment, settings(config.override(section, mine, TuningConfig)))
 
 
 def settings(tree: Mapping[str, Any]) -> TuningConfig:

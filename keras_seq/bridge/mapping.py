@@ -25,7 +25,7 @@ from keras_seq import config
 from keras_seq.config import Section
 from keras_seq.config.base import Positive
 from keras_seq.data.spec import DataSpec
-from keras_seq.errors import ConfigError
+from keras_seq.errors import ConfigError, shorten
 
 
 class Numbers(Section):
@@ -68,8 +68,8 @@ def read_map(given: WeightMap | Mapping[str, Any] | str | Path | None) -> Weight
         where = ".".join(str(key) for key in first["loc"]) or "the map"
         known = ", ".join(WeightMap.model_fields)
         raise ConfigError(
-            f"The map of weights {named}: {where}: {first['msg']}, got {first['input']!r}. Its keys are {known}; see "
-            "docs/migrate_pytorch.md."
+            f"The map of weights {named}: {where}: {first['msg']}, got {shorten(first['input'])}. Its keys are "
+            f"{known}; see docs/migrate_pytorch.md."
         ) from None
 
 

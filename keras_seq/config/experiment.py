@@ -10,14 +10,16 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import Field, ValidationError
 
+from keras_seq.config import yaml_text
 from keras_seq.config.base import Section
 from keras_seq.config.data import DataConfig
 from keras_seq.config.judging import EvaluationConfig, ExportConfig, TrackingConfig
 from keras_seq.config.model import ModelConfig
 from keras_seq.config.training import TrainingConfig
-from keras_seq.errors import ConfigError, nearest
+from keras_seq.errors import ConfigError, nearest, shorten
 
 S = TypeVar("S", bound=Section)
+MOST = 10  # errors told at once
 
 
 class Experiment(Section):
@@ -78,29 +80,36 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        tree = yaml_text.read_file(path) or {}
     except FileNotFoundError:
         raise ConfigError(f"Config file '{path}' does not exist; see configs/ for the ones shipped.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Config file '{path}' cannot be read: {error}.") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"Config file '{path}' is not valid YAML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"Config file '{path}' cannot be read: {error.strerror or error}.") from None
+    except yaml_text.NotYaml as error:
+        raise ConfigError(f"Config file '{path}' is not valid YAML: {error}.") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"Config file '{path}' must hold a mapping of sections, got {type(tree).__name__}.")
+        kind = type(yaml_text.meaning(tree)).__name__
+        raise ConfigError(f"Config file '{path}' must hold a mapping of sections, got {kind}.")
     return tree
 
 
-def override(tree: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """Return ``tree`` with dotted keys set; text values are read as YAML (``"[32, 16]"``, ``"null"``)."""
-    result: dict[str, Any] = _copy(tree)
+def override(tree: Mapping[str, Any], overrides: Mapping[str, Any], kind: type[Section] = Experiment) -> dict[str, Any]:
+    """A copy of ``tree`` with dotted keys set.
+
+    Args:
+        tree: plain values, or what ``read`` gave.
+        overrides: values by dotted key; what a text stands for is told by its field: text fields take it as it is (but
+            ``"null"`` is none where there may be none), others read it as YAML (``"[32, 16]"``, ``"off"``).
+        kind: the section whose fields the keys are.
+
+    Raises:
+        ConfigError: a key goes below a value.
+    """
+    kinds = {name: info.annotation for name, info in fields(kind).items()}
+    result = _copy(tree)
     for dotted, value in overrides.items():
-        *parents, leaf = dotted.split(".")
-        branch = result
-        for parent in parents:
-            branch = branch.setdefault(parent, {})
-            if not isinstance(branch, dict):
-                raise ConfigError(f"Option '{dotted}' goes below '{parent}', which is a value, not a section.")
-        branch[leaf] = _read(value)
+        word = isinstance(value, str)
+        _put(result, dotted, yaml_text.settle_word(value, kinds.get(dotted, Any)) if word else value)
     return result
 
 
@@ -115,10 +124,15 @@ def to_yaml(experiment: Experiment) -> str:
 
 
 def replace(experiment: Experiment, **dotted: Any) -> Experiment:
-    """A changed copy: ``replace(e, model__units=128)`` or ``replace(e, **{"model.units": 128})``."""
+    """A changed copy: ``replace(e, model__units=128)`` or ``replace(e, **{"model.units": 128})``; texts as they are."""
     changes = {key.replace("__", "."): value for key, value in dotted.items()}
     given = experiment.model_dump(mode="json", exclude_unset=True)  # what was left open stays open to a variant
-    return from_dict(override(given, changes))
+    kinds = {name: info.annotation for name, info in fields().items()}
+    texts = {key for key, value in changes.items() if isinstance(value, str) and yaml_text.takes_text(kinds.get(key))}
+    result = override(given, {key: value for key, value in changes.items() if key not in texts})
+    for key in texts:
+        _put(result, key, changes[key])
+    return from_dict(result)
 
 
 def fields(section: type[Section] = Experiment, prefix: str = "") -> dict[str, Any]:
@@ -133,37 +147,33 @@ def fields(section: type[Section] = Experiment, prefix: str = "") -> dict[str, A
     return leaves
 
 
-def _copy(tree: dict[str, Any]) -> dict[str, Any]:
+def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, leaf = dotted.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"Option '{dotted}' goes below '{parent}', which is a value, not a section.")
+    tree[leaf] = value
+
+
+def _copy(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copy(value) if isinstance(value, dict) else value for key, value in tree.items()}
 
 
-def _read(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        read = yaml.safe_load(value)
-    except yaml.YAMLError:
-        return value
-    if isinstance(read, str):  # YAML 1.1 reads 1e-3 as text
-        try:
-            return float(read)
-        except ValueError:
-            return value
-    return read
-
-
 def _one_paragraph(error: ValidationError, kind: type[Section], prefix: str, noun: str) -> str:
-    parts = []
-    for item in error.errors():
+    parts, errors = [], error.errors()
+    for item in errors[:MOST]:
         path = prefix + ".".join(str(key) for key in item["loc"])
         if item["type"] == "extra_forbidden":
             *parents, leaf = [str(key) for key in item["loc"]]
             parts.append(f"Unknown {noun} '{path}'{_hint(leaf, '.'.join(parents), kind)}")
         else:
             message = item["msg"].removeprefix("Value error, ")
-            got = f" Got {item['input']!r}." if not isinstance(item["input"], dict) else ""
+            got = f" Got {shorten(item['input'])}." if not isinstance(item["input"], dict) else ""
             name = path.removesuffix(".")
             parts.append(f"{noun.capitalize()} '{name}': {message}.{got}" if name else f"{message}.{got}")
+    if len(errors) > MOST:
+        parts.append(f"And {len(errors) - MOST} more.")
     return " ".join(parts)
 
 

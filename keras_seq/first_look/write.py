@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-import json
-import re
 import textwrap
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from keras_seq import config, files
-from keras_seq.errors import ConfigError, DataError
+from keras_seq.config import yaml_text
+from keras_seq.errors import ConfigError
 from keras_seq.first_look.facts import Choice, Facts
 
 WIDTH = 110
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def tree(choices: list[Choice]) -> dict[str, Any]:
     """The values as the nested mapping that the file holds."""
-    return config.override({}, {choice.key: choice.value for choice in choices})
+    result: dict[str, Any] = {}
+    for choice in choices:
+        *parents, leaf = choice.key.split(".")
+        branch = result
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        branch[leaf] = choice.value
+    return result
 
 
 def to_yaml(choices: list[Choice], head: list[str]) -> str:
-    """YAML with every reason and alternative as a comment above its value.
-
-    Raises:
-        DataError: a column's name cannot be written, so that the text would not read back as it was meant.
-    """
+    """YAML with every reason and alternative as a comment above its value."""
     lines = [line for text in head for line in _comment(text, 0)]
     _section(_grouped(choices), 0, lines)
-    text = "\n".join(lines) + "\n"
-    try:
-        back = yaml.safe_load(text)
-    except yaml.YAMLError:
-        back = None
-    if back != _plain(choices):
-        raise DataError("A column of the file has a name with characters that YAML cannot hold; rename it.")
-    return text
+    return "\n".join(lines) + "\n"
 
 
 def schema_yaml(facts: Facts) -> str:
@@ -77,24 +69,13 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
 
 def scalar(value: Any) -> str:
     """A value as YAML on one line."""
-    if isinstance(value, str) and not (_PLAIN.fullmatch(value) and yaml.safe_load(value) == value):
-        return json.dumps(value, ensure_ascii=False)  # JSON strings are YAML strings
+    if isinstance(value, str):
+        return yaml_text.quote(value)
     if isinstance(value, list):
         return f"[{', '.join(scalar(item) for item in value)}]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {scalar(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{scalar(key)}: {scalar(item)}" for key, item in value.items()) + "}"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _plain(choices: list[Choice]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for choice in choices:
-        *parents, leaf = choice.key.split(".")
-        branch = result
-        for parent in parents:
-            branch = branch.setdefault(parent, {})
-        branch[leaf] = choice.value
-    return result
 
 
 def _grouped(choices: list[Choice]) -> dict[str, Any]:

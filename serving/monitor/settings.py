@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import Field, field_validator
 
 from keras_seq import config
+from keras_seq.config import yaml_text
 from keras_seq.config.base import Count, Positive, Section
 from keras_seq.errors import ConfigError
 
@@ -82,16 +82,12 @@ def read_tree(path: str | Path, what: str) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ConfigError(f"The file '{path}' is larger than 1 MiB; it cannot be a file of {what}.")
-        tree = yaml.safe_load(content.decode("utf-8")) or {}
+        tree = yaml_text.read_file(path, MAX_BYTES) or {}
     except OSError as error:
         raise ConfigError(f"The file '{path}' of {what} cannot be read ({error.strerror or error}).") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise ConfigError(f"The file '{path}' of {what} is no YAML or JSON: {line}.") from None
+    except yaml_text.NotYaml as error:
+        raise ConfigError(f"The file '{path}' of {what} is no YAML or JSON: {error}.") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"The file '{path}' of {what} must hold names and values, got a {type(tree).__name__}.")
+        kind = type(yaml_text.meaning(tree)).__name__
+        raise ConfigError(f"The file '{path}' of {what} must hold names and values, got a {kind}.")
     return tree

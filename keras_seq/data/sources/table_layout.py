@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import ValidationError
 
-from keras_seq.config import DataConfig, Task
+from keras_seq.config import DataConfig, Task, yaml_text
 from keras_seq.data.series import Column, Schema
 from keras_seq.data.sources.table_reader import (
     Kind,
@@ -21,7 +20,7 @@ from keras_seq.data.sources.table_reader import (
     is_number_text,
     is_parquet,
 )
-from keras_seq.errors import ConfigError, DataError, nearest
+from keras_seq.errors import ConfigError, DataError, nearest, shorten
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,21 +96,17 @@ def plan_table(config: DataConfig) -> Layout:
 def _read_schema(file: Path, table: Path) -> dict[str, Any]:
     """Fields set in a YAML or JSON schema file, validated; columns may be plain names."""
     try:
-        text = file.read_text(encoding="utf-8")
+        tree = _read_tree(file)
     except FileNotFoundError:
         raise DataError(f"Schema file '{file}' (data.schema_file) does not exist.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"Schema file '{file}' cannot be read: {error}.") from None
-    try:
-        tree = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
-        raise DataError(
-            f"Schema file '{file}' is not valid {'JSON' if file.suffix == '.json' else 'YAML'}: {error}"
-        ) from None
+    except OSError as error:
+        raise DataError(f"Schema file '{file}' cannot be read: {error.strerror or error}.") from None
+    except (ValueError, RecursionError) as error:
+        kind = "JSON" if file.suffix == ".json" else "YAML"
+        raise DataError(f"Schema file '{file}' is not valid {kind}: {str(error).rstrip('.')}.") from None
     if not isinstance(tree, dict):
-        raise DataError(
-            f"Schema file '{file}' must hold a mapping with columns and targets, got {type(tree).__name__}."
-        )
+        kind = type(yaml_text.meaning(tree)).__name__
+        raise DataError(f"Schema file '{file}' must hold a mapping with columns and targets, got {kind}.")
     told = {"name", *tree}
     tree = {"name": table.stem, "task": "regression", "targets": (), "columns": (), **tree}
     if isinstance(tree["columns"], list):
@@ -139,13 +134,19 @@ def _refuse_computed(schema: Schema, file: Path) -> None:
         raise ConfigError(f"Schema file '{file}' sets 'history', which follows from data.covariates; remove it.")
 
 
+def _read_tree(file: Path) -> Any:
+    if file.suffix == ".json":
+        return json.loads(file.read_text(encoding="utf-8"))
+    return yaml_text.read_file(file)
+
+
 def _complaint(error: ValidationError) -> str:
     item = error.errors()[0]
     path = ".".join(str(key) for key in item["loc"])
     if item["type"] == "extra_forbidden":
         section = Column if "columns" in item["loc"] else Schema
         return f"unknown key '{path}'{nearest(str(item['loc'][-1]), section.model_fields)}"
-    return f"'{path}': {item['msg']}, got {item['input']!r}."
+    return f"'{path}': {item['msg']}, got {shorten(item['input'])}."
 
 
 def _known(name: str | None, what: str, names: list[str], path: Path) -> None:
