@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_seq import cli, config, files
 from keras_seq.errors import ConfigError, KerasSeqError
+from keras_seq.figures import figure
 
 if TYPE_CHECKING:
     from keras_seq.evaluation.calls import Calls
@@ -154,14 +155,14 @@ def to_markdown(outcome: dict[str, Any]) -> str:
         "|" + "---|" * (len(shown) + 1),
     ]
     for seed, metrics in outcome["pooled"].items():
-        lines.append(f"| seed {seed} | " + " | ".join(f"{metrics[name]:.4g}" for name in shown) + " |")
+        lines.append(f"| seed {seed} | " + " | ".join(figure(metrics[name]) for name in shown) + " |")
     lines += [f"\nSeed {seed}: {Calls(**numbers)}." for seed, numbers in outcome["calls"].items()]
     beside = shown if any(row["baseline"] for row in outcome["by_origin"]) else []
     head = ["seed", "origin", *shown, *(f"baseline {name}" for name in beside)]
     lines += ["", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in outcome["by_origin"]:
         own, other = (
-            [f"{numbers[name]:.4g}" if name in numbers else "" for name in names]
+            [figure(numbers[name]) if name in numbers else "" for name in names]
             for numbers, names in ((row["test"], shown), (row["baseline"], beside))
         )
         lines.append("| " + " | ".join([str(row["seed"]), str(row["origin"]), *own, *other]) + " |")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -175,7 +176,8 @@ def _combine(
     spec = held_out.prepared.spec
     model = build_ensemble([[m.bundle.model for m in group.members] for group in held_out.groups], rule, spec)
     about = describe(held_out, rule, method, [*failed, *held_out.failed], member_metrics(held_out, experiment))
-    result = FitResult(history={}, best_epoch=0, seconds=0.0, device="CPU", stopped="combined")
+    seconds = 60 * training_minutes([m for group in held_out.groups for m in group.members])
+    result = FitResult(history={}, best_epoch=0, seconds=seconds, device="CPU", stopped="combined")
     given = {} if honest is None else {"validation": honest}
     run = wrap_up(
         experiment, held_out.prepared, model, result, folder, tracker, quiet=quiet, held_out=given, about=about
@@ -185,18 +187,25 @@ def _combine(
     return run
 
 
+def training_minutes(members: Sequence[Any]) -> float:
+    """Minutes that all members took together; NaN where one of them does not say."""
+    known = [member.bundle.metrics.get("performance", {}).get("training_minutes", math.nan) for member in members]
+    return float(sum(known))
+
+
 def _print_members(about: dict[str, Any], run: Run, rule: Rule, summary: Any, task: str) -> None:
+    from keras_seq.figures import figure
     from keras_seq.tasks import deciding
 
     name = deciding(task)
     summary.say(f"\n  {name:<44}{'held out':>10}{'test':>10}{'weight':>10}")
     weights = rule.weights or ("",) * len(about["ensemble"]["groups"])
     for row, weight in zip(about["ensemble"]["groups"], weights, strict=True):
-        shown = f"{weight:.3f}" if weight != "" else ""
+        shown = figure(weight, 3)
         parts = [row["metrics"][part][name] for part in ("validation", "test")]
-        summary.say(f"  {row['name'][:43]:<44}{parts[0]:>10.4f}{parts[1]:>10.4f}{shown:>10}")
+        summary.say(f"  {row['name'][:43]:<44}{figure(parts[0]):>10}{figure(parts[1]):>10}{shown:>10}")
     parts = [run.metrics[part][name] for part in ("validation", "test")]
-    summary.say(f"  {'ensemble':<44}{parts[0]:>10.4f}{parts[1]:>10.4f}")
+    summary.say(f"  {'ensemble':<44}{figure(parts[0]):>10}{figure(parts[1]):>10}")
 
 
 def train_members(

@@ -35,4 +35,14 @@ MAIN_JOB: dict[str, Any] = {
         "warmup": 1,
         "patience": 5,
     },
+    "evaluation": {
+        "targets": {
+            "auc_roc": 0.88,
+            "auc_pr": 0.75,
+            "inference_ms": 50.0,
+            "memory_gb": 4.0,
+            "size_mb": 50.0,
+            "training_minutes": 30.0,
+        },
+    },
 }

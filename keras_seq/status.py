@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq import cli
+from keras_seq.figures import figure
 
 DESCRIPTION = """Summarise the tracking store: experiments with their best run, registered models, the newest events.
 
@@ -78,7 +79,7 @@ def to_text(found: Mapping[str, Any]) -> str:
         if best := experiment["best"]:
             family = f" {best['family']}" if best["family"] else ""
             numbers = ", ".join(
-                f"{part.replace('_', ' ')} {best[part]:.4g}"
+                f"{part.replace('_', ' ')} {figure(best[part])}"
                 for part in ("validation", "test", "baseline_test")
                 if best[part] is not None
             )
@@ -107,7 +108,7 @@ def _events(found: Mapping[str, Any]) -> list[str]:
     if one := found["comparison"]:
         lines.append(f"\nlast comparison, {one['started']}, {one['run']}: {one['words'] or one['winner']}")
     if one := found["study"]:
-        best = "no score yet" if one["best"] is None else f"best {one['objective']} {one['best']:.4g}"
+        best = "no score yet" if one["best"] is None else f"best {one['objective']} {figure(one['best'])}"
         trials = ", ".join(
             f"{one[key]} {key}" for key in ("completed", "pruned", "failed") if one[key] not in (None, "0")
         )
@@ -127,7 +128,7 @@ def _events(found: Mapping[str, Any]) -> list[str]:
 
 
 def _told(facts: Mapping[str, Any]) -> str:
-    words = (f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items())
+    words = (f"{key} {figure(value)}" for key, value in facts.items())
     return ", ".join(words)[:600]
 
 

@@ -93,7 +93,7 @@ def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
             model, result = _train(experiment, prepared, folder, tracker, quiet=quiet)
             say(
                 f"trained on {result.device} in {result.seconds:.0f} s, stopped by {result.stopped}, "
-                f"best epoch {result.best_epoch}"
+                f"weights of the {experiment.training.keep} epoch, {result.best_epoch}"
             )
         else:
             model, result = _fit(experiment, prepared, say)

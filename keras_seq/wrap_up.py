@@ -148,8 +148,10 @@ def _judge(experiment: Experiment, prepared: Prepared, predict: Callable[[str], 
 def measure(
     experiment: Experiment, prepared: Prepared, model: Any, decision: Mapping[str, Any], *, minutes: float
 ) -> dict[str, float]:
-    """Training time, memory and, where a version is wanted, its size and the latency of its signature."""
-    measured = {"training_minutes": minutes, "parameters": float(model.count_params())}
+    """Training time (if known), memory and, where a version is wanted, its size and the latency of its signature."""
+    measured = {"parameters": float(model.count_params())}
+    if np.isfinite(minutes):
+        measured = {"training_minutes": minutes} | measured
     if experiment.export.saved_model:
         from keras_seq.export.saved_model import write_saved_model
 
@@ -190,7 +192,8 @@ def _draw(experiment: Experiment, prepared: Prepared, judgement: Judgement, resu
     target = folder / "plots"
     shutil.rmtree(target, ignore_errors=True)
     if result.history:  # fitted families have no epochs
-        plots.history(result.history, result.best_epoch, target / "history.png")
+        kept = experiment.training.keep
+        plots.history(result.history, result.best_epoch, target / "history.png", kept=kept)
     options: dict[str, Any] = {"quantiles": experiment.model.quantiles}
     if experiment.evaluation.at == "last":
         plots.predictions(
@@ -289,5 +292,6 @@ def _print(prepared: Prepared, metrics: dict[str, Any], paths: dict[str, Any]) -
     if metrics["ceiling"]:
         columns["ceiling"] = metrics["ceiling"]
     summary.print_metrics(prepared.spec.task, columns, title=f"Reached on {prepared.series.schema.name}")
-    summary.print_targets(metrics["targets"])
+    if metrics["targets"]:
+        summary.print_targets(metrics["targets"])
     summary.print_paths({name: path for name, path in paths.items() if path is not None})

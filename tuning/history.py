@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from keras_seq.figures import figure
 from tuning.records import Record, Study
 
 
@@ -46,7 +47,7 @@ def reference_of(records: Iterable[Record]) -> Record | None:
 
 def text_of_reference(record: Record) -> str:
     """Its score, and the share of the budget where that is not the whole."""
-    return f"{record.score:.4g}" + (f" (at {record.budget:.0%} of the budget)" if record.budget < 1 else "")
+    return figure(record.score) + (f" (at {record.budget:.0%} of the budget)" if record.budget < 1 else "")
 
 
 def best_so_far(records: Sequence[Record], *, higher: bool, by_number: bool = False) -> dict[str, float]:
@@ -119,7 +120,7 @@ def text_of(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return figure(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(text_of, value))}]"
     if isinstance(value, Mapping):

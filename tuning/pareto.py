@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_seq import files
 from keras_seq.errors import ConfigError, nearest
+from keras_seq.figures import figure
 from tuning.history import default_of, full, seconds, text_of
 from tuning.records import Record, Study
 from tuning.scales import FACTOR
@@ -126,13 +127,15 @@ def _table(study: Study, cost: str, records: Sequence[Record]) -> str:
     for record in records:
         values = [text_of(record.values[name]) if name in record.values else "-" for name in names]
         lines.append(
-            f"| {record.number} | {record.score:.5g} | {_amount(cost_of(record, cost))} | " + " | ".join(values) + " |"
+            f"| {record.number} | {figure(record.score, 5)} | {_amount(cost_of(record, cost))} | "
+            + " | ".join(values)
+            + " |"
         )
     return "\n".join(lines) + "\n"
 
 
 def _amount(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+    return f"{value:,.0f}" if value is not None and value >= 1000 else figure(value)
 
 
 def _row(record: Record, cost: str) -> dict[str, object]:

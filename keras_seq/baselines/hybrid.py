@@ -40,6 +40,7 @@ from keras_seq.data.prepare import Prepared
 from keras_seq.data.spec import DataSpec
 from keras_seq.data.windows import WindowIndex
 from keras_seq.errors import DataError
+from keras_seq.figures import figure
 from keras_seq.models.blocks import pool, with_lengths
 from keras_seq.models.kalman import Members, MixMembers, Recent
 from keras_seq.models.preprocess import Preprocess
@@ -128,8 +129,8 @@ def _train(experiment: Experiment, model: keras.Model, growing: Prepared, say: S
         result = fit(experiment, model, growing, folder, quiet=True)
     best = result.history[result.monitor][result.best_epoch - 1]
     say(
-        f"network on {len(growing.index['train'])} windows of innovations: best epoch {result.best_epoch} of "
-        f"{len(result.history['loss'])}, {result.monitor} {best:.4f}"
+        f"network on {len(growing.index['train'])} windows of innovations: {experiment.training.keep} epoch "
+        f"{result.best_epoch} of {len(result.history['loss'])}, {result.monitor} {figure(best)}"
     )
 
 

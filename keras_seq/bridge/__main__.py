@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ def bring(
             parity = check_answers(model, check)
             about["imported"]["parity"] = dataclasses.asdict(parity)
             say(f"parity: {parity.windows} windows, largest difference {parity.largest:.2g} (limit {parity.limit:.2g})")
-        result = FitResult(history={}, best_epoch=0, seconds=0.0, device=device, stopped="imported")
+        result = FitResult(history={}, best_epoch=0, seconds=math.nan, device=device, stopped="imported")
         files.ensure_writable(folder)
         with tracking.track(experiment, run_name=folder.name) as tracker:
             tracker.log_params(tracking.flatten(config.to_dict(experiment)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_seq.figures import figure
+
 
 def to_markdown(report: Mapping[str, Any]) -> str:
     """What was gained and lost, in three tables: the model, its layers, its files."""
@@ -14,7 +16,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     model = [["", "before", "after", "change"]]
     for part in ("validation", "test"):
         row = [before[part][metric], after[part][metric]]
-        model.append([f"{part} {metric}", *(f"{value:.5g}" for value in row), f"loss {report['loss'][part]:+.2%}"])
+        model.append([f"{part} {metric}", *(figure(value, 5) for value in row), f"loss {report['loss'][part]:+.2%}"])
     for name in ("raw", "gzip"):
         old, new = sizes["before"][name], sizes["after"][name]
         model.append([f"weights, {name} [KB]", f"{old / 1e3:.1f}", f"{new / 1e3:.1f}", f"{new / old:.3f} x"])
@@ -36,7 +38,7 @@ def _forms(report: Mapping[str, Any], metric: str) -> list[list[str]]:
             kept = "" if whose == "before" else "yes" if found.get("kept") else "no"
             sizes = [f"{found['raw'] / 1e3:.1f}", f"{ratio['raw']:.2f}"]
             sizes += [f"{found['gzip'] / 1e3:.1f}", f"{ratio['gzip']:.2f}"]
-            rows.append([name, whose, *sizes, f"{found['validation']:.5g}", f"{loss:+.2%}", kept])
+            rows.append([name, whose, *sizes, figure(found["validation"], 5), f"{loss:+.2%}", kept])
     return rows
 
 

@@ -11,14 +11,14 @@ from keras_seq.config.secret import keep_password
 
 
 class TargetsConfig(Section):
-    """What the run should reach; the summary says which are met."""
+    """What the run should reach; the summary says which of those set are met."""
 
-    auc_roc: float = Field(0.88, description="at least: area under the ROC curve of the test part")
-    auc_pr: float = Field(0.75, description="at least: area under its precision-recall curve")
-    inference_ms: Positive = Field(50.0, description="at most: one window through the served signature")
-    memory_gb: Positive = Field(4.0, description="at most: memory of the training process")
-    size_mb: Positive = Field(50.0, description="at most: size of the served version, 10^6 bytes")
-    training_minutes: Positive = Field(30.0, description="at most")
+    auc_roc: float | None = Field(None, description="at least: area under the ROC curve of the test part")
+    auc_pr: float | None = Field(None, description="at least: area under its precision-recall curve")
+    inference_ms: Positive | None = Field(None, description="at most: one window through the served signature")
+    memory_gb: Positive | None = Field(None, description="at most: memory of the training process")
+    size_mb: Positive | None = Field(None, description="at most: size of the served version, 10^6 bytes")
+    training_minutes: Positive | None = Field(None, description="at most")
 
 
 class CostConfig(Section):

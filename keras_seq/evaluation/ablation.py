@@ -13,6 +13,7 @@ from typing import Any
 
 from keras_seq.config import Experiment
 from keras_seq.errors import ConfigError, nearest
+from keras_seq.figures import figure
 from keras_seq.tasks import deciding
 from keras_seq.training.metrics import HIGHER_IS_BETTER
 
@@ -211,17 +212,16 @@ def to_markdown(outcome: Mapping[str, Any]) -> str:
     lines = [
         f"## {outcome['name']}: what each component is worth",
         "",
-        f"{first['metric']} on {outcome['part']}, full model {first['full']:.4f}; {count} seed{'s' * (count > 1)}, "
+        f"{first['metric']} on {outcome['part']}, full model {figure(first['full'])}; {count} seed{'s' * (count > 1)}, "
         f"{outcome['folds'] or 'no'} folds. Difference: off minus full, 95 % interval over seeds.",
         "",
         "| switched off | meaning | " + f"{first['metric']} | difference | 95 % interval | the component |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in sorted(rows.items(), key=lambda item: -item[1]["gain"]):
-        interval = f"{row['low']:+.4f} to {row['high']:+.4f}" if row["n"] > 1 else "one seed"
-        lines.append(
-            f"| {name} | {COMPONENTS[name][0]} | {row['off']:.4f} | {row['difference']:+.4f} | {interval} | "
-            f"{row['verdict']} |"
-        )
+        low, high, difference = (figure(row[key], sign=True) for key in ("low", "high", "difference"))
+        interval = f"{low} to {high}" if row["n"] > 1 else "one seed"
+        cells = [name, COMPONENTS[name][0], figure(row["off"]), difference, interval, row["verdict"]]
+        lines.append("| " + " | ".join(cells) + " |")
     lines += [f"| {name} | failed: {reason} | | | | |" for name, reason in outcome.get("failed", {}).items()]
     return "\n".join(lines) + "\n"

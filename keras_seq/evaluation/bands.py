@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_seq.config import Task
+from keras_seq.figures import figure
 from keras_seq.training import metrics
 
 RUL_BANDS = (0.0, 25.0, 50.0, 75.0, 100.0, 125.0)  # cycles left; above the last is one more band
@@ -71,7 +72,7 @@ def to_markdown(bands: Sequence[Band], name: str) -> str:
     columns = list(bands[0].values)
     lines = [f"| {name} | points | units | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 3)]
     for band in bands:
-        cells = [f"{band.values[column]:.4g}" for column in columns]
+        cells = [figure(band.values[column]) for column in columns]
         lines.append(f"| {label(band)} | {band.points} | {band.units} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_seq.figures import figure
+
 
 def spread(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """Summarise runs ``{"seed", "fold", "metrics": {part: {metric: value}}}``.
@@ -40,5 +42,5 @@ def to_markdown(outcome: Mapping[str, Any]) -> str:
         "|---|---|---|---|",
     ]
     for name, row in outcome["summary"].items():
-        lines.append(f"| {name} | {row['mean']:.4f} | {row['deviation']:.4f} | {row['n']} |")
+        lines.append(f"| {name} | {figure(row['mean'])} | {figure(row['deviation'])} | {row['n']} |")
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from keras_seq.drawing import BLUE, GREEN, GREY, save
 from keras_seq.export.benchmark import BATCHES, Benchmark, Measured
+from keras_seq.figures import figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,8 +34,8 @@ def to_markdown(found: Benchmark, name: str) -> str:
         times = [row.batches[str(size)] for size in BATCHES]
         spans = " | ".join(f"{t['p50']:.3g} / {t['p95']:.3g} / {t['p99']:.3g}" for t in times)
         lines.append(
-            f"| {row.format} | {row.threads} | {row.metrics[found.metric]:.4f} | {found.loss(row):+.2%} | "
-            f"{row.largest:.1g} | {row.size_mb:.3f} | {row.gzip_mb:.3f} | {row.load_s:.2f} | {spans} | "
+            f"| {row.format} | {row.threads} | {figure(row.metrics[found.metric])} | {found.loss(row):+.2%} | "
+            f"{row.largest:.1g} | {figure(row.size_mb)} | {figure(row.gzip_mb)} | {row.load_s:.2f} | {spans} | "
             f"{times[-1]['per_second']:.0f} | {row.resident_mb:.0f} |"
         )
     lines += [

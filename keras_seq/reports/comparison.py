@@ -12,6 +12,7 @@ from keras_seq.drawing import BLUE, GREEN, GREY, panels, save
 from keras_seq.evaluation.comparison import Comparison
 from keras_seq.evaluation.costs import Costs
 from keras_seq.evaluation.verdict import Verdict
+from keras_seq.figures import figure
 
 COSTS = {
     "training_minutes": "training [min]",
@@ -151,11 +152,11 @@ def _metric_table(comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> 
     for row in rows:
         cells = []
         for metric in metrics:
-            value = f"{row[metric]:.4g}"
+            value = figure(row[metric])
             value = f"**{value}**" if row[metric] == best[metric] else value
             deviation = f" ± {row[f'{metric}_deviation']:.2g}" if row[f"{metric}_deviation"] else ""
-            cells.append(f"{value}{deviation} [{row[f'{metric}_low']:.4g}, {row[f'{metric}_high']:.4g}]")
-        cells += [f"{row[metric]:.4g}" for metric in scaled]
+            cells.append(f"{value}{deviation} [{figure(row[f'{metric}_low'])}, {figure(row[f'{metric}_high'])}]")
+        cells += [figure(row[metric]) for metric in scaled]
         lines.append("| " + " | ".join([str(row["contender"]), *cells, str(row["replicates"])]) + " |")
     return lines
 
@@ -179,12 +180,13 @@ def _pair_table(comparison: Comparison) -> list[str]:
     metric = comparison.measures[0].name
     lines = [f"| pair | difference in {metric} [95 %] | p | p after Holm | test |", "|---|---|---|---|---|"]
     for pair in comparison.pairs:
+        difference, low, high = (figure(value, 3) for value in (pair.difference, pair.low, pair.high))
         lines.append(
-            f"| {pair.first} - {pair.second} | {pair.difference:.3g} [{pair.low:.3g}, {pair.high:.3g}] | "
+            f"| {pair.first} - {pair.second} | {difference} [{low}, {high}] | "
             f"{pair.p_value:.2g} | {pair.adjusted:.2g} | {pair.test} |"
         )
     return lines
 
 
 def _number(value: float) -> str:
-    return "" if not np.isfinite(value) else f"{value:.3g}"
+    return "" if not np.isfinite(value) else figure(value, 3)

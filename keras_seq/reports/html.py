@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_seq.figures import figure
+
 STYLE = """
 :root { color-scheme: light; --line: #d5d9de; --quiet: #50565e; --accent: #0072B2 }
 * { box-sizing: border-box }
@@ -93,7 +95,7 @@ def number(value: Any, digits: int = 4) -> str:
         return f"{int(value):,}".replace(",", "\u2009")
     if abs(value) >= 10 ** max(digits, 4):
         return f"{value:,.0f}".replace(",", "\u2009")
-    return f"{value:.{digits}g}"
+    return figure(value, digits)
 
 
 def paragraph(text: Any, kind: str = "") -> str:

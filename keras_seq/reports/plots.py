@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 WATCHED = ("val_auc_roc", "val_auc_pr", "val_accuracy", "val_rmse", "val_mae")
 
 
-def history(epochs: Mapping[str, Sequence[float]], best_epoch: int, path: Path) -> Path:
-    """Loss and a few validation metrics by epoch, the best epoch (counted from 1) marked."""
+def history(epochs: Mapping[str, Sequence[float]], kept_epoch: int, path: Path, *, kept: str = "best") -> Path:
+    """Loss and a few validation metrics by epoch; marked is the ``kept`` epoch, "best" or "last", counted from 1."""
     losses = [name for name in ("loss", "val_loss") if name in epochs]
     others = [name for name in WATCHED if np.isfinite(epochs.get(name, [np.nan])).any()][:3]
     figure, axes = panels(1 + bool(others))
     for axis, names, label in zip(axes, (losses, others), ("loss", "validation metric"), strict=False):
         for name, colour in zip(names, (BLUE, ORANGE, GREEN), strict=False):
             axis.plot(range(1, len(epochs[name]) + 1), epochs[name], color=colour, label=name)
-        axis.axvline(best_epoch, color=GREY, linestyle=":", label=f"best epoch ({best_epoch})")
+        axis.axvline(kept_epoch, color=GREY, linestyle=":", label=f"{kept} epoch, kept ({kept_epoch})")
         axis.set(xlabel="epoch", ylabel=label)
         axis.legend(fontsize=8)
     return save(figure, path, "Training history")

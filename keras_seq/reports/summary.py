@@ -22,6 +22,7 @@ MOST_TARGETS = 8  # with more, metrics.json tells of each
 
 def print_metrics(task: str, columns: Mapping[str, Mapping[str, float]], *, title: str) -> None:
     """One row per metric, one column per part or model."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
@@ -31,7 +32,7 @@ def print_metrics(task: str, columns: Mapping[str, Mapping[str, float]], *, titl
     for metric, label in _rows(task, columns):
         values = [column.get(metric) for column in columns.values()]
         if any(value is not None for value in values):
-            table.add_row(label, *(figure(value) for value in values))
+            table.add_row(escape(label), *(figure(value) for value in values))
     _console().print(table)
 
 
@@ -42,7 +43,7 @@ def _rows(task: str, columns: Mapping[str, Mapping[str, float]]) -> Iterator[tup
     own = [name for name in known if "/" in name and name.split("/")[0] in OF_TARGETS]
     targets = len({name.partition("/")[2] for name in own})
     for metric in overall:
-        yield metric, f"{metric} [deviations]" if targets and metric in IN_UNITS else metric
+        yield metric, f"{metric}, in deviations" if targets and metric in IN_UNITS else metric
     for metric in ("coverage_followed", "interval_width_followed"):
         yield metric, f"{metric.removesuffix('_followed')}, if every truth is fed back"
     if targets <= MOST_TARGETS:

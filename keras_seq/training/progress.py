@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from keras_seq.figures import figure
+
 
 class TrainingProgress:
     """Shows epochs, loss, the watched metric and the time left.
@@ -70,7 +72,7 @@ class TrainingProgress:
             best: the epoch is the best so far.
         """
         names = dict.fromkeys(("loss", "val_loss", watched))
-        text = "  ".join(f"{name} {row[name]:.4g}" for name in names if name in row) + ("  *" if best else "")
+        text = "  ".join(f"{name} {figure(row[name])}" for name in names if name in row) + ("  *" if best else "")
         if self._bar is not None:
             self._bar.update(self._task, metrics=text, completed=self.steps)
         else:

@@ -31,6 +31,7 @@ SMALL = caster_tree(
         "data.bucket": 150,
         "model": {"family": "cnn_lstm", "filters": 8, "units": 8, "layers": 1, "conv_layers": 2, "hidden_dims": [4]},
         "training": {"epochs": 2, "batch_size": 32},
+        "evaluation.targets": {"auc_roc": 0.88, "inference_ms": 50.0},
     },
 )
 
@@ -77,7 +78,7 @@ def test_baseline_ceiling_and_targets_are_said(run):
     assert {"training_minutes", "latency_ms_batch1", "latency_ms_batch64", "model_size_mb", "parameters"} <= set(
         run.metrics["performance"]
     )
-    assert {row["name"] for row in run.metrics["targets"]} >= {"auc_roc", "auc_pr", "latency_ms_batch1"}
+    assert {row["name"] for row in run.metrics["targets"]} == {"auc_roc", "latency_ms_batch1"}  # those that are set
 
 
 def test_evaluate_repeats_the_test_metrics(run):

@@ -118,4 +118,4 @@ def test_one_seed_gives_no_interval_and_says_so():
     assert np.isnan(row["low"]) and row["verdict"] == "not told apart"
     text = to_markdown({"name": "x", "part": "validation", "folds": 2, "components": {"noise": row}, "failed": {}})
     assert "1 seed, 2 folds" in text
-    assert "| noise | no noise on inputs | 12.0000 | +1.5000 | one seed |" in text
+    assert "| noise | no noise on inputs | 12 | +1.5 | one seed |" in text
