@@ -105,6 +105,18 @@ class DataConfig(Section):
     home: str | None = Field(None, description="data home; default KERAS_SEQ_DATA or ~/.cache/keras_seq")
     path: str | None = Field(None, description="CSV or Parquet file of source 'table'; folder of source 'shards'")
     schema_file: str | None = Field(None, description="YAML or JSON schema of that file")
+    delimiter: str | None = Field(None, min_length=1, max_length=1, description="of that file; none: told from it")
+    encoding: str | None = Field(None, description="of that file: utf-8, cp1252, ...; none: told from it")
+    decimal: Literal[".", ","] | None = Field(None, description="decimal mark of its numbers; none: told from them")
+    thousands: Literal["", ",", ".", " ", "'"] | None = Field(
+        None, description="mark between thousands in its numbers; none: told from them"
+    )
+    row_names: bool | None = Field(None, description="rows begin with a field that the header does not name")
+    date_format: str | None = Field(None, description="of its time column (%d/%m/%Y %H:%M); none: told from all rows")
+    zone: str | None = Field(None, description="time zone whose clock tells hours and days; none: as stamps tell it")
+    missing_codes: tuple[float, ...] = Field((), description="numbers that stand for a missing value: -200, -999")
+    missing_texts: tuple[str, ...] = Field((), description="words that stand for a missing value: '?', 'bad'")
+    strict: bool = Field(False, description="refuse a table of which two readings fit and nothing decides")
     unit: str | None = Field(None, description="unit column of that file (none: one unit)")
     group: str | None = Field(None, description="group column of that file")
     time: str | None = Field(None, description="time column of that file")

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from keras_seq.config import Section, Task
 from keras_seq.data.calendar import Calendar
+from keras_seq.data.reading.reading import Reading
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
@@ -45,6 +46,7 @@ class Schema(Section):
     time_column: str | None = None
     calendar: Calendar | None = None  # the rule of the stamps, as training read it off
     history: int | Literal["unit"] | None = None  # rows before a window that its covariates read; None: not kept
+    reading: Reading | None = None  # how the table was read; None: a source of the project, or an older bundle
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
 from keras_seq.data.quality import Finding, QualityReport, check
+from keras_seq.data.reading.labels import number_text
 from keras_seq.data.series import Series
 from keras_seq.data.sources.table import iter_table_chunks, settle_classes
 from keras_seq.data.sources.table_layout import CLASS_TASKS, Layout, plan_table
@@ -130,6 +131,8 @@ class RowTaker:
 
     def _targets(self, frame: Any) -> NDArray[np.float32]:
         """``(rows, targets)``; text labels numbered in order of appearance, set right in ``finish``."""
+        import pandas as pd
+
         schema, first = self.schema, self.schema.targets[0]
         if self.layout.kinds[first] != "text":
             targets = np.ascontiguousarray(frame[list(schema.targets)].to_numpy(np.float32))
@@ -138,13 +141,9 @@ class RowTaker:
                 if len(self.numbers) <= 1000:  # more are no classes
                     self.numbers.update(found.tolist())
             return targets
-        missing = frame[first].isna().to_numpy()
-        texts = frame[first].to_numpy(object)
-        codes = [
-            np.nan if gone else self.labels.setdefault(str(t), len(self.labels))
-            for t, gone in zip(texts, missing, strict=True)
-        ]
-        return np.array(codes, np.float32)[:, None]
+        numbers, texts = pd.factorize(frame[first])  # -1 where missing
+        codes = [self.labels.setdefault(str(text), len(self.labels)) for text in texts]
+        return np.array([*codes, np.nan], np.float32)[numbers][:, None]
 
     def _extend(
         self, unit: str, end: int, *, first: bool, groups: NDArray[np.str_] | None, span: tuple[int, int]
@@ -276,7 +275,7 @@ class _Writer(RowTaker):
     def _number_classes(self) -> Any:
         """The schema with task and classes as the rows tell them; targets rewritten as class numbers."""
         by_text = bool(self.labels)
-        texts = list(self.labels) if by_text else [f"{value:g}" for value in sorted(self.numbers)]
+        texts = list(self.labels) if by_text else [number_text(value) for value in sorted(self.numbers)]
         if not texts or len(texts) > 1000:
             return self.schema
         known = np.arange(len(texts), dtype=np.float32) if by_text else np.array(sorted(self.numbers), np.float32)

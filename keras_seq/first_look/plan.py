@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_seq.data.reading.labels import number_text, own_text
 from keras_seq.first_look import advise
 from keras_seq.first_look.conditions import find_conditions
 from keras_seq.first_look.facts import Choice, Facts
@@ -75,7 +76,7 @@ def _shares(table: Table, question: Question, unit: str | None) -> dict[str, flo
         labels = table.head.groupby(unit, sort=False)[question.targets[0]].first()
     if table.columns[question.targets[0]].kind == "flag":
         labels = labels.map({0.0: "false", 1.0: "true"})
-    texts = [f"{value:g}" if isinstance(value, float) else str(value) for value in labels]
+    texts = [number_text(value) if isinstance(value, float) else own_text(str(value)) for value in labels]
     counts = Counter(texts)
     return {text: counts[text] / len(texts) for text in sorted(counts, key=_natural)}
 

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
+from keras_seq.data.reading.batches import read_batches
+from keras_seq.data.reading.dates import parse_dates
+from keras_seq.data.reading.numbers import PLAIN, to_numbers
+from keras_seq.data.reading.settle import TableFacts, settle_table
 from keras_seq.data.sources.table_layout import plan_table
-from keras_seq.data.sources.table_reader import column_kinds, read_batches
 from keras_seq.errors import DataError
-from keras_seq.first_look.opening import open_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +110,7 @@ class Table:
     Attributes:
         path: the file.
         remarks: how it is written.
+        choices: what two readings of it fit, and which was taken.
         columns: facts by name, in file order.
         rows: of the whole file.
         head: its first rows; float64 where numbers, text elsewhere.
@@ -116,6 +119,7 @@ class Table:
 
     path: Path
     remarks: tuple[str, ...]
+    choices: tuple[str, ...]
     columns: dict[str, Column]
     rows: int
     head: pd.DataFrame
@@ -134,23 +138,23 @@ def read_table(path: Path) -> Table:
     """Look at the whole file once.
 
     Raises:
-        DataError: it cannot be read (see ``open_table``), has too few rows or no column of numbers.
+        DataError: it cannot be read (see ``settle_table``), has too few rows or no column of numbers.
     """
-    names, remarks = open_table(path)
+    facts = settle_table(path, DataConfig(source="table", path=str(path)))
+    names = facts.names
     columns = {name: Column(name) for name in names}
     texts: dict[str, list[Any]] = {name: [] for name in names}
     values: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
     rows = 0
-    for batch in read_batches(path, {name: "text" for name in names}):
+    for batch in read_batches(path, {name: "text" for name in names}, facts.reading):
         for name in names:
-            block = batch.column(batch.schema.get_field_index(name))
-            numbers = _numbers(block)
+            block, numbers = _numbers(batch.column(name), name, facts)
             columns[name].add(block, numbers)
             if rows < HEAD_ROWS:
                 texts[name].append(block[: HEAD_ROWS - rows])
                 values[name].append(numbers[: HEAD_ROWS - rows])
         rows += batch.num_rows
-    _settle_kinds(path, columns)
+    _settle_kinds(facts, columns)
     if rows < FEWEST_ROWS:
         raise DataError(
             f"File '{path}' has {rows} row{'s' if rows > 1 else ''}; at least {FEWEST_ROWS} are needed to have rows to "
@@ -162,29 +166,34 @@ def read_table(path: Path) -> Table:
             "file with the measurements."
         )
     head = _head(columns, texts, values)
-    return Table(path, remarks, columns, rows, head, _clocks(path, columns, head))
+    return Table(path, facts.remarks, facts.choices, columns, rows, head, _clocks(path, columns, head))
 
 
-def _numbers(texts: Any) -> NDArray[np.float64]:
-    """Numbers of an Arrow text array; NaN where a value is missing or no number."""
+def _numbers(texts: Any, name: str, facts: TableFacts) -> tuple[Any, NDArray[np.float64]]:
+    """Texts of a column, null where a value is missing, and their numbers; NaN where there is none."""
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.compute as pc
 
+    if facts.kinds[name] in ("text", "date"):
+        return texts, np.full(len(texts), np.nan)
+    absent = pc.is_in(pc.utf8_trim_whitespace(texts), value_set=pa.array(facts.reading.all_missing_texts))
+    texts = pc.if_else(absent, pa.scalar(None, pa.string()), texts)
+    marks = facts.reading.marks_of(name)
+    if marks != PLAIN:
+        return texts, to_numbers(texts, marks)[0]
     try:
-        return np.asarray(texts.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+        return texts, np.asarray(texts.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
     except pa.ArrowInvalid:
-        return np.asarray(pd.to_numeric(texts.to_pandas(), errors="coerce"), np.float64)
+        return texts, np.asarray(pd.to_numeric(texts.to_pandas(), errors="coerce"), np.float64)
 
 
-def _settle_kinds(path: Path, columns: dict[str, Column]) -> None:
-    import pyarrow as pa
-
-    types = column_kinds(path)
+def _settle_kinds(facts: TableFacts, columns: dict[str, Column]) -> None:
     for name, column in columns.items():
         filled = column.rows - column.missing
         if not filled:
             column.kind = "empty"
-        elif pa.types.is_boolean(types[name]) and {text.lower() for text in column.counts or ()} <= {"true", "false"}:
+        elif facts.kinds[name] == "flag" and {text.lower() for text in column.counts or ()} <= {"true", "false"}:
             column.kind = "flag"
         elif not column.words:
             column.kind = "number"
@@ -224,8 +233,6 @@ def _clocks(path: Path, columns: dict[str, Column], head: pd.DataFrame) -> dict[
 
 def _dates(path: Path, name: str, number: str, head: pd.DataFrame) -> NDArray[np.int64] | None:
     """The head's dates as the source 'table' would read them; None where the column holds none."""
-    import pandas as pd
-
     asked = DataConfig(
         source="table", path=str(path), time=name, task="forecast", targets=(number,), features=(number,)
     )
@@ -235,10 +242,11 @@ def _dates(path: Path, name: str, number: str, head: pd.DataFrame) -> NDArray[np
         return None
     if layout.kinds[name] != "date":
         return None
-    dates = pd.to_datetime(head[name], format=layout.date_format or "ISO8601", errors="coerce", utc=True)
-    if dates.isna().any():
+    try:
+        dates = parse_dates(head[name], layout.dates, name, path)
+    except DataError:
         return None
-    return dates.dt.tz_localize(None).to_numpy("datetime64[ns]").astype(np.int64)
+    return None if np.isnat(dates).any() else dates.astype(np.int64)
 
 
 def _kinds(columns: dict[str, Column]) -> str:

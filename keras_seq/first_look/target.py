@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from keras_seq.config import Task
+from keras_seq.data.reading.reading import UNNAMED
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.first_look.roles import Order, codes, named, order_by, words
 from keras_seq.first_look.table import Column, Table
@@ -229,7 +230,7 @@ def _choose_features(table: Table, question: Question, unit: str | None, taken: 
 
 def _reason(table: Table, column: Column, unit: str | None, order: Order) -> str:
     """Why a column is no input; empty: it is one."""
-    if column.name == "":
+    if column.name.startswith(UNNAMED):
         return "has no name"
     if column.kind in ("empty", "date"):
         return "holds no value" if column.kind == "empty" else "holds dates"

@@ -190,7 +190,7 @@ BAD_FILES = {
     "no unit": (BASE + ",1,1,7,1\n", r"Column 'unit' of .* names no unit in data row 5"),
     "no time": (BASE + "c,,1,7,1\n", r"\[time\] column 'at', unit 'c', row 1: the time is missing"),
     "bad time": (BASE.replace("a,1,", "a,soon,"), r"Column 'at' of .* must hold a time.*'soon'"),
-    "not text": (b"\xff\xfe\x00\x01" * 9, "not a readable UTF-8 text file"),
+    "not text": (b"\xff\xfe\x00\x01" * 9, "has a header but no rows"),
 }
 
 

@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq.config import DataConfig
+from keras_seq.data.reading import Reading
+from keras_seq.data.reading.batches import PARQUET, column_names, is_parquet, read_batches
+from keras_seq.data.reading.labels import number_text
+from keras_seq.data.reading.settle import settle_table
+from keras_seq.data.reading.stream import is_plain, line_starts
 from keras_seq.data.series import Schema
 from keras_seq.data.sources.table import settle_classes
 from keras_seq.data.sources.table_layout import CLASS_TASKS, Layout, plan_table
-from keras_seq.data.sources.table_reader import (
-    PARQUET,
-    column_kinds,
-    column_names,
-    is_parquet,
-    line_starts,
-    read_batches,
-)
 from keras_seq.errors import ConfigError, DataError
 
+WORDS = {"number": "numbers", "flag": "true and false", "text": "text", "date": "dates", "empty": "nothing"}
 ENDINGS = (".csv", ".csv.gz", *PARQUET)
 PIECE_BYTES = 2**20  # rows stored together, about
 HEAD_BYTES = 2**20  # of a CSV, to tell how long its lines are
@@ -99,11 +97,11 @@ def plan_files(config: DataConfig, files: list[Path], shard_bytes: int) -> tuple
         DataError: a file lacks a column of the first one, or holds another kind of values in it.
     """
     layout = plan_table(config.model_copy(update={"path": str(files[0])}))
-    _same_columns(layout, files)
+    _same_columns(layout, files, config)
     layout, codes = _settle(layout, files)
     jobs: list[Job] = []
     for file in files:
-        for span in _spans(file, shard_bytes, row_bytes(layout.schema)):
+        for span in _spans(file, shard_bytes, row_bytes(layout.schema), layout.reading):
             jobs.append(Job(len(jobs), str(file), span))
     return layout, codes, jobs
 
@@ -119,40 +117,25 @@ def job_layout(layout: Layout, job: Job) -> Layout:
     return dataclasses.replace(layout, path=Path(job.path), span=job.span)
 
 
-def _same_columns(layout: Layout, files: list[Path]) -> None:
+def _same_columns(layout: Layout, files: list[Path], config: DataConfig) -> None:
     """Every file has the columns that are read, of the same kind as the first file's."""
-    first = {name: _family(kind) for name, kind in column_kinds(files[0]).items()}
+    first = settle_table(files[0], config).kinds
     for file in files[1:]:
-        names = column_names(file)
-        kinds = column_kinds(file)
+        names = column_names(file, layout.reading)
         for name in layout.kinds:
             if name not in names:
                 raise DataError(
                     f"File '{file}' has no column '{name}', which '{files[0].name}' has; it has {', '.join(names)}. "
                     "All files of a folder need the same columns: mend the file, or move it elsewhere."
                 )
-            wrong = {first[name], _family(kinds[name])} - {"nothing"}
-            if len(wrong) > 1:
+        kinds = settle_table(file, config).kinds
+        for name in layout.kinds:
+            if len({first[name], kinds[name]} - {"empty"}) > 1:
                 raise DataError(
-                    f"Column '{name}' of '{file}' holds {_family(kinds[name])} ({kinds[name]}), but that of "
-                    f"'{files[0].name}' holds {first[name]}. All files of a folder need the same columns: mend the "
-                    "file, or move it elsewhere."
+                    f"Column '{name}' of '{file}' holds {WORDS[kinds[name]]}, but that of '{files[0].name}' holds "
+                    f"{WORDS[first[name]]}. All files of a folder need the same columns: mend the file, or move it "
+                    "elsewhere."
                 )
-
-
-def _family(kind: Any) -> str:
-    """A type in a word; integers and floats are read alike."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_null(kind):
-        return "nothing"
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return "numbers"
-    if pa.types.is_boolean(kind):
-        return "true and false"
-    return "dates" if pa.types.is_temporal(kind) else "text"
 
 
 def _settle(layout: Layout, files: list[Path]) -> tuple[Layout, dict[Any, int]]:
@@ -163,7 +146,7 @@ def _settle(layout: Layout, files: list[Path]) -> tuple[Layout, dict[Any, int]]:
     by_text = layout.kinds[first] == "text"
     counts = dict.fromkeys(schema.classes, 1) if schema.classes and by_text else _count_labels(layout, files)
     known = sorted(counts)
-    texts = known if by_text else [f"{float(value):g}" for value in known]
+    texts = known if by_text else [number_text(value) for value in known]
     task, classes = settle_classes(layout, texts, [counts[value] for value in known], text_labels=by_text)
     unknown = [text for text in texts if text not in classes]
     if unknown:
@@ -180,10 +163,11 @@ def _count_labels(layout: Layout, files: list[Path]) -> dict[Any, int]:
     import pandas as pd
 
     label, unit = layout.schema.targets[0], layout.schema.unit_column
+    kinds = {name: layout.kinds[name] for name in (label, unit) if name}
     rows: Counter[Any] = Counter()
     pairs: set[tuple[Any, str]] = set()
     for file in files:
-        for batch in read_batches(file, {name: layout.kinds[name] for name in (label, unit) if name}):
+        for batch in read_batches(file, kinds, layout.reading):
             names = {name: batch.column(i).to_pandas() for i, name in enumerate(batch.schema.names)}
             frame = pd.DataFrame({"label": names[label], "unit": names[unit] if unit else ""}).dropna()
             rows.update(frame["label"].value_counts().to_dict())
@@ -201,16 +185,16 @@ def _few_enough(found: Counter[Any], name: str, file: Path) -> None:
         )
 
 
-def _spans(file: Path, shard_bytes: int, row: int) -> Iterator[tuple[int, int] | None]:
+def _spans(file: Path, shard_bytes: int, row: int, reading: Reading) -> Iterator[tuple[int, int] | None]:
     if is_parquet(file):
         yield from _row_groups(file, max(1, shard_bytes // row))
-    elif file.suffix == ".gz":
+    elif file.suffix == ".gz" or not is_plain(file, reading):
         yield None  # cannot be entered in the middle
     else:
         with open(file, "rb") as head:
             text = head.read(HEAD_BYTES)
         line = len(text) / max(text.count(b"\n"), 1)
-        starts = line_starts(file, max(1, int(shard_bytes * line / row)))
+        starts = line_starts(file, max(1, int(shard_bytes * line / row)), reading)
         yield from pairwise(starts)
 
 

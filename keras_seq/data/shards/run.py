@@ -199,7 +199,7 @@ def _enough_space(folder: Path, recipe: Recipe, jobs: Sequence[Job], kept: int) 
         rows = sum(job.span[1] - job.span[0] for job in jobs if job.span)
         need = rows * row_bytes(recipe.schema)
     else:
-        from keras_seq.data.sources.table_reader import is_parquet, row_bound
+        from keras_seq.data.reading.batches import is_parquet, row_bound
 
         paths = {Path(job.path) for job in jobs}
         need = sum(row_bound(p) * row_bytes(recipe.schema) for p in paths if is_parquet(p))

@@ -313,7 +313,7 @@ def _plain_layout(series: Series) -> Layout:
     kinds: dict[str, Any] = {}
     schema = series.schema.model_copy(update={"time_column": "time"})
     kinds["time"] = "date" if series.time.dtype.kind == "M" else "clock"
-    return Layout(Path(series.schema.name), schema, kinds, None, True, True)
+    return Layout(Path(series.schema.name), schema, kinds, True, True)
 
 
 def loaded(config: DataConfig) -> Series:

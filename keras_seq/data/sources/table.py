@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig, Task
+from keras_seq.data.reading.batches import read_batches, row_bound
+from keras_seq.data.reading.dates import parse_dates
+from keras_seq.data.reading.labels import number_text, own_text
 from keras_seq.data.series import Float, Int, Series
 from keras_seq.data.sources.positive import count_labels, order_classes
 from keras_seq.data.sources.table_layout import CLASS_TASKS, Layout, plan_table
-from keras_seq.data.sources.table_reader import read_batches, row_bound
 from keras_seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -80,22 +82,25 @@ def load_table(config: DataConfig) -> Series:
         groups=_groups(arrays, offsets),
         time=arrays.clock(offsets),
         official=np.array([""] * len(arrays.units)),
-        info={"origin": layout.path.name},
+        info={"origin": layout.path.name} | ({"choices": list(layout.choices)} if layout.choices else {}),
     )
     return _per_unit(series, layout, config)
 
 
 class _Codes:
-    """Texts numbered in order of appearance."""
+    """Texts numbered in order of appearance; labels that differ in how a whole number is written are one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, labels: bool) -> None:
         self.numbers: dict[str, int] = {}
+        self.text = own_text if labels else str
 
     def encode(self, column: Any) -> NDArray[np.int32]:
         """Numbers of a text column ``(rows,)``; -1 where the text is missing."""
         encoded = column.dictionary_encode()
         texts = encoded.dictionary.to_pylist()
-        table = np.array([self.numbers.setdefault(text, len(self.numbers)) for text in texts] + [-1], np.int32)
+        table = np.array(
+            [self.numbers.setdefault(self.text(text), len(self.numbers)) for text in texts] + [-1], np.int32
+        )
         return table[encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)]
 
 
@@ -142,37 +147,26 @@ class _Arrays:
 
 def _columns(layout: Layout, rows: int = 65536) -> Iterator[dict[str, Any]]:
     """Batches as ``{name: array}``: float32, float64, datetime64 or text."""
-    for batch in read_batches(layout.path, layout.kinds, rows=rows, span=layout.span):
-        yield {name: _plain(batch.column(i), name, layout) for i, name in enumerate(batch.schema.names)}
+    before = 0
+    for batch in read_batches(layout.path, layout.kinds, layout.reading, rows=rows, span=layout.span):
+        yield {name: _plain(batch.column(i), name, layout, before) for i, name in enumerate(batch.schema.names)}
+        before += batch.num_rows
 
 
-def _plain(column: Any, name: str, layout: Layout) -> Any:
+def _plain(column: Any, name: str, layout: Layout, before: int) -> Any:
+    """A column of a batch as an array; ``before`` rows of the file came before it."""
     kind = layout.kinds[name]
     if kind == "text":
-        return column.to_pandas()
+        texts = column.to_pandas()
+        return texts.map(own_text, na_action="ignore") if name in layout.schema.targets else texts
     if kind == "date":
-        return _dates(column, name, layout)
+        return parse_dates(column.to_pandas(), layout.dates, name, layout.path, before)
     if kind == "flag":
         import pyarrow as pa
 
-        column = column.cast(pa.int8()).cast(pa.float32())
-    return column.to_numpy(zero_copy_only=False)
-
-
-def _dates(column: Any, name: str, layout: Layout) -> NDArray[np.datetime64]:
-    """Dates as ``datetime64[ns]`` in UTC, NaT where missing."""
-    import pandas as pd
-
-    given = column.to_pandas()
-    dates = pd.to_datetime(given, format=layout.date_format, errors="coerce", utc=True)
-    wrong = (dates.isna() & given.notna()).to_numpy()
-    if wrong.any():
-        value = given.iloc[int(wrong.argmax())]
-        raise DataError(
-            f"Column '{name}' of '{layout.path}' must hold dates like its first ones (format {layout.date_format}), "
-            f"got {value!r}. Write all of them in one format."
-        )
-    return dates.dt.tz_localize(None).to_numpy("datetime64[ns]")
+        column = column.cast(pa.float64())
+    numbers = column.to_numpy(zero_copy_only=False)
+    return numbers if kind == "clock" else numbers.astype(np.float32)
 
 
 def _read(layout: Layout) -> _Arrays:
@@ -184,12 +178,14 @@ def _read(layout: Layout) -> _Arrays:
     group = np.zeros(bound, np.int32) if schema.group_column else None
     dates = schema.time_column is not None and layout.kinds[schema.time_column] == "date"
     time = np.empty(bound, "datetime64[ns]" if dates else np.float64) if schema.time_column else None
-    codes = {name: _Codes() for name, kind in layout.kinds.items() if kind == "text"}
+    codes = {name: _Codes(labels=name in schema.targets) for name, kind in layout.kinds.items() if kind == "text"}
     rows = 0
-    for batch in read_batches(layout.path, layout.kinds):
+    for batch in read_batches(layout.path, layout.kinds, layout.reading):
         part = slice(rows, rows + batch.num_rows)
         columns = {
-            name: codes[name].encode(batch.column(name)) if name in codes else _plain(batch.column(name), name, layout)
+            name: codes[name].encode(batch.column(name))
+            if name in codes
+            else _plain(batch.column(name), name, layout, rows)
             for name in batch.schema.names
         }
         for array, names in ((values, schema.features), (targets, schema.targets)):
@@ -242,7 +238,7 @@ def _class_numbers(layout: Layout, arrays: _Arrays) -> tuple[Layout, Float]:
     """Labels as class numbers, and the layout with what the rows tell of task and classes."""
     column = arrays.targets[:, 0]
     known = np.unique(column[np.isfinite(column)])
-    texts = arrays.labels or [f"{value:g}" for value in known]
+    texts = arrays.labels or [number_text(value) for value in known]
     codes = np.arange(len(arrays.labels), dtype=np.float32) if arrays.labels else known
     counts = count_labels(column, arrays.unit, codes)
     task, classes = settle_classes(layout, texts, counts, text_labels=bool(arrays.labels))

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
 from keras_seq.config import DataConfig, Task, yaml_text
+from keras_seq.data.reading import Kind, Reading
+from keras_seq.data.reading.dates import ISO, DateRule
+from keras_seq.data.reading.reading import UNNAMED
+from keras_seq.data.reading.settle import TableFacts, settle_table, settle_time
 from keras_seq.data.series import Column, Schema
-from keras_seq.data.sources.table_reader import (
-    Kind,
-    column_kinds,
-    column_names,
-    first_texts,
-    is_number_text,
-    is_parquet,
-)
 from keras_seq.errors import ConfigError, DataError, nearest, shorten
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 CLASS_TASKS = ("binary", "multiclass")
 
@@ -36,21 +28,31 @@ class Layout:
         path: the file.
         schema: parts of the columns; ``classes`` is empty where only the rows can tell.
         kinds: how each column that is needed is read, in reading order.
-        date_format: of a date column in text, as ``strptime`` knows it, or "ISO8601".
         task_given: False where the task was guessed from the head and the rows may correct it.
         per_given: whether the schema file says if targets are per step or per unit.
         span: which part of the file to read (see ``read_batches``); None: all.
         positive: of two classes the one asked for by ``data.positive``.
+        choices: what two readings of the file fit, and which was taken.
     """
 
     path: Path
     schema: Schema
     kinds: dict[str, Kind]
-    date_format: str | None
     task_given: bool
     per_given: bool
     span: tuple[int, int] | None = None
     positive: str | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def reading(self) -> Reading:
+        """How the file is read."""
+        return self.schema.reading or Reading()
+
+    @property
+    def dates(self) -> DateRule:
+        """How the dates of the time column are read."""
+        return DateRule(self.reading.date_format or ISO, self.reading.zone, self.reading.offsets)
 
 
 def plan_table(config: DataConfig) -> Layout:
@@ -63,16 +65,16 @@ def plan_table(config: DataConfig) -> Layout:
     if not config.path:
         raise ConfigError("Source 'table' needs data.path, the CSV or Parquet file to read (--data.path FILE).")
     path = Path(config.path).expanduser()
-    names = column_names(path)
+    facts = settle_table(path, config)
+    names = facts.names
     given = _read_schema(Path(config.schema_file), path) if config.schema_file else {}
     roles = {role: getattr(config, role) or given.get(f"{role}_column") for role in ("unit", "group", "time")}
     for role, name in roles.items():
         _known(name, f"the {role} column", names, path)
-    types = column_kinds(path)
     targets = config.targets or tuple(given.get("targets", ()))
     for name in targets:
         _known(name, "a target", names, path)
-    task = config.task or given.get("task") or _guess_task(targets, types, path, config)
+    task = config.task or given.get("task") or _guess_task(targets, facts, config)
     columns, targets = _columns(config, given, names, roles, targets, task, path)
     _apart(roles, columns, targets, task)
     schema = Schema(
@@ -88,9 +90,17 @@ def plan_table(config: DataConfig) -> Layout:
         time_column=roles["time"],
         calendar=given.get("calendar"),
     )
-    kinds, date_format = _kinds(schema, types, path)
+    kinds = _kinds(schema, facts)
+    dated = schema.time_column is not None and kinds[schema.time_column] == "date"
+    dates = settle_time(str(schema.time_column), facts, config) if dated else None
+    choices = facts.choices + (dates.remarks if dates else ())
+    undecided = facts.choices + (dates.remarks if dates and dates.undecided else ())
+    if undecided and config.strict:
+        raise DataError(f"File '{path}' can be read in two ways (data.strict): {undecided[0]}.")
+    reading = facts.reading.model_copy(update=dates.fields) if dates else facts.reading
+    schema = schema.model_copy(update={"reading": reading})
     task_given = bool(config.task or given.get("task"))
-    return Layout(path, schema, kinds, date_format, task_given, "target_per" in given, positive=config.positive)
+    return Layout(path, schema, kinds, task_given, "target_per" in given, choices=choices, positive=config.positive)
 
 
 def _read_schema(file: Path, table: Path) -> dict[str, Any]:
@@ -154,22 +164,17 @@ def _known(name: str | None, what: str, names: list[str], path: Path) -> None:
         raise ConfigError(f"File '{path}' has no column '{name}', named as {what}{nearest(name, names)}")
 
 
-def _guess_task(targets: tuple[str, ...], types: dict[str, pa.DataType], path: Path, config: DataConfig) -> Task:
-    """From the head: text or flags are classes, a horizon means forecast, else regression."""
+def _guess_task(targets: tuple[str, ...], facts: TableFacts, config: DataConfig) -> Task:
+    """From the head: words or flags are classes, a horizon means forecast, else regression."""
     if config.windows.horizon:
         return "forecast"
     if not targets:
         raise ConfigError(
-            f"Source 'table' needs data.targets, the column(s) of '{path}' to predict, or data.task forecast to "
-            f"forecast all of them. Columns: {', '.join(types)}."
+            f"Source 'table' needs data.targets, the column(s) of '{facts.path}' to predict, or data.task forecast to "
+            f"forecast all of them. Columns: {', '.join(facts.names)}."
         )
-    if len(targets) > 1 or _is_number(types[targets[0]]):
-        return "regression"
-    if _is_text(types[targets[0]]) and not is_parquet(path):
-        texts = first_texts(path, targets[0])
-        if 2 * sum(map(is_number_text, texts)) > len(texts):
-            return "regression"  # numbers and a stray word: the reader will name the word
-    return "multiclass"
+    words = len(targets) == 1 and facts.kinds[targets[0]] in ("text", "flag")
+    return "multiclass" if words else "regression"
 
 
 def _columns(
@@ -203,10 +208,11 @@ def _columns(
         raise ConfigError(f"Source 'table' needs data.targets, the column(s) of '{path}' to predict.")
     if not wanted:
         raise ConfigError(f"File '{path}' has no input column besides {', '.join((*parts, *targets))}.")
-    if "" in wanted:
+    unnamed = [name for name in wanted if name.startswith(UNNAMED) and name not in config.features]
+    if unnamed and not described:
         raise DataError(
-            f"Column {names.index('') + 1} of '{path}' has no name (an index written along?); name it, remove it, or "
-            "choose the inputs with data.features."
+            f"Column {unnamed[0].removeprefix(UNNAMED)} of '{path}' has no name (an index written along?); name it, "
+            f"remove it, say what it is (data.time '{unnamed[0]}'), or choose the inputs with data.features."
         )
     allowed = config.impute != "none" or config.missing_indicator
     columns = []
@@ -234,58 +240,15 @@ def _apart(roles: dict[str, str | None], columns: tuple[Column, ...], targets: t
         raise ConfigError(f"Task '{task}' takes one target column, got data.targets {list(targets)}.")
 
 
-def _kinds(schema: Schema, types: dict[str, pa.DataType], path: Path) -> tuple[dict[str, Kind], str | None]:
-    import pyarrow as pa
-
+def _kinds(schema: Schema, facts: TableFacts) -> dict[str, Kind]:
+    """What each column that is needed is read as; labels keep the file's own text."""
     kinds: dict[str, Kind] = {}
     for name in (*schema.features, *schema.targets):
-        text = name in schema.targets and schema.task in CLASS_TASKS and not _is_number(types[name])
-        kinds[name] = "flag" if pa.types.is_boolean(types[name]) else "text" if text else "number"
-    date_format = None
+        label = name in schema.targets and schema.task in CLASS_TASKS
+        kinds[name] = "text" if label else "flag" if facts.kinds[name] == "flag" else "number"
     if schema.time_column:
-        name = schema.time_column
-        clock = _is_number(types[name]) or pa.types.is_null(types[name])
-        kinds[name] = "clock" if clock else "date"
-        if not clock and (not is_parquet(path) or _is_text(types[name])):
-            date_format = _guess_format(first_texts(path, name), name, path)
+        kinds[schema.time_column] = "clock" if facts.kinds[schema.time_column] in ("number", "empty") else "date"
     for role in (schema.unit_column, schema.group_column):
         if role:
             kinds.setdefault(role, "text")
-    return kinds, date_format
-
-
-def _guess_format(texts: list[str], name: str, path: Path) -> str:
-    """The one date format of a column; day first only where month first does not fit."""
-    import pandas as pd
-    from pandas.tseries.api import guess_datetime_format
-
-    bad = texts[0] if texts else ""
-    for day_first in (False, True):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # day first is tried in its turn
-            found = guess_datetime_format(texts[0], dayfirst=day_first) if texts else None
-        if found and found.startswith("%Y-%m-%d"):
-            found = "ISO8601"
-        if not found:
-            continue
-        fits = pd.to_datetime(pd.Series(texts), format=found, errors="coerce", utc=True).notna().to_numpy()
-        if fits.all():
-            return found
-        bad = texts[int(fits.argmin())]
-    raise DataError(
-        f"Column '{name}' of '{path}' must hold a time: a number, or dates in one format such as 2024-05-31 "
-        f"14:00:00; got {bad!r}."
-    )
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    """Whether an Arrow type is one of text."""
-    import pyarrow as pa
-
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return kinds

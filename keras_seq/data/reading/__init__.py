@@ -1,0 +1,5 @@
+"""How a table of the user's own is understood: settled once, kept in the schema, used by every later reader."""
+
+from keras_seq.data.reading.reading import Kind, Marks, Reading
+
+__all__ = ["Kind", "Marks", "Reading"]

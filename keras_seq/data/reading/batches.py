@@ -1,0 +1,269 @@
+"""CSV and Parquet files in batches of typed columns, as a ``Reading`` says; a fault names file, line and column.
+
+CSV goes through Arrow's streaming reader: rows become typed columns block by block, so that neither text nor Python
+objects of a whole file are ever in memory, and a line with too few columns is refused instead of being filled up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_seq.data.reading import faults
+from keras_seq.data.reading.dialect import csv_names, trailing_names
+from keras_seq.data.reading.numbers import to_numbers
+from keras_seq.data.reading.reading import Kind, Reading
+from keras_seq.data.reading.stream import PlainText, count_lines, header_line, is_plain
+from keras_seq.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK = 2**20  # bytes of CSV turned into columns at once; Arrow reads up to 32 blocks ahead
+PARQUET = (".parquet", ".pq")
+ROW_NAME = "\x00row"  # stands for the names of rows among Arrow's columns
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether the name ends like a Parquet file's."""
+    return path.suffix.lower() in PARQUET
+
+
+def column_names(path: Path, reading: Reading) -> list[str]:
+    """Names of the columns, in file order; columns at the end without a name are left out.
+
+    Raises:
+        DataError: the file is missing, empty, not readable, without a header or with a doubled name.
+    """
+    check_file(path)
+    if is_parquet(path):
+        names = list(_parquet(path).schema_arrow.names)
+    else:
+        names = csv_names(path, reading)
+        names = names[: len(names) - trailing_names(names)]
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    if doubled:
+        places = [i + 1 for i, name in enumerate(names) if name == doubled[0]]
+        raise DataError(f"File '{path}' names column '{doubled[0]}' twice (columns {places}); rename one of them.")
+    return names
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no file, or an empty one."""
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"File '{path}' {what}; data.path must name a CSV or Parquet file.")
+    if path.stat().st_size == 0:
+        raise DataError(f"File '{path}' is empty; it needs a header line and rows.")
+
+
+def row_bound(path: Path) -> int:
+    """At least as many rows as the file has (exact but for blank lines and quoted line ends)."""
+    return int(_parquet(path).metadata.num_rows) if is_parquet(path) else count_lines(path)
+
+
+def parquet_types(path: Path) -> dict[str, pa.DataType]:
+    """Arrow types of a Parquet file's columns; dictionaries by what they hold."""
+    import pyarrow as pa
+
+    types = {field.name: field.type for field in _parquet(path).schema_arrow}
+    return {name: kind.value_type if pa.types.is_dictionary(kind) else kind for name, kind in types.items()}
+
+
+def read_batches(
+    path: Path,
+    kinds: dict[str, Kind],
+    reading: Reading,
+    *,
+    rows: int = 65536,
+    block: int | None = None,
+    span: tuple[int, int] | None = None,
+) -> Iterator[Any]:
+    """Record batches with the columns ``kinds`` in their order: float64 numbers and clocks, booleans, text, dates.
+
+    Numbers that stand for a missing value are null, as are empty texts.
+
+    Args:
+        path: CSV or Parquet file.
+        kinds: what to read each column as; dates come as text from CSV and as timestamps from Parquet.
+        reading: how the file is written.
+        rows: batch size for Parquet (CSV batches are blocks of bytes).
+        block: bytes of a CSV block; None: ``BLOCK``.
+        span: bytes ``[low, high)`` of a plain CSV, both at the start of a line, or row groups of a Parquet file.
+
+    Raises:
+        DataError: a line has another number of columns, or a value is not of its kind.
+    """
+    if is_parquet(path):
+        batches = _parquet_batches(path, kinds, rows, span)
+    else:
+        batches = _csv_batches(path, kinds, reading, block or BLOCK, span)
+    codes = np.unique(np.array([[code, np.float32(code)] for code in reading.missing_codes], np.float64).ravel())
+    for batch in batches:
+        yield _without_codes(batch, kinds, codes) if len(codes) else batch
+
+
+def _without_codes(batch: Any, kinds: dict[str, Kind], codes: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = list(batch.columns)
+    for i, name in enumerate(batch.schema.names):
+        if kinds[name] == "number":
+            coded = pc.is_in(columns[i], value_set=pa.array(codes))
+            columns[i] = pc.if_else(coded, pa.scalar(None, pa.float64()), columns[i])
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _csv_batches(
+    path: Path, kinds: dict[str, Kind], reading: Reading, block: int, span: tuple[int, int] | None
+) -> Iterator[Any]:
+    import pyarrow as pa
+
+    header = csv_names(path, reading)
+    names = [ROW_NAME, *header] if reading.row_names else header
+    lost = next((name for name in kinds if name not in names), None)
+    if lost is not None:
+        raise DataError(faults.no_column(path, lost, header, reading))
+    by_text = {name for name, kind in kinds.items() if kind == "number" and _needs_text(name, reading)}
+    seen = 0
+    try:
+        for batch in _open_csv(path, names, kinds, by_text, reading, block, span):
+            if not batch.num_rows:
+                continue
+            columns = [_settled(batch.column(name), name, kinds[name], reading, path, seen, by_text) for name in kinds]
+            seen += batch.num_rows
+            yield pa.RecordBatch.from_arrays(columns, names=list(kinds))
+    except (pa.ArrowException, OSError, UnicodeDecodeError, EOFError) as error:
+        raise faults.explain(str(error), path, names, kinds, reading, span) from None
+    if not seen:
+        raise DataError(f"File '{path}' has a header but no rows.")
+
+
+def _needs_text(name: str, reading: Reading) -> bool:
+    """Whether Arrow cannot parse a column's numbers itself."""
+    marks = reading.marks_of(name)
+    return bool(marks.thousands) or marks.decimal != reading.decimal
+
+
+def _open_csv(
+    path: Path,
+    names: list[str],
+    kinds: dict[str, Kind],
+    by_text: set[str],
+    reading: Reading,
+    block: int,
+    span: tuple[int, int] | None,
+) -> Any:
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    types: dict[str, pa.DataType] = {
+        "number": pa.float64(),
+        "clock": pa.float64(),
+        "flag": pa.bool_(),
+        "text": pa.string(),
+        "date": pa.string(),
+    }
+    plain = is_plain(path, reading)
+    lines, kept, _ = (0, 0, "") if span else header_line(path, reading)
+    if span:
+        source: Any = pa.OSFile(str(path)).get_stream(span[0], span[1] - span[0])
+    else:
+        source = pa.input_stream(str(path)) if plain else pa.PythonFile(PlainText(path, reading), mode="r")
+    return arrow_csv.open_csv(
+        source,
+        # One thread: Arrow tells the row of a fault only then.
+        read_options=arrow_csv.ReadOptions(
+            use_threads=False, block_size=block, column_names=names, skip_rows=lines if plain else kept
+        ),
+        parse_options=arrow_csv.ParseOptions(delimiter=reading.delimiter, newlines_in_values=False),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types={name: pa.string() if name in by_text else types[kind] for name, kind in kinds.items()},
+            include_columns=list(kinds),
+            null_values=reading.all_missing_texts,
+            strings_can_be_null=False,
+            decimal_point=reading.decimal,
+        ),
+    )
+
+
+def _settled(column: Any, name: str, kind: Kind, reading: Reading, path: Path, seen: int, by_text: set[str]) -> Any:
+    """A CSV column as it leaves the reader: empty texts are null, numbers that Arrow cannot parse are parsed."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if name in by_text:
+        absent = pc.is_in(column, value_set=pa.array(reading.all_missing_texts))
+        texts = pc.if_else(absent, pa.scalar(None, pa.string()), column)
+        numbers, wrong = to_numbers(texts, reading.marks_of(name))
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise faults.not_a_number(path, name, texts[at].as_py(), seen + at + 1, reading)
+        return pa.array(numbers, pa.float64(), from_pandas=True)
+    if kind in ("text", "date"):
+        absent = pc.equal(column, "")
+        if kind == "date":
+            absent = pc.is_in(column, value_set=pa.array(reading.all_missing_texts))
+        elif reading.missing_texts:
+            absent = pc.or_(absent, pc.is_in(column, value_set=pa.array(reading.missing_texts)))
+        return pc.if_else(absent, pa.scalar(None, pa.string()), column)
+    return column
+
+
+def _parquet(path: Path) -> Any:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        # Pre-buffering would keep the whole file in memory; buffered streams read large row groups in pieces.
+        return parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"File '{path}' cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _parquet_batches(path: Path, kinds: dict[str, Kind], rows: int, span: tuple[int, int] | None) -> Iterator[Any]:
+    import pyarrow as pa
+
+    file = _parquet(path)
+    if not file.metadata.num_rows:
+        raise DataError(f"File '{path}' holds no rows.")
+    lost = next((name for name in kinds if name not in file.schema_arrow.names), None)
+    if lost is not None:
+        raise DataError(faults.no_column(path, lost, list(file.schema_arrow.names), None))
+    try:
+        groups = list(range(*span)) if span else None
+        for batch in file.iter_batches(batch_size=rows, columns=list(kinds), row_groups=groups):
+            columns = [_cast(batch.column(name), name, kind, path) for name, kind in kinds.items()]
+            yield pa.RecordBatch.from_arrays(columns, names=list(kinds))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"File '{path}' cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _cast(column: Any, name: str, kind: Kind, path: Path) -> Any:
+    """A Parquet column as its kind; text in place of numbers is refused."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    own = column.type
+    if kind == "text":
+        return column.cast(pa.string())
+    if kind == "date":
+        if pa.types.is_string(own) or pa.types.is_large_string(own):
+            return column.cast(pa.string())
+        return column if pa.types.is_timestamp(own) else column.cast(pa.timestamp("us"))
+    if kind == "flag" and pa.types.is_boolean(own):
+        return column
+    if pa.types.is_null(own):
+        return column.cast(pa.float64())
+    if not (
+        pa.types.is_integer(own) or pa.types.is_floating(own) or pa.types.is_decimal(own) or pa.types.is_boolean(own)
+    ):
+        value = next((v for v in column.to_pylist() if v is not None), None)
+        raise DataError(faults.not_number_text(path, name, repr(value), f"its type is {own}"))
+    return column.cast(pa.float64(), safe=False)

@@ -1,0 +1,125 @@
+"""A file read by the schema of trained data: nothing is guessed, what differs from the schema is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.data.reading.batches import check_file, column_names, is_parquet, parquet_types, read_batches
+from keras_seq.data.reading.dates import ISO, DateRule, parse_dates
+from keras_seq.data.reading.labels import own_text
+from keras_seq.data.reading.reading import Kind, Reading
+from keras_seq.data.reading.zones import to_local, zone_info
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from keras_seq.data.series import Schema
+
+
+def read_by_schema(
+    path: Path, schema: Schema, *, also: Collection[str] = (), time_kind: str | None = None
+) -> pd.DataFrame:
+    """The columns of a file that a schema names, as training reads them; columns it does not name are passed over.
+
+    Args:
+        path: CSV or Parquet file, of the kind of the table that the schema was made from.
+        schema: of the trained data; without a ``reading`` the file is understood anew, as when a table is new.
+        also: targets to be read too; labels stay text.
+        time_kind: "date" or "clock"; None: as the schema's reading has dates or not.
+
+    Returns:
+        One row a file row, in file order. Features float64, NaN where missing; units, groups and labels their own
+        text, None where empty; the time ``datetime64[ns]`` (universal time where there is a zone, NaT where missing)
+        or float64. Columns that the file lacks are lacking; ``attrs["reading"]`` is the reading used.
+
+    Raises:
+        DataError: the file is missing or malformed, or a value is not what the schema says; names row and column.
+    """
+    import pandas as pd
+
+    check_file(path)
+    reading = schema.reading or _understood(path, schema)
+    names = set(column_names(path, reading))
+    kinds = {name: kind for name, kind in _kinds(path, schema, reading, also, time_kind).items() if name in names}
+    rule = DateRule(reading.date_format or ISO, reading.zone, reading.offsets)
+    parts: dict[str, list[Any]] = {name: [] for name in kinds}
+    rows = 0
+    for batch in read_batches(path, kinds, reading):
+        for i, (name, kind) in enumerate(kinds.items()):
+            parts[name].append(_column(batch.column(i), name, kind, schema, rule, path, rows))
+        rows += batch.num_rows
+    frame = pd.DataFrame({name: np.concatenate(pieces) for name, pieces in parts.items()})
+    frame.attrs["reading"] = reading
+    return frame
+
+
+def format_stamps(time: NDArray[np.datetime64], reading: Reading) -> NDArray[np.object_]:
+    """Stamps as the table writes them: its format and its zone; "" where there is none.
+
+    Args:
+        time: ``(rows,)`` as ``read_by_schema`` and ``Series.time`` have it.
+        reading: of the table.
+    """
+    import pandas as pd
+
+    if reading.offsets:
+        stamps = pd.DatetimeIndex(time).tz_localize("UTC").tz_convert(zone_info(reading.zone or "UTC"))
+        texts = [stamp.isoformat().replace("+00:00", "Z") if stamp is not pd.NaT else "" for stamp in stamps]
+        return np.array(texts, object)
+    stamps = pd.DatetimeIndex(to_local(time, reading.zone))
+    written = reading.stamp_format or (reading.date_format if reading.date_format != ISO else None)
+    if not written:
+        written = "%Y-%m-%d" if (stamps == stamps.normalize()).all() else "%Y-%m-%d %H:%M:%S"
+    return np.asarray(stamps.strftime(written).fillna(""), object)
+
+
+def _kinds(
+    path: Path, schema: Schema, reading: Reading, also: Collection[str], time_kind: str | None
+) -> dict[str, Kind]:
+    labels = schema.task in ("binary", "multiclass")
+    kinds: dict[str, Kind] = {name: "flag" if name in reading.flags else "number" for name in schema.features}
+    for name in also:
+        kinds[name] = "text" if labels else "flag" if name in reading.flags else "number"
+    for role in (schema.unit_column, schema.group_column):
+        if role:
+            kinds.setdefault(role, "text")
+    if schema.time_column:
+        dated = time_kind == "date" if time_kind else reading.date_format is not None
+        kinds[schema.time_column] = "date" if dated else "clock"
+    if is_parquet(path):
+        import pyarrow as pa
+
+        flags = {name for name, kind in parquet_types(path).items() if pa.types.is_boolean(kind)}
+        kinds = {name: "number" if kind == "flag" and name not in flags else kind for name, kind in kinds.items()}
+    return kinds
+
+
+def _column(column: Any, name: str, kind: Kind, schema: Schema, rule: DateRule, path: Path, before: int) -> Any:
+    if kind == "text":
+        texts = column.to_pandas().astype(object)
+        return (texts.map(own_text, na_action="ignore") if name in schema.targets else texts).to_numpy(object)
+    if kind == "date":
+        return parse_dates(column.to_pandas(), rule, name, path, before)
+    if kind == "flag":
+        import pyarrow as pa
+
+        column = column.cast(pa.float64())
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+
+
+def _understood(path: Path, schema: Schema) -> Reading:
+    """The reading of a file whose schema has none: an older bundle's, or a source's of the project."""
+    from keras_seq.config import DataConfig
+    from keras_seq.data.reading.settle import settle_table, settle_time
+
+    config = DataConfig(source="table", path=str(path))
+    facts = settle_table(path, config)
+    if schema.time_column not in facts.kinds or facts.kinds[schema.time_column] in ("number", "empty"):
+        return facts.reading
+    dates = settle_time(schema.time_column, facts, config)
+    return facts.reading.model_copy(update=dates.fields)

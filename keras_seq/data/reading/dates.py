@@ -1,0 +1,255 @@
+"""Dates as a column writes them: the one format of all its rows, the time zone, and the stamps they mean."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.data.reading.zones import OFFSET, to_universal, zone_info, zone_of_offsets
+from keras_seq.errors import DataError
+
+ISO = "ISO8601"
+_WITH_OFFSET = OFFSET.replace("([Zz]", "(?:[Zz]")
+NEAR = (0.75, 1.35)  # of the usual step: months and quarters are even, weeks and month starts are not
+
+
+@dataclass(frozen=True)
+class DateRule:
+    """How the dates of a column are read.
+
+    Attributes:
+        format: as ``strptime`` has it, or ``ISO8601``.
+        zone: see ``Reading.zone``.
+        offsets: stamps carry their offset from universal time.
+        written: the format in which stamps of the table are written, for new ones; None: not known.
+        remarks: what two readings fit, and which was taken.
+        undecided: both readings are as likely.
+    """
+
+    format: str
+    zone: str | None
+    offsets: bool = False
+    written: str | None = None
+    remarks: tuple[str, ...] = field(default=())
+    undecided: bool = False
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What a ``Reading`` keeps of it."""
+        return {"date_format": self.format, "zone": self.zone, "offsets": self.offsets, "stamp_format": self.written}
+
+
+def settle_dates(texts: Any, name: str, path: Path, *, date_format: str | None, zone: str | None) -> DateRule:
+    """The format and zone of a column of dates.
+
+    Where day first and month first fit every row, the one whose steps are more even is taken, and said.
+
+    Args:
+        texts: pandas series of the filled texts, in file order; all rows, as the last one may decide.
+        name: the column.
+        path: its file.
+        date_format: as the user says it; None: told from the texts.
+        zone: likewise.
+
+    Raises:
+        DataError: no one format fits all rows.
+    """
+    candidates = [date_format] if date_format else _candidates(texts)
+    fitting: dict[str, Any] = {}
+    bad = texts.iloc[0] if len(texts) else ""
+    for one in candidates:
+        stamps = _parse(texts, one)
+        if stamps.notna().all() and len(stamps):
+            fitting[one] = stamps
+        elif len(stamps):
+            bad = texts[stamps.isna()].iloc[0]
+    if not fitting:
+        raise DataError(_no_format(name, path, bad, date_format))
+    chosen, remark, undecided = _most_even(fitting, name)
+    offsets = texts.str.extract(OFFSET, expand=False)
+    if zone is not None:
+        zone_info(zone)
+    told = zone or _zone(fitting[chosen], offsets, name, path)
+    remarks = [remark] if remark else []
+    if zone is None and told and offsets.nunique() > 1:
+        remarks.append(
+            f"column '{name}': its offsets are those of {told}, whose clock tells hours, days and holidays; data.zone "
+            "says another"
+        )
+    carried = bool(offsets.notna().any())
+    written = _written(texts, chosen) if len(texts) and not carried else None
+    return DateRule(chosen, told, carried, written, tuple(remarks), undecided)
+
+
+def parse_dates(texts: Any, rule: DateRule, name: str, path: Path, first_row: int = 0) -> NDArray[np.datetime64]:
+    """Stamps ``(rows,)`` as ``datetime64[ns]``, NaT where missing: universal time where there is a zone.
+
+    Args:
+        texts: pandas series of texts, or of timestamps.
+        rule: format and zone.
+        name: the column.
+        path: its file.
+        first_row: data rows of the file before these.
+
+    Raises:
+        DataError: a text is no date of the format, has or lacks an offset against the rule, or lies beyond what
+            nanoseconds count (1677 to 2262); names the row.
+    """
+    import pandas as pd
+
+    filled = texts.notna()
+    if pd.api.types.is_datetime64_any_dtype(texts.dtype):
+        stamps = texts if texts.dt.tz is not None else texts.dt.tz_localize("UTC")
+        offsets = filled & (texts.dt.tz is not None)
+    else:
+        stamps = _parse(texts, rule.format)
+        offsets = texts.str.contains(_WITH_OFFSET, regex=True, na=False)
+    wrong = (stamps.isna() & filled).to_numpy()
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise DataError(_not_like(name, path, texts.iloc[at], first_row + at + 1, rule.format))
+    _check_offsets(texts, offsets, filled, rule, name, path, first_row)
+    if rule.zone and not offsets.any():
+        try:
+            stamps = to_universal(stamps.dt.tz_localize(None), rule.zone)
+        except ValueError as error:
+            raise DataError(
+                f"Column '{name}' of '{path}' holds a stamp that the clock of {rule.zone} never showed, or showed "
+                f"twice without an order that tells which ({str(error).splitlines()[0][:120]}). Write stamps with "
+                "their offset, or in UTC with data.zone UTC."
+            ) from None
+    try:
+        return stamps.dt.tz_convert("UTC").dt.tz_localize(None).dt.as_unit("ns").to_numpy("datetime64[ns]")
+    except (pd.errors.OutOfBoundsDatetime, OverflowError):
+        naive = stamps.dt.tz_localize(None)
+        year = naive.dt.year
+        at = int(np.argmax(((year < 1678) | (year > 2261)).to_numpy()))
+        raise DataError(
+            f"Column '{name}' of '{path}' holds {texts.iloc[at]!r} in data row {first_row + at + 1}; stamps are "
+            "counted in nanoseconds and reach from 1678 to 2261. Mend the row; leave one that stands for 'never' empty."
+        ) from None
+
+
+def _candidates(texts: Any) -> list[str]:
+    """Formats that the first texts look like, ISO first."""
+    from pandas.tseries.api import guess_datetime_format
+
+    formats = []
+    for text in dict.fromkeys(texts.iloc[:20]):
+        for day_first in (False, True):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                one = guess_datetime_format(text, dayfirst=day_first)
+            if one:
+                formats += [ISO, one] if one.startswith("%Y-%m-%d") else [one]
+    swapped = [_swapped(one) for one in formats]
+    candidates = dict.fromkeys([*formats, *(one for one in swapped if one)])
+    return [one for one in candidates if ISO not in candidates or not one.startswith("%Y-%d")]
+
+
+def _swapped(date_format: str) -> str:
+    """The format with day and month in each other's place; "" where they do not stand side by side."""
+    for first, second in (("%d", "%m"), ("%m", "%d")):
+        at = date_format.find(first)
+        if at >= 0 and date_format[at + 3 : at + 5] == second and not date_format.startswith("%Y"):
+            return date_format[:at] + second + date_format[at + 2] + first + date_format[at + 5 :]
+    return ""
+
+
+def _parse(texts: Any, date_format: str) -> Any:
+    """Stamps in UTC as a pandas series, NaT where a text has not the format."""
+    import pandas as pd
+
+    return pd.to_datetime(texts, format=date_format, errors="coerce", utc=True)
+
+
+def _most_even(fitting: dict[str, Any], name: str) -> tuple[str, str, bool]:
+    """The format whose steps are most even, what to say of it, and whether the choice was a toss."""
+    scores = {one: _evenness(stamps) for one, stamps in fitting.items()}
+    chosen = max(fitting, key=lambda one: scores[one])
+    others = [one for one in fitting if one != chosen and not fitting[one].equals(fitting[chosen])]
+    if not others:
+        return chosen, "", False
+    other = max(others, key=lambda one: scores[one])
+    undecided = scores[other] == scores[chosen]
+    why = "their steps are as even" if undecided else "its steps are more even"
+    remark = (
+        f"column '{name}': its dates can be read as {chosen} and as {other}; {chosen} is taken ({why}), "
+        f"data.date_format says another"
+    )
+    return chosen, remark, undecided
+
+
+def _evenness(stamps: Any) -> tuple[float, float]:
+    """Share of the steps near the usual one, and of those equal to the commonest."""
+    steps = stamps.diff().dt.total_seconds().to_numpy()[1:]
+    if not len(steps):
+        return 0.0, 0.0
+    usual = np.median(np.abs(steps))
+    forward = np.sign(np.median(steps)) or 1.0
+    near = (steps * forward > NEAR[0] * usual) & (steps * forward < NEAR[1] * usual)
+    _, counts = np.unique(steps, return_counts=True)
+    return round(float(near.mean()), 3), round(float(counts.max() / len(steps)), 3)
+
+
+def _written(texts: Any, date_format: str) -> str | None:
+    """The one format of all texts where they are ISO dates; None where they differ."""
+    from pandas.tseries.api import guess_datetime_format
+
+    if date_format != ISO:
+        return date_format
+    one = guess_datetime_format(texts.iloc[0])
+    return one if one and _parse(texts.iloc[:1000], one).notna().all() else None
+
+
+def _zone(stamps: Any, offsets: Any, name: str, path: Path) -> str | None:
+    """The zone that the offsets tell; None without any."""
+    with_offset = offsets.notna()
+    if not with_offset.any():
+        return None
+    if not with_offset.all():
+        raise DataError(
+            f"Column '{name}' of '{path}' has stamps with an offset from universal time and stamps without one (data "
+            f"row {int(np.argmin(with_offset.to_numpy())) + 1} among the filled). Write all of them alike."
+        )
+    return zone_of_offsets(stamps, offsets)
+
+
+def _check_offsets(
+    texts: Any, offsets: Any, filled: Any, rule: DateRule, name: str, path: Path, first_row: int
+) -> None:
+    """Stamps have offsets where the rule has a zone told by them, and the zone's own."""
+    wrong = (filled & (offsets != rule.offsets)).to_numpy() if rule.offsets or rule.zone is None else None
+    if wrong is None:  # a local clock, or stamps with offsets in a zone of the user's
+        wrong = (filled & ~offsets).to_numpy() if offsets.any() else np.zeros(1, bool)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        wanted = f"with an offset (zone {rule.zone})" if not offsets.iloc[at] else "without an offset"
+        raise DataError(
+            f"Column '{name}' of '{path}' holds {texts.iloc[at]!s} in data row {first_row + at + 1}, expected a stamp "
+            f"{wanted} as the others of the table are. Write all stamps alike."
+        )
+
+
+def _no_format(name: str, path: Path, bad: Any, date_format: str | None) -> str:
+    if date_format:
+        return (
+            f"Column '{name}' of '{path}' must hold dates of the format {date_format} (data.date_format), got {bad!r}. "
+            "Mend the value or the format."
+        )
+    return (
+        f"Column '{name}' of '{path}' must hold a time: a number, or dates in one format such as 2024-05-31 "
+        f"14:00:00; got {bad!r}. data.date_format names another one (strptime's letters: %d.%m.%Y %H.%M)."
+    )
+
+
+def _not_like(name: str, path: Path, value: Any, row: int, date_format: str) -> str:
+    return (
+        f"Column '{name}' of '{path}' must hold dates like its first ones (format {date_format}), got {value!r} in "
+        f"data row {row}. Write all of them in one format."
+    )

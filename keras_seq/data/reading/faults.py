@@ -1,0 +1,109 @@
+"""Faults in a file in the user's terms: line, column, value, and how to mend them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from keras_seq.data.reading.reading import Kind, Reading
+from keras_seq.data.reading.stream import file_lines, header_line, is_plain
+from keras_seq.errors import DataError, nearest
+
+_RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
+_VALUE = re.compile(
+    r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to \w+.*?: invalid value '(.*)'", re.S
+)
+
+
+def explain(
+    text: str, path: Path, names: list[str], kinds: dict[str, Kind], reading: Reading, span: tuple[int, int] | None
+) -> DataError:
+    """Arrow's complaint in the user's terms."""
+    if ragged := _RAGGED.search(text):
+        place, wanted, got = map(int, ragged.groups())
+        line, words = _line(path, _data_row(path, place, reading, span), reading)
+        shown = reading.delimiter.join(words)[:80]
+        return DataError(
+            f"Line {line} of '{path}' has {got} columns, the header has {wanted}: {shown!r}. Mend the line; a value "
+            "that is missing stays empty between its delimiters."
+        )
+    if value := _VALUE.search(text):
+        column, row_text, wrong = value.groups()
+        row = _data_row(path, int(row_text), reading, span) if row_text else None
+        name = names[int(column)]
+        return not_a_number(path, name, wrong, row, reading, clock=kinds.get(name) == "clock")
+    if "Could not skip initial" in text:
+        return DataError(f"File '{path}' has a header but no rows.")
+    if "Empty CSV" in text:
+        return DataError(f"File '{path}' is empty; it needs a header line and rows.")
+    if "UTF8" in text or "UTF-8" in text or "codec can't decode" in text:
+        return DataError(
+            f"File '{path}' is not written in {reading.encoding} throughout ({text.splitlines()[0][:120]}). Convert "
+            "it, or name its encoding (--data.encoding cp1252)."
+        )
+    return DataError(f"File '{path}' cannot be read as CSV: {text.splitlines()[0][:200]}.")
+
+
+def not_a_number(
+    path: Path, name: str, value: str, row: int | None, reading: Reading, *, clock: bool = False
+) -> DataError:
+    """A value that is no number, by its data row from 1 (None: not known)."""
+    where = f"line {_line(path, row, reading)[0]}" if row else "a line"
+    if clock:
+        return DataError(
+            f"Column '{name}' of '{path}' must hold a time, a number as in its other rows, got {value!r} ({where}). "
+            "Mend the value."
+        )
+    if re.fullmatch(r"[+-]?[\d.,' ]*\d[\d.,' ]*", value.strip()):
+        marks = reading.marks_of(name)
+        where += (
+            f"; numbers are read with '{marks.decimal}' as decimal mark and "
+            + (f"'{marks.thousands}'" if marks.thousands else "no mark")
+            + " between thousands, data.decimal and data.thousands say otherwise"
+        )
+    return DataError(not_number_text(path, name, repr(value), where))
+
+
+def not_number_text(path: Path, name: str, value: str, where: str) -> str:
+    """The message for a value that is no number."""
+    return (
+        f"Column '{name}' of '{path}' must hold numbers, got {value} ({where}). Mend the value (empty: missing; a word "
+        "that stands for missing: data.missing_texts), or leave the column out of data.features."
+    )
+
+
+def no_column(path: Path, name: str, names: list[str], reading: Reading | None) -> str:
+    """The message for a column that is not there, or for a file with another delimiter."""
+    if reading is not None and len(names) == 1:
+        other = max(",;\t|", key=names[0].count)
+        if other != reading.delimiter and names[0].count(other):
+            return (
+                f"File '{path}' is separated by {other!r}, expected {reading.delimiter!r} as in the table the schema "
+                "was made from. Write it alike."
+            )
+    return f"File '{path}' has no column '{name}'{nearest(name, names)}"
+
+
+def _data_row(path: Path, row: int, reading: Reading, span: tuple[int, int] | None) -> int:
+    """Data row, from 1, of Arrow's row number, which counts the lines before the header too."""
+    if span:
+        return row + _filled_lines(path, span[0]) - 1
+    lines, kept, _ = header_line(path, reading)
+    return row - (lines if is_plain(path, reading) else kept)
+
+
+def _filled_lines(path: Path, place: int) -> int:
+    """Lines with something in them before a byte of the file."""
+    with open(path, "rb") as file:
+        count = 0
+        while file.tell() < place:
+            count += file.readline().strip(b"\r\n") != b""
+    return count
+
+
+def _line(path: Path, row: int, reading: Reading) -> tuple[int, list[str]]:
+    """File line and fields of a data row."""
+    for place, (number, words) in enumerate(file_lines(path, reading)):
+        if place == row:
+            return number, words
+    return row, []

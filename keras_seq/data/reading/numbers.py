@@ -1,0 +1,138 @@
+"""Numbers as people write them: which marks stand in a column's texts, and the numbers those texts mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.data.reading.reading import Decimal, Marks
+
+PLAIN = Marks()
+CANDIDATES = tuple(
+    Marks(decimal=decimal, thousands=thousands)
+    for decimal, thousands in (
+        (".", ""),
+        (",", ""),
+        (".", ","),
+        (",", "."),
+        (".", " "),
+        (",", " "),
+        (".", "'"),
+        (",", "'"),
+    )
+)
+_WORDS = r"[+-]?(?:inf|infinity|nan)"
+_BLANKS = "[\u00a0\u202f\u2009]"  # blanks that do not break, as spreadsheets write them between thousands
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What the texts of a column are as numbers.
+
+    Attributes:
+        share: of the texts that are numbers under the best marks.
+        fitting: the marks under which just as many are, one for each decimal mark, without thousands where they can do.
+    """
+
+    share: float
+    fitting: tuple[Marks, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether there is not a mark in them."""
+        return set(self.fitting) >= {PLAIN, Marks(decimal=",")}
+
+
+def inspect_numbers(texts: Any, candidates: tuple[Marks, ...] = CANDIDATES) -> Numbers:
+    """Marks that fit an Arrow array of filled texts ``(rows,)``."""
+    import pyarrow.compute as pc
+
+    if not len(texts):
+        return Numbers(0.0, ())
+    texts = _trimmed(texts)
+    shares = [float(pc.mean(pc.match_substring_regex(texts, _regex(marks))).as_py()) for marks in candidates]
+    best = [marks for marks, share in zip(candidates, shares, strict=True) if share == max(shares)]
+    bare = {marks.decimal for marks in best if not marks.thousands}
+    return Numbers(max(shares), tuple(marks for marks in best if not marks.thousands or marks.decimal not in bare))
+
+
+def settle_marks(columns: dict[str, Numbers], delimiter: str) -> tuple[Marks, dict[str, Marks], list[str]]:
+    """Marks of the file, of the columns that differ, and remarks where two readings fit.
+
+    Columns that leave a choice are read as those that leave none; where all leave one, a comma is the decimal mark in
+    a file separated by semicolons or tabs, else the thousands mark.
+    """
+    certain = [numbers.fitting[0] for numbers in columns.values() if len(numbers.fitting) == 1]
+    decimal = _commonest_decimal(certain)
+    default = decimal or ("," if delimiter in ";\t" and not _points(columns) else ".")
+    thousands = next((marks.thousands for marks in certain if marks.thousands and marks.decimal == default), "")
+    file_marks = Marks(decimal=default, thousands=thousands)
+    exceptions: dict[str, Marks] = {}
+    remarks = []
+    for name, numbers in columns.items():
+        if numbers.whole or not numbers.fitting:
+            continue
+        chosen = next((marks for marks in numbers.fitting if marks.decimal == default), numbers.fitting[0])
+        if chosen.decimal != file_marks.decimal or chosen.thousands not in ("", file_marks.thousands):
+            exceptions[name] = chosen
+        others = [marks for marks in numbers.fitting if marks != chosen]
+        if (others and delimiter != ",") or (others and chosen != PLAIN):
+            remarks.append(
+                f"column '{name}': {_words(chosen)} and {_words(others[0])} both fit its numbers; the first is taken, "
+                "data.decimal and data.thousands say otherwise"
+            )
+    return file_marks, exceptions, remarks
+
+
+def _points(columns: dict[str, Numbers]) -> bool:
+    """Whether points alone could be decimal marks, and commas nowhere."""
+    return all(PLAIN in numbers.fitting for numbers in columns.values() if numbers.fitting)
+
+
+def to_numbers(texts: Any, marks: Marks) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Numbers ``(rows,)`` float64 of an Arrow text array, and which filled texts are none; NaN where there is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = _trimmed(texts)
+    good = pc.match_substring_regex(texts, _regex(marks))
+    plain = pc.if_else(good, texts, pa.scalar(None, pa.string()))
+    if marks.thousands:
+        plain = pc.replace_substring(plain, marks.thousands, "")
+    if marks.decimal != ".":
+        plain = pc.replace_substring(plain, marks.decimal, ".")
+    numbers = np.asarray(plain.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+    wrong = pc.fill_null(pc.invert(good), False).to_numpy(zero_copy_only=False)
+    return numbers, np.asarray(wrong, bool)
+
+
+def _trimmed(texts: Any) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), _BLANKS, " ")
+
+
+def _regex(marks: Marks) -> str:
+    """RE2 pattern of a whole number text."""
+    decimal = "\\" + marks.decimal
+    whole = r"\d+"
+    if marks.thousands:
+        mark = marks.thousands if marks.thousands in " '" else "\\" + marks.thousands
+        whole = rf"(?:[1-9]\d{{0,2}}(?:{mark}\d{{3}})+|\d+)"
+    return rf"^(?i:[+-]?(?:{whole}(?:{decimal}\d*)?|{decimal}\d+)(?:e[+-]?\d+)?|{_WORDS})$"
+
+
+def _commonest_decimal(certain: Iterable[Marks]) -> Decimal | None:
+    """The decimal mark of most columns that leave no choice; None where there is none."""
+    commas = [one.decimal == "," for one in certain]
+    return None if not commas else "," if 2 * sum(commas) > len(commas) else "."
+
+
+def _words(marks: Marks) -> str:
+    if marks.thousands:
+        return f"'{marks.thousands}' between thousands"
+    return f"'{marks.decimal}' as decimal mark"

@@ -1,0 +1,75 @@
+"""``Reading``: delimiter, encoding, number marks, dates, zone and missing values of a table; part of the schema."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from keras_seq.config.base import Section
+
+Kind = Literal["number", "flag", "text", "date", "clock"]  # clock: a time given as a number, kept in float64
+Decimal = Literal[".", ","]
+Thousands = Literal["", ",", ".", " ", "'"]
+UNNAMED = "unnamed_"  # and the position, from 1, of a column without a name
+MISSING_TEXTS = (
+    "",
+    "#N/A",
+    "#N/A N/A",
+    "#NA",
+    "-1.#IND",
+    "-1.#QNAN",
+    "-NaN",
+    "-nan",
+    "1.#IND",
+    "1.#QNAN",
+    "<NA>",
+    "N/A",
+    "NA",
+    "NULL",
+    "NaN",
+    "None",
+    "n/a",
+    "nan",
+    "null",
+)
+
+
+class Marks(Section):
+    """Marks in written numbers: ``1.234,5`` has the decimal mark ``,`` and the thousands mark ``.``."""
+
+    decimal: Decimal = "."
+    thousands: Thousands = ""
+
+
+class Reading(Section):
+    """How a table is understood. The defaults are those of a plain CSV file; Parquet needs only the last five.
+
+    Numbers are read by ``marks[column]``, else by ``decimal`` and ``thousands``. Texts of units, groups and labels
+    are never taken for missing unless they are empty.
+    """
+
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    comment: str = Field("", description="lines before the header that begin so are passed over")
+    row_names: bool = Field(False, description="rows begin with a field that the header does not name")
+    open_ends: bool = Field(False, description="rows end with a delimiter that the header lacks")
+    decimal: Decimal = "."
+    thousands: Thousands = ""
+    marks: dict[str, Marks] = Field(default_factory=dict, description="columns whose numbers are written otherwise")
+    flags: tuple[str, ...] = Field((), description="columns of true and false, read as 1 and 0")
+    missing_texts: tuple[str, ...] = Field((), description="further texts that stand for a missing value")
+    missing_codes: tuple[float, ...] = Field((), description="numbers that stand for a missing value")
+    date_format: str | None = Field(None, description="of the time column in text, as strptime has it, or ISO8601")
+    zone: str | None = Field(None, description="time zone of the stamps; none: they are a local clock's")
+    offsets: bool = Field(False, description="stamps carry their offset from universal time")
+    stamp_format: str | None = Field(None, description="in which the table writes its stamps, for new ones")
+
+    def marks_of(self, column: str) -> Marks:
+        """The marks in the numbers of a column."""
+        return self.marks.get(column) or Marks(decimal=self.decimal, thousands=self.thousands)
+
+    @property
+    def all_missing_texts(self) -> list[str]:
+        """Texts that stand for a missing value among numbers."""
+        return list(dict.fromkeys((*MISSING_TEXTS, *self.missing_texts)))

@@ -1,0 +1,166 @@
+"""How a file is to be read, settled from the file and what the user says of it; done once, when a table is new."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from keras_seq.config import DataConfig
+from keras_seq.data.reading import batches
+from keras_seq.data.reading.dates import ISO, DateRule, settle_dates
+from keras_seq.data.reading.dialect import Options, csv_names, sniff_dialect
+from keras_seq.data.reading.numbers import CANDIDATES, Numbers, inspect_numbers, settle_marks
+from keras_seq.data.reading.reading import UNNAMED, Marks, Reading
+
+HEAD = 2**20  # bytes of CSV looked at to tell the kinds of columns
+MOSTLY = 0.5  # share of a column's texts that must be numbers for the others to be mistakes
+ColumnKind = Literal["number", "flag", "text", "date", "empty"]  # date: a type of Parquet; in CSV dates are text
+_FLAGS = {"true", "false"}
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """A file as it is written.
+
+    Attributes:
+        path: the file.
+        reading: how to read it, dates and zone apart, which are settled with the time column.
+        kinds: what each column holds, by name in file order, as far as its first rows tell.
+        remarks: how it is written, where that is not usual.
+        choices: what two readings fit, and which was taken.
+        samples: Arrow texts of the first rows by column (CSV only).
+    """
+
+    path: Path
+    reading: Reading
+    kinds: dict[str, ColumnKind]
+    remarks: tuple[str, ...]
+    choices: tuple[str, ...]
+    samples: dict[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns in file order."""
+        return list(self.kinds)
+
+
+def settle_table(path: Path, config: DataConfig) -> TableFacts:
+    """Look at a file's head, and heed what ``data.delimiter``, ``data.decimal`` ... say.
+
+    Raises:
+        ConfigError: an option that no file can fit.
+        DataError: the file is missing, empty, no table, without a header or with a doubled name.
+    """
+    batches.check_file(path)
+    missing = {"missing_texts": config.missing_texts, "missing_codes": config.missing_codes}
+    if batches.is_parquet(path):
+        reading = Reading(**missing)
+        names = batches.column_names(path, reading)
+        types = batches.parquet_types(path)
+        return TableFacts(path, reading, {name: _parquet_kind(types[name]) for name in names}, (), (), {})
+    options = Options(config.encoding, config.delimiter, config.row_names)
+    dialect, remarks = sniff_dialect(path, options)
+    reading = dialect.model_copy(update=missing)
+    samples = _sample(path, reading)
+    numbers = {name: inspect_numbers(texts, _candidates(config)) for name, texts in samples.items() if len(texts)}
+    kinds = {name: _csv_kind(samples[name], numbers.get(name)) for name in batches.column_names(path, reading)}
+    kinds = {name: kind for name, kind in kinds.items() if kind != "empty" or not name.startswith(UNNAMED)}
+    file_marks, exceptions, two_fit = settle_marks(
+        {name: numbers[name] for name, kind in kinds.items() if kind == "number"}, reading.delimiter
+    )
+    if file_marks != Marks() or exceptions:
+        remarks.append(_told_marks(file_marks, exceptions))
+    unnamed = [name for name in kinds if name.startswith(UNNAMED)]
+    if unnamed:
+        remarks.append(f"has {len(unnamed)} column without a name, called '{unnamed[0]}'")
+    flags = tuple(name for name, kind in kinds.items() if kind == "flag")
+    reading = reading.model_copy(
+        update={"decimal": file_marks.decimal, "thousands": file_marks.thousands, "marks": exceptions, "flags": flags}
+    )
+    return TableFacts(path, reading, kinds, tuple(remarks), tuple(two_fit), samples)
+
+
+def settle_time(name: str, facts: TableFacts, config: DataConfig) -> DateRule:
+    """How the dates of a file's time column are read; all rows are looked at where the first ones leave a choice.
+
+    Raises:
+        DataError: no one format fits.
+    """
+    import pandas as pd
+
+    if facts.kinds[name] == "date":
+        zone = getattr(batches.parquet_types(facts.path)[name], "tz", None)
+        return DateRule(ISO, config.zone or zone, offsets=zone is not None)
+    asked = {"date_format": config.date_format, "zone": config.zone}
+    if name in facts.samples:
+        rule = settle_dates(facts.samples[name].to_pandas(), name, facts.path, **asked)
+        if not (rule.remarks or rule.offsets):
+            return rule
+    column = [batch.column(0).drop_null() for batch in batches.read_batches(facts.path, {name: "date"}, facts.reading)]
+    texts = pd.concat([part.to_pandas() for part in column], ignore_index=True)
+    return settle_dates(texts, name, facts.path, **asked)
+
+
+def _candidates(config: DataConfig) -> tuple[Marks, ...]:
+    """The marks that the user leaves open."""
+    decimal, thousands = config.decimal, config.thousands
+    return tuple(
+        marks
+        for marks in CANDIDATES
+        if (decimal is None or marks.decimal == decimal) and (thousands is None or marks.thousands in ("", thousands))
+    )
+
+
+def _sample(path: Path, reading: Reading) -> dict[str, Any]:
+    """Filled texts of every column in the first block, as Arrow arrays."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = csv_names(path, reading)
+    unique = list(dict.fromkeys(names))
+    if len(unique) < len(names):
+        return {name: pa.array([], pa.string()) for name in unique}  # refused by ``column_names``
+    plain = reading.model_copy(update={"missing_codes": (), "missing_texts": ()})
+    batch = next(batches.read_batches(path, {name: "text" for name in names}, plain, block=HEAD))
+    absent = pa.array(reading.all_missing_texts)
+    return {
+        name: (column := batch.column(name)).filter(
+            pc.and_(column.is_valid(), pc.invert(pc.is_in(pc.utf8_trim_whitespace(column), value_set=absent)))
+        )
+        for name in names
+    }
+
+
+def _csv_kind(texts: Any, numbers: Numbers | None) -> ColumnKind:
+    import pyarrow.compute as pc
+
+    if numbers is None:
+        return "empty"
+    if numbers.share > MOSTLY:
+        return "number"
+    distinct = {text.lower() for text in pc.unique(texts.slice(0, 1000)).to_pylist()[:3]}
+    if distinct <= _FLAGS and {text.lower() for text in pc.unique(texts).to_pylist()} <= _FLAGS:
+        return "flag"
+    return "text"
+
+
+def _parquet_kind(kind: Any) -> ColumnKind:
+    import pyarrow as pa
+
+    if pa.types.is_null(kind):
+        return "empty"
+    if pa.types.is_boolean(kind):
+        return "flag"
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return "number"
+    return "date" if pa.types.is_temporal(kind) else "text"
+
+
+def _told_marks(file_marks: Marks, exceptions: dict[str, Marks]) -> str:
+    def words(marks: Marks) -> str:
+        thousands = f" and '{marks.thousands}' between thousands" if marks.thousands else ""
+        return f"'{marks.decimal}' as decimal mark{thousands}"
+
+    others = "".join(f"; in '{name}' with {words(marks)}" for name, marks in list(exceptions.items())[:4])
+    return f"writes numbers with {words(file_marks)}{others}"

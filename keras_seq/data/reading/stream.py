@@ -1,0 +1,161 @@
+"""The bytes of a CSV file as UTF-8 text with plain line ends, whatever they were, and the place of its lines."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from keras_seq.data.reading.reading import Reading
+from keras_seq.errors import DataError
+
+BLOCK = 2**20  # bytes read at once
+PLAIN_ENCODINGS = ("utf-8", "ascii")
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """The file's bytes, unpacked where it is a gzip file by its content."""
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if packed else open(path, "rb")  # type: ignore[return-value]
+
+
+def open_text(path: Path, encoding: str) -> IO[str]:
+    """The file's lines as text; every kind of line end reads as one."""
+    return io.TextIOWrapper(open_bytes(path), encoding=encoding.replace("utf-8", "utf-8-sig"), newline=None)
+
+
+def read_head(path: Path, size: int) -> bytes:
+    """The first bytes of a file, unpacked.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    try:
+        with open_bytes(path) as file:
+            return file.read(size)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"File '{path}' cannot be read: {error}.") from None
+
+
+class PlainText(io.RawIOBase):
+    """A file's bytes in UTF-8 with plain line feeds at the ends of lines; lines of nothing but delimiters are left out.
+
+    Args:
+        path: the file.
+        reading: its encoding and delimiter.
+    """
+
+    def __init__(self, path: Path, reading: Reading) -> None:
+        super().__init__()
+        self._file = open_bytes(path)
+        self._decoder: Any = io.IncrementalNewlineDecoder(
+            codecs.getincrementaldecoder(reading.encoding.replace("utf-8", "utf-8-sig"))(), translate=True
+        )
+        self._blank = blank_line(reading.delimiter)
+        self._rest, self._ready, self._ended = "", b"", False
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; 0 at the end."""
+        while not self._ready and not self._ended:
+            block = self._file.read(BLOCK)
+            text = self._rest + self._decoder.decode(block, final=not block)
+            self._ended = not block
+            cut = len(text) if self._ended else text.rfind("\n") + 1
+            self._rest = text[cut:]
+            self._ready = self._blank.sub("", text[:cut]).encode()
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+def blank_line(delimiter: str) -> re.Pattern[str]:
+    """A pattern for lines that hold nothing but delimiters and blanks, with their ends."""
+    return re.compile(rf"(?m)^[ {re.escape(delimiter)}]*\n")
+
+
+def is_plain(path: Path, reading: Reading) -> bool:
+    """Whether Arrow can take the file as it is: UTF-8, and no lines of delimiters only at its end."""
+    if reading.encoding not in PLAIN_ENCODINGS:
+        return False
+    with open(path, "rb") as file:
+        if file.read(2) == b"\x1f\x8b":
+            return path.suffix == ".gz"
+        file.seek(max(0, path.stat().st_size - 4096))
+        tail = file.read()
+    if b"\r" in tail.replace(b"\r\n", b""):
+        return False
+    blanks = f" {reading.delimiter}\r\n".encode()
+    return not any(line.strip() and not line.strip(blanks) for line in tail.splitlines()[1:])
+
+
+def header_line(path: Path, reading: Reading) -> tuple[int, int, str]:
+    """The header: its lines up to and with it in the file, those that ``PlainText`` keeps of them, and its text.
+
+    The text is "" where there is no header.
+    """
+    blanks = f" {reading.delimiter}"
+    with open_text(path, reading.encoding) as file:
+        number = kept = 0
+        for line in file:
+            number += 1
+            text = line.rstrip("\n")
+            kept += text.strip(blanks) != ""
+            if text.strip(blanks) and not (reading.comment and text.startswith(reading.comment)):
+                while text.count('"') % 2 and (more := file.readline()):  # a name with a line end in it
+                    number, kept, text = number + 1, kept + 1, f"{text}\n{more.rstrip(chr(10))}"
+                return number, kept, text
+    return number, kept, ""
+
+
+def file_lines(path: Path, reading: Reading) -> Iterator[tuple[int, list[str]]]:
+    """Numbers, from 1, and fields of the lines that are rows, the header first; slow, for messages."""
+    blanks = f" {reading.delimiter}"
+    with open_text(path, reading.encoding) as file:
+        for number, line in enumerate(file, start=1):
+            text = line.rstrip("\n")
+            if text.strip(blanks) and not (reading.comment and text.startswith(reading.comment)):
+                yield number, next(csv.reader([text], delimiter=reading.delimiter), [])
+
+
+def count_lines(path: Path) -> int:
+    """Line ends in a file, at least as many as it has rows; exact but for blank lines and quoted line ends."""
+    with open_bytes(path) as file:
+        lines, last = 0, b"\n"
+        while block := file.read(BLOCK):
+            feeds = block.count(b"\n")
+            lines += feeds or block.count(b"\r")
+            last = block[-1:]
+    return lines + (last not in b"\r\n")
+
+
+def line_starts(path: Path, size: int, reading: Reading) -> list[int]:
+    """Places where lines of a plain CSV begin, about ``size`` bytes apart: after the header, ..., the file's end."""
+    end = path.stat().st_size
+    lines, _, _ = header_line(path, reading)
+    with open(path, "rb") as file:
+        for _ in range(lines):
+            file.readline()
+        starts = [file.tell()]
+        for place in range(starts[0] + size, end, size):
+            if place > starts[-1]:
+                file.seek(place - 1)
+                file.readline()
+                starts.append(min(file.tell(), end))
+    return list(dict.fromkeys([*starts, end]))
