@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.data.reading import faults
 from keras_seq.data.reading.batches import check_file, column_names, is_parquet, parquet_types, read_batches
 from keras_seq.data.reading.dates import ISO, DateRule, parse_dates
 from keras_seq.data.reading.labels import own_text
 from keras_seq.data.reading.reading import Kind, Reading
 from keras_seq.data.reading.zones import to_local, zone_info
+from keras_seq.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +47,10 @@ def read_by_schema(
     check_file(path)
     reading = schema.reading or _understood(path, schema)
     names = set(column_names(path, reading))
-    kinds = {name: kind for name, kind in _kinds(path, schema, reading, also, time_kind).items() if name in names}
+    wanted = _kinds(path, schema, reading, also, time_kind)
+    kinds = {name: kind for name, kind in wanted.items() if name in names}
+    if not kinds:
+        raise DataError(faults.no_column(path, next(iter(wanted)), sorted(names), reading))
     rule = DateRule(reading.date_format or ISO, reading.zone, reading.offsets)
     parts: dict[str, list[Any]] = {name: [] for name in kinds}
     rows = 0

@@ -15,6 +15,8 @@ from keras_seq.errors import DataError
 
 ISO = "ISO8601"
 _WITH_OFFSET = OFFSET.replace("([Zz]", "(?:[Zz]")
+_SHORT_DAYS = ("%m/%d/%y", "%d.%m.%y", "%m-%d-%y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d-%b-%y", "%d %b %y")
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H.%M", " %H.%M.%S", " %I:%M %p", " %I:%M:%S %p")
 NEAR = (0.75, 1.35)  # of the usual step: months and quarters are even, weeks and month starts are not
 
 
@@ -147,6 +149,8 @@ def _candidates(texts: Any) -> list[str]:
                 one = guess_datetime_format(text, dayfirst=day_first)
             if one:
                 formats += [ISO, one] if one.startswith("%Y-%m-%d") else [one]
+    if not formats:
+        formats = [day + clock for day in _SHORT_DAYS for clock in _CLOCKS]
     swapped = [_swapped(one) for one in formats]
     candidates = dict.fromkeys([*formats, *(one for one in swapped if one)])
     return [one for one in candidates if ISO not in candidates or not one.startswith("%Y-%d")]
@@ -176,8 +180,8 @@ def _most_even(fitting: dict[str, Any], name: str) -> tuple[str, str, bool]:
     if not others:
         return chosen, "", False
     other = max(others, key=lambda one: scores[one])
-    undecided = scores[other] == scores[chosen]
-    why = "their steps are as even" if undecided else "its steps are more even"
+    undecided = scores[other][0] == scores[chosen][0]
+    why = "the steps of both are even" if undecided else "its steps are more even"
     remark = (
         f"column '{name}': its dates can be read as {chosen} and as {other}; {chosen} is taken ({why}), "
         f"data.date_format says another"

@@ -179,8 +179,8 @@ def _longer_rows(rows: list[str], delimiter: str, path: Path, asked: bool | None
         return False, False
     if not any(row[-1].strip() for row in body):
         return False, True
-    quoted = rows[0].startswith('"') and all(row.startswith('"') for row in rows[1:LINES])
-    if asked or (quoted and not rows[-1].endswith('"')):
+    names_quoted = rows[0].count('"') == 2 * len(header)
+    if asked or (names_quoted and all(row.startswith('"') for row in rows[1:LINES])):  # as R writes tables
         return True, False
     raise DataError(
         f"The rows of '{path}' have {len(body[0])} fields, its header names {len(header)}: {rows[1][:60]!r}. Where "

@@ -55,10 +55,10 @@ def settle_table(path: Path, config: DataConfig) -> TableFacts:
     batches.check_file(path)
     missing = {"missing_texts": config.missing_texts, "missing_codes": config.missing_codes}
     if batches.is_parquet(path):
-        reading = Reading(**missing)
-        names = batches.column_names(path, reading)
         types = batches.parquet_types(path)
-        return TableFacts(path, reading, {name: _parquet_kind(types[name]) for name in names}, (), (), {})
+        kinds = {name: _parquet_kind(types[name]) for name in batches.column_names(path, Reading())}
+        flags = tuple(name for name, kind in kinds.items() if kind == "flag")
+        return TableFacts(path, Reading(flags=flags, **missing), kinds, (), (), {})
     options = Options(config.encoding, config.delimiter, config.row_names)
     dialect, remarks = sniff_dialect(path, options)
     reading = dialect.model_copy(update=missing)

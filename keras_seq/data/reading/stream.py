@@ -91,18 +91,18 @@ def blank_line(delimiter: str) -> re.Pattern[str]:
 
 
 def is_plain(path: Path, reading: Reading) -> bool:
-    """Whether Arrow can take the file as it is: UTF-8, and no lines of delimiters only at its end."""
+    """Whether Arrow can take the file as it is: UTF-8, not packed, and no lines of delimiters only at its end."""
     if reading.encoding not in PLAIN_ENCODINGS:
         return False
     with open(path, "rb") as file:
         if file.read(2) == b"\x1f\x8b":
-            return path.suffix == ".gz"
+            return False
         file.seek(max(0, path.stat().st_size - 4096))
         tail = file.read()
     if b"\r" in tail.replace(b"\r\n", b""):
         return False
     blanks = f" {reading.delimiter}\r\n".encode()
-    return not any(line.strip() and not line.strip(blanks) for line in tail.splitlines()[1:])
+    return not any(line and not line.strip(blanks) for line in tail.split(b"\n")[1:] if line != b"\r")
 
 
 def header_line(path: Path, reading: Reading) -> tuple[int, int, str]:
