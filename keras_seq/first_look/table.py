@@ -233,6 +233,8 @@ def _clocks(path: Path, columns: dict[str, Column], head: pd.DataFrame) -> dict[
 
 def _dates(path: Path, name: str, number: str, head: pd.DataFrame) -> NDArray[np.int64] | None:
     """The head's dates as the source 'table' would read them; None where the column holds none."""
+    import pyarrow as pa
+
     asked = DataConfig(
         source="table", path=str(path), time=name, task="forecast", targets=(number,), features=(number,)
     )
@@ -243,7 +245,7 @@ def _dates(path: Path, name: str, number: str, head: pd.DataFrame) -> NDArray[np
     if layout.kinds[name] != "date":
         return None
     try:
-        dates = parse_dates(head[name], layout.dates, name, path)
+        dates = parse_dates(pa.array(head[name].tolist(), pa.string()), layout.dates, name, path)
     except DataError:
         return None
     return None if np.isnat(dates).any() else dates.astype(np.int64)

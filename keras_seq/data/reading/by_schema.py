@@ -109,7 +109,7 @@ def _column(column: Any, name: str, kind: Kind, schema: Schema, rule: DateRule, 
         texts = column.to_pandas().astype(object)
         return (texts.map(own_text, na_action="ignore") if name in schema.targets else texts).to_numpy(object)
     if kind == "date":
-        return parse_dates(column.to_pandas(), rule, name, path, before)
+        return parse_dates(column, rule, name, path, before)
     if kind == "flag":
         import pyarrow as pa
 

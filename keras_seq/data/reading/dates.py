@@ -88,11 +88,11 @@ def settle_dates(texts: Any, name: str, path: Path, *, date_format: str | None, 
     return DateRule(chosen, told, carried, written, tuple(remarks), undecided)
 
 
-def parse_dates(texts: Any, rule: DateRule, name: str, path: Path, first_row: int = 0) -> NDArray[np.datetime64]:
+def parse_dates(column: Any, rule: DateRule, name: str, path: Path, first_row: int = 0) -> NDArray[np.datetime64]:
     """Stamps ``(rows,)`` as ``datetime64[ns]``, NaT where missing: universal time where there is a zone.
 
     Args:
-        texts: pandas series of texts, or of timestamps.
+        column: Arrow array of texts, or of timestamps.
         rule: format and zone.
         name: the column.
         path: its file.
@@ -104,13 +104,14 @@ def parse_dates(texts: Any, rule: DateRule, name: str, path: Path, first_row: in
     """
     import pandas as pd
 
+    texts = column.to_pandas()
     filled = texts.notna()
     if pd.api.types.is_datetime64_any_dtype(texts.dtype):
         stamps = texts if texts.dt.tz is not None else texts.dt.tz_localize("UTC")
         offsets = filled & (texts.dt.tz is not None)
     else:
         stamps = _parse(texts, rule.format)
-        offsets = texts.str.contains(_WITH_OFFSET, regex=True, na=False)
+        offsets = pd.Series(_with_offset(column), index=texts.index)
     wrong = (stamps.isna() & filled).to_numpy()
     if wrong.any():
         at = int(wrong.argmax())
@@ -222,6 +223,14 @@ def _zone(stamps: Any, offsets: Any, name: str, path: Path) -> str | None:
             f"row {int(np.argmin(with_offset.to_numpy())) + 1} among the filled). Write all of them alike."
         )
     return zone_of_offsets(stamps, offsets)
+
+
+def _with_offset(column: Any) -> NDArray[np.bool_]:
+    """Which texts of an Arrow array carry an offset ``(rows,)``."""
+    import pyarrow.compute as pc
+
+    carried = pc.fill_null(pc.match_substring_regex(column, _WITH_OFFSET), False)
+    return np.asarray(carried.to_numpy(zero_copy_only=False), bool)
 
 
 def _check_offsets(

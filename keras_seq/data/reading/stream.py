@@ -55,11 +55,11 @@ class PlainText(io.RawIOBase):
     def __init__(self, path: Path, reading: Reading) -> None:
         super().__init__()
         self._file = open_bytes(path)
-        self._decoder: Any = io.IncrementalNewlineDecoder(
-            codecs.getincrementaldecoder(reading.encoding.replace("utf-8", "utf-8-sig"))(), translate=True
-        )
-        self._blank = blank_line(reading.delimiter)
-        self._rest, self._ready, self._ended = "", b"", False
+        other = reading.encoding not in PLAIN_ENCODINGS
+        self._decoder: Any = codecs.getincrementaldecoder(reading.encoding)() if other else None
+        self._blank = re.compile(rf"(?m)^[ {re.escape(reading.delimiter)}]*\n".encode())
+        self._openings = (reading.delimiter.encode(), b" ", b"\n")  # how a blank line begins
+        self._rest, self._ready, self._ended = b"", b"", False
 
     def readable(self) -> bool:
         """True."""
@@ -68,26 +68,33 @@ class PlainText(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer; 0 at the end."""
         while not self._ready and not self._ended:
-            block = self._file.read(BLOCK)
-            text = self._rest + self._decoder.decode(block, final=not block)
-            self._ended = not block
-            cut = len(text) if self._ended else text.rfind("\n") + 1
-            self._rest = text[cut:]
-            self._ready = self._blank.sub("", text[:cut]).encode()
+            self._ready = self._next()
         count = min(len(buffer), len(self._ready))
         buffer[:count] = self._ready[:count]
         self._ready = self._ready[count:]
         return count
 
+    def _next(self) -> bytes:
+        """The next lines, whole; what is left of the last one waits for its end."""
+        block = self._file.read(BLOCK)
+        self._ended = not block
+        if self._decoder is not None:
+            block = self._decoder.decode(block, final=self._ended).encode()
+        lines = self._rest + block
+        if self._ended and lines and not lines.endswith((b"\n", b"\r")):
+            lines += b"\n"
+        if b"\r" in lines and not (lines.endswith(b"\r") and not self._ended):
+            lines = lines.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        cut = len(lines) if self._ended else lines.rfind(b"\n") + 1
+        self._rest, lines = lines[cut:], lines[:cut]
+        if lines.startswith(self._openings) or any(b"\n" + opening in lines for opening in self._openings):
+            lines = self._blank.sub(b"", lines)
+        return lines
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
         super().close()
-
-
-def blank_line(delimiter: str) -> re.Pattern[str]:
-    """A pattern for lines that hold nothing but delimiters and blanks, with their ends."""
-    return re.compile(rf"(?m)^[ {re.escape(delimiter)}]*\n")
 
 
 def is_plain(path: Path, reading: Reading) -> bool:

@@ -160,7 +160,7 @@ def _plain(column: Any, name: str, layout: Layout, before: int) -> Any:
         texts = column.to_pandas()
         return texts.map(own_text, na_action="ignore") if name in layout.schema.targets else texts
     if kind == "date":
-        return parse_dates(column.to_pandas(), layout.dates, name, layout.path, before)
+        return parse_dates(column, layout.dates, name, layout.path, before)
     if kind == "flag":
         import pyarrow as pa
 
@@ -237,6 +237,9 @@ def _groups(arrays: _Arrays, offsets: Int) -> NDArray[np.str_]:
 def _class_numbers(layout: Layout, arrays: _Arrays) -> tuple[Layout, Float]:
     """Labels as class numbers, and the layout with what the rows tell of task and classes."""
     column = arrays.targets[:, 0]
+    if layout.schema.task not in CLASS_TASKS and not (_is_zero_one(column) and not layout.task_given):
+        settle_classes(layout, [], [], text_labels=False)  # refuses what only classes have
+        return layout, arrays.targets
     known = np.unique(column[np.isfinite(column)])
     texts = arrays.labels or [number_text(value) for value in known]
     codes = np.arange(len(arrays.labels), dtype=np.float32) if arrays.labels else known
@@ -260,6 +263,13 @@ def _class_numbers(layout: Layout, arrays: _Arrays) -> tuple[Layout, Float]:
         position = np.where(np.isfinite(column), np.searchsorted(known, column), -1)
     schema = layout.schema.model_copy(update={"task": task, "classes": classes})
     return dataclasses.replace(layout, schema=schema), numbers[position][:, None]
+
+
+def _is_zero_one(column: Float) -> bool:
+    """Whether a column holds nothing but 0 and 1, and both."""
+    return bool(
+        ((column == 0) | (column == 1) | np.isnan(column)).all() and (column == 0).any() and (column == 1).any()
+    )
 
 
 def settle_classes(
