@@ -13,6 +13,7 @@ import numpy as np
 from keras_seq import cli, files
 from keras_seq.data.calendar import forecast_stamps
 from keras_seq.data.covariates.history import History, check_rows, history_rows
+from keras_seq.data.observe_calendar import check_steps
 from keras_seq.errors import ConfigError, DataError, nearest
 from keras_seq.evaluation.answer_columns import ENDS, AnswerColumns, columns_for
 
@@ -106,6 +107,8 @@ def to_units(table: pd.DataFrame, bundle: Bundle, path: Path) -> tuple[np.ndarra
         )
     offsets, names = _file_units(table, bundle, path)
     _check_time(table, schema.time_column, offsets, names, path)
+    if schema.time_column in table.columns:
+        check_steps(schema.calendar, _clock(table, schema.time_column), offsets, names, path)
     return values, offsets, names
 
 

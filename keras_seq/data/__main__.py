@@ -133,12 +133,13 @@ def _check(file: str | None, words: list[str]) -> cli.Result:
     data, overrides = _data(file, words)
     if data.source == "shards":
         return cli.Result(*validate([data.path or ""]))
+    from keras_seq.data.observe_calendar import with_calendar
     from keras_seq.data.quality import check, statistics
 
     series = load_series(data, checked=False)
     # Without a window asked for, the defaults of a study would only raise questions.
     windows = data.windows if file or any(key.startswith("data.windows") for key in overrides) else None
-    report, facts = check(series, windows), statistics(series)
+    report, facts = check(series, windows), statistics(with_calendar(series))
 
     def show() -> None:
         _print_statistics(facts)
@@ -164,6 +165,8 @@ def _print_statistics(facts: dict[str, Any]) -> None:
     )
     if set(facts["official"]) != {""}:
         console.print("official split:", ", ".join(f"{k or 'none'} {v} units" for k, v in facts["official"].items()))
+    if "stamps" in facts:
+        console.print("stamps:", facts["stamps"], soft_wrap=True, highlight=False)
     if "classes" in facts:
         console.print("classes:", ", ".join(f"{name} {share:.2%}" for name, share in facts["classes"].items()))
     table = Table("column", "min", "mean", "max", "deviation", "missing")

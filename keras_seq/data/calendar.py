@@ -19,6 +19,8 @@ from keras_seq.errors import DataError
 Int = NDArray[np.int64]
 DAY = 86_400 * 10**9  # ns
 MONDAY = 4 * DAY  # 1970-01-05, where weeks are counted from
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 
 
 class Calendar(Section):
@@ -168,15 +170,28 @@ def forecast_stamps(calendar: Calendar, last: NDArray[Any], steps: int, unit: ND
 
 
 def describe(calendar: Calendar) -> str:
-    """The rule in words, for messages."""
-    unit = "" if calendar.numbers else " s"
-    if calendar.kind == "step":
-        return f"every {calendar.step:g}{unit}"
-    if calendar.kind == "cycle":
-        return f"{len(calendar.slots)} stamps every {calendar.cycle:g}{unit}"
-    if calendar.kind == "months":
-        return f"{calendar.count} {', '.join(map(str, calendar.days))} of every {calendar.months} months"
-    return "irregular"
+    """The rule in words: ``every 1 day``, ``Mon, Tue, Wed, Thu, Fri``, ``last day of every 3 months``."""
+    if calendar.kind == "irregular":
+        text = "by no rule"
+    elif calendar.kind == "step":
+        text = f"every {_span(calendar, calendar.step)}"
+    elif calendar.kind == "months":
+        of = calendar.count if calendar.count != "weekday" else WEEKDAYS[calendar.weekday]
+        days = [{1: f"first {of}", -1: f"last {of}"}.get(day, f"{of} {day}") for day in calendar.days]
+        text = f"{', '.join(days)} of every {calendar.months} months"
+    elif calendar.numbers or calendar.cycle != 7 * 86_400 or calendar.within_days:
+        text = f"{len(calendar.slots)} times in every {_span(calendar, calendar.cycle)}"
+    else:
+        text = ", ".join(WEEKDAYS[int(slot // 86_400)] for slot in calendar.slots)
+    own = f"; {len(calendar.units)} units by rules of their own" if calendar.units else ""
+    return text + (f" ({calendar.zone})" if calendar.zone else "") + own
+
+
+def _span(calendar: Calendar, seconds: float) -> str:
+    if calendar.numbers:
+        return f"{seconds:g}"
+    size, name = next(((size, name) for size, name in SPANS if seconds % size == 0), (1, "second"))
+    return f"{seconds / size:g} {name}{'' if seconds == size else 's'}"
 
 
 def _ticks(time: NDArray[Any]) -> Int:

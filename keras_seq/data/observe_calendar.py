@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.data.calendar import DAY, MONDAY, Calendar, Int, day_of_month, shift, wall_clock
+from keras_seq.data.calendar import DAY, MONDAY, Calendar, Int, day_of_month, describe, shift, wall_clock
 from keras_seq.data.series import Series
+from keras_seq.errors import DataError
 
 LONGEST_UNIT = 20_000  # last rows of a unit that are looked at
 ROWS = 2_000_000  # of all units together, and that are read where they stay on disk
 REACHED = 0.9  # least share of steps that lead from one place of the rule to a later one
 MONTH = 30.436875 * 86_400  # s
 FOLLOWED = 0.5  # least share of steps that lead to the very next place
+CHECKED = 100  # last rows of a unit whose steps are compared with the rule at prediction
 JITTER = 0.1  # deviation from the usual step, as a share of it, of stamps that are near a rule
 LONGEST = 64  # stamps of a cycle that is no week
 FINEST = 60 * 10**9  # ns: smallest step for which opening hours are looked for
@@ -60,24 +64,65 @@ def observe(times: Sequence[NDArray[Any]], names: Sequence[str] = (), zone: str 
         rule = next((choice for choice, _ in rows.most_common() if choice.regular), rule)
     if len(names) < 2 or not rule.regular:
         return rule
-    units = {str(names[unit]): _observe([stamps[unit]], zone) for unit in _misfits(rule, stamps)}
+    units = {str(names[unit]): _observe([stamps[unit]], zone) for unit in _strangers(rule, stamps, least=FOLLOWED)}
     return rule.model_copy(update={"units": {name: own for name, own in units.items() if own != rule}})
 
 
-def _misfits(rule: Calendar, stamps: Sequence[NDArray[Any]]) -> list[int]:
-    """Numbers of the units of three and more rows that do not follow the rule."""
+def check_steps(rule: Calendar | None, time: NDArray[Any], offsets: Int, names: NDArray[np.str_], path: Path) -> None:
+    """Refuse units whose rows do not go on as those of training did, seen in at least three steps.
+
+    Args:
+        rule: of training; None or irregular: nothing is asked for.
+        time: stamps of the rows ``(rows,)``.
+        offsets: of the units ``(units + 1,)``.
+        names: of the units ``(units,)``.
+        path: the file, for messages.
+
+    Raises:
+        DataError: names the first unit and the rule.
+    """
+    if rule is None or rule.numbers != (time.dtype.kind != "M"):
+        return
+    stamps = [_known(time[max(low, high - CHECKED) : high]) for low, high in pairwise(offsets.tolist())]
+    apart = [number for number, name in enumerate(names.tolist()) if name in rule.units]
+    common = [*stamps]
+    for number in apart:
+        common[number] = stamps[number][:0]
+    wrong = _strangers(rule, common, least=0.0)
+    for number in apart:
+        wrong += [number] if _strangers(rule.of(names[number]), [stamps[number]], least=0.0) else []
+    if wrong:
+        unit = min(wrong)
+        shown = ", ".join(str(stamp) for stamp in stamps[unit][-3:])
+        raise DataError(
+            f"The rows of unit '{names[unit]}' of '{path}' do not go on as in training "
+            f"({describe(rule.of(names[unit]))}): its last are {shown}. Bring them to that step, or train a model on "
+            "such rows."
+        )
+
+
+def _strangers(rule: Calendar, stamps: Sequence[NDArray[Any]], *, least: float) -> list[int]:
+    """Numbers of the units of four and more rows that do not follow a rule.
+
+    Args:
+        rule: the rule.
+        stamps: of each unit.
+        least: share of steps that must lead to the very next place; 0: it is enough that most lead to some place.
+    """
+    if not rule.regular:
+        return []
     before, after, unit = _pairs(stamps)
     counts = np.bincount(unit, minlength=len(stamps))
     reached, followed = (
         np.bincount(unit, weights=hits, minlength=len(stamps)) / np.maximum(counts, 1)
         for hits in _hits(rule, before, after)
     )
-    fits = (counts < 2) | ((reached >= REACHED) & (followed >= FOLLOWED))
-    steady = rule.kind == "step"
+    strange = (reached < (REACHED if least else FOLLOWED)) | (followed < least)
+    step = rule.step * (1.0 if rule.numbers else 1e9)
     return [
         number
-        for number in np.flatnonzero(~fits).tolist()
-        if not (steady and _near(rule.step * (1.0 if rule.numbers else 1e9), _ticks(stamps[number])))
+        for number in np.flatnonzero(strange & (counts > 2)).tolist()
+        if not (rule.kind == "step" and _near(step, _ticks(stamps[number])))
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.data.calendar import describe
 from keras_seq.data.series import Series
 
 
@@ -53,6 +54,8 @@ def statistics(series: Series) -> dict[str, Any]:
     if len(series.time):
         first, last = series.time.min(), series.time.max()
         result["time"] = [str(first), str(last)] if series.time.dtype.kind == "M" else [float(first), float(last)]
+    if schema.calendar is not None:
+        result["stamps"] = describe(schema.calendar)
     if schema.task in ("binary", "multiclass"):
         result["classes"] = class_shares(series)
     else:

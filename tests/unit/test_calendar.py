@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from keras_seq.data.calendar import Calendar, forecast_stamps, later, shift
+from keras_seq.data.calendar import Calendar, describe, forecast_stamps, later, shift
 from keras_seq.data.covariates.calendar import happens
-from keras_seq.data.observe_calendar import observe
+from keras_seq.data.observe_calendar import check_steps, observe
 from keras_seq.errors import DataError
 
 SUNDAY_TO_THURSDAY = pd.offsets.CustomBusinessDay(weekmask="Sun Mon Tue Wed Thu")
@@ -201,3 +203,29 @@ def test_a_day_of_the_zone_is_the_local_one() -> None:
     time = local.tz_convert("UTC").tz_localize(None).to_numpy()
     found = count(observe([time], zone="Australia/Sydney"), time, [np.datetime64("2023-07-01")], lead=0)
     assert local[int(np.flatnonzero(found)[0])].date().isoformat() == "2023-07-01"
+
+
+@pytest.mark.parametrize(("freq", "words"), [
+    ("D", "every 1 day"), ("30min", "every 30 minutes"), ("14D", "every 14 days"), ("B", "Mon, Tue, Wed, Thu, Fri"),
+    ("QE", "last day of every 3 months"), ("SMS", "first day, day 15 of every 1 months"),
+    ("BMS", "first business day of every 1 months"), ("WOM-3FRI", "Fri 3 of every 1 months"),
+])  # fmt: skip
+def test_a_rule_has_words(freq: str, words: str) -> None:
+    assert describe(observe([pd.date_range("2020-01-01", periods=60, freq=freq).to_numpy()])) == words
+
+
+def test_rows_of_another_step_are_refused() -> None:
+    """Hours where training had days, month ends where it had first days; single gaps and three rows are not."""
+    days, hours_ = (pd.date_range("2020-01-01", periods=40, freq=freq).to_numpy() for freq in ("D", "h"))
+    starts, ends = (pd.date_range("2020-01-01", periods=40, freq=freq).to_numpy() for freq in ("MS", "ME"))
+    path, both = Path("new.csv"), np.array([0, 40, 80])
+    names = np.array(["a", "b"])
+    check_steps(observe([days]), np.concatenate([days, days[::3]]), np.array([0, 40, 54]), names, path)
+    check_steps(observe([days]), hours_[:3], np.array([0, 3]), names, path)
+    check_steps(None, hours_, np.array([0, 40]), names, path)
+    with pytest.raises(DataError, match=r"'b' of 'new.csv' do not go on as in training \(every 1 day\)"):
+        check_steps(observe([days]), np.concatenate([days, hours_]), both, names, path)
+    with pytest.raises(DataError, match="first day of every 1 months"):
+        check_steps(observe([starts]), np.concatenate([starts, ends]), both, names, path)
+    with pytest.raises(DataError, match="every 1"):
+        check_steps(observe([np.arange(50.0)]), np.arange(20) * 0.25, np.array([0, 20]), names, path)
