@@ -39,7 +39,7 @@ def with_calendar(series: Series) -> Series:
     low, high = series.offsets[:-1] - first, series.offsets[1:] - first
     most = min(LONGEST_UNIT, max(100, ROWS // max(series.n_units, 1)))
     times = [time[max(a, b - most, 0) : max(b, 0)] for a, b in zip(low.tolist(), high.tolist(), strict=True)]
-    zone = getattr(getattr(schema, "reading", None), "zone", None)
+    zone = schema.reading.zone if schema.reading else None
     calendar = observe(times, series.unit_ids.tolist(), zone)
     return dataclasses.replace(series, schema=schema.model_copy(update={"calendar": calendar}))
 
