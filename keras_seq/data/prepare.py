@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
 from keras_seq.data.covariates.add import add_covariates, wanted
+from keras_seq.data.known import known_targets, with_known_targets
 from keras_seq.data.moments import Moments
 from keras_seq.data.observe_calendar import with_calendar
 from keras_seq.data.quality import QualityReport, check
+from keras_seq.data.quality.parts import check_parts
 from keras_seq.data.scaling import check_task, fit_spec, known_moments, part_rows
 from keras_seq.data.series import Series
 from keras_seq.data.sources import load_series
@@ -32,7 +34,7 @@ class Prepared:
         series: the data.
         quality: what the check found (nothing that forbids training).
         splits: units and target rows of train, validation and test.
-        index: windows by part name.
+        index: windows with a known target, by part name.
         spec: fitted on train only.
     """
 
@@ -133,5 +135,10 @@ def _prepare(series: Series, quality: QualityReport, config: DataConfig) -> Prep
     series = with_calendar(series)
     check_task(series, config)
     splits = split(series, config)
-    index = {name: index_windows(series, part, config.windows) for name, part in splits.items()}
+    known = known_targets(series)
+    index = {
+        name: with_known_targets(series, index_windows(series, part, config.windows), known, config.windows, name)
+        for name, part in splits.items()
+    }
+    quality = quality.with_findings(check_parts(series, splits, index, config.windows.horizon))
     return Prepared(series, quality, splits, index, fit_spec(series, splits, config))

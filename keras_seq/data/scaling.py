@@ -131,14 +131,27 @@ def _fit_scaling(series: Series, train: Part, config: DataConfig) -> Scaling:
             for number, group in enumerate(groups):
                 group.add(rows[label == number])
     center, scale = _center_and_scale(series, train, config, groups, columns, centroids, deviations)
+    constant = _constant(groups) & (config.scale != "none")
     return Scaling(
         center=_tuples(center),
         scale=_tuples(scale),
         fill=tuple(np.where(overall.count > 0, overall.mean, 0.0).tolist()),
+        constant=tuple(tuple(row) for row in constant.tolist()) if constant.any() else (),
         condition_features=columns,
         condition_scale=deviations,
         centroids=centroids,
     )
+
+
+def _constant(groups: list[Moments]) -> NDArray[np.bool_]:
+    """Features without a spread that float32 could hold, or never seen; ``(conditions, features)``."""
+    return np.stack([is_constant(group) for group in groups])
+
+
+def is_constant(moments: Moments) -> NDArray[np.bool_]:
+    """Columns whose values do not differ, or by less than float32 tells apart; ``(columns,)``."""
+    spread = np.maximum(1e-7 * np.abs(moments.mean), np.finfo(np.float32).tiny)
+    return ~(moments.high > moments.low) | (moments.std <= spread)
 
 
 def _center_and_scale(
@@ -153,7 +166,6 @@ def _center_and_scale(
     """``(conditions, features)`` each; what is constant or never seen in train has scale 1."""
     mean, std = np.stack([g.mean for g in groups]), np.stack([g.std for g in groups])
     low, high = np.stack([g.low for g in groups]), np.stack([g.high for g in groups])
-    constant = ~(high > low) | (std <= 1e-7 * np.abs(mean))
     if config.scale == "none":
         return np.zeros_like(mean), np.ones_like(mean)
     center, scale = mean, std
@@ -168,7 +180,7 @@ def _center_and_scale(
         )
         center, scale = _quantile_scale(rows, label, len(groups), fallback=std)
     center = np.where(np.isfinite(center), center, 0.0)
-    return center, np.where(constant | ~np.isfinite(scale) | (scale <= 0), 1.0, scale)
+    return center, np.where(_constant(groups) | ~np.isfinite(scale) | (scale <= 0), 1.0, scale)
 
 
 def _quantile_scale(rows: Float, label: NDArray[np.int64], count: int, fallback: Float) -> tuple[Float, Float]:
@@ -230,7 +242,7 @@ def _target_statistics(series: Series, train: Part, config: DataConfig) -> tuple
         for low, high in part_rows(series, train):
             moments.add(_capped(series.targets[low:high], config.target_cap))
     mean = np.where(moments.count > 0, moments.mean, 0.0)
-    std = np.where(~(moments.high > moments.low) | (moments.std <= 1e-7 * np.abs(mean)), 1.0, moments.std)
+    std = np.where(is_constant(moments), 1.0, moments.std)
     return tuple(mean.tolist()), tuple(std.tolist())
 
 

@@ -10,13 +10,15 @@ from keras_seq.config import Section, Task
 class Scaling(Section):
     """Fitted numbers of the scaler, per operating condition.
 
-    ``scaled = (value - center[condition]) / scale[condition]``. Features that are constant in
-    train have scale 1. ``fill`` (raw units) stands in for values that nothing before explains.
+    ``scaled = (value - center[condition]) / scale[condition]``. Features that are constant in train have scale 1 and
+    are marked in ``constant``: whatever they are later, they scale to 0, since nothing could be learnt of them
+    (``scale`` none leaves values as they are). ``fill`` (raw units) stands in for values that nothing before explains.
     """
 
     center: tuple[tuple[float, ...], ...]  # (conditions, features)
     scale: tuple[tuple[float, ...], ...]  # (conditions, features)
     fill: tuple[float, ...]  # (features,)
+    constant: tuple[tuple[bool, ...], ...] = ()  # (conditions, features); empty: none is
     condition_features: tuple[int, ...] = ()  # positions of the columns that tell the condition
     condition_scale: tuple[float, ...] = ()  # deviations they are divided by before the distance
     centroids: tuple[tuple[float, ...], ...] = ()  # (conditions, condition_features), in raw units

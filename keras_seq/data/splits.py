@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig, SplitConfig
 from keras_seq.data.assign import fold_blocks, share_blocks
+from keras_seq.data.known import usable_units
 from keras_seq.data.series import Series
 from keras_seq.errors import DataError
 
@@ -33,6 +34,10 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.units)
+
+    def take(self, chosen: NDArray[np.bool_]) -> Part:
+        """The units where ``chosen (n,)`` is True."""
+        return Part(self.units[chosen], self.first[chosen], self.last[chosen])
 
     @property
     def rows(self) -> int:
@@ -58,17 +63,25 @@ def split(series: Series, config: DataConfig) -> Splits:
     """Divide the units (or, by time, the rows of each unit) into train, validation and test.
 
     Units of one group stay together in every mode but ``time``. The result depends only on the series
-    and on ``config.split``.
+    and on ``config.split``. Units that can give no sample (no more rows than the horizon, no known target, or, by
+    time, too few rows to be cut) belong to no part.
 
     Raises:
         DataError: too few units or groups, no official split in the data, a part without units, or a
             class without examples in a part.
     """
     settings = config.split
+    usable = np.flatnonzero(usable_units(series, config.windows.horizon))
+    if not len(usable):
+        raise DataError(
+            f"No unit of '{series.schema.name}' can give a sample: each of its {series.n_units} units has no known "
+            f"target or too few rows (data.windows.horizon={config.windows.horizon}; the longest has "
+            f"{series.lengths.max()})."
+        )
     if settings.by == "time":
-        parts = _by_time(series, settings)
+        parts = _by_time(series, settings, usable)
     else:
-        train, validation, test = _by_unit(series, settings, _labels(series, config))
+        train, validation, test = _by_unit(series, settings, _labels(series, config), usable)
         parts = (_whole_units(series, train), _whole_units(series, validation), _whole_units(series, test))
     for name, part in zip(PARTS, parts, strict=True):
         if not part.rows:
@@ -88,11 +101,12 @@ def _labels(series: Series, config: DataConfig) -> Int | None:
     task = config.task or series.schema.task
     if task not in ("binary", "multiclass") or series.schema.target_per != "unit":
         return None
-    return np.asarray(series.targets)[:, 0].astype(np.int64)
+    labels = np.asarray(series.targets)[:, 0]
+    return np.where(np.isfinite(labels), labels, -1).astype(np.int64)
 
 
-def _by_unit(series: Series, settings: SplitConfig, labels: Int | None) -> tuple[Int, Int, Int]:
-    """Unit numbers of train, validation and test."""
+def _by_unit(series: Series, settings: SplitConfig, labels: Int | None, everyone: Int) -> tuple[Int, Int, Int]:
+    """Unit numbers of train, validation and test, among ``everyone``."""
     if settings.by == "stratified" and labels is None:
         raise DataError(
             "data.split.by=stratified needs a class per unit, but this data set has "
@@ -101,12 +115,13 @@ def _by_unit(series: Series, settings: SplitConfig, labels: Int | None) -> tuple
     rng = np.random.default_rng(settings.seed)
     groups = np.unique(series.groups, return_inverse=True)[1].reshape(-1).astype(np.int64)
     stratify = labels if settings.by in ("stratified", "official") else None
-    everyone = np.arange(series.n_units)
     if settings.by == "official":
-        test = _official_test(series)
+        test = np.intersect1d(_official_test(series), everyone)
     else:
         _check_enough(series, settings, groups, everyone, need=3 if not settings.folds else 2)
-        chosen = share_blocks(groups, [settings.test], rng, labels=stratify, by_group=settings.by == "group")
+        labels_all = None if stratify is None else stratify[everyone]
+        by_group = settings.by == "group"
+        chosen = share_blocks(groups[everyone], [settings.test], rng, labels=labels_all, by_group=by_group)
         test = everyone[chosen == 1]
     rest = np.setdiff1d(everyone, test)
     if settings.folds:
@@ -122,7 +137,7 @@ def _by_unit(series: Series, settings: SplitConfig, labels: Int | None) -> tuple
     else:
         wanted = settings.validation
         if wanted < 1 and settings.by != "official":  # a share of all units, as test is
-            total = len(np.unique(groups)) if settings.by == "group" else series.n_units
+            total = len(np.unique(groups[everyone])) if settings.by == "group" else len(everyone)
             wanted = max(1.0, round(wanted * total)) if wanted else 0.0
         labels_rest = None if stratify is None else stratify[rest]
         chosen_validation = share_blocks(
@@ -178,14 +193,17 @@ def _whole_units(series: Series, units: Int) -> Part:
     return Part(units, series.offsets[units], series.offsets[units + 1])
 
 
-def _by_time(series: Series, settings: SplitConfig) -> tuple[Part, Part, Part]:
-    """Cut the rows of every unit chronologically; folds move the validation part forward in time."""
+def _by_time(series: Series, settings: SplitConfig, units: Int) -> tuple[Part, Part, Part]:
+    """Cut the rows of ``units`` chronologically; folds move the validation part forward in time.
+
+    Units too short to give every part a row are left out; an error where all are.
+    """
     if series.schema.target_per == "unit":
         raise DataError(
             "data.split.by=time cuts units in time, but this data set has one target per unit. "
             "Use unit, group, stratified or official."
         )
-    begin, end, lengths = series.offsets[:-1], series.offsets[1:], series.lengths
+    begin, end, lengths = series.offsets[units], series.offsets[units + 1], series.lengths[units]
     test_first, test_last = _test_period(settings, begin, end)
     if settings.folds:
         size = (test_first - begin) // (settings.folds + 1)
@@ -195,22 +213,19 @@ def _by_time(series: Series, settings: SplitConfig) -> tuple[Part, Part, Part]:
         validation_first = test_first - _amount(settings.validation, lengths)
         validation_last = test_first
     train_first = _train_first(settings, begin, test_first, end)
-    short = np.flatnonzero(
-        (validation_first <= train_first) | (validation_last <= validation_first) | (test_first >= test_last)
-    )
-    if len(short):
-        unit = int(short[0])
+    whole = (validation_first > train_first) & (validation_last > validation_first) & (test_first < test_last)
+    if not whole.any():
+        longest = int(np.argmax(lengths))
         raise DataError(
-            f"Unit '{series.unit_ids[unit]}' has {int(lengths[unit])} rows, too few to be cut in time with "
-            f"data.split.validation={settings.validation:g}, test={settings.test:g}, folds={settings.folds}, "
-            f"origins={settings.origins} ({len(short)} such units): each part needs rows. Ask for less, or use "
+            f"Unit '{series.unit_ids[units[longest]]}' has {int(lengths[longest])} rows, too few to be cut in time "
+            f"with data.split.validation={settings.validation:g}, test={settings.test:g}, folds={settings.folds}, "
+            f"origins={settings.origins} ({len(units)} such units): each part needs rows. Ask for less, or use "
             "data.split.by=unit."
         )
-    units = np.arange(series.n_units)
     return (
-        Part(units, train_first, validation_first),
-        Part(units, validation_first, validation_last),
-        Part(units, test_first, test_last),
+        Part(units[whole], train_first[whole], validation_first[whole]),
+        Part(units[whole], validation_first[whole], validation_last[whole]),
+        Part(units[whole], test_first[whole], test_last[whole]),
     )
 
 
@@ -263,7 +278,8 @@ def _check_classes(series: Series, config: DataConfig, parts: tuple[Part, ...]) 
 
 def _classes_in(series: Series, part: Part) -> set[int]:
     if series.schema.target_per == "unit":
-        return {int(c) for c in np.unique(np.asarray(series.targets)[part.units, 0])}
+        labels = np.asarray(series.targets)[part.units, 0]
+        return {int(c) for c in np.unique(labels[np.isfinite(labels)])}
     found: set[int] = set()
     for first, last in zip(part.first, part.last, strict=True):
         labels = np.asarray(series.targets[first:last])[:, 0]

@@ -129,6 +129,7 @@ class StoredSeries(Series):
     """
 
     digest: str = ""
+    targets_known: bool = False  # no target is missing; False: not known
 
     def fingerprint(self) -> str:
         """Digest taken when the store was written."""
@@ -197,6 +198,7 @@ def open_store(folder: str | Path) -> StoredSeries:
         official=np.array([""] * len(units)),
         info=header["info"],
         digest=header["digest"],
+        targets_known=header.get("targets_known", False),
     )
 
 

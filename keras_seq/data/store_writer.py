@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
-from keras_seq.data.quality import Finding, QualityReport, check
+from keras_seq.data.known import first_known
+from keras_seq.data.quality import Finding, QualityReport, check_rows
 from keras_seq.data.reading.labels import number_text
 from keras_seq.data.series import Series
 from keras_seq.data.sources.table import iter_table_chunks, settle_classes
@@ -59,7 +60,8 @@ class RowTaker:
         self.rows = 0
         self.last_time: Any = None
         self.constant = True  # every unit has one target so far
-        self.last_target: NDArray[np.float32] | None = None
+        self.unit_targets: list[NDArray[np.float32]] = []  # first known ones of each unit
+        self.targets_known = True  # none is missing so far
         self.findings: list[Finding] = []
 
     def add(self, frame: Any) -> None:
@@ -177,12 +179,16 @@ class RowTaker:
             )
 
     def _watch_targets(self, targets: NDArray[np.float32], starts: NDArray[np.int64], goes_on: bool) -> None:
-        """Remember whether every unit has one target only."""
-        changes = (targets[1:] != targets[:-1]).any(axis=1)
-        changes[starts[1:] - 1] = False
-        across = goes_on and self.last_target is not None and bool((targets[0] != self.last_target).any())
-        self.constant &= not (changes.any() or across)
-        self.last_target = targets[-1]
+        """Remember the first known targets of every unit, and whether its other ones are equal or missing."""
+        offsets = np.append(starts, len(targets))
+        first = first_known(targets, offsets)
+        if goes_on:
+            before = self.unit_targets.pop()
+            first[0] = np.where(np.isfinite(before), before, first[0])
+        self.unit_targets += list(first)
+        missing = np.isnan(targets)
+        self.constant &= bool(((targets == np.repeat(first, np.diff(offsets), axis=0)) | missing).all())
+        self.targets_known &= not missing.any()
 
     def _check_chunk(
         self,
@@ -206,7 +212,7 @@ class RowTaker:
             time=time,
             official=np.array([""] * len(ids)),
         )
-        self.findings += check(chunk).errors
+        self.findings += [finding for finding in check_rows(chunk) if finding.severity == "error"]
         QualityReport(
             self.schema.name, tuple(self.findings[:20]), self.rows + len(unit), len(self.units)
         ).raise_if_bad()
@@ -255,9 +261,7 @@ class _Writer(RowTaker):
             )
         if asked or (guessed and self.constant and not config.windows.per_step):
             schema = schema.model_copy(update={"target_per": "unit"})
-            stored = StoredArray(self.folder / "targets.f32", "<f4", len(schema.targets))
-            first = stored[offsets[:-1]]
-            first.astype("<f4").tofile(self.folder / "targets.f32")
+            np.array(self.unit_targets, "<f4").tofile(self.folder / "targets.f32")
         else:
             schema = schema.model_copy(update={"target_per": "step"})
         return {
@@ -269,6 +273,7 @@ class _Writer(RowTaker):
             "groups": self.groups if self.schema.group_column else [],
             "info": {"origin": self.layout.path.name, "streamed": True},
             "digest": self.digest.hexdigest(),
+            "targets_known": self.targets_known,
             "quality": {"name": schema.name, "rows": self.rows, "units": len(self.units), "findings": []},
         }
 
@@ -298,7 +303,7 @@ class _Writer(RowTaker):
         """How often each label occurs: units where every unit has one label, else rows."""
         stored = StoredArray(self.folder / "targets.f32", "<f4", 1)
         if self.constant and len(self.units) > 1:
-            pieces: Any = [stored[np.array([0, *self.ends[:-1]], np.int64)]]
+            pieces: Any = [np.array(self.unit_targets)]
         else:
             pieces = stored.pieces()
         counts = np.zeros(len(known), np.int64)
@@ -309,12 +314,19 @@ class _Writer(RowTaker):
         return counts.tolist()
 
     def _rewrite(self, known: NDArray[np.float32], numbers: NDArray[np.float32]) -> None:
+        """Write ``numbers`` in place of the labels ``known``; a missing one stays missing."""
+
+        def number(labels: NDArray[np.float32]) -> NDArray[np.float32]:
+            place = np.minimum(np.searchsorted(known, labels), len(known) - 1)
+            return np.where(np.isfinite(labels), numbers[place], np.float32(np.nan)).astype("<f4")
+
         old = self.folder / "targets.f32"
         new = self.folder / "targets.new"
         with open(new, "wb") as file:
             for piece in StoredArray(old, "<f4", 1).pieces():
-                file.write(numbers[np.searchsorted(known, piece)].astype("<f4").tobytes())
+                file.write(number(piece).tobytes())
         new.replace(old)
+        self.unit_targets = [number(target) for target in self.unit_targets]
 
 
 def report_of(plain: dict[str, Any]) -> QualityReport:

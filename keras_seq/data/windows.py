@@ -142,7 +142,8 @@ def index_windows(series: Series, part: Part, windows: WindowsConfig) -> WindowI
       windows may look back into rows of an earlier part, never at their targets;
     - ``last``: one per unit, ending at its last row.
 
-    With ``horizon`` h a window's targets are the h rows after it, all of them inside the part.
+    With ``horizon`` h a window's targets are the h rows after it, all of them inside the part. A unit with too few
+    rows in the part for any window gives none.
 
     Args:
         series: the data.
@@ -154,8 +155,8 @@ def index_windows(series: Series, part: Part, windows: WindowsConfig) -> WindowI
         them when asked, so that the index does not grow with the rows.
 
     Raises:
-        DataError: a unit is shorter than the window and ``pad_short`` is off, or too short for any
-            window; names the unit and both numbers.
+        DataError: a unit is shorter than the window and ``pad_short`` is off, or all are too short for any
+            window; names a unit and both numbers.
     """
     runs = window_runs(series, part, windows)
     return cast(WindowIndex, runs) if is_stored(series) else runs.expand()
@@ -167,7 +168,10 @@ def window_runs(series: Series, part: Part, windows: WindowsConfig) -> WindowRun
     begin = series.offsets[part.units]
     last_end = part.last - gap  # where the part's last window ends
     first_end = part.first + (0 if gap else 1)  # where its first one would, if all the past were there
-    _refuse(series, part, np.maximum(first_end, begin + 1) > last_end, gap, windows)
+    fits = np.maximum(first_end, begin + 1) <= last_end
+    if not fits.all():
+        _refuse(series, part, ~fits, gap, windows)
+        return window_runs(series, part.take(fits), windows)
     short = last_end - begin < length
     if windows.mode != "whole" and not windows.pad_short:
         _refuse_short(series, part, last_end - begin, length)
@@ -189,9 +193,10 @@ def window_runs(series: Series, part: Part, windows: WindowsConfig) -> WindowRun
 
 
 def _refuse(series: Series, part: Part, bad: NDArray[np.bool_], horizon: int, windows: WindowsConfig) -> None:
-    if not bad.any():
+    """No unit is left: an error that names the longest one."""
+    if not bad.all():
         return
-    k = int(np.flatnonzero(bad)[0])
+    k = int(np.argmax(part.last - part.first))
     rows, need = int(part.last[k] - part.first[k]), horizon + 1 if horizon else 1
     raise DataError(
         f"Unit '{series.unit_ids[part.units[k]]}' is too short for any window: it has {rows} rows in this part of the "

@@ -127,12 +127,6 @@ def settle(
     guessed, why = _guess_task(table, columns, unit, same, horizon)
     task, why = (task, "as asked for with --task") if task and task != guessed else (guessed, why)
     _fits(table, columns, task)
-    if task != "forecast" and any(column.missing for column in columns):
-        bad = next(column for column in columns if column.missing)
-        raise DataError(
-            f"Target '{bad.name}' of '{table.path}' is missing in {bad.missing} of {bad.rows} rows; a target must be "
-            "known. Remove these rows, or name another --target."
-        )
     falls = unit is not None and columns[0].kind == "number" and _falls(table, columns[0], order)
     question = Question(targets, task, why, per_unit=same and task != "forecast", falls=falls)
     _choose_features(table, question, unit, taken, order)

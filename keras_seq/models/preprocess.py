@@ -38,7 +38,7 @@ class Preprocess(keras.layers.Layer):
     the neighbours (looks ahead within the window) and carries the last one on; ``mean`` puts the
     train mean; ``none`` puts ``fill`` too, as a last safety. Before a unit's first observed value
     stands ``fill``. Non-finite values count as missing. A value is carried over gaps of at least
-    ``time`` steps. Output is 0 at padded steps, whatever they hold.
+    ``time`` steps. A feature that was constant in train scales to 0. Output is 0 at padded steps, whatever they hold.
 
     Streaming state of ``step``: per feature the last observed (or filled) value: ``(batch, features)``.
 
@@ -62,6 +62,8 @@ class Preprocess(keras.layers.Layer):
         self.center = np.asarray(scaling["center"], np.float32)
         self.scale = np.asarray(scaling["scale"], np.float32)
         self.fill = np.asarray(scaling["fill"], np.float32)
+        constant = np.asarray(scaling.get("constant") or np.zeros(self.center.shape), np.float32)
+        self.varies = None if not constant.any() else 1.0 - constant
         self.condition_features = list(scaling["condition_features"])
         self.condition_scale = np.asarray(scaling["condition_scale"], np.float32)
         self.centroids = np.asarray(scaling["centroids"], np.float32)
@@ -133,12 +135,18 @@ class Preprocess(keras.layers.Layer):
 
     def _scaled(self, x: Any, seen: Any) -> Any:
         if len(self.center) == 1:
+            if self.varies is not None:  # what never changed in train stands at its centre
+                x = x * self.varies[0] + self.center[0] * (1.0 - self.varies[0])
             return (x - self.center[0]) / self.scale[0]
         where = ops.take(x, self.condition_features, axis=-1)[:, :, None, :]
         distance = ops.sum(ops.square((where - self.centroids) / self.condition_scale), axis=-1)
         condition = ops.top_k(-distance, k=1)[1][..., 0]  # the nearest; keras.ops.argmin does not convert to ONNX
         # tables are looked up, not multiplied: half of a TF32 product's digits would be lost on GPUs
-        scaled = (x - ops.take(self.center, condition, axis=0)) / ops.take(self.scale, condition, axis=0)
+        center = ops.take(self.center, condition, axis=0)
+        if self.varies is not None:
+            varies = ops.take(self.varies, condition, axis=0)
+            x = x * varies + center * (1.0 - varies)
+        scaled = (x - center) / ops.take(self.scale, condition, axis=0)
         return scaled * seen if self.impute == "mean" else scaled
 
     def compute_output_shape(self, x_shape: Any) -> Any:

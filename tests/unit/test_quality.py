@@ -56,7 +56,7 @@ FAULTS = {
     "time": (lambda s: spoil(s, "time", 3, np.nan), "error", None, "u0", 4),
     "gap": (lambda s: spoil(s, "time", 14, 40), "warning", None, "u2", 6),
     "unit id": (lambda s: spoil(s, "unit_ids", 2, "u0"), "error", None, "u0", None),
-    "target": (lambda s: spoil(s, "targets", (7, 0), np.nan), "error", "y", "u1", 3),
+    "target": (lambda s: spoil(s, "targets", (7, 0), np.nan), "warning", "y", "u1", 3),
 }
 
 
@@ -129,7 +129,8 @@ def test_class_balance():
     [
         (WindowsConfig(mode="sliding", length=6), "warning", "u1"),
         (WindowsConfig(mode="sliding", length=6, pad_short=False), "error", "u1"),
-        (WindowsConfig(mode="last", length=2, horizon=4), "error", "u1"),
+        (WindowsConfig(mode="last", length=1, horizon=4), "warning", "u1"),  # left out
+        (WindowsConfig(mode="last", length=2, horizon=6), "error", "u0"),  # no unit is left
         (WindowsConfig(mode="whole", length=5), "warning", "u2"),
     ],
 )

@@ -147,7 +147,7 @@ def test_time_folds_roll_forward_and_never_train_on_the_future():
         (make_series([5] * 6), {"by": "unit", "validation": 0}, r"validation part of the split is empty"),
         (make_series([5] * 6), {"by": "unit", "test": 0}, r"test part of the split is empty"),
         (make_series([5] * 6), {"by": "unit", "validation": 5, "test": 5}, r"part of the split is empty"),
-        (make_series([9, 4]), {"by": "time", "validation": 2, "test": 2}, r"Unit '1' has 4 rows.*cut in time"),
+        (make_series([3, 4]), {"by": "time", "validation": 2, "test": 2}, r"Unit '1' has 4 rows.*cut in time"),
         (classified(20), {"by": "time"}, r"one target per unit"),
     ],
 )

@@ -183,7 +183,7 @@ BAD_FILES = {
     ),
     "doubled name": (BASE.replace("z", "x", 1), r"names column 'x' twice \(columns \[3, 4\]\)"),
     "missing value": (BASE + "c,1,,7,1\n", r"\[missing\] column 'x', unit 'c', row 1"),
-    "missing target": (BASE + "c,1,1,7,\n", r"\[target\] column 'y', unit 'c', row 1: must be a finite number"),
+    "infinite target": (BASE + "c,1,1,7,inf\n", r"\[target\] column 'y', unit 'c', row 1: must be a finite number"),
     "infinite": (BASE + "c,1,inf,7,1\n", r"\[infinite\] column 'x', unit 'c', row 1"),
     "unsorted": (BASE + "b,1.5,1,7,1\n", r"\[time order\] unit 'b', row 3: time 1.5 goes back"),
     "doubled time": (BASE + "a,2,1,7,1\n", r"\[duplicate time\] unit 'a', row 3: time 2 has the same time"),

@@ -103,10 +103,14 @@ def test_a_unit_shorter_than_the_window_is_padded_or_refused_by_name():
             index_windows(series, whole(series), strict)
 
 
-def test_a_unit_without_room_for_the_horizon_is_refused_by_name():
-    series = make_series([20, 5])
+@pytest.mark.parametrize("mode", ["sliding", "last", "whole"])
+def test_a_unit_without_room_for_the_horizon_gives_no_window(mode):
+    windows = WindowsConfig(mode=mode, length=3, horizon=5)
+    series = make_series([20, 5, 1, 9])
+    assert set(index_windows(series, whole(series), windows).unit.tolist()) == {0, 3}
+    series = make_series([3, 5])
     with pytest.raises(DataError, match=r"Unit '1' is too short.*5 rows.*horizon=5 needs 6"):
-        index_windows(series, whole(series), WindowsConfig(mode="sliding", length=3, horizon=5))
+        index_windows(series, whole(series), windows)
 
 
 def test_millions_of_windows_are_numbered_at_once():

@@ -11,19 +11,27 @@ from keras_seq.data.quality.clock import check_time
 from keras_seq.data.quality.lengths import check_lengths
 from keras_seq.data.quality.report import Finding, QualityReport
 from keras_seq.data.quality.shape import check_ids, check_shapes
-from keras_seq.data.quality.targets import check_targets
-from keras_seq.data.quality.values import check_same_columns, check_values
+from keras_seq.data.quality.targets import check_target_rows, check_targets
+from keras_seq.data.quality.values import check_same_columns, check_value_rows, check_values
 from keras_seq.data.series import Series
 from keras_seq.data.statistics import statistics
 
-__all__ = ["Finding", "QualityReport", "check", "statistics"]
+__all__ = ["Finding", "QualityReport", "check", "check_rows", "statistics"]
 
 
 def check(series: Series, windows: WindowsConfig | None = None) -> QualityReport:
     """Check shapes, ids, values, time, targets and (with ``windows``) lengths; change nothing."""
-    findings = check_shapes(series)
-    if not findings:  # the other checks index by these shapes
-        findings = check_ids(series) + check_values(series) + check_same_columns(series)
-        findings += check_time(series) + check_targets(series) + check_lengths(series, windows)
+    findings = check_rows(series)
+    if not any(finding.rule == "shape" for finding in findings):  # the other checks index by these shapes
+        findings += check_values(series) + check_same_columns(series)
+        findings += check_targets(series) + check_lengths(series, windows)
     ordered = sorted(findings, key=lambda finding: finding.severity != "error")
     return QualityReport(series.schema.name, tuple(ordered), len(series.values), series.n_units)
+
+
+def check_rows(series: Series) -> list[Finding]:
+    """What a piece of the rows tells as well as all of them: shapes, ids, values, time and targets row by row."""
+    findings = check_shapes(series)
+    if findings:
+        return findings
+    return check_ids(series) + check_value_rows(series) + check_time(series) + check_target_rows(series)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -64,6 +65,11 @@ class QualityReport:
         """Findings that do not."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
+    def with_findings(self, more: list[Finding]) -> QualityReport:
+        """The report with more findings, errors first."""
+        ordered = sorted((*self.findings, *more), key=lambda finding: finding.severity != "error")
+        return replace(self, findings=tuple(ordered))
+
     def raise_if_bad(self) -> None:
         """Raise one ``DataError`` that lists the first errors, if there are any."""
         errors = self.errors
@@ -93,6 +99,12 @@ class QualityReport:
             "warnings": len(self.warnings),
             "findings": [asdict(finding) for finding in self.findings],
         }
+
+
+def listed(names: Iterable[object], most: int = SHOWN) -> str:
+    """Names in quotes, the first ``most`` of them."""
+    quoted = [f"'{name}'" for name in names]
+    return ", ".join(quoted[:most]) + (f" and {len(quoted) - most} more" if len(quoted) > most else "")
 
 
 def at_row(

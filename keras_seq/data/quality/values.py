@@ -8,55 +8,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.data.quality.report import Finding, at_row
-from keras_seq.data.series import Series
+from keras_seq.data.series import Column, Series
 
 MISSING_MUCH = 0.5  # share of missing values in a column worth a warning
 
 
-def check_values(series: Series) -> list[Finding]:
-    """Missing, infinite, constant values, and those outside the range of the schema."""
+def check_value_rows(series: Series) -> list[Finding]:
+    """Infinite and missing values, and those outside the schema's range: what a piece of the rows tells as well."""
     findings = []
     for j, column in enumerate(series.schema.columns):
         values = series.values[:, j]
-        finite = np.isfinite(values)
-        clean = values if finite.all() else values[finite]
-        if len(clean) < len(values):
-            findings += _not_finite(series, column.name, values, column.missing)
-        if not len(clean):
-            continue
-        low, high = float(clean.min()), float(clean.max())
-        if low == high:
-            findings.append(Finding("warning", "constant", f"is always {low:g}: it tells nothing", column=column.name))
-        if column.minimum is not None and low < np.float32(column.minimum):
-            findings.append(
-                _out_of_range(series, column.name, values, values < np.float32(column.minimum), column.minimum)
-            )
-        if column.maximum is not None and high > np.float32(column.maximum):
-            findings.append(
-                _out_of_range(series, column.name, values, values > np.float32(column.maximum), column.maximum)
-            )
+        if not np.isfinite(values).all():
+            findings += _not_finite(series, column, values)
+        for limit, beyond in ((column.minimum, np.less), (column.maximum, np.greater)):
+            if limit is not None and (bad := beyond(values, np.float32(limit)) & np.isfinite(values)).any():
+                findings.append(_out_of_range(series, column.name, values, bad, limit))
     return findings
 
 
-def _not_finite(series: Series, name: str, values: NDArray[np.float32], allowed: bool) -> list[Finding]:
+def check_values(series: Series) -> list[Finding]:
+    """Columns without a value, with few of them, or with one value only; looks at all rows."""
     findings = []
-    infinite = np.isinf(values)
+    for j, column in enumerate(series.schema.columns):
+        values = series.values[:, j]
+        missing = np.isnan(values)
+        known = values[np.isfinite(values)]
+        if missing.all():
+            message = "holds no value at all; leave it out of data.features"
+            findings.append(Finding("error", "missing", message, column=column.name))
+        elif column.missing and missing.mean() > MISSING_MUCH:
+            message = f"{missing.mean():.0%} of its values are missing"
+            findings.append(at_row(series, "warning", "missing", message, missing, column.name))
+        if len(known) and known.min() == known.max():
+            message = f"is always {known[0]:.9g}: it tells nothing"
+            findings.append(Finding("warning", "constant", message, column=column.name))
+    return findings
+
+
+def _not_finite(series: Series, column: Column, values: NDArray[np.float32]) -> list[Finding]:
+    findings = []
+    infinite, missing = np.isinf(values), np.isnan(values)
     if infinite.any():
-        findings.append(at_row(series, "error", "infinite", "an infinite value", infinite, name))
-    missing = np.isnan(values)
-    share = float(missing.mean())
-    if share == 1.0:
-        findings.append(
-            Finding("error", "missing", "holds no value at all; leave it out of data.features", column=name)
-        )
-    elif share and not allowed:
+        findings.append(at_row(series, "error", "infinite", "an infinite value", infinite, column.name))
+    if missing.any() and not missing.all() and not column.missing:
         message = (
             "a missing value in a column that may not miss any; set 'missing: true' in its schema, or impute "
             "(--data.impute forward)"
         )
-        findings.append(at_row(series, "error", "missing", message, missing, name))
-    elif share > MISSING_MUCH:
-        findings.append(at_row(series, "warning", "missing", f"{share:.0%} of its values are missing", missing, name))
+        findings.append(at_row(series, "error", "missing", message, missing, column.name))
     return findings
 
 

@@ -189,7 +189,9 @@ class _Units:
                 f"Unit '{unit}' belongs to group '{self.groups[-1]}' and, in {self._where(job)}, to group '{group}'; a "
                 "unit has one group."
             )
-        self.constant &= bool(np.array_equal(target, self.targets[-1]))
+        before = self.targets[-1]
+        self.constant &= bool(((target == before) | np.isnan(target) | np.isnan(before)).all())
+        self.targets[-1] = np.where(np.isfinite(before), before, target)
 
     def _where(self, job: Job) -> str:
         if not job.span:

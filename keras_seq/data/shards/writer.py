@@ -187,7 +187,6 @@ class ShardTaker(RowTaker):
         self.held_units: list[tuple[str, str, int]] = []
         self.held_rows = 0
         self.runs: list[tuple[Any, Any]] = []  # first and last time of each unit's rows
-        self.first_targets: list[NDArray[np.float32]] = []
         self.piece_rows: list[int] = []
         self.moments: list[NDArray[np.float64]] = []
 
@@ -226,7 +225,6 @@ class ShardTaker(RowTaker):
             if number or not goes_on:
                 self._close_piece(self.recipe.piece_rows // LEAST_PIECE)
                 self.runs.append((time[start], time[end - 1]))
-                self.first_targets.append(targets[start].copy())
             else:
                 self.runs[-1] = (self.runs[-1][0], time[end - 1])
             for low in range(start, end, self.recipe.piece_rows):
@@ -273,12 +271,12 @@ class ShardTaker(RowTaker):
         }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The rest: rows, moments of each piece; times and first target of each unit's rows."""
+        """The rest: rows, moments of each piece; times and first known target of each unit's rows."""
         return {
             "piece_rows": np.array(self.piece_rows, np.int64),
             "moments": np.array(self.moments, np.float64),
             "times": np.array(self.runs, self.time_kind).reshape(-1, 2),
-            "first_targets": np.array(self.first_targets, np.float32),
+            "first_targets": np.array(self.unit_targets, np.float32),
         }
 
 

@@ -136,7 +136,7 @@ def _classes(task: Task, targets: Float, names: tuple[str, ...], classes: tuple[
         return ()
     if len(names) != 1:
         raise ConfigError(f"Task '{task}' takes one target column, got data.targets {list(names)}.")
-    found = np.unique(targets)
+    found = np.unique(targets[np.isfinite(targets)])
     highest = 1 if task == "binary" else np.inf
     wrong = found[~((found == np.floor(found)) & (found >= 0) & (found <= highest))]
     if len(wrong):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig, Task
+from keras_seq.data.known import first_known
 from keras_seq.data.reading.batches import read_batches, row_bound
 from keras_seq.data.reading.dates import parse_dates
 from keras_seq.data.reading.labels import number_text, own_text
@@ -311,13 +312,13 @@ def settle_classes(
 
 def _per_unit(series: Series, layout: Layout, config: DataConfig) -> Series:
     """One target per unit where the schema says so, or where a class is constant in every unit."""
-    schema, starts = series.schema, series.offsets[:-1]
+    schema = series.schema
     asked = layout.per_given and schema.target_per == "unit"
     guessed = not layout.per_given and schema.task in CLASS_TASKS and series.n_units > 1 and not config.windows.per_step
     if not (asked or guessed):
         return series
-    first = np.repeat(series.targets[starts], series.lengths, axis=0)
-    same = (series.targets == first) | (np.isnan(series.targets) & np.isnan(first))
+    known = first_known(series.targets, series.offsets)
+    same = (series.targets == np.repeat(known, series.lengths, axis=0)) | np.isnan(series.targets)
     if not same.all():
         if guessed:
             return series
@@ -328,7 +329,7 @@ def _per_unit(series: Series, layout: Layout, config: DataConfig) -> Series:
             f"unit '{series.unit_ids[unit]}' at its row {row - int(series.offsets[unit]) + 1}; say 'target_per: step'."
         )
     schema = schema.model_copy(update={"target_per": "unit"})
-    return dataclasses.replace(series, schema=schema, targets=np.ascontiguousarray(series.targets[starts]))
+    return dataclasses.replace(series, schema=schema, targets=known)
 
 
 def _natural(text: str) -> tuple[int, float, str]:
