@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def compare(
     field = dataclasses.replace(
         field, contenders=tuple(one for one in field.contenders if one.name in answers.predictions)
     )
-    comparison = compare_answers(answers, spec, deciding=metric, resamples=resamples, seed=seed)
+    comparison = compare_answers(answers, spec, deciding=metric, resamples=resamples, seed=seed, level=level)
     found = _costs(field, say) if costs else {}
     verdict = decide(comparison, found, rule=rule, level=level)
     facts = _facts(field, answers, comparison)
@@ -163,19 +164,30 @@ def _write(
     files.write_text(folder / "comparison.md", report.to_markdown(comparison, verdict, rows, facts, answers.failures))
     files.write_json(
         folder / "comparison.json",
-        {
-            "winner": verdict.winner,
-            "significant": verdict.significant,
-            "verdict": {key: value for key, value in dataclasses.asdict(verdict).items() if key != "winner"},
-            "facts": facts,
-            "contenders": rows,
-            "pairs": [dataclasses.asdict(pair) for pair in comparison.pairs],
-            "notes": comparison.notes,
-            "failures": [dataclasses.asdict(failure) for failure in answers.failures],
-        },
+        plain(
+            {
+                "winner": verdict.winner,
+                "significant": verdict.significant,
+                "verdict": {key: value for key, value in dataclasses.asdict(verdict).items() if key != "winner"},
+                "facts": facts,
+                "contenders": rows,
+                "pairs": [dataclasses.asdict(pair) for pair in comparison.pairs],
+                "notes": comparison.notes,
+                "failures": [dataclasses.asdict(failure) for failure in answers.failures],
+            }
+        ),
     )
     report.draw(comparison, folder / "comparison.png")
     return folder
+
+
+def plain(value: Any) -> Any:
+    """Nested plain values with None for numbers that are not finite, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _means(metrics: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, dict[str, float]]:

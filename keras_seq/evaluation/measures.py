@@ -66,6 +66,26 @@ class Measure:
         with np.errstate(divide="ignore", invalid="ignore"):
             return self.value(counts @ by_cluster)
 
+    def left_out(self, truth: Array, prediction: Array, cluster: NDArray[np.int64], clusters: int) -> Array:
+        """The number with each cluster left out, ``(clusters,)``; NaN where what is left does not define it."""
+        if self.sums is None:
+            return self.resampled(truth, prediction, cluster, 1 - np.eye(clusters))
+        by_point = self.sums(truth, prediction)
+        by_cluster = np.zeros((clusters, by_point.shape[1]))
+        np.add.at(by_cluster, cluster, by_point)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.value(np.maximum(by_cluster.sum(0) - by_cluster, 0.0))
+
+    def influence(self, truth: Array, prediction: Array, cluster: NDArray[np.int64], clusters: int) -> Array:
+        """What each cluster adds to the number, times the points: their sum varies as ``points * number`` does.
+
+        Returns:
+            ``(clusters,)``, by the jackknife; NaN where a cluster alone holds a class.
+        """
+        sizes = np.bincount(cluster, minlength=clusters)
+        left = self.left_out(truth, prediction, cluster, clusters)
+        return (self.of(truth, prediction) - left) * (len(truth) - sizes)
+
 
 # ---------------------------------------------------------------- sums
 

@@ -98,6 +98,8 @@ class Test:
         p_value: two-sided; 1 where the two are equal.
         low: lower 95 % bound of the difference.
         high: upper bound.
+        error: standard error of the difference; NaN where it cannot be told.
+        degrees: of Student's t; infinite: normal.
     """
 
     __test__ = False  # not a test case, whatever pytest thinks of the name
@@ -107,27 +109,64 @@ class Test:
     p_value: float
     low: float
     high: float
+    error: float = float("nan")
+    degrees: float = float("inf")
 
 
-def paired_bootstrap(first: ArrayLike, second: ArrayLike, difference: float) -> Test:
+def student_test(name: str, difference: float, error: float, degrees: float, *, scale: float = 1.0) -> Test:
+    """Student's test of a difference, and the 95 % interval that inverts it.
+
+    Args:
+        name: of the test.
+        difference: first minus second.
+        error: its standard error; NaN: nothing can be told, p-value and bounds are NaN.
+        degrees: of freedom.
+        scale: size of the numbers compared, beside which rounding is nothing.
+    """
+    nothing = 1e-12 * abs(scale)
+    if error <= nothing:
+        equal = abs(difference) <= nothing
+        difference = 0.0 if equal else difference
+        return Test(name, difference, 1.0 if equal else 0.0, difference, difference, 0.0, degrees)
+    low, high = student_interval(difference, error, degrees, 0.05)
+    return Test(name, difference, two_sided(difference, error, degrees), low, high, error, degrees)
+
+
+def two_sided(difference: float, error: float, degrees: float) -> float:
+    """Two-sided p-value of a difference with its standard error; NaN where there is none."""
+    from scipy.stats import t as student
+
+    if error == 0:
+        return 1.0 if difference == 0 else 0.0
+    return float(2 * student.sf(abs(difference) / error, degrees))
+
+
+def student_interval(difference: float, error: float, degrees: float, level: float) -> tuple[float, float]:
+    """The values that the test at ``level`` does not reject: it holds 0 exactly where the p-value is not below it."""
+    from scipy.stats import t as student
+
+    reach = float(student.isf(level / 2, degrees)) * error if error else 0.0
+    return difference - reach, difference + reach
+
+
+def paired_bootstrap(first: ArrayLike, second: ArrayLike, difference: float, clusters: float) -> Test:
     """Compare two models by the same resamples.
 
-    The p-value is twice the share of resamples on the far side of 0 (those at 0 counting for both sides), one
-    added to numerator and denominator so that it is never 0 (Davison & Hinkley 1997); the interval is the
-    percentile one.
+    The standard error is the deviation of the difference over the resamples, widened for few clusters as the usual
+    estimate is; p-value and interval are Student's with it.
 
     Args:
         first: metric of one model in every resample, ``(resamples,)``.
         second: of the other, in the same resamples.
         difference: first minus second on all data.
+        clusters: that were resampled; the degrees are one less.
     """
-    gaps = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    gaps = one - two
     gaps = gaps[np.isfinite(gaps)]
-    if not len(gaps):
-        return Test("paired bootstrap", difference, float("nan"), float("nan"), float("nan"))
-    beyond = min(np.sum(gaps <= 0), np.sum(gaps >= 0))
-    p_value = min(1.0, 2 * (beyond + 1) / (len(gaps) + 1))
-    return Test("paired bootstrap", difference, float(p_value), *percentile_interval(gaps))
+    error = float(gaps.std(ddof=1)) * np.sqrt(clusters / (clusters - 1)) if len(gaps) > 1 and clusters > 1 else np.nan
+    scale = float(np.nanmax(np.abs([one, two]), initial=0.0))
+    return student_test("paired bootstrap", difference, error, max(clusters - 1, 1), scale=scale)
 
 
 def diebold_mariano(first: ArrayLike, second: ArrayLike, *, horizon: int = 1, seed_variance: float = 0.0) -> Test:
@@ -226,6 +265,7 @@ def delong_test(
     clusters: ArrayLike | None = None,
     *,
     seed_variance: float = 0.0,
+    degrees: float = float("inf"),
 ) -> Test:
     """Equal areas under the ROC curves of two models on the same points.
 
@@ -235,9 +275,8 @@ def delong_test(
         second: of the other.
         clusters: as in ``delong``.
         seed_variance: of the difference of mean areas over trainings; added.
+        degrees: of Student's t; infinite: normal, as published.
     """
-    from scipy.stats import norm
-
     one, two = (np.atleast_2d(np.asarray(score, np.float64)) for score in (first, second))
     areas = np.empty(2)
     if len(one) == len(two):
@@ -248,13 +287,9 @@ def delong_test(
         mix[0, : len(one)], mix[1, len(one) :] = 1 / len(one), 1 / len(two)
         areas, covariance = mix @ single, mix @ inner @ mix.T
     difference = float(areas[0] - areas[1])
-    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]) + seed_variance
-    if variance <= 1e-18:
-        return Test("DeLong", difference, 1.0 if abs(difference) < 1e-12 else 0.0, difference, difference)
-    error = np.sqrt(variance)
-    reach = float(norm.ppf(0.975)) * error
-    p_value = float(2 * norm.sf(abs(difference) / error))
-    return Test("DeLong", difference, p_value, float(difference - reach), float(difference + reach))
+    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    variance = (variance if variance > 1e-18 else 0.0) + seed_variance
+    return student_test("DeLong", difference, float(np.sqrt(variance)), degrees)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -11,7 +11,7 @@ import numpy as np
 from keras_seq.drawing import BLUE, GREEN, GREY, panels, save
 from keras_seq.evaluation.comparison import Comparison
 from keras_seq.evaluation.costs import Costs
-from keras_seq.evaluation.verdict import Verdict
+from keras_seq.evaluation.verdict import Verdict, interval_name, span
 from keras_seq.figures import figure
 
 COSTS = {
@@ -155,7 +155,7 @@ def _metric_table(comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> 
             value = figure(row[metric])
             value = f"**{value}**" if row[metric] == best[metric] else value
             deviation = f" ± {row[f'{metric}_deviation']:.2g}" if row[f"{metric}_deviation"] else ""
-            cells.append(f"{value}{deviation} [{figure(row[f'{metric}_low'])}, {figure(row[f'{metric}_high'])}]")
+            cells.append(f"{value}{deviation} [{span(row[f'{metric}_low'], row[f'{metric}_high'], ', ')}]")
         cells += [figure(row[metric]) for metric in scaled]
         lines.append("| " + " | ".join([str(row["contender"]), *cells, str(row["replicates"])]) + " |")
     return lines
@@ -163,8 +163,9 @@ def _metric_table(comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> 
 
 def _interval_text(comparison: Comparison) -> str:
     drawn = "seeds and " if any(e.deviation for of in comparison.estimates.values() for e in of.values()) else ""
-    kind = "percentile" if comparison.percentile else "BCa"
-    return f"Intervals: {kind} bootstrap of {drawn}{comparison.resampled}; ± is over runs."
+    if comparison.serial:
+        return f"Intervals: Student's t over {drawn}{comparison.resampled}, neighbours being alike; ± is over runs."
+    return f"Intervals: BCa bootstrap of {drawn}{comparison.resampled}; ± is over runs."
 
 
 def _cost_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -177,13 +178,13 @@ def _cost_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _pair_table(comparison: Comparison) -> list[str]:
-    metric = comparison.measures[0].name
-    lines = [f"| pair | difference in {metric} [95 %] | p | p after Holm | test |", "|---|---|---|---|---|"]
+    metric, name = comparison.measures[0].name, interval_name(comparison, comparison.level)
+    lines = [f"| pair | difference in {metric} [{name}] | p | p after Holm | test |", "|---|---|---|---|---|"]
     for pair in comparison.pairs:
-        difference, low, high = (figure(value, 3) for value in (pair.difference, pair.low, pair.high))
+        p_values = f"{pair.p_value:.2g} | {pair.adjusted:.2g}" if pair.told else "cannot tell | cannot tell"
         lines.append(
-            f"| {pair.first} - {pair.second} | {difference} [{low}, {high}] | "
-            f"{pair.p_value:.2g} | {pair.adjusted:.2g} | {pair.test} |"
+            f"| {pair.first} - {pair.second} | {figure(pair.difference, 3)} [{span(pair.low, pair.high, ', ', 3)}] | "
+            f"{p_values} | {pair.test} |"
         )
     return lines
 

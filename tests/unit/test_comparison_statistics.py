@@ -83,17 +83,18 @@ def test_groups_are_kept_whole() -> None:
     assert compare_answers(regression(groups=groups), spec("regression"), resamples=200).resampled == "20 groups"
 
 
-def test_forecasts_get_diebold_mariano_over_blocks_of_time() -> None:
+def test_forecasts_get_diebold_mariano_over_times_in_their_order() -> None:
     found = compare_answers(forecasts(), spec("forecast", horizon=1), resamples=500)
-    assert found.resampled == "blocks of 5 among 104 times"
+    assert found.resampled == "104 times"
     assert found.pairs[0].test == "Diebold-Mariano"
     assert found.ranked() == ["good", "bad"]
     assert found.pairs[0].p_value < 0.01
 
 
-def test_few_forecasts_fall_back_to_the_bootstrap() -> None:
+def test_few_forecasts_that_share_their_steps_tell_nothing() -> None:
     found = compare_answers(forecasts(20), spec("forecast", horizon=15), resamples=200)
-    assert found.pairs[0].test == "paired bootstrap"
+    assert found.pairs[0].test == "none: too few independent blocks of time"
+    assert not found.pairs[0].told and not decide(found, {}).significant
 
 
 def test_areas_get_delong_and_other_metrics_the_bootstrap() -> None:
