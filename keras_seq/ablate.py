@@ -10,6 +10,7 @@ from typing import Any
 from keras_seq import cli, config, files, tracking
 from keras_seq.crossval import add_run_options, checked_seeds, crossval
 from keras_seq.errors import KerasSeqError
+from keras_seq.reuse import refuse_mixed
 
 DESCRIPTION = """Switch components off one by one and train again: same budget, same split, several seeds.
 
@@ -58,10 +59,14 @@ def ablate(
     folder = files.ensure_writable(Path(experiment.output) / f"{experiment.name}_ablation")
     base = config.replace(experiment, output=str(folder), **{"evaluation.baseline": False})
 
+    folders: list[str] = []
+
     def runs(name: str, changes: Mapping[str, Any]) -> list[dict[str, Any]]:
         print(f"{name}: {dict(changes) or 'as configured'}", file=sys.stderr, flush=True)
         one = config.replace(base, name=name, **changes)
-        return crossval(one, folds=folds, seeds=seeds, workers=workers)["runs"]
+        rows: list[dict[str, Any]] = crossval(one, folds=folds, seeds=seeds, workers=workers)["runs"]
+        folders.extend(row["folder"] for row in rows)
+        return rows
 
     full = runs("full", {})
     components: dict[str, Any] = {}
@@ -73,6 +78,7 @@ def ablate(
         except KerasSeqError as error:  # a variant the family cannot build leaves the others standing
             failed[name] = str(error)
             print(f"  left out: {error}", file=sys.stderr, flush=True)
+    refuse_mixed(folders, "keras_seq.ablate")
     if not components:
         raise KerasSeqError(f"No component could be ablated. {' '.join(failed.values())}")
     outcome: dict[str, Any] = {

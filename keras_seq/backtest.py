@@ -23,7 +23,8 @@ DESCRIPTION = """Rolling-origin backtest of a forecast or any other split by tim
 
 The test rows are cut into N periods. For each, a model is trained on what lies before it (expanding: all of
 it; sliding: as many rows as the first period had) with validation rows in between, and judged on that period
-alone. The periods together are the test rows of the single run. Runs that are finished are kept. Writes
+alone. The periods together are the test rows of the single run. Runs that are finished are kept while
+configuration and data stay the same. Writes
 <output>/<name>-<mode>-<N>/backtest.json, .md and .png; the folder is a contender for keras_seq.compare.
 """
 
@@ -80,13 +81,15 @@ def backtest(
 
 def _train_all(runs: Sequence[config.Experiment], workers: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     from keras_seq.crossval import train_apart
+    from keras_seq.reuse import DataNow, refuse_mixed
 
+    now = DataNow()
     failures: list[dict[str, Any]] = []
 
     def attempt(run: config.Experiment) -> dict[str, Any] | None:
         origin = run.data.split.origin
         try:
-            return {**train_apart(run, workers), "origin": origin}
+            return {**train_apart(run, workers, now), "origin": origin}
         except KerasSeqError as error:
             print(f"  left out: {error}", file=sys.stderr, flush=True)
             failures.append({"seed": run.seed, "origin": origin, "reason": str(error)})
@@ -96,6 +99,7 @@ def _train_all(runs: Sequence[config.Experiment], workers: int) -> tuple[list[di
         results = [found for found in pool.map(attempt, runs) if found is not None]
     if not results:
         raise KerasSeqError(f"No origin could be trained. {failures[0]['reason']}")
+    refuse_mixed((run["folder"] for run in results), "keras_seq.backtest")
     return results, failures
 
 

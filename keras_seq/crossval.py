@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq import cli, config, files
-from keras_seq.errors import ConfigError, KerasSeqError
+from keras_seq.errors import ConfigError, DataError, KerasSeqError
 from keras_seq.evaluation.spread import spread, to_markdown
 from keras_seq.machine import thread_environment
+from keras_seq.reuse import DataNow, refuse_mixed
 
 DESCRIPTION = """Train over the folds of a split and over seeds; report mean and deviation.
 
   python -m keras_seq.crossval --config configs/cmapss_fd001.yaml --folds 5 --seeds 0,1,2 --workers 2
   python -m keras_seq.crossval --config configs/wafer.yaml --seeds 0,1,2
 
-Each run is a process of its own with its share of the cores. Finished runs are kept: the same
-command goes on where it was. Writes <output>/<name>/crossval.json and crossval.md.
+Each run is a process of its own with its share of the cores. Finished runs are kept while configuration and
+data stay the same: the same command goes on where it was. Writes <output>/<name>/crossval.json and crossval.md.
 """
 
 
@@ -56,8 +57,10 @@ def crossval(
 
     cli.load_tensorflow()
     runs = list(_experiments(resolve_experiment(experiment), folds, seeds, features))
+    now = DataNow()
     with ThreadPoolExecutor(workers) as pool:  # threads only wait for processes
-        results = list(pool.map(lambda run: train_apart(run, workers), runs))
+        results = list(pool.map(lambda run: train_apart(run, workers, now), runs))
+    refuse_mixed((run["folder"] for run in results), "keras_seq.crossval")
     outcome = {
         "name": experiment.name,
         "folds": folds,
@@ -85,12 +88,13 @@ def _experiments(
         yield config.replace(experiment, **changes)
 
 
-def train_apart(experiment: config.Experiment, workers: int = 1) -> dict[str, Any]:
+def train_apart(experiment: config.Experiment, workers: int = 1, now: DataNow | None = None) -> dict[str, Any]:
     """Train one experiment in a process of its own, or take what a finished run of it left.
 
     Args:
         experiment: resolved; its run folder tells it from others.
         workers: runs at a time, each with an equal share of the cores.
+        now: the data as they are, read once for all runs; a run of other data is trained again.
 
     Returns:
         ``{"seed", "fold", "folder", "metrics"}``.
@@ -101,7 +105,9 @@ def train_apart(experiment: config.Experiment, workers: int = 1) -> dict[str, An
     from keras_seq.train import run_folder
 
     folder = run_folder(experiment)
-    found = _finished(folder, experiment)
+    found, changed = (now or DataNow()).finished(folder, experiment)
+    if changed:
+        print(f"  {folder}: trained again, {changed}", file=sys.stderr, flush=True)
     if found is None:
         files.ensure_writable(folder)
         files.write_text(folder / "crossval.yaml", config.to_yaml(experiment))
@@ -130,11 +136,25 @@ def _features(path: str, folds: int) -> list[list[str]]:
     return chosen
 
 
-def _finished(folder: Path, experiment: config.Experiment) -> dict[str, Any] | None:
-    path = folder / "bundle" / "config.yaml"
-    if path.exists() and config.load(path) == experiment:
-        return files.read_json(folder / "bundle" / "metrics.json")
-    return None
+def refuse_other_data(path: str, experiment: config.Experiment) -> None:
+    """Refuse features chosen on other data: a fold's choice must come from what is now its training units.
+
+    Args:
+        path: ``selection.json``; one without a record of its data is taken.
+        experiment: the configuration.
+
+    Raises:
+        DataError: the data have changed since the selection.
+    """
+    known = files.read_json(path).get("data")
+    if not known:
+        return
+    changes = {"features": tuple(known["features"]), "covariates": type(experiment.data.covariates)()}
+    if DataNow().series(experiment.data.model_copy(update=changes)).content() != known["content"]:
+        raise DataError(
+            f"--features: the data have changed since the features in '{path}' were chosen, so a fold's features may "
+            "know units that it holds out now. Select again: python -m keras_seq.select with the same configuration."
+        )
 
 
 def _share_of_cores(workers: int) -> dict[str, str]:
@@ -172,6 +192,8 @@ def main(argv: Sequence[str]) -> cli.Result:
     options, experiment = cli.parse_experiment(parser, argv)
     seeds = checked_seeds(options)
     features = _features(options.features, options.folds) if options.features else ()
+    if features:
+        refuse_other_data(options.features, experiment)
     outcome = crossval(experiment, folds=options.folds, seeds=seeds, workers=options.workers, features=features)
     return cli.Result(outcome | {"folder": Path(experiment.output) / experiment.name}, to_markdown(outcome))
 

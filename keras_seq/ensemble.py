@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_seq import cli, config, files
 from keras_seq.errors import ConfigError, KerasSeqError, ModelError, nearest
+from keras_seq.reuse import DataNow, refuse_mixed
 
 if TYPE_CHECKING:
     from keras_seq.ensembles.held_out import HeldOut
@@ -234,44 +235,46 @@ def train_members(
         **{"export.saved_model": False, "evaluation.baseline": False},
     )
     reasons: list[str] = []
+    now = DataNow()
 
     def failed(text: str) -> None:
         say(text)
         reasons.append(text)
 
-    done = (_bag if method == "bagging" else _cycles)(base, count, workers, failed)
+    done = (_bag if method == "bagging" else _cycles)(base, count, workers, failed, now)
+    refuse_mixed(done, "keras_seq.ensemble")
     if len(done) < 2:
         raise ModelError(f"An ensemble needs at least 2 members, {len(done)} could be trained.{''.join(reasons)}")
     return done
 
 
-def _bag(base: config.Experiment, count: int, workers: int, failed: Any) -> list[Path]:
+def _bag(base: config.Experiment, count: int, workers: int, failed: Any, now: DataNow) -> list[Path]:
     """Run folders of members trained on units drawn anew."""
     from concurrent.futures import ThreadPoolExecutor
 
     seeds = range(base.seed, base.seed + count)
     drawn = [config.replace(base, **{"seed": seed, "data.split.bootstrap": seed}) for seed in seeds]
     with ThreadPoolExecutor(workers) as pool:  # threads only wait for processes
-        return [path for path in pool.map(lambda one: _attempt(one, workers, failed), drawn) if path is not None]
+        return [path for path in pool.map(lambda one: _attempt(one, workers, failed, now), drawn) if path is not None]
 
 
-def _cycles(base: config.Experiment, count: int, workers: int, failed: Any) -> list[Path]:
+def _cycles(base: config.Experiment, count: int, workers: int, failed: Any, now: DataNow) -> list[Path]:
     """Run folders of cycles, each started from the one before it."""
     done: list[Path] = []
     for cycle in range(count):
-        path = _attempt(_cycle(base, cycle, count, done[-1] if done else None), 1, failed)
+        path = _attempt(_cycle(base, cycle, count, done[-1] if done else None), 1, failed, now)
         if path is not None:
             done.append(path)
     return done
 
 
-def _attempt(experiment: config.Experiment, workers: int, failed: Any) -> Path | None:
+def _attempt(experiment: config.Experiment, workers: int, failed: Any, now: DataNow) -> Path | None:
     """The run folder of a finished training, or None where it failed."""
     from keras_seq.crossval import train_apart
     from keras_seq.models.registry import resolve_experiment
 
     try:
-        return Path(train_apart(resolve_experiment(experiment), workers)["folder"])
+        return Path(train_apart(resolve_experiment(experiment), workers, now)["folder"])
     except KerasSeqError as error:
         failed(f"  left out: {error}")
         return None

@@ -35,7 +35,10 @@ def evaluate(bundle_path: str | Path, *, part: str = "test", overrides: dict[str
     refuse_seen(bundle, part, str(bundle_path))
     experiment = config.from_dict(config.override(config.to_dict(bundle.experiment), overrides or {}))
     prepared = prepare(experiment.data)
-    bundle.check_split(prepared.splits.fingerprint)
+    if any(name.startswith("data.") for name in overrides or {}):
+        bundle.check_split(prepared.splits.fingerprint)
+    else:
+        bundle.check_data(prepared)
     cli.load_tensorflow()
     from keras_seq.evaluation.decided import decide_points, judge_decided
     from keras_seq.evaluation.naive_error import naive_errors

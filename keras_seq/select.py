@@ -67,6 +67,7 @@ def select(
     assert series is not None
     outcome: dict[str, Any] = {
         "name": experiment.name,
+        "data": {"content": series.content(), "features": list(experiment.data.features)},
         "method": method,
         "keep": keep,
         "folds": rows,

@@ -57,7 +57,7 @@ def analyse(
     experiment = config.from_dict(config.override(config.to_dict(bundle.experiment), dict(overrides or {})))
     bundle = dataclasses.replace(bundle, experiment=experiment)
     prepared = prepare(experiment.data)
-    bundle.check_split(prepared.splits.fingerprint)
+    bundle.check_data(prepared)
     cli.load_tensorflow()
     from keras_seq.evaluation.temporal import detection, evolve
     from keras_seq.reports import temporal as report

@@ -261,6 +261,8 @@ def _bundle(
         metrics=metrics,
         data={
             "fingerprint": prepared.series.fingerprint(),
+            "content": prepared.series.content(),
+            "targets": prepared.series.target_fingerprint(),
             "split": prepared.splits.fingerprint,
             "statistics": prepared.statistics(),
             "info": prepared.series.info,

@@ -25,6 +25,9 @@ from keras_seq.data.splits import Part, Splits, split
 from keras_seq.data.windows import WindowIndex, index_windows
 from keras_seq.errors import ConfigError
 
+# options of a data section that only say how the same rows are divided or fed
+NOT_OF_THE_SOURCE = {"split", "augment", "balance", "shuffle", "bucket", "prefetch", "scale"}
+
 
 @dataclass(frozen=True)
 class Prepared:

@@ -113,6 +113,24 @@ class Series:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
+    def content(self) -> str:
+        """sha256 over all that a result hangs on: ``fingerprint``, groups, shipped parts and, in memory, the stamps."""
+        digest = hashlib.sha256(self.fingerprint().encode())
+        for names in (self.groups, self.official):
+            digest.update("\n".join(names.tolist()).encode() + b"|")
+        if isinstance(self.time, np.ndarray):
+            digest.update(np.ascontiguousarray(self.time).tobytes())
+        return digest.hexdigest()
+
+    def target_fingerprint(self) -> str:
+        """sha256 over targets, offsets and unit ids: equal truth, whatever the inputs; of rows on disk ``content``."""
+        if not isinstance(self.targets, np.ndarray):
+            return self.content()
+        digest = hashlib.sha256("\n".join(self.unit_ids.tolist()).encode())
+        for array in (self.targets, self.offsets):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
 
 def build_series(
     schema: Schema,

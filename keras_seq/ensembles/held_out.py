@@ -16,7 +16,7 @@ from keras_seq.data.windows import WindowIndex
 from keras_seq.ensembles.learn import Int
 from keras_seq.ensembles.members import Member, Say, predict_member, require
 from keras_seq.ensembles.rules import Array
-from keras_seq.errors import ConfigError, ModelError
+from keras_seq.errors import ConfigError, DataError, ModelError
 from keras_seq.evaluation.predictions import locate
 from keras_seq.models.build import last_step
 
@@ -155,11 +155,13 @@ def _check_split(members: Sequence[Member], prepared: Prepared) -> None:
     for member in members:
         if member.bundle.experiment.data.split.bootstrap is not None:
             continue  # its training units are a resample; data and shares were compared
-        if member.bundle.data.get("split") != prepared.splits.fingerprint:
+        try:
+            member.bundle.check_data(prepared)
+        except DataError:
             raise ConfigError(
                 f"The data or split now differ from those member '{member.name}' was trained on, so units it has seen "
                 "could pass for held out. Restore the data or the data.* options, or train it again."
-            )
+            ) from None
 
 
 def _truth(

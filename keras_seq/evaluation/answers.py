@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from keras_seq.export.bundle import Bundle
 
 OF_ONE_RUN = {"accuracy", "balanced_accuracy", "precision", "recall", "f1", "mcc", "coverage", "interval_width", "mase"}
-NOT_OF_THE_SOURCE = {"split", "augment", "balance", "shuffle", "bucket", "prefetch", "scale"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Preparer:
 
     def __call__(self, data: DataConfig) -> Prepared:
         """Prepared data of a configuration; the last few are kept."""
-        from keras_seq.data.prepare import prepare, prepare_series, read_series
+        from keras_seq.data.prepare import NOT_OF_THE_SOURCE, prepare, prepare_series, read_series
 
         key = data.model_dump_json(exclude={"augment", "balance", "shuffle", "prefetch"})
         if key not in self._prepared:
@@ -132,7 +131,7 @@ def run_answers(bundle: Bundle, prepared: Prepared, part: Judged) -> Decided:
     Raises:
         DataError: the split is no longer the one it was trained with.
     """
-    bundle.check_split(prepared.splits.fingerprint)
+    bundle.check_data(prepared)
     index, experiment = prepared.index[part], bundle.experiment
     prediction = predict_windows(bundle.model, prepared.series, index, bundle.spec, experiment.data)
     found = points(prepared.series, index, bundle.spec, prediction)

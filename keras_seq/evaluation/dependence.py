@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 FEWEST_TERMS = 4  # degrees of freedom below which an interval is too wide to be of use
-SLOW = 0.5  # share of a spectral peak's half width that the fastest cosine may reach
+SLOW = 0.4  # share of a spectral peak's half width that the fastest cosine may reach
 MOST = 0.41  # terms are at most MOST * n^(2/3), by Lazarus et al.
-CHANCE = 0.01  # that independent numbers show a long likeness by chance
+CHANCE = 0.05  # that independent numbers show a long likeness by chance
 
 
 def cosines(count: int, terms: int) -> Array:

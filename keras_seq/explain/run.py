@@ -147,7 +147,7 @@ def open_bundle(
 
     experiment = config.from_dict(config.override(config.to_dict(bundle.experiment), overrides or {}))
     prepared = prepare(experiment.data)
-    bundle.check_split(prepared.splits.fingerprint)
+    bundle.check_data(prepared)
     samples = choose(prepared, plan.part, plan.samples, units=plan.units)
     background = make_background(prepared, plan.backgrounds, kind=plan.baseline, seed=plan.seed)
     columns = {column.name: column.unit for column in bundle.schema.columns}

@@ -78,7 +78,7 @@ class Bundle:
         from keras_seq.data.prepare import prepare
 
         found = prepare(self.experiment.data)
-        self.check_split(found.splits.fingerprint)
+        self.check_data(found)
         return found
 
     def holding(self, prepared: Prepared) -> Bundle:
@@ -87,9 +87,24 @@ class Bundle:
         Raises:
             DataError: they differ from those the bundle was trained on.
         """
-        self.check_split(prepared.splits.fingerprint)
+        self.check_data(prepared)
         self.__dict__["prepared"] = prepared  # where cached_property looks first
         return self
+
+    def check_data(self, prepared: Prepared) -> None:
+        """Refuse data of other content or another split than those of training.
+
+        Raises:
+            DataError: says which of the two.
+        """
+        self.check_split(prepared.splits.fingerprint)
+        series = prepared.series
+        now = series.content() if "content" in self.data else series.fingerprint()
+        if now != self.data.get("content", self.data.get("fingerprint")):
+            raise DataError(
+                f"The data have changed since bundle '{self.folder}' was trained: they have the same units and rows, "
+                "but other content. Restore them, or train again."
+            )
 
     def check_split(self, fingerprint: str) -> None:
         """Refuse to judge on a split other than the one of training.

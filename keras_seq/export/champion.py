@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def judge_champion(bundle: Bundle, candidate: Path, champion: Path, margin: floa
         about = read_metadata(champion)
     except ExportError:
         about = {}
-    same = about.get("data", {}).get("split") == bundle.data.get("split") and about.get("task") == bundle.spec.task
+    same = _same_truth(about.get("data", {}), bundle.data) and about.get("task") == bundle.spec.task
     known = about.get("metrics", {}).get("test", {}) if same else {}
     several = len(bundle.spec.target_std) > 1  # older versions pooled several targets as they were
     recorded = known.get(metric) if not several or any(name.startswith(f"{metric}/") for name in known) else None
@@ -48,9 +49,15 @@ def judge_champion(bundle: Bundle, candidate: Path, champion: Path, margin: floa
     try:
         own, other = measure_afresh(bundle, [candidate, champion])
     except KerasSeqError as error:
-        why = f"{rival} was judged on another split and cannot be judged on the candidate's test part: {error}"
+        why = f"{rival} was judged on other data or another split and cannot be judged on the candidate's test part: {error}"
         return Check(check, "not comparable", (why,))
     return compare(bundle, own, other, margin, check=check, rival=f"{rival} on the candidate's test part")
+
+
+def _same_truth(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two records of data are of one split of the same targets, so that recorded metrics can be compared."""
+    key = "targets" if one.get("targets") and other.get("targets") else "fingerprint"
+    return one.get("split") == other.get("split") and one.get(key) == other.get(key)
 
 
 def measure_afresh(bundle: Bundle, versions: list[Path]) -> list[float]:

@@ -50,7 +50,7 @@ def make_metadata(
         "schema": bundle.schema.model_dump(mode="json"),
         "config": config.to_dict(bundle.experiment),
         "metrics": bundle.metrics,
-        "data": {name: bundle.data.get(name) for name in ("fingerprint", "split")},
+        "data": {name: bundle.data.get(name) for name in ("fingerprint", "split", "targets")},
         "bundle_sha256": files.sha256(bundle.folder / "manifest.json"),
         "trained_with": read_versions(bundle.folder),
         "formats": dict(written),

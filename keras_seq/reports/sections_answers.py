@@ -38,7 +38,7 @@ def measure(bundle: Bundle, overrides: Mapping[str, Any] | None = None) -> dict[
 
     experiment = config.from_dict(config.override(config.to_dict(bundle.experiment), dict(overrides or {})))
     prepared = prepare(experiment.data)
-    bundle.check_split(prepared.splits.fingerprint)
+    bundle.check_data(prepared)
     from keras_seq.evaluation.decided import decide_points, judge_decided
     from keras_seq.evaluation.naive_error import naive_errors
     from keras_seq.evaluation.predictions import points, predict_windows

@@ -188,13 +188,16 @@ def _steps(
 
 
 def _train(experiment: config.Experiment) -> Path:
-    """Train, or take the bundle that a killed job had finished."""
+    """Train, or take the bundle that a killed job had finished, if the data are still those it was made of."""
     from keras_seq.export.bundle import load_bundle
+    from keras_seq.reuse import DataNow
     from keras_seq.train import run_folder, train
 
     folder = run_folder(experiment)
     if (folder / "bundle" / "manifest.json").is_file() and not _half(experiment):
-        return load_bundle(folder).folder
+        bundle = load_bundle(folder)
+        if not DataNow().changed(bundle.data, bundle.schema.model_dump_json(), bundle.experiment.data):
+            return bundle.folder
     found = train(experiment, quiet=True)
     if _half(experiment):
         raise TrainingError("The training was stopped before its end; the same command goes on where it was.")

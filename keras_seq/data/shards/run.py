@@ -120,7 +120,7 @@ def _plan(
         dated = layout.schema.time_column is not None and layout.kinds[layout.schema.time_column] == "date"
         clock = "" if layout.schema.time_column is None else "M8[ns]" if dated else "f8"
         series, schema = None, layout.schema
-        facts = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+        facts = [[file.name, sha256(file)] for file in files]
         facts += [sha256(config.schema_file)] if config.schema_file else []
     else:
         source_info(config.source)
@@ -134,7 +134,7 @@ def _plan(
         "layout of the folder": FORMAT,
         "data.source": config.source,
         "data.path": str(Path(config.path).expanduser().resolve()) if config.path else None,
-        "the input files (name, size, time of change)": hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
+        "the input files (name and content)": hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
         "--format": format,
         "--shard-size": shard_bytes,
         "data.windows.per_step": config.windows.per_step,
