@@ -49,7 +49,7 @@ def judge_champion(bundle: Bundle, candidate: Path, champion: Path, margin: floa
     try:
         own, other = measure_afresh(bundle, [candidate, champion])
     except KerasSeqError as error:
-        why = f"{rival} was judged on other data or another split and cannot be judged on the candidate's test part: {error}"
+        why = f"{rival} was judged on other data or rows and cannot be judged on the candidate's test part: {error}"
         return Check(check, "not comparable", (why,))
     return compare(bundle, own, other, margin, check=check, rival=f"{rival} on the candidate's test part")
 
