@@ -215,6 +215,6 @@ def test_terms_shrink_with_the_memory_and_with_overlapping_forecasts() -> None:
     rng = np.random.default_rng(2)
     terms = [cosine_terms(autoregressive(memory)(rng, 2000)) for memory in (0.0, 0.9, 0.97)]
     assert terms[0] > 40 and terms[0] > terms[1] > terms[2] > 0
-    assert cosine_terms(rng.normal(size=300), overlap=24) == 6
+    assert cosine_terms(rng.normal(size=300), overlap=24) == 5
     assert cosine_terms(rng.normal(size=20), overlap=15) == 0
     assert (autocorrelation(np.ones(50), 5) == 0).all()
