@@ -221,7 +221,7 @@ def _prove(table: Table, facts: Facts, out: Path, horizon: int, why: str) -> Fin
     choices = plan.choices(table, facts, horizon=horizon, schema_file=str(schema_file) if schema_file else None)
     found = Findings(table, facts, choices, out)
     found.schema_text = write.schema_yaml(facts) if schema_file else ""
-    found.notes = [f"the file {remark}" for remark in table.remarks] + [*table.choices, *facts.question.notes]
+    found.notes = [f"the file {remark}" for remark in table.remarks] + list(facts.question.notes)
     if why:
         found.notes.append(f"target '{facts.question.targets[0]}' {why}")
     small = table.path.stat().st_size <= CHECKED_MB * 2**20

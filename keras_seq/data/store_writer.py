@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -264,6 +265,7 @@ class _Writer(RowTaker):
             np.array(self.unit_targets, "<f4").tofile(self.folder / "targets.f32")
         else:
             schema = schema.model_copy(update={"target_per": "step"})
+        findings = [dataclasses.asdict(Finding("warning", "reading", choice)) for choice in self.layout.choices]
         return {
             "format": FORMAT,
             "schema": schema.model_dump(mode="json"),
@@ -274,7 +276,7 @@ class _Writer(RowTaker):
             "info": {"origin": self.layout.path.name, "streamed": True},
             "digest": self.digest.hexdigest(),
             "targets_known": self.targets_known,
-            "quality": {"name": schema.name, "rows": self.rows, "units": len(self.units), "findings": []},
+            "quality": {"name": schema.name, "rows": self.rows, "units": len(self.units), "findings": findings},
         }
 
     def _number_classes(self) -> Any:

@@ -373,3 +373,23 @@ def test_one_row_is_read_as_the_whole_table_was(tmp_path):
     one = tmp_path / "one.csv"
     one.write_text("t;x;y\n1;1.234;0\n")  # of itself a decimal point
     assert read_by_schema(one, series.schema)["x"].tolist() == [1234.0]
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_the_check_and_init_tell_which_reading_was_taken(tmp_path, cache, capsys):
+    from keras_seq import init
+    from keras_seq.data.prepare import prepare
+
+    path = tmp_path / "t.csv"
+    months = [f"01/{month:02d}/{year}" for year in (2018, 2019, 2020, 2021) for month in range(1, 13)]
+    path.write_text("when,x,y\n" + "".join(f"{month},{i % 7},{i * i % 5}\n" for i, month in enumerate(months)))
+    split = {"by": "time"}
+    windows = {"mode": "sliding", "length": 4}
+    config = DataConfig(
+        source="table", path=str(path), time="when", targets=("y",), cache=cache, split=split, windows=windows,
+        task="regression",
+    )  # fmt: skip
+    warnings = [finding.message for finding in prepare(config).quality.warnings if finding.rule == "reading"]
+    assert len(warnings) == 1 and "%d/%m/%Y is taken" in warnings[0]
+    init.main([str(path), "--target", "y", "--horizon", "2", "--out", str(tmp_path / "t.yaml")])
+    assert "%d/%m/%Y is taken" in capsys.readouterr().out

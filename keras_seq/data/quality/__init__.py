@@ -9,6 +9,7 @@ from __future__ import annotations
 from keras_seq.config import WindowsConfig
 from keras_seq.data.quality.clock import check_time
 from keras_seq.data.quality.lengths import check_lengths
+from keras_seq.data.quality.reading import check_reading
 from keras_seq.data.quality.report import Finding, QualityReport
 from keras_seq.data.quality.shape import check_ids, check_shapes
 from keras_seq.data.quality.targets import check_target_rows, check_targets
@@ -23,7 +24,7 @@ def check(series: Series, windows: WindowsConfig | None = None) -> QualityReport
     """Check shapes, ids, values, time, targets and (with ``windows``) lengths; change nothing."""
     findings = check_rows(series)
     if not any(finding.rule == "shape" for finding in findings):  # the other checks index by these shapes
-        findings += check_values(series) + check_same_columns(series)
+        findings += check_reading(series) + check_values(series) + check_same_columns(series)
         findings += check_targets(series) + check_lengths(series, windows)
     ordered = sorted(findings, key=lambda finding: finding.severity != "error")
     return QualityReport(series.schema.name, tuple(ordered), len(series.values), series.n_units)

@@ -1,0 +1,11 @@
+"""What two readings of the table fit, and which was taken."""
+
+from __future__ import annotations
+
+from keras_seq.data.quality.report import Finding
+from keras_seq.data.series import Series
+
+
+def check_reading(series: Series) -> list[Finding]:
+    """Warnings for what the reader had to choose in the file (``series.info["choices"]``)."""
+    return [Finding("warning", "reading", choice) for choice in series.info.get("choices", ())]
