@@ -98,7 +98,12 @@ def shift(calendar: Calendar, time: NDArray[Any], steps: int | Int) -> NDArray[A
     if calendar.kind == "step" and (calendar.zone is None or calendar.step % 86_400):
         later = stamps + number * round(calendar.step * 1e9)
     else:
-        later = _from_wall(_shift_wall(calendar, _wall_ticks(stamps, calendar.zone), number), calendar.zone)
+        wall = _shift_wall(calendar, _wall_ticks(stamps, calendar.zone), number)
+        later = _from_wall(wall, calendar.zone)
+        if calendar.zone is not None and calendar.within_days:  # in an hour that comes twice time does not go back
+            later = np.where(
+                (later - stamps) * np.sign(number) > 0, later, _from_wall(wall, calendar.zone, first=False)
+            )
     moved = np.where(number == 0, stamps, later).view("datetime64[ns]")
     return np.where(unknown, np.datetime64("NaT", "ns"), moved)
 
@@ -208,14 +213,14 @@ def _wall_ticks(stamps: Int, zone: str | None) -> Int:
     return local.to_numpy("datetime64[ns]").astype(np.int64)
 
 
-def _from_wall(wall: Int, zone: str | None) -> Int:
-    """UTC of a wall clock; an hour that the clock skips is the one after it, of a doubled one the first is taken."""
+def _from_wall(wall: Int, zone: str | None, *, first: bool = True) -> Int:
+    """UTC of a wall clock; an hour that it skips is the one after it, of one that comes twice the first or second."""
     if zone is None:
         return wall
     import pandas as pd
 
     naive = pd.DatetimeIndex(wall.view("datetime64[ns]"))
-    local = naive.tz_localize(zone, ambiguous=np.ones(len(naive), bool), nonexistent="shift_forward")
+    local = naive.tz_localize(zone, ambiguous=np.full(len(naive), first), nonexistent="shift_forward")
     return local.tz_convert("UTC").tz_localize(None).to_numpy("datetime64[ns]").astype(np.int64)
 
 

@@ -58,14 +58,17 @@ def observe(times: Sequence[NDArray[Any]], names: Sequence[str] = (), zone: str 
     stamps = [_known(np.asarray(time)) for time in times]
     rule = _observe(stamps, zone)
     if not rule.regular and len(stamps) > 1:
-        rows: Counter[Calendar] = Counter()
+        rows: Counter[str] = Counter()
         for time in stamps:
-            rows[_observe([time], zone)] += len(time)
-        rule = next((choice for choice, _ in rows.most_common() if choice.regular), rule)
+            rows[_observe([time], zone).model_dump_json()] += len(time)
+        rules = [Calendar.model_validate_json(text) for text, _ in rows.most_common()]
+        rule = next((choice for choice in rules if choice.regular), rule)
     if len(names) < 2 or not rule.regular:
         return rule
-    units = {str(names[unit]): _observe([stamps[unit]], zone) for unit in _strangers(rule, stamps, least=FOLLOWED)}
-    return rule.model_copy(update={"units": {name: own for name, own in units.items() if own != rule}})
+    never = set(_strangers(rule, stamps, least=1e-9))
+    own = {unit: _observe([stamps[unit]], zone) for unit in _strangers(rule, stamps, least=FOLLOWED)}
+    units = {str(names[unit]): o for unit, o in own.items() if o != rule and (o.regular or unit in never)}
+    return rule.model_copy(update={"units": units})
 
 
 def check_steps(rule: Calendar | None, time: NDArray[Any], offsets: Int, names: NDArray[np.str_], path: Path) -> None:
@@ -173,7 +176,7 @@ def _hits(rule: Calendar, before: NDArray[Any], after: NDArray[Any]) -> tuple[ND
 def _same(a: NDArray[Any], b: NDArray[Any], rule: Calendar) -> NDArray[np.bool_]:
     if not rule.numbers:
         return a == b
-    return np.abs(a - b) <= 1e-6 * rule.step + 1e-9 * np.abs(b)
+    return np.abs(a - b) <= 1e-6 * rule.step + 4 * np.spacing(np.abs(b))
 
 
 def _candidates(stamps: Sequence[NDArray[Any]], numbers: bool, zone: str | None) -> Iterator[Calendar]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keras_seq.data.calendar import Calendar, describe, forecast_stamps, later, shift
 from keras_seq.data.covariates.calendar import happens
@@ -229,3 +231,51 @@ def test_rows_of_another_step_are_refused() -> None:
         check_steps(observe([starts]), np.concatenate([starts, ends]), both, names, path)
     with pytest.raises(DataError, match="every 1"):
         check_steps(observe([np.arange(50.0)]), np.arange(20) * 0.25, np.array([0, 20]), names, path)
+
+
+@settings(max_examples=150)
+@given(
+    freq=st.sampled_from(["D", "h", "15min", "W-SUN", "14D", "B", "ME", "MS", "QE", "YS", "BME", "SMS", "WOM-3FRI"]),
+    day=st.integers(0, 6000),
+    rows=st.integers(12, 150),
+    missing=st.sets(st.integers(1, 140), max_size=6),
+)
+def test_single_missing_rows_leave_the_rule(freq: str, day: int, rows: int, missing: set[int]) -> None:
+    """Wherever a table begins and whichever twentieth of its rows is missing."""
+    first = pd.Timestamp("2000-01-01") + pd.Timedelta(days=day)
+    whole = pd.date_range(first, periods=rows + 5, freq=freq).to_numpy("datetime64[ns]")
+    gaps = sorted(row for row in missing if row < rows - 1)[: rows // 20]
+    rule = observe([np.delete(whole[:rows], gaps)])
+    np.testing.assert_array_equal(later(rule, whole[rows - 1], 5), whole[rows:])
+
+
+def test_a_short_unit_with_gaps_follows_the_rule_of_all() -> None:
+    weeks = pd.date_range("2020-01-05", periods=60, freq="7D").to_numpy()
+    rule = observe([weeks, weeks, weeks[[0, 1, 5, 9]]], ["a", "b", "short"])
+    assert not rule.units
+
+
+def test_large_numbers_are_no_rule_by_rounding() -> None:
+    """Nanoseconds as numbers: their uneven steps are not taken for even ones."""
+    steps = np.random.default_rng(0).integers(1, 10_000_000_000, 200)
+    assert not observe([1.7e18 + np.cumsum(steps).astype(np.float64)]).regular
+    assert observe([1.7e18 + 1e9 * np.arange(200)]).step == pytest.approx(1e9)
+
+
+def test_time_never_goes_back_in_an_hour_that_comes_twice() -> None:
+    """Half hours of the local clock, but for those of the night's upkeep, over the change in October."""
+    local = pd.date_range("2023-07-01", "2023-11-20", freq="30min", tz=ZONE)
+    local = local[local.hour != 4]
+    whole = local.tz_convert("UTC").tz_localize(None).to_numpy("datetime64[ns]")
+    rule = observe([whole], zone=ZONE)
+    assert rule.kind == "cycle"
+    ahead = shift(rule, whole[:-1], 1)
+    assert (ahead > whole[:-1]).all() and (ahead == whole[1:]).mean() > 0.999
+
+
+def test_units_without_a_rule_in_common_have_each_their_own() -> None:
+    """The rule of most rows stands for new units."""
+    every = {"a": "7h", "b": "10h", "c": "10h"}
+    times = [pd.date_range("2020-01-01", periods=50, freq=freq).to_numpy() for freq in every.values()]
+    rule = observe(times, list(every))
+    assert rule.step == 36_000 and {name: own.step for name, own in rule.units.items()} == {"a": 25_200}
