@@ -15,7 +15,8 @@ from keras_seq.data.spec import DataSpec
 from keras_seq.evaluation.judge import interval_metrics, judge, renamed
 from keras_seq.evaluation.predictions import Points, has_quantiles
 from keras_seq.training import adaptive, metrics
-from keras_seq.training.decision import clusters, fit_decision
+from keras_seq.training.decision import clusters, events, fit_decision
+from keras_seq.training.thresholds import FEW
 
 INTERVALS = ("coverage", "interval_width")
 
@@ -65,6 +66,8 @@ def fit_points(found: Points, series: Series, spec: DataSpec, experiment: Experi
     chosen = found.judged(experiment.evaluation, last_only=False)
     by_time = experiment.data.split.by == "time"
     cluster = clusters(chosen.unit, chosen.row, series.groups, block=max(spec.horizon, 1) if by_time else 0)
+    few = by_time or len(np.unique(cluster)) < FEW
+    piece = events(chosen.unit, chosen.row, chosen.truth) if few and spec.task == "binary" else None
     return fit_decision(
         experiment.evaluation,
         spec,
@@ -73,6 +76,7 @@ def fit_points(found: Points, series: Series, spec: DataSpec, experiment: Experi
         cluster,
         quantiles=_levels(chosen, spec, experiment),
         cap=experiment.data.target_cap,
+        piece=piece,
     )
 
 

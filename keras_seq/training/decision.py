@@ -13,7 +13,7 @@ from keras_seq.data.spec import DataSpec
 from keras_seq.errors import DataError
 from keras_seq.training import adaptive, conformal
 from keras_seq.training.calibration import fit_calibration
-from keras_seq.training.thresholds import choose_threshold
+from keras_seq.training.thresholds import fit_threshold
 
 
 def clusters(unit: NDArray[np.integer], row: NDArray[np.integer], groups: NDArray[Any], *, block: int) -> NDArray[Any]:
@@ -32,6 +32,33 @@ def clusters(unit: NDArray[np.integer], row: NDArray[np.integer], groups: NDArra
     return np.unique(np.stack([unit, (row - first[unit]) // block]), axis=1, return_inverse=True)[1].ravel()
 
 
+def events(unit: NDArray[np.integer], row: NDArray[np.integer], truth: NDArray[Any]) -> NDArray[np.int64]:
+    """Runs of equal labels: rows of one event are one piece of evidence, however many they are.
+
+    A run of negatives is cut into lengths of the median event, as a false alarm takes a part of it only.
+
+    Args:
+        unit: unit number of each answer, ``(n,)``.
+        row: absolute row of its last step seen, ``(n,)``.
+        truth: 0/1 ``(n,)``.
+
+    Returns:
+        ``(n,)`` numbers.
+    """
+    order = np.lexsort((row, unit))
+    label, whose = np.asarray(truth)[order] > 0.5, np.asarray(unit)[order]
+    start = np.append(True, (label[1:] != label[:-1]) | (whose[1:] != whose[:-1]))
+    number = np.cumsum(start) - 1
+    within = np.arange(len(order)) - np.flatnonzero(start)[number]
+    lengths = np.bincount(number)
+    positive = lengths[label[start]]
+    longest = max(int(np.median(positive)), 1) if len(positive) else len(order)
+    start |= ~label & (within % longest == 0)
+    found = np.empty(len(order), np.int64)
+    found[order] = np.cumsum(start) - 1
+    return found
+
+
 def fit_decision(
     evaluation: EvaluationConfig,
     spec: DataSpec,
@@ -41,6 +68,7 @@ def fit_decision(
     *,
     quantiles: Sequence[float] = (),
     cap: float | None = None,
+    piece: ArrayLike | None = None,
 ) -> dict[str, Any]:
     """Everything that turns a model's output into answers, from its validation points.
 
@@ -52,10 +80,12 @@ def fit_decision(
         cluster: ``(n,)``, see ``clusters``.
         quantiles: levels of a quantile model.
         cap: largest value the model was taught; intervals are for the capped truth and end there.
+        piece: ``(n,)``, what a threshold's uncertainty is drawn from, see ``events``; None: ``cluster``.
 
     Returns:
-        ``{"calibration", "threshold", "notes"}`` or ``{"coverage", "interval", "adaptive", "notes"}`` as the task
-        has them; ``notes`` say in words what was asked for and left out.
+        ``{"calibration", "threshold", "threshold_range", "notes"}`` or
+        ``{"coverage", "interval", "adaptive", "notes"}`` as the task has them; ``notes`` say in
+        words what was asked for and left out.
 
     Raises:
         DataError: a prediction is not finite, or no threshold can be chosen.
@@ -67,7 +97,7 @@ def fit_decision(
             "can be fitted. Check the data for values far outside their range and the training for a loss of NaN."
         )
     if spec.task == "binary":
-        return _binary(evaluation, spec, actual, answer, cluster)
+        return _binary(evaluation, spec, actual, answer, cluster, cluster if piece is None else np.asarray(piece))
     if spec.task == "multiclass":
         calibration, notes = fit_calibration(evaluation.calibration, actual, answer, cluster)
         return {"calibration": calibration, "notes": notes}
@@ -82,15 +112,18 @@ def _binary(
     truth: NDArray[Any],
     probability: NDArray[np.float64],
     cluster: NDArray[Any],
+    piece: NDArray[Any],
 ) -> dict[str, Any]:
     from keras_seq.models.decision import decide_array
 
     calibration, notes = fit_calibration(evaluation.calibration, truth, probability, cluster)
     calibrated = decide_array(probability.astype(np.float32), spec, {"calibration": calibration})["probability"]
+    threshold = fit_threshold(truth, calibrated, evaluation, piece)
     return {
-        "threshold": choose_threshold(truth, calibrated, evaluation),
+        "threshold": threshold.value,
+        "threshold_range": [threshold.low, threshold.high],
         "calibration": calibration,
-        "notes": notes,
+        "notes": [*notes, threshold.note] if threshold.note else notes,
     }
 
 
