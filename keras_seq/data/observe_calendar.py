@@ -24,6 +24,7 @@ FOLLOWED = 0.5  # least share of steps that lead to the very next place
 CHECKED = 100  # last rows of a unit whose steps are compared with the rule at prediction
 JITTER = 0.1  # deviation from the usual step, as a share of it, of stamps that are near a rule
 LONGEST = 64  # stamps of a cycle that is no week
+OFTEN = 0.75  # share of the rounds in which a longer step of a cycle is found: in all of three
 FINEST = 60 * 10**9  # ns: smallest step for which opening hours are looked for
 CHANCE = 0.01  # of taking a place for closed whose rows are missing by chance
 
@@ -332,11 +333,15 @@ def _cycle(time: Int, numbers: bool, zone: str | None) -> Calendar | None:
     """Steps that come back in the same order: quarters written 20231 to 20234, a shift plan."""
     steps = np.diff(time)
     for length in range(2, min(LONGEST, len(steps) // 3) + 1):
-        if (steps[length:] == steps[:-length]).mean() >= 0.95:
-            cycle = int(steps[-length:].sum())
-            slots = np.unique((time[-length:] - (0 if numbers else MONDAY)) % cycle)
-            unit = 1.0 if numbers else 1e9
-            return Calendar(
-                kind="cycle", cycle=cycle / unit, slots=tuple((slots / unit).tolist()), numbers=numbers, zone=zone
-            )
+        rounds = steps[len(steps) % length :].reshape(-1, length)
+        pattern = np.sort(rounds, axis=0)[len(rounds) // 2]
+        alike, special = rounds == pattern, pattern != _commonest(pattern)
+        if not special.any() or alike.mean() < 0.95 or alike[:, special].mean(axis=0).min() < OFTEN:
+            continue
+        cycle = int(pattern.sum())
+        slots = np.unique((time[-1] - np.cumsum(pattern[::-1]) - (0 if numbers else MONDAY)) % cycle)
+        unit = 1.0 if numbers else 1e9
+        return Calendar(
+            kind="cycle", cycle=cycle / unit, slots=tuple((slots / unit).tolist()), numbers=numbers, zone=zone
+        )
     return None

@@ -142,5 +142,6 @@ def test_rows_before_the_history_change_no_covariate(case: tuple[str, str], firs
     short = add_covariates(rows_of(series_of(name), first, ROWS), config)
     assert short.schema.history == before
     assert compare(short, whole(name, kind), slice(first, ROWS), before) < 1e-6
-    if kind in ("lags", "rolling"):  # the number is the least one
+    lost = series_of(name).values[first - 1, 0]
+    if kind in ("lags", "rolling") and np.isfinite(lost):  # the number is the least one
         assert compare(short, whole(name, kind), slice(first, ROWS), before - 1) > 1e-6
