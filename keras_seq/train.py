@@ -49,11 +49,12 @@ class Run:
 
 
 def run_folder(experiment: config.Experiment) -> Path:
-    """``<output>/<name>/seed-<seed>[-fold-<fold>][-origin-<origin>]``."""
+    """``<output>/<name>/seed-<seed>[-fold-<fold>][-origin-<origin>][-period-<period>]``."""
     split = experiment.data.split
     fold = f"-fold-{split.fold}" if split.folds else ""
     origin = f"-origin-{split.origin:02d}" if split.origins else ""
-    return Path(experiment.output) / experiment.name / f"seed-{experiment.seed}{fold}{origin}"
+    period = f"-period-{split.period:02d}" if split.periods else ""
+    return Path(experiment.output) / experiment.name / f"seed-{experiment.seed}{fold}{origin}{period}"
 
 
 def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:

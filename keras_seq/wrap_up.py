@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,7 @@ from keras_seq import files
 from keras_seq.config import Experiment
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.evaluation import profile
-from keras_seq.evaluation.decided import Decided, decide_points, fit_points, judge_decided
-from keras_seq.evaluation.naive_error import naive_errors
+from keras_seq.evaluation.decided import Judgement, judge_parts
 from keras_seq.evaluation.predictions import points, predict_windows
 from keras_seq.reports import interval_plots, plots, summary
 
@@ -26,15 +24,6 @@ if TYPE_CHECKING:
     from keras_seq.training.fit import FitResult
 
 EXAMPLES = 64  # real windows kept for latency and for the recorded signature
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """Answers and metrics of one model, and the decision layer that was fitted on its validation answers."""
-
-    parts: dict[str, Decided]
-    metrics: dict[str, dict[str, float]]
-    decision: dict[str, Any]
 
 
 def wrap_up(
@@ -136,13 +125,7 @@ def _judge(experiment: Experiment, prepared: Prepared, predict: Callable[[str], 
     """Predict validation and test windows; the decision is fitted on validation, test is only judged."""
     series, spec = prepared.series, prepared.spec
     found = {part: points(series, prepared.index[part], spec, predict(part)) for part in ("validation", "test")}
-    decision = fit_points(found["validation"], series, spec, experiment)
-    naive = naive_errors(prepared, experiment)
-    parts = {
-        part: decide_points(given, spec, experiment, decision, part=part, naive=naive) for part, given in found.items()
-    }
-    metrics = {part: judge_decided(decided, spec, experiment, decision, part=part) for part, decided in parts.items()}
-    return Judgement(parts, metrics, decision)
+    return judge_parts(found, prepared, experiment)
 
 
 def measure(

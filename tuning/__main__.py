@@ -43,8 +43,7 @@ def main(argv: Sequence[str]) -> cli.Result | int:
     overrides |= {f"tuning.{name}": getattr(options, name) for name in ("trials", "tuner") if getattr(options, name)}
     start: dict[str, Any] = {} if "data.source" in overrides else MAIN_JOB
     plan = load_plan(options.config, overrides, start)
-    name = overrides.get("name") or (Path(options.config).stem if options.config else plan.experiment.name)
-    folder = Path(options.studies) / str(name)
+    folder = Path(options.studies) / plan.experiment.name
     if options.status:
         from tuning import commands
 
@@ -90,7 +89,7 @@ def _parser() -> cli.Parser:
     add("--trials", type=int, help="trials in all")
     add("--tuner", choices=TUNERS, help="which of KerasTuner's oracles")
     add("--workers", type=int, default=1, help="trials at a time, each with its share of the cores")
-    add("--studies", default="studies", help="folder of studies; this one is <studies>/<name>")
+    add("--studies", default="studies", help="folder of studies; this one is <studies>/<name of the configuration>")
     add("--overwrite", action="store_true", help="throw away the study that is there")
     add("--status", action="store_true", help="only say how far the study is")
     add("--tracking", default="auto", choices=("auto", "mlflow", "wandb", "none"), help="auto: as configured")

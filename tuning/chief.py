@@ -60,7 +60,8 @@ class Chief:
     def done(self) -> bool:
         """No trial is running and no more will be given out."""
         given_out = self.oracle.max_trials and len(self.oracle.trials) >= self.oracle.max_trials
-        return not self.oracle.ongoing_trials and not self.oracle._retry_queue and bool(given_out)
+        waiting = self.oracle.ongoing_trials or self.oracle._retry_queue
+        return not waiting and bool(given_out or self.oracle.exhausted)
 
 
 def _check_port(address: str, port: int) -> None:
@@ -188,7 +189,8 @@ def _shares(count: int) -> list[list[int]]:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     if count > len(cores):
         return [[core] for core in cores]
-    return [cores[number::count] for number in range(max(count, 1))]
+    count = max(count, 1)  # none of its own: a chief for workers of other machines
+    return [cores[number::count] for number in range(count)]
 
 
 def _words(code: int) -> str:

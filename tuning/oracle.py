@@ -2,17 +2,22 @@
 
 KerasTuner 1.4.8 writes its state in place (a kill leaves half a file), writes a finished trial while it still
 counts as running (after a kill it is run again), and a new trial before the list of running ones (after a kill
-it is lost). :class:`Durable` mends these three and puts the configuration itself first, as trial 0.
+it is lost). :class:`Durable` mends these three, puts the configuration itself first, as trial 0, and never gives out
+the same values twice. A configuration outside the space has no place in it: its trial is on record, but no oracle
+learns from it or counts it as tried.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras_tuner as kt
+from keras_tuner.src.engine import hyperparameters as hp_types
 from keras_tuner.src.engine.oracle import synchronized
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 
@@ -25,10 +30,18 @@ ENDLESS = 10**9
 
 
 class Durable:
-    """Mixed into an oracle: atomic state, nothing lost or repeated, a clean stop."""
+    """Mixed into an oracle: atomic state, nothing lost or repeated, a clean stop.
 
-    own: dict[str, Any]
+    Attributes:
+        own: the configuration's own values, those of the first trial; None where the space does not hold them.
+        stopping: no new trials are given out.
+        exhausted: the space held no further values when a trial was asked for.
+    """
+
+    own: dict[str, Any] | None
+    trials: dict[str, Trial]
     stopping = False
+    exhausted = False
 
     def save(self) -> None:
         """Write the oracle's state."""
@@ -40,7 +53,7 @@ class Durable:
     def reload(self) -> None:
         """Read the state back; every trial that had begun and not ended is run next."""
         super().reload()  # type: ignore[misc]
-        trials: dict[str, Trial] = self.trials  # type: ignore[attr-defined]
+        trials = self.trials
         open_ones = sorted(name for name, trial in trials.items() if trial.status in ("RUNNING", "INVALID"))
         self._retry_queue = open_ones[::-1]  # taken from its end
         self.end_order: list[str] = [name for name in self.end_order if name not in open_ones]
@@ -64,12 +77,63 @@ class Durable:
         self.save()
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Values of the next trial; the first one gets the configuration's own."""
-        response: dict[str, Any] = super().populate_space(trial_id)  # type: ignore[misc]
-        if not self.trials and response.get("values"):  # type: ignore[attr-defined]
-            extra = {key: value for key, value in response["values"].items() if key.startswith("tuner/")}
-            response["values"] = {**self.own, **extra}
-        return response
+        """Values of the next trial; the first one gets the configuration's own, or none where it is outside."""
+        first = not self.trials
+        if first and self.own is None:
+            return {"status": TrialStatus.RUNNING, "values": {}}
+        with self._without_outsider():
+            response: dict[str, Any] = super().populate_space(trial_id)  # type: ignore[misc]
+            if first and response.get("values"):
+                extra = {key: value for key, value in response["values"].items() if key.startswith("tuner/")}
+                response["values"] = {**(self.own or {}), **extra}
+            return self._new(response)
+
+    def _new(self, response: dict[str, Any]) -> dict[str, Any]:
+        """The response with values inside the space that no trial had; STOPPED where there are no more."""
+        values = response.get("values")
+        if values:
+            values = {name: self._within(name, value) for name, value in values.items()}
+            if values.get("tuner/round") or not self._duplicate(values):  # type: ignore[attr-defined]
+                return {**response, "values": values}
+        elif response["status"] != TrialStatus.STOPPED:  # Hyperband waits for trials that are running
+            return response
+        values = self._another()
+        self.exhausted = values is None
+        return {"status": TrialStatus.STOPPED if values is None else TrialStatus.RUNNING, "values": values}
+
+    def _another(self) -> dict[str, Any] | None:
+        """Values that were not tried, by chance or else the first in order; None where there are none."""
+        return self._random_values() or self._first_untried(every_value)  # type: ignore[attr-defined]
+
+    def _first_untried(self, values_of: Callable[[Any], Sequence[Any] | None]) -> dict[str, Any] | None:
+        space = self.get_space().space  # type: ignore[attr-defined]
+        untried = (v for v in combinations(space, values_of) if not self._duplicate(v))  # type: ignore[attr-defined]
+        return next(untried, None)
+
+    def _within(self, name: str, value: Any) -> Any:
+        """A value inside its range: KerasTuner's logarithmic whole numbers pass it by one, others by rounding."""
+        for hp in self.hyperparameters.space:  # type: ignore[attr-defined]
+            if hp.name == name and hasattr(hp, "min_value"):
+                return type(value)(min(max(value, hp.min_value), hp.max_value))
+        return value
+
+    def _record_values(self, trial: Trial) -> None:
+        """Count the values as tried, unless they are those of a configuration outside the space."""
+        if not self._is_outsider(trial.trial_id):
+            super()._record_values(trial)  # type: ignore[misc]
+
+    def _is_outsider(self, trial_id: str) -> bool:
+        return self.own is None and int(trial_id) == 0
+
+    @contextlib.contextmanager
+    def _without_outsider(self) -> Iterator[None]:
+        """The trial of a configuration outside the space is not there while the block runs."""
+        everything = self.trials
+        self.trials = {name: trial for name, trial in everything.items() if not self._is_outsider(name)}
+        try:
+            yield
+        finally:
+            self.trials = everything
 
 
 class RandomOracle(Durable, kt.oracles.RandomSearchOracle):
@@ -81,22 +145,15 @@ class _Grid(kt.Oracle):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The first combination that was not tried."""
-        hyperparameters = self.get_space()
-        for combination in itertools.product(*(list(hp.values) for hp in hyperparameters.space)):
-            chosen = kt.HyperParameters()
-            for hp, value in zip(hyperparameters.space, combination, strict=True):
-                chosen.merge([hp])
-                if chosen.is_active(hp):
-                    chosen.values[hp.name] = value
-                else:
-                    chosen.values.pop(hp.name, None)
-            if not self._duplicate(chosen.values):
-                return {"status": TrialStatus.RUNNING, "values": chosen.values}
-        return {"status": TrialStatus.STOPPED, "values": None}
+        values = self._first_untried(lambda hp: list(hp.values))
+        return {"status": TrialStatus.STOPPED if values is None else TrialStatus.RUNNING, "values": values}
 
 
 class GridOracle(Durable, _Grid):
     """Every combination, ranges in steps."""
+
+    def _another(self) -> None:
+        """There is no other: what lies between the steps of a range is not on the grid."""
 
 
 class BayesianOracle(Durable, kt.oracles.BayesianOptimizationOracle):
@@ -105,6 +162,62 @@ class BayesianOracle(Durable, kt.oracles.BayesianOptimizationOracle):
 
 class HyperbandOracle(Durable, kt.oracles.HyperbandOracle):
     """Successive halving in brackets (Li et al. 2018)."""
+
+    def _another(self) -> None:
+        """There is no other: every trial has its place in a bracket."""
+
+
+def every_value(hp: Any) -> Sequence[Any] | None:
+    """All values of a parameter; None of a range of broken numbers, which has no end of them."""
+    if isinstance(hp, hp_types.Float):
+        return None
+    if isinstance(hp, hp_types.Int):
+        return range(hp.min_value, hp.max_value + 1)
+    return list(hp.values)
+
+
+def combinations(space: Sequence[Any], values_of: Callable[[Any], Sequence[Any] | None]) -> Iterator[dict[str, Any]]:
+    """Every combination of the parameters' values in a fixed order, without those whose condition does not hold.
+
+    Those that differ in such a value alone come again. Nothing where a parameter has no end of values.
+    """
+    columns = [values_of(hp) for hp in space]
+    if any(column is None for column in columns):
+        return
+    for combination in itertools.product(*(column for column in columns if column is not None)):
+        chosen = kt.HyperParameters()
+        for hp, value in zip(space, combination, strict=True):
+            chosen.merge([hp])
+            if chosen.is_active(hp):
+                chosen.values[hp.name] = value
+            else:
+                chosen.values.pop(hp.name, None)
+        yield chosen.values
+
+
+def check_enough(tuning: TuningConfig, parameters: tuple[spaces.Parameter, ...], experiment: config.Experiment) -> None:
+    """Refuse Hyperband where the space cannot fill its first round: no trial would ever get the whole budget.
+
+    Raises:
+        ConfigError: says how many different values there are.
+    """
+    if tuning.tuner != "hyperband":
+        return
+    hp = kt.HyperParameters()
+    spaces.register(hp, parameters, experiment)
+    oracle = kt.oracles.HyperbandOracle(max_epochs=tuning.levels, factor=tuning.factor)
+    needed = oracle._get_size(oracle._get_num_brackets() - 1, 0)
+    distinct: set[str] = set()
+    for values in combinations(hp.space, every_value):
+        distinct.add(oracle._compute_values_hash(values))
+        if len(distinct) >= needed:
+            return
+    if distinct:  # else there is no end of them
+        raise ConfigError(
+            f"Option 'tuning.tuner' is hyperband, whose first round with tuning.levels={tuning.levels} and "
+            f"factor={tuning.factor} takes {needed} different configurations, but the space holds {len(distinct)}. Use "
+            "tuner grid or random, lower tuning.levels, or widen the space."
+        )
 
 
 def make_oracle(
@@ -128,6 +241,8 @@ def make_oracle(
     """
     hp = kt.HyperParameters()
     spaces.register(hp, parameters, experiment)
+    own = spaces.own_values(parameters, experiment)
+    trials = tuning.trials + (own is None)  # the configuration itself comes on top of those of the space
     common: dict[str, Any] = {
         "objective": kt.Objective(objective, direction),
         "hyperparameters": hp,
@@ -138,11 +253,11 @@ def make_oracle(
         oracle: Any = HyperbandOracle(
             max_epochs=tuning.levels, factor=tuning.factor, hyperband_iterations=ENDLESS, **common
         )
-        oracle.max_trials = tuning.trials
+        oracle.max_trials = trials
     elif tuning.tuner == "bayesian":
         initial = tuning.initial or max(3, min(math.ceil(tuning.trials / 4), 15))
         oracle = BayesianOracle(
-            max_trials=tuning.trials,
+            max_trials=trials,
             num_initial_points=initial,
             alpha=tuning.noise,
             beta=tuning.exploration,
@@ -150,8 +265,8 @@ def make_oracle(
         )
     else:
         kind = RandomOracle if tuning.tuner == "random" else GridOracle
-        oracle = kind(max_trials=tuning.trials, **common)
-    oracle.own = spaces.own_values(parameters, experiment)
+        oracle = kind(max_trials=trials, **common)
+    oracle.own = own
     oracle.verbose = 0
     folder.mkdir(parents=True, exist_ok=True)
     oracle._set_project_dir(str(folder.parent), folder.name)

@@ -27,7 +27,7 @@ from keras_seq import config, files
 from keras_seq.errors import ConfigError
 from keras_seq.tracking import flatten
 
-FORMAT = 1
+FORMAT = 2  # 1: classes were judged at 0.5 without calibration, a value outside the space was booked inside it
 Status = Literal["running", "completed", "pruned", "failed"]
 
 
@@ -85,7 +85,7 @@ class Study:
 
     Attributes:
         folder: of the study.
-        about: what ``study.json`` holds: id, name, experiment, space, settings, objective, direction.
+        about: what ``study.json`` holds: id, name, experiment, space, settings, objective, direction, data.
     """
 
     folder: Path
@@ -110,6 +110,22 @@ class Study:
     def experiment(self) -> config.Experiment:
         """The configuration that the study varies."""
         return config.from_dict(self.about["experiment"])
+
+    @property
+    def wanted(self) -> int:
+        """How many trials the study is to have; 0 where it is not known.
+
+        Those asked for, and the configuration itself where it lies outside the space; no more than the space holds.
+        """
+        if self.about.get("exhausted"):
+            return len(self.names())
+        trials = int(self.about.get("trials") or 0)
+        return trials + bool(trials and self.about.get("outside"))
+
+    def note_exhausted(self) -> None:
+        """Keep on record that every value of the space was tried."""
+        self.about["exhausted"] = True
+        files.write_json(self.folder / "study.json", self.about)
 
     def records(self) -> list[Record]:
         """All trials in the order of their numbers."""
@@ -183,10 +199,12 @@ def begin_study(folder: Path, about: Mapping[str, Any]) -> Study:
         about: experiment, space, objective, direction and settings of this command.
 
     Raises:
-        ConfigError: the folder holds a study of another configuration; names what differs.
+        ConfigError: the folder holds a study of another configuration, of other data or of an earlier version; names
+            what differs.
     """
     if (folder / "study.json").exists():
         study = open_study(folder)
+        _check_begun(study, about)
         asked, begun = _compared(about), _compared(study.about)
         differing = [key for key in asked | begun if asked.get(key) != begun.get(key)]
         if differing:
@@ -203,9 +221,35 @@ def begin_study(folder: Path, about: Mapping[str, Any]) -> Study:
     return Study(folder, identity | dict(about))
 
 
+def _check_begun(study: Study, about: Mapping[str, Any]) -> None:
+    """Refuse to add trials to those that were judged otherwise, or on other data."""
+    mend = "Begin anew: give another --name, or --overwrite to throw the trials of that study away."
+    if study.about.get("format", 0) < FORMAT:
+        raise ConfigError(
+            f"Study '{study.folder}' was begun by an earlier version, which judged trials otherwise, so new ones could "
+            f"not be compared with them. {mend} Its status, report and best configuration can still be read."
+        )
+    begun, now = (tree.get("data", {}) for tree in (study.about, about))
+    if begun != now:
+        marks = " and ".join(str(data.get("fingerprint", "none"))[:8] for data in (begun, now))
+        what = "rows" if begun.get("fingerprint") != now.get("fingerprint") else "parts (train, validation, test)"
+        raise ConfigError(
+            f"Study '{study.folder}' was begun on other data: its {what} have changed since (fingerprints {marks}), so "
+            f"old and new scores cannot be compared. {mend} Or bring the data of that time back, and it goes on."
+        )
+
+
 _IDENTITY = ("format", "id", "created")
 # what may change from one command to the next, because no score hangs on it
-_FREE: tuple[str, ...] = (*_IDENTITY, "trials", "experiment.output", "experiment.tracking.", "experiment.export.")
+_FREE: tuple[str, ...] = (
+    *_IDENTITY,
+    "trials",
+    "exhausted",
+    "notes",
+    "experiment.output",
+    "experiment.tracking.",
+    "experiment.export.",
+)
 _FREE += ("experiment.data.home", "tuning.max_minutes", "tuning.max_memory_gb", "tuning.latency")
 
 

@@ -13,15 +13,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from keras_seq import files
+from keras_seq import config, files
 from keras_seq.errors import ConfigError, KerasSeqError
 from tuning import space as spaces
 from tuning.best import write_best
 from tuning.defaults import default_space
+from tuning.history import text_of
 from tuning.objective import choose_objective
-from tuning.parts import parts
+from tuning.parts import fingerprints, parts
 from tuning.records import Record, Study, begin_study
 from tuning.report import write_report
+from tuning.rows import check_common_rows, windows_of
 from tuning.settings import Plan
 from tuning.tracking import Backend, finish, make_backend, sync
 
@@ -83,24 +85,42 @@ def describe(plan: Plan) -> dict[str, Any]:
     """
     from keras_seq.data.prepare import prepare
     from keras_seq.models.registry import get_family, resolve_experiment
+    from tuning.oracle import check_enough
 
-    get_family(plan.experiment.model.family)
-    tree = plan.experiment.model_dump(mode="json", exclude_unset=True)
-    space = plan.tuning.space or default_space(resolve_experiment(plan.experiment))
-    spaces.parse(space, plan.experiment)
-    task = prepare(parts(plan.experiment, plan.tuning)[0].data).spec.task
-    objective, direction = choose_objective(plan.tuning, task)
+    experiment, tuning = plan.experiment, plan.tuning
+    get_family(experiment.model.family)
+    space = tuning.space or default_space(resolve_experiment(experiment))
+    parameters = spaces.parse(space, experiment)
+    check_enough(tuning, parameters, experiment)
+    judged = parts(experiment, tuning)
+    prepared = prepare(judged[0].data)
+    objective, direction = choose_objective(tuning, prepared.spec.task)
+    outside = spaces.outside(parameters, experiment)
+    rows = check_common_rows(prepared, windows_of(parameters, experiment))
     return {
-        "name": plan.experiment.name,
-        "experiment": tree,
+        "name": experiment.name,
+        "experiment": experiment.model_dump(mode="json", exclude_unset=True),
         "space": space,
         "objective": objective,
         "direction": direction,
-        "task": task,
-        "tuner": plan.tuning.tuner,
-        "trials": plan.tuning.trials,
-        "tuning": plan.tuning.model_dump(mode="json", exclude={"trials", "space"}),
+        "task": prepared.spec.task,
+        "tuner": tuning.tuner,
+        "trials": tuning.trials,
+        "tuning": tuning.model_dump(mode="json", exclude={"trials", "space"}),
+        "data": fingerprints(prepared.series, judged),
+        "outside": outside,
+        "notes": [note for note in (_note_outside(outside, experiment), rows) if note],
     }
+
+
+def _note_outside(outside: list[str], experiment: config.Experiment) -> str:
+    if not outside:
+        return ""
+    values = ", ".join(f"{name} {text_of(spaces.current_value(experiment, name))}" for name in outside)
+    return (
+        f"the configuration itself ({values}) lies outside the space: it is trial 0 on top of the trials asked for, "
+        "and the search does not learn from it"
+    )
 
 
 def _run(study: Study, plan: Plan, where: Where, backend: Backend, say: Callable[[str], None]) -> Study:
@@ -116,8 +136,10 @@ def _run(study: Study, plan: Plan, where: Where, backend: Backend, say: Callable
         folder=study.folder / "oracle",
     )
     done = sum(record.status != "running" for record in study.records())
-    say(f"study {study.folder}: {plan.tuning.trials} trials, {plan.tuning.tuner}, {study.objective}; {done} done")
-    news = _News(study, plan.tuning.trials, say)
+    say(f"study {study.folder}: {study.wanted} trials, {plan.tuning.tuner}, {study.objective}; {done} done")
+    for note in study.about.get("notes", ()):
+        say(f"  note: {note}")
+    news = _News(study, study.wanted, say)
     sync(study, backend)  # what an earlier command could not
     with (
         Chief(oracle, where.address, where.port) as chief,
@@ -134,6 +156,9 @@ def _run(study: Study, plan: Plan, where: Where, backend: Backend, say: Callable
                 sync(study, backend)
             news.check_hope()
     news.tell()
+    if oracle.exhausted and not oracle.stopping:
+        study.note_exhausted()
+        say(f"every value of the space was tried, in {study.wanted} trials")
     _write_best(study)
     _close(study, backend, say)
     if oracle.stopping:

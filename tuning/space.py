@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def register(hp: Any, parameters: Sequence[Parameter], experiment: config.Experi
                 scopes.enter_context(hp.conditional_scope(parent, [_encode(parameters, parent, v) for v in values]))
             if parameter.kind == "choice":
                 encoded = [_code(parameter, choice) for choice in parameter.choices]
-                mine = _code(parameter, current)
+                mine = _code(parameter, _hashable(current))
                 hp.Choice(parameter.field, encoded, default=mine if mine in encoded else None, ordered=False)
             else:
                 _range(hp, parameter, current)
@@ -96,16 +97,23 @@ def decode(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[s
     return found
 
 
-def own_values(parameters: Sequence[Parameter], experiment: config.Experiment) -> dict[str, Any]:
-    """The experiment's own values, as KerasTuner writes them; those outside the space are left out."""
-    own: dict[str, Any] = {}
-    for parameter in active(parameters, experiment):
-        value = _hashable(current_value(experiment, parameter.field))
-        if parameter.kind == "choice" and value in parameter.choices:
-            own[parameter.field] = _code(parameter, value)
-        elif parameter.kind != "choice" and value is not None and parameter.low <= value <= parameter.high:
-            own[parameter.field] = value
-    return own
+def own_values(parameters: Sequence[Parameter], experiment: config.Experiment) -> dict[str, Any] | None:
+    """The experiment's own values, as KerasTuner writes them; None where one of them lies outside the space."""
+    if outside(parameters, experiment):
+        return None
+    return {
+        parameter.field: _code(parameter, _hashable(current_value(experiment, parameter.field)))
+        for parameter in active(parameters, experiment)
+    }
+
+
+def outside(parameters: Sequence[Parameter], experiment: config.Experiment) -> list[str]:
+    """The fields whose own value the space does not hold: another choice, beyond a range, or between its steps."""
+    return [
+        parameter.field
+        for parameter in active(parameters, experiment)
+        if not _holds(parameter, _hashable(current_value(experiment, parameter.field)))
+    ]
 
 
 def active(parameters: Sequence[Parameter], experiment: config.Experiment) -> list[Parameter]:
@@ -115,6 +123,13 @@ def active(parameters: Sequence[Parameter], experiment: config.Experiment) -> li
         for parameter in parameters
         if all(_hashable(current_value(experiment, name)) in allowed for name, allowed in parameter.when.items())
     ]
+
+
+def every_whole_number(parameter: Parameter) -> list[int]:
+    """All values of a range of whole numbers, ascending."""
+    if parameter.step is not None:
+        return [int(_decode(parameter, number)) for number in range(_steps(parameter) + 1)]
+    return list(range(int(parameter.low), int(parameter.high) + 1))
 
 
 def current_value(experiment: config.Experiment, name: str) -> Any:
@@ -243,16 +258,36 @@ def _parents_first(parameters: Mapping[str, Parameter]) -> Iterator[Parameter]:
 
 
 def _range(hp: Any, parameter: Parameter, current: Any) -> None:
-    within = isinstance(current, int | float) and parameter.low <= current <= parameter.high
+    """A range with steps is searched by the number of its step: KerasTuner's own steps miss values by rounding."""
+    mine = _code(parameter, current) if _holds(parameter, current) else None
+    if parameter.step is not None:
+        hp.Int(parameter.field, 0, _steps(parameter), default=mine)
+        return
     kind = hp.Int if parameter.kind == "int" else hp.Float
-    kind(
-        parameter.field,
-        parameter.low,
-        parameter.high,
-        step=parameter.step,
-        sampling="log" if parameter.log else "linear",
-        default=current if within and parameter.step is None else None,
-    )
+    sampling = "log" if parameter.log else "linear"
+    kind(parameter.field, parameter.low, parameter.high, sampling=sampling, default=mine)
+
+
+def _steps(parameter: Parameter) -> int:
+    """Number of the last step of a range."""
+    return math.floor(_place(parameter, parameter.high) + 1e-9)
+
+
+def _place(parameter: Parameter, value: float) -> float:
+    """How many steps above the low end of its range a value lies."""
+    step = float(parameter.step or 1)
+    return math.log(value / parameter.low, step) if parameter.log else (value - parameter.low) / step
+
+
+def _holds(parameter: Parameter, value: Any) -> bool:
+    if parameter.kind == "choice":
+        return value in parameter.choices
+    if isinstance(value, bool) or not isinstance(value, int | float) or not parameter.low <= value <= parameter.high:
+        return False
+    if parameter.step is None:
+        return True
+    place = _place(parameter, value)
+    return math.isclose(place, round(place), abs_tol=1e-9)
 
 
 def _plain(parameter: Parameter) -> bool:
@@ -261,6 +296,8 @@ def _plain(parameter: Parameter) -> bool:
 
 
 def _code(parameter: Parameter, value: Any) -> Any:
+    if parameter.kind != "choice":
+        return value if parameter.step is None else round(_place(parameter, value))
     return value if _plain(parameter) else json.dumps(value)
 
 
@@ -269,6 +306,9 @@ def _encode(parameters: Sequence[Parameter], name: str, value: Any) -> Any:
 
 
 def _decode(parameter: Parameter, value: Any) -> Any:
+    if parameter.kind != "choice" and parameter.step is not None:
+        number = round(value)
+        value = parameter.low * parameter.step**number if parameter.log else parameter.low + parameter.step * number
     if parameter.kind == "int":  # KerasTuner's logarithmic whole numbers pass their upper end by one
         return min(max(round(value), int(parameter.low)), int(parameter.high))
     if parameter.kind == "choice" and not _plain(parameter):

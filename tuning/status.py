@@ -17,12 +17,13 @@ def status_table(study: Study) -> str:
     records = study.records()
     running = [record for record in records if record.status == "running"]
     over = [record for record in records if record.status != "running"]
-    wanted = int(study.about.get("trials") or 0)
+    wanted, all_tried = study.wanted, bool(study.about.get("exhausted"))
     counts = {name: sum(r.status == name for r in records) for name in ("completed", "pruned", "failed", "running")}
     rows = [
         ("study", f"{study.folder}"),
         ("search", f"{study.about.get('tuner', '')} on {study.objective} ({_better(study)} is better)"),
         ("trials", f"{len(over)}{f' of {wanted}' if wanted else ''}: " + _listed(counts)),
+        ("space", "every value was tried" if all_tried else ""),
         ("best", _best(study, records)),
         ("pace", _pace(over, running, wanted)),
     ]

@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from keras_seq import config
 from keras_seq.config import Experiment
-from keras_seq.errors import KerasSeqError, TrainingError
+from keras_seq.errors import DataError, KerasSeqError, TrainingError
 from keras_seq.machine import resident_mb
+from tuning import space as spaces
 from tuning.memory import forget_custom_gradients, give_back_memory
-from tuning.parts import DataCache, fewer_units, parts
+from tuning.parts import DataCache, fewer_units, fingerprints, parts
 from tuning.pruning import MedianRule
 from tuning.records import Record, Study
+from tuning.rows import windows_of
 from tuning.settings import TuningConfig
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
 
+CALLS = ("accuracy", "balanced_accuracy", "f1", "mcc", "precision", "recall")  # of two classes: hang on a threshold
 SAVE_SECONDS = 1.0  # between two writings of a running trial's record
 
 
@@ -44,8 +47,22 @@ class Runner:
 
     def __init__(self, study: Study, tuning: TuningConfig) -> None:
         self.study, self.tuning = study, tuning
-        self.data = DataCache()
+        self.data = DataCache(windows_of(spaces.parse(study.about["space"], study.experiment), study.experiment))
         self._frozen = False
+
+    def check_data(self) -> None:
+        """Refuse data that are not those of the study: a file may have changed, or lie elsewhere on this machine.
+
+        Raises:
+            DataError: says what to do.
+        """
+        judged = parts(self.study.experiment, self.tuning)
+        series = self.data.get(judged[0].data).series
+        if fingerprints(series, judged) != self.study.about["data"]:
+            raise DataError(
+                f"The data on this machine are not those that study '{self.study.folder}' was begun on, so trials "
+                "could not be compared. Give its workers the same file, or begin another study."
+            )
 
     def run(self, record: Record) -> Record:
         """Run a trial to its end; the record returned is written too.
@@ -87,20 +104,23 @@ class _Trial:
         self.runner, self.record, self.tuning = runner, record, runner.tuning
         self.costs = dict.fromkeys(("prepare", "build", "fit", "judge"), 0.0)
         self.epochs: list[dict[str, float]] = []
+        self.hopeless = ""  # why the median rule stops it
         self.metrics: list[dict[str, float]] = []
         self.began, self.saved = time.monotonic(), 0.0
 
     def train(self) -> None:
         """All parts of the protocol."""
+        from keras_seq.models.registry import resolve_experiment
+
         study, tuning = self.runner.study, self.tuning
         experiment = study.tuned(self.record) if not self.record.default else study.experiment
-        self.experiment = experiment
-        everything = parts(self._with_budget(experiment), tuning)
+        everything = parts(self._with_budget(resolve_experiment(experiment)), tuning)
         self.rule = self._make_rule()
         for number, part in enumerate(everything[: self._number_of(len(everything))]):
-            found = self._one(number, part)
-            self.metrics.append(found)
+            self.metrics.append(self._one(number, part))
             self._note(force=True)
+            if self.hopeless:
+                raise Stopped("pruned", self.hopeless)
             scores = [metrics[study.objective] for metrics in self.metrics]
             if self.rule and number + 1 < len(everything) and (why := self.rule.hopeless_folds(scores)):
                 raise Stopped("pruned", why)
@@ -128,7 +148,12 @@ class _Trial:
         from keras_seq.training.fit import fit
 
         with self._timed("build"):
-            model = build_model(experiment.model, prepared.spec, fast_lstm=experiment.training.fast_lstm)
+            model = build_model(
+                experiment.model,
+                prepared.spec,
+                rematerialise=experiment.training.rematerialise,
+                fast_lstm=experiment.training.fast_lstm,
+            )
         folder = self.runner.study.folder / "work" / self.record.trial / f"part-{number}"
         with self._timed("fit"):
             fit(
@@ -141,7 +166,11 @@ class _Trial:
             )
         return model
 
-    def _on_epoch(self, number: int, epoch: int, epochs: int, row: Mapping[str, float]) -> None:
+    def _on_epoch(self, number: int, epoch: int, epochs: int, row: Mapping[str, float]) -> bool:
+        """Note an epoch; True where training ends, because nothing is to be hoped for.
+
+        What was trained is then judged as every trial is, so that all scores are of one kind.
+        """
         self.epochs.append({"fold": number, "epoch": epoch, **row})
         self._note()
         minutes = (time.monotonic() - self.began) / 60
@@ -151,22 +180,22 @@ class _Trial:
                 "failed",
                 f"would take {minutes / share:.1f} minutes, more than tuning.max_minutes={self.tuning.max_minutes:g}",
             )
-        if (
-            self.rule
-            and number == 0
-            and (why := self.rule.hopeless(epoch, epochs, row.get(self.rule.metric, math.nan)))
-        ):
-            self.metrics.append({self.runner.study.objective: self._so_far(row)})
-            raise Stopped("pruned", why)
+        if self.rule and number == 0:
+            self.hopeless = self.rule.hopeless(epoch, epochs, row.get(self.rule.metric, math.nan))
+        return bool(self.hopeless)
 
     def _judge(self, model: Any, experiment: Experiment, prepared: Prepared) -> dict[str, float]:
-        from keras_seq.evaluation.judge import judge
+        """Metrics of the validation part, by the rule of ``keras_seq.train``: its threshold, calibration and cap."""
+        from keras_seq.evaluation.decided import judge_parts
         from keras_seq.evaluation.predictions import points, predict_windows
+        from keras_seq.export.convertible import in_float32
+        from keras_seq.training.device import precision
 
         index = prepared.index["validation"]
-        answers = predict_windows(model, prepared.series, index, prepared.spec, experiment.data)
-        found = points(prepared.series, index, prepared.spec, answers)
-        metrics = judge(found, prepared.spec, experiment, part="validation")
+        with precision("none"):
+            answers = predict_windows(in_float32(model), prepared.series, index, prepared.spec, experiment.data)
+        found = {"validation": points(prepared.series, index, prepared.spec, answers)}
+        metrics = judge_parts(found, prepared, experiment).metrics["validation"]
         score = metrics.get(self.runner.study.objective, math.nan)
         if not math.isfinite(score):
             raise TrainingError(f"The objective {self.runner.study.objective} is {score} on the validation part.")
@@ -200,23 +229,24 @@ class _Trial:
         )
 
     def _watched(self) -> str:
-        """What each epoch tells of the objective: itself, or the loss."""
+        """What each epoch tells of the objective: itself, or the loss.
+
+        Calls of rare positives say nothing before their threshold is chosen, which is after the last epoch: then the
+        ranking is watched.
+        """
         from keras_seq.training.monitors import KNOWN
 
+        study = self.runner.study
+        if study.about["task"] == "binary" and study.objective in CALLS:
+            return "val_auc_pr"
         known = {name for names in KNOWN.values() for name in names}
-        return f"val_{self.runner.study.objective}" if self.runner.study.objective in known else "val_loss"
+        return f"val_{study.objective}" if study.objective in known else "val_loss"
 
     def _watched_higher(self) -> bool:
-        return self.runner.study.higher and self._watched() != "val_loss"
+        from keras_seq.training.metrics import HIGHER_IS_BETTER
 
-    def _so_far(self, row: Mapping[str, float]) -> float:
-        """A pruned trial's score: its best value so far, or a bad one where epochs tell another metric."""
-        name = f"val_{self.runner.study.objective}"
-        mine = [epoch[name] for epoch in self.epochs if name in epoch]
-        if name in row and mine:
-            return max(mine) if self.runner.study.higher else min(mine)
-        worse = [r.score for r in self.runner.study.records() if r.status == "completed" and r.score is not None]
-        return min(worse) if self.runner.study.higher else max(worse)
+        watched = self._watched().removeprefix("val_")
+        return self.runner.study.higher if watched == self.runner.study.objective else watched in HIGHER_IS_BETTER
 
     # ---------------------------------------------------------------- notes
 

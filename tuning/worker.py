@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 from keras_seq import cli
 from keras_seq.errors import ConfigError
 from tuning.records import Record, Study, open_study
-from tuning.settings import settings
+from tuning.settings import TuningConfig, settings
 
 if TYPE_CHECKING:
     from keras_tuner.src.engine.trial import Trial
+
+    from tuning.trial import Runner
 
 DEATHS = 2  # of workers, after which their trial has failed
 IDLE_SECONDS = 0.05
@@ -36,29 +38,31 @@ def work(study: Study) -> None:
 
     Raises:
         ConfigError: a variable that names the chief is not set.
+        DataError: the data are not those that the study was begun on.
     """
+    from tuning.trial import Runner
+
     for name in VARIABLES:
         if name not in os.environ:
             raise ConfigError(
                 f"Variable {name} is not set; a worker needs {', '.join(VARIABLES)} to find its chief "
                 "(started with 'python -m tuning --role chief')."
             )
-    tuner = _make_tuner(study)
-    tuner.search()
+    tuning = settings(study.about["tuning"] | {"trials": study.about["trials"]})
+    runner = Runner(study, tuning)
+    runner.check_data()
+    _make_tuner(study, tuning, runner).search()
 
 
-def _make_tuner(study: Study) -> Any:
+def _make_tuner(study: Study, tuning: TuningConfig, runner: Runner) -> Any:
     """KerasTuner's worker loop around our trials."""
     from keras_tuner import errors
     from keras_tuner.src.engine.base_tuner import BaseTuner
 
     from tuning import space as spaces
     from tuning.oracle import make_oracle
-    from tuning.trial import Runner
 
-    tuning = settings(study.about["tuning"] | {"trials": study.about["trials"]})
     parameters = spaces.parse(study.about["space"], study.experiment)
-    runner = Runner(study, tuning)
 
     class StudyTuner(BaseTuner):
         """Our trials behind KerasTuner's protocol."""

@@ -43,8 +43,10 @@ class SplitConfig(Section):
     fold: int = Field(0, ge=0, description="which fold is validation")
     origins: int = Field(0, ge=0, description="cut the test rows of a split by time into this many periods (0: one)")
     origin: int = Field(0, ge=0, description="which of them is test; what comes before it may be trained on")
+    periods: int = Field(0, ge=0, description="cut the validation rows of a split by time into so many (0: one)")
+    period: int = Field(0, ge=0, description="which of them is validation; only what comes before it is trained on")
     train_window: Literal["expanding", "sliding"] = Field(
-        "expanding", description="training rows of a later origin: all before, or as many as the first one had"
+        "expanding", description="training rows of a later origin or period: all before, or as many as the first had"
     )
     seed: int = Field(0, description="seed of the split; the same for every model compared")
     bootstrap: int | None = Field(
@@ -61,6 +63,13 @@ class SplitConfig(Section):
             raise ValueError(f"origins need by=time and folds=0, got by={self.by} and folds={self.folds}")
         if self.origins and self.origin >= self.origins:
             raise ValueError(f"origin must be below origins={self.origins}, got {self.origin}")
+        if self.periods and (self.by != "time" or self.folds or self.origins):
+            raise ValueError(
+                f"periods need by=time, folds=0 and origins=0, got by={self.by}, folds={self.folds} and "
+                f"origins={self.origins}"
+            )
+        if self.periods and self.period >= self.periods:
+            raise ValueError(f"period must be below periods={self.periods}, got {self.period}")
         return self
 
 

@@ -194,9 +194,10 @@ def _whole_units(series: Series, units: Int) -> Part:
 
 
 def _by_time(series: Series, settings: SplitConfig, units: Int) -> tuple[Part, Part, Part]:
-    """Cut the rows of ``units`` chronologically; folds move the validation part forward in time.
+    """Cut the rows of ``units`` chronologically; folds and periods move the validation part forward in time.
 
-    Units too short to give every part a row are left out; an error where all are.
+    The test rows are the same for every fold and every period. Units too short to give every part a row are left
+    out; an error where all are.
     """
     if series.schema.target_per == "unit":
         raise DataError(
@@ -210,17 +211,16 @@ def _by_time(series: Series, settings: SplitConfig, units: Int) -> tuple[Part, P
         validation_first = test_first - size * (settings.folds - settings.fold)
         validation_last = validation_first + size
     else:
-        validation_first = test_first - _amount(settings.validation, lengths)
-        validation_last = test_first
-    train_first = _train_first(settings, begin, test_first, end)
+        validation_first, validation_last = _validation_period(settings, test_first, lengths)
+    train_first = _train_first(settings, begin, end, test_first, validation_first)
     whole = (validation_first > train_first) & (validation_last > validation_first) & (test_first < test_last)
     if not whole.any():
         longest = int(np.argmax(lengths))
         raise DataError(
             f"Unit '{series.unit_ids[units[longest]]}' has {int(lengths[longest])} rows, too few to be cut in time "
             f"with data.split.validation={settings.validation:g}, test={settings.test:g}, folds={settings.folds}, "
-            f"origins={settings.origins} ({len(units)} such units): each part needs rows. Ask for less, or use "
-            "data.split.by=unit."
+            f"origins={settings.origins}, periods={settings.periods} ({len(units)} such units): each part needs rows. "
+            "Ask for less, or use data.split.by=unit."
         )
     return (
         Part(units[whole], train_first[whole], validation_first[whole]),
@@ -240,10 +240,22 @@ def _test_period(settings: SplitConfig, begin: Int, end: Int) -> tuple[Int, Int]
     )
 
 
-def _train_first(settings: SplitConfig, begin: Int, test_first: Int, end: Int) -> Int:
-    """First training row; of a sliding window it moves on as far as the test period did since the first origin."""
-    if not settings.origins or settings.train_window == "expanding":
+def _validation_period(settings: SplitConfig, test_first: Int, lengths: Int) -> tuple[Int, Int]:
+    """First validation row of every unit and the row after its last; of several periods, one piece of these rows."""
+    rows = _amount(settings.validation, lengths)
+    pieces = max(settings.periods, 1)
+    return (
+        test_first - rows + rows * settings.period // pieces,
+        test_first - rows + rows * (settings.period + 1) // pieces,
+    )
+
+
+def _train_first(settings: SplitConfig, begin: Int, end: Int, test_first: Int, validation_first: Int) -> Int:
+    """First training row; of a sliding window it moves on as far as the origin or the period did since the first."""
+    if settings.train_window == "expanding" or not (settings.origins or settings.periods):
         return begin.copy()
+    if settings.periods:
+        return begin + validation_first - (test_first - _amount(settings.validation, end - begin))
     return begin + test_first - (end - _amount(settings.test, end - begin))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +13,14 @@ from keras_seq.config import Experiment
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.evaluation.judge import interval_metrics, judge, renamed
+from keras_seq.evaluation.naive_error import naive_errors
 from keras_seq.evaluation.predictions import Points, has_quantiles
 from keras_seq.training import adaptive, metrics
 from keras_seq.training.decision import clusters, events, fit_decision
 from keras_seq.training.thresholds import FEW
+
+if TYPE_CHECKING:
+    from keras_seq.data.prepare import Prepared
 
 INTERVALS = ("coverage", "interval_width")
 
@@ -56,6 +60,31 @@ class Decided:
         numbered = dataclasses.replace(self.points, prediction=np.arange(len(self.raw)))
         last_only = part == "test" and experiment.evaluation.at == "last"
         return self.select(numbered.judged(experiment.evaluation, last_only=last_only).prediction)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Answers and metrics of one model, and the decision layer that was fitted on its validation answers."""
+
+    parts: dict[str, Decided]
+    metrics: dict[str, dict[str, float]]
+    decision: dict[str, Any]
+
+
+def judge_parts(found: Mapping[str, Points], prepared: Prepared, experiment: Experiment) -> Judgement:
+    """Decide and judge a model's points by part: the one rule of training, tuning and baselines.
+
+    The decision layer is fitted on ``found["validation"]``; other parts are only judged.
+    """
+    spec = prepared.spec
+    decision = fit_points(found["validation"], prepared.series, spec, experiment)
+    naive = naive_errors(prepared, experiment)
+    parts = {
+        part: decide_points(answers, spec, experiment, decision, part=part, naive=naive)
+        for part, answers in found.items()
+    }
+    metrics = {part: judge_decided(decided, spec, experiment, decision, part=part) for part, decided in parts.items()}
+    return Judgement(parts, metrics, decision)
 
 
 def fit_points(found: Points, series: Series, spec: DataSpec, experiment: Experiment) -> dict[str, Any]:

@@ -40,17 +40,24 @@ TREE = {
 }
 
 
-def command(folder: Path, *words: str, tree=TREE) -> list[str]:
-    path = folder / "tiny.yaml"
+def command(folder: Path, *words: str, tree=TREE, file: str = "tiny.yaml") -> list[str]:
+    path = folder / file
     path.write_text(yaml.safe_dump(tree))
     store = f"sqlite:///{folder}/mlflow.db"
     return [sys.executable, "-m", "tuning", "--config", str(path), "--studies", str(folder), "--tracking.uri", store,
             "--output", str(folder / "runs"), *words]  # fmt: skip
 
 
-def run(folder: Path, *words: str, tree=TREE, timeout: float = 500) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, *words: str, tree=TREE, timeout: float = 500, file: str = "tiny.yaml"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(folder, *words, tree=tree), cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False
+        command(folder, *words, tree=tree, file=file),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
 
 
@@ -197,3 +204,62 @@ def test_what_cannot_be_is_refused_before_the_first_trial(tmp_path):
             check=False,
         ).stderr
     )
+
+
+RIDGE = TREE | {"model": {"family": "ridge"}}
+
+
+def with_tuning(**changes) -> dict:
+    return RIDGE | {"tuning": TREE["tuning"] | changes}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tuner", ["bayesian", "random", "grid"])
+def test_a_space_of_one_value_is_done_after_it(tmp_path, tuner):
+    tree = RIDGE | {"model": {"family": "ridge", "penalty": 3.0}}
+    tree["tuning"] = TREE["tuning"] | {"tuner": tuner, "space": {"model.penalty": [3.0]}, "trials": 4}
+    done = run(tmp_path, "--tracking", "none", tree=tree)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1: 1 completed" in done.stdout and "every value was tried" in done.stdout
+    again = run(tmp_path, "--tracking", "none", tree=tree)  # nothing is left to do
+    assert again.returncode == 0 and "1 of 1" in again.stdout
+    check_once(open_study(tmp_path / "tiny"), 1)
+
+
+@pytest.mark.slow
+def test_the_study_lies_under_the_name_of_the_configuration(tmp_path):
+    tree = with_tuning(tuner="grid", space={"model.penalty": [1.0, 10.0, 100.0]}) | {"name": "wear-7"}
+    done = run(tmp_path, "--tracking", "none", "--workers", "2", tree=tree, file="another_stem.yaml")
+    assert done.returncode == 0, done.stderr
+    study = open_study(tmp_path / "wear-7")
+    assert not (tmp_path / "another_stem").exists() and f"{tmp_path}/wear-7/best.yaml" in done.stdout
+    records = study.records()  # the configuration chooses its penalty itself, which no number of the space means
+    assert records[0].default and records[0].values["model.penalty"] is None
+    assert {record.values["model.penalty"] for record in records[1:]} == {1.0, 10.0, 100.0}
+    assert "lies outside the space" in done.stderr
+    named = run(tmp_path, "--tracking", "none", "--name", "other", tree=tree, file="another_stem.yaml")
+    assert named.returncode == 0 and len(open_study(tmp_path / "other").records()) == 4
+
+
+@pytest.mark.slow
+def test_a_chief_for_other_machines_ends_with_the_space(tmp_path):
+    """The values are fewer than the trials asked for; a chief without workers of its own once waited for ever."""
+    tree = with_tuning(tuner="random", space={"model.penalty": [1.0, 10.0]})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    chief = start(tmp_path, "--role", "chief", "--workers", "0", "--port", port, "--tracking", "none", tree=tree)
+    wait_for(lambda: (tmp_path / "tiny" / "study.json").exists())
+    environment = os.environ | {"KERASTUNER_TUNER_ID": "a", "KERASTUNER_ORACLE_IP": "127.0.0.1"}
+    worker = subprocess.run(
+        command(tmp_path, "--role", "worker", tree=tree),
+        cwd=ROOT,
+        env=environment | {"KERASTUNER_ORACLE_PORT": port},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    said = chief.communicate(timeout=100)[0]
+    assert chief.returncode == 0 and "3 of 3: 3 completed" in said, said
+    assert worker.returncode == 0, worker.stderr
