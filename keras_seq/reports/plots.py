@@ -56,7 +56,7 @@ def predictions(
     unit = f" [{series.schema.target_unit}]" if series.schema.target_unit else ""
     if spec.task == "forecast":
         return [forecast(found.truth, value, spec, folder / f"{part}_forecast.png", unit=unit, part=part)]
-    name = f"{spec.targets[0]}{unit}"
+    name, value = f"{spec.targets[0]}{unit}", value.reshape(len(value), -1)
     files = [regression(found.truth[:, 0], value[:, 0], folder / f"{part}_predictions.png", name=name, part=part)]
     if len(np.unique(found.unit)) < len(found.unit):
         files.append(tracks(found, value[:, 0], series, folder / f"{part}_tracks.png", name=name))
