@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ def without_test(prepared: Prepared) -> Prepared:
 
 
 def fingerprints(series: Series, judged: Sequence[Experiment]) -> dict[str, Any]:
-    """Texts that are equal where trials were judged on equal rows: of the series, and of each part's split.
+    """Texts that are equal where trials were judged on equal rows: of the series, its schema, and each part's split.
 
     Raises:
         DataError: a part without rows, or a class without examples in it.
@@ -71,7 +72,8 @@ def fingerprints(series: Series, judged: Sequence[Experiment]) -> dict[str, Any]
     from keras_seq.data.splits import split
 
     parts = [split(series, experiment.data).fingerprint for experiment in judged]
-    return {"fingerprint": series.fingerprint(), "parts": parts}
+    schema = hashlib.sha256(series.schema.model_dump_json().encode()).hexdigest()
+    return {"content": series.content(), "schema": schema, "parts": parts}
 
 
 def fewer_units(prepared: Prepared, share: float) -> Prepared:

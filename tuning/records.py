@@ -221,6 +221,13 @@ def begin_study(folder: Path, about: Mapping[str, Any]) -> Study:
     return Study(folder, identity | dict(about))
 
 
+_OF_THE_DATA = {
+    "content": "its rows",
+    "schema": "the ways its columns are read (schema)",
+    "parts": "its parts (train, validation, test)",
+}
+
+
 def _check_begun(study: Study, about: Mapping[str, Any]) -> None:
     """Refuse to add trials to those that were judged otherwise, or on other data."""
     mend = "Begin anew: give another --name, or --overwrite to throw the trials of that study away."
@@ -231,11 +238,10 @@ def _check_begun(study: Study, about: Mapping[str, Any]) -> None:
         )
     begun, now = (tree.get("data", {}) for tree in (study.about, about))
     if begun != now:
-        marks = " and ".join(str(data.get("fingerprint", "none"))[:8] for data in (begun, now))
-        what = "rows" if begun.get("fingerprint") != now.get("fingerprint") else "parts (train, validation, test)"
+        changed = next((words for name, words in _OF_THE_DATA.items() if begun.get(name) != now.get(name)), "rows")
         raise ConfigError(
-            f"Study '{study.folder}' was begun on other data: its {what} have changed since (fingerprints {marks}), so "
-            f"old and new scores cannot be compared. {mend} Or bring the data of that time back, and it goes on."
+            f"Study '{study.folder}' was begun on other data: {changed} have changed since, so old and new scores "
+            f"cannot be compared. {mend} Or bring the data of that time back, and it goes on."
         )
 
 

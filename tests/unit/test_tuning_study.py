@@ -49,6 +49,7 @@ CHANGES = {
     "a row appended": lambda f: pd.concat([f, f.tail(1).assign(t=20)]),
     "a unit renamed": lambda f: f.assign(unit=f.unit.replace("u3", "u9")),
     "a unit taken out": lambda f: f[f.unit != "u5"],
+    "the stamps moved": lambda f: f.assign(t=f.t + 1),
     "a value lost": lambda f: f.assign(a=f.a.where(f.index != 5)),
 }
 
@@ -78,7 +79,7 @@ def test_a_study_goes_on_where_the_same_rows_were_written_again(tmp_path, frame,
 @pytest.mark.parametrize(
     ("changes", "space", "named"),
     [
-        ({"data.split.seed": 1}, None, "parts (train, validation, test) have changed"),
+        ({"data.split.seed": 1}, None, "its parts (train, validation, test) have changed"),
         ({"training.loss": "mae"}, None, "experiment.training.loss"),
         ({}, {"model.penalty": [1.0, 10.0, 100.0]}, "space.model.penalty"),
         ({"data.windows.length": 5}, None, "experiment.data.windows.length"),
