@@ -61,6 +61,10 @@ def _water(path: Path) -> pd.DataFrame:
     return table.assign(Time=pd.to_datetime(table["Time"], utc=True))
 
 
+def _air_original(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, sep=";", decimal=",").dropna(how="all").replace(-200, np.nan)
+
+
 def _dated(name: str) -> Callable[[Path], pd.DataFrame]:
     def read(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path)
@@ -81,9 +85,9 @@ STRANGERS = (
         lambda path: pd.read_csv(path).replace(-200, np.nan), "", "", "C6H6_GT",
     ),
     Stranger(
-        "air_quality_italy/AirQualityUCI_semicolon_decimal_comma.csv", "the same: semicolons, decimal commas, blank rows",
+        "air_quality_italy/AirQualityUCI_semicolon_decimal_comma.csv", "its original: semicolons, decimal commas",
         ("--target", "C6H6(GT)", "--time", "none", "--task", "regression"), (*RIDGE, "--data.missing_codes", "[-200]"),
-        lambda path: pd.read_csv(path, sep=";", decimal=",").dropna(how="all").replace(-200, np.nan), "", "", "C6H6(GT)",
+        _air_original, "", "", "C6H6(GT)",
     ),
     Stranger("occupancy/datatraining.txt", "rows with unnamed numbers; classes", ("--target", "Occupancy"), (),
              _occupancy, "date", "", "Occupancy"),
@@ -133,9 +137,7 @@ def _write(path: Path, lines: list[str]) -> None:
     path.write_text(f"{head}<!-- table -->\n{HEADER}" + "\n".join(lines) + f"\n<!-- end -->\n{tail}", encoding="utf-8")
 
 
-HEADER = (
-    "| file | what it is like | understood | asked or refused | metric, printed | by pandas | s |\n|---|---|---|---|---|---|---|\n"
-)
+HEADER = "| file | what it is like | understood | asked or refused | metric, printed | by pandas | s |\n|---|---|---|---|---|---|---|\n"
 
 
 def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -152,12 +154,12 @@ def _one(stranger: Stranger, path: Path) -> str:
         if made.returncode:
             reason = json.loads(made.stdout or "{}").get("error", made.stderr) if made.stdout else made.stderr
             text = str(reason).strip().removeprefix("error: ").replace(str(path), path.name).split(". ")[0]
-            return f"| {stranger.file} | {stranger.why} | | refused: {text} | | | |"
+            return _line(stranger, "", f"refused: {text}")
         told = json.loads(made.stdout)
         check = _run(folder, "keras_seq.data", "check", "--config", "made.yaml", *stranger.train)
         trained = _run(folder, "keras_seq.train", "--config", "made.yaml", *SMALL, *stranger.train, "--json")
         if trained.returncode:
-            return f"| {stranger.file} | {stranger.why} | {_understood(told)} | train: {trained.stderr.strip()[-300:]} | | | |"
+            return _line(stranger, _understood(told), f"train: {trained.stderr.strip()[-300:]}")
         bundle = next(folder.glob("runs/*/seed-0/bundle"))
         answers = folder / "answers.parquet"
         done = _run(folder, "keras_seq.predict", str(bundle), str(path), "--every", "1", "--out", str(answers))
@@ -168,7 +170,12 @@ def _one(stranger: Stranger, path: Path) -> str:
     agree = abs(printed - recomputed) <= 1e-6 * max(abs(printed), 1e-12)
     verdict = f"{recomputed:.7g}{'' if agree else ' **differs**'}"
     took = f"{time.monotonic() - begun:.0f}"
-    return f"| {stranger.file} | {stranger.why} | {_understood(told)} | {notes} | {name} {printed:.7g} | {verdict} | {took} |"
+    return _line(stranger, _understood(told), notes, f"{name} {printed:.7g}", verdict, took)
+
+
+def _line(stranger: Stranger, *cells: str) -> str:
+    cells = (stranger.file, stranger.why, *cells, *[""] * (len(COLUMNS) - 2 - len(cells)))
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
 def _understood(told: dict[str, Any]) -> str:

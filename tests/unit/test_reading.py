@@ -18,7 +18,7 @@ from keras_seq.config import DataConfig
 from keras_seq.data.reading.by_schema import format_stamps, read_by_schema
 from keras_seq.data.reading.zones import to_local
 from keras_seq.data.sources import load_series
-from keras_seq.errors import DataError
+from keras_seq.errors import DataError, KerasSeqError
 
 
 def load(path: Path, content: str | bytes, **options):
@@ -393,3 +393,44 @@ def test_the_check_and_init_tell_which_reading_was_taken(tmp_path, cache, capsys
     assert len(warnings) == 1 and "%d/%m/%Y is taken" in warnings[0]
     init.main([str(path), "--target", "y", "--horizon", "2", "--out", str(tmp_path / "t.yaml")])
     assert "%d/%m/%Y is taken" in capsys.readouterr().out
+
+
+DAMAGE = [
+    b'"',
+    b"\n",
+    b"\r",
+    b",",
+    b";",
+    b"\x00",
+    b"\xff",
+    b"#",
+    b"1e400",
+    b"-",
+    b"\xe2\x80\xaf",
+    b"9999-12-31",
+    b"+02:00",
+    b"",
+]
+WHOLE = "when,unit,größe,y\n" + "".join(
+    f"2024-01-{d:02d} 00:00,{u},{d}.5,{d * d}\n" for u in "ab" for d in range(1, 29)
+)
+
+
+@settings(max_examples=150)
+@given(
+    places=st.lists(
+        st.tuples(st.integers(0, 1500), st.sampled_from(DAMAGE), st.integers(0, 30)), min_size=1, max_size=4
+    ),
+    commas=st.sampled_from([b",", b";", b"\t", b"|"]),
+)
+def test_a_damaged_file_is_read_or_refused_in_one_paragraph(tmp_path_factory, places, commas):
+    content = bytearray(WHOLE.encode().replace(b",", commas))
+    for place, what, length in places:
+        content[place : place + length] = what
+    path = tmp_path_factory.mktemp("damaged") / "t.csv"
+    try:
+        series = load(path, bytes(content), time="when", unit="unit", targets=("y",))
+    except KerasSeqError as error:
+        assert str(path) in str(error) and len(str(error)) < 1500
+    else:
+        assert series.schema.features == ("größe",) or "y" not in series.schema.features

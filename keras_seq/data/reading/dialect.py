@@ -81,7 +81,12 @@ def csv_names(path: Path, reading: Reading) -> list[str]:
         ) from None
     if not line.strip():
         raise DataError(f"File '{path}' is empty; it needs a header line and rows.")
-    names = next(csv.reader([line], delimiter=reading.delimiter))
+    try:
+        names = next(csv.reader(line.splitlines(keepends=True), delimiter=reading.delimiter))
+    except csv.Error as error:
+        raise DataError(
+            f"The header of '{path}' cannot be read ({error}): {line[:60]!r}. Mend its quotes, or write the names anew."
+        ) from None
     if all(_is_number(name) for name in names):
         raise DataError(
             f"File '{path}' seems to have no header: its first line is {line.strip()[:60]!r}. Put a line of column "
@@ -161,7 +166,15 @@ def _delimiter(rows: list[str], path: Path) -> str:
 
 
 def _fields(rows: list[str], delimiter: str) -> list[int]:
-    return [len(row) for row in csv.reader(rows, delimiter=delimiter) if row]
+    """Fields of each row; 1 for all where quotes make no rows of them."""
+    return [len(row) for row in _split(rows, delimiter)]
+
+
+def _split(rows: list[str], delimiter: str) -> list[list[str]]:
+    try:
+        return [row for row in csv.reader(rows, delimiter=delimiter) if row]
+    except csv.Error:  # a quote that never ends
+        return [[row] for row in rows]
 
 
 def _longer_rows(rows: list[str], delimiter: str, path: Path, asked: bool | None) -> tuple[bool, bool]:
@@ -172,7 +185,7 @@ def _longer_rows(rows: list[str], delimiter: str, path: Path, asked: bool | None
     """
     if not rows:
         return False, False
-    fields = [row for row in csv.reader(rows[:LINES], delimiter=delimiter) if row]
+    fields = _split(rows[:LINES], delimiter)
     header, body = fields[0], fields[1:]
     longer = bool(body) and all(len(row) == len(header) + 1 for row in body)
     if not longer or asked is False:

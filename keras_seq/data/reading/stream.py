@@ -16,6 +16,7 @@ from keras_seq.data.reading.reading import Reading
 from keras_seq.errors import DataError
 
 BLOCK = 2**20  # bytes read at once
+LONGEST_HEADER = 2**16  # characters of names with line ends in them
 PLAIN_ENCODINGS = ("utf-8", "ascii")
 
 
@@ -125,7 +126,7 @@ def header_line(path: Path, reading: Reading) -> tuple[int, int, str]:
             text = line.rstrip("\n")
             kept += text.strip(blanks) != ""
             if text.strip(blanks) and not (reading.comment and text.startswith(reading.comment)):
-                while text.count('"') % 2 and (more := file.readline()):  # a name with a line end in it
+                while text.count('"') % 2 and len(text) < LONGEST_HEADER and (more := file.readline()):
                     number, kept, text = number + 1, kept + 1, f"{text}\n{more.rstrip(chr(10))}"
                 return number, kept, text
     return number, kept, ""
