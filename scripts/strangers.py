@@ -100,8 +100,8 @@ STRANGERS = (
              ("--target", "Water flow [l/s]", "--horizon", "6"), (), _water, "Time", "", "Water flow [l/s]"),
     Stranger("walmart_weekly/walmart_sales_weekly.csv", "units, gaps, true and false",
              ("--target", "Weekly_Sales", "--horizon", "4"), RIDGE, pd.read_csv, "Date", "id", "Weekly_Sales"),
-    Stranger("m4_hourly/m4_hourly.parquet", "414 series of unlike scale", ("--target", "value", "--horizon", "48"), RIDGE,
-             lambda path: pd.read_parquet(path), "timestamp", "series_id", "value"),
+    Stranger("m4_hourly/m4_hourly.parquet", "414 series of unlike scale",
+             ("--target", "value", "--horizon", "48"), RIDGE, pd.read_parquet, "timestamp", "series_id", "value"),
     Stranger("nasa_battery/B0005.csv", "168 rows, a companion of the target",
              ("--target", "soh", "--horizon", "1"), (), pd.read_csv, "discharge", "", "soh"),
     Stranger("exchange_rate/exchange_rate.txt.gz", "no header"),
@@ -137,7 +137,8 @@ def _write(path: Path, lines: list[str]) -> None:
     path.write_text(f"{head}<!-- table -->\n{HEADER}" + "\n".join(lines) + f"\n<!-- end -->\n{tail}", encoding="utf-8")
 
 
-HEADER = "| file | what it is like | understood | asked or refused | metric, printed | by pandas | s |\n|---|---|---|---|---|---|---|\n"
+COLUMNS = ("file", "what it is like", "understood", "told or refused", "metric, printed", "by pandas", "s")
+HEADER = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
 
 
 def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -219,13 +219,15 @@ def _head(
 
 def _clocks(path: Path, columns: dict[str, Column], head: pd.DataFrame) -> dict[str, NDArray[Any]]:
     """Dates as nanoseconds, and complete columns of numbers; dates are marked as such."""
-    number = next(name for name, column in columns.items() if column.kind == "number")
+    numbers = [name for name, column in columns.items() if column.kind == "number"]
     clocks: dict[str, NDArray[Any]] = {}
     for name, column in columns.items():
-        if column.kind == "text" and not column.missing and any(map(str.isdigit, column.word)):
-            dates = _dates(path, name, number, head)
-            if dates is not None:
-                column.kind, clocks[name] = "date", dates
+        words = column.kind == "text" and any(map(str.isdigit, column.word))
+        digits = column.kind == "number" and column.whole and 19_000_101 <= column.low <= column.high < 21_000_000
+        other = next((number for number in numbers if number != name), None)
+        dates = _dates(path, name, other, head) if (words or digits) and other and not column.missing else None
+        if dates is not None:
+            column.kind, clocks[name] = "date", dates
         elif column.kind == "number" and not column.missing and not column.infinite:
             clocks[name] = head[name].to_numpy()
     return clocks
@@ -244,8 +246,9 @@ def _dates(path: Path, name: str, number: str, head: pd.DataFrame) -> NDArray[np
         return None
     if layout.kinds[name] != "date":
         return None
+    texts = head[name] if head[name].dtype.kind == "O" or head[name].dtype == "str" else head[name].map("{:.0f}".format)
     try:
-        dates = parse_dates(pa.array(head[name].tolist(), pa.string()), layout.dates, name, path)
+        dates = parse_dates(pa.array(texts.tolist(), pa.string()), layout.dates, name, path)
     except DataError:
         return None
     return None if np.isnat(dates).any() else dates.astype(np.int64)

@@ -291,6 +291,18 @@ def test_the_more_even_reading_is_taken_and_said(tmp_path, texts, first):
     assert "data.date_format says another" in series.info["choices"][0]
 
 
+def test_dates_of_eight_digits_are_dates(tmp_path):
+    days = pd.date_range("2023-12-30", periods=9)
+    series = dates(tmp_path, [f"{day:%Y%m%d}" for day in days])
+    assert (series.time == days.to_numpy("datetime64[ns]")).all() and series.schema.reading.date_format == "%Y%m%d"
+    assert format_stamps(series.time[:1], series.schema.reading).tolist() == ["20231230"]
+    assert (read_by_schema(tmp_path / "d.csv", series.schema)["when"].to_numpy() == series.time).all()
+    counts = dates(tmp_path, ["20240130", "20240131", "20240132", "20240133"])  # the 32nd: no dates
+    assert counts.time.dtype == np.float64
+    years = dates(tmp_path, ["2019", "2020", "2021", "2022"], date_format="%Y")
+    assert years.time[1] == np.datetime64("2020-01-01")
+
+
 def test_a_late_row_decides_about_day_and_month(tmp_path):
     texts = ["01/02/2020"] * 120_000 + ["13/02/2020"]
     assert dates(tmp_path, texts).schema.reading.date_format == "%d/%m/%Y"
@@ -434,3 +446,15 @@ def test_a_damaged_file_is_read_or_refused_in_one_paragraph(tmp_path_factory, pl
         assert str(path) in str(error) and len(str(error)) < 1500
     else:
         assert series.schema.features == ("größe",) or "y" not in series.schema.features
+
+
+def test_init_takes_dates_of_eight_digits_for_the_time(tmp_path, capsys):
+    from keras_seq import init
+    from keras_seq.config import load as load_config
+
+    days = pd.date_range("2021-01-01", periods=400)
+    table = pd.DataFrame({"day": days.strftime("%Y%m%d"), "x": np.arange(400) % 11, "y": np.arange(400) % 7 + 0.5})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    init.main([str(tmp_path / "t.csv"), "--target", "y", "--horizon", "2", "--out", str(tmp_path / "t.yaml")])
+    experiment = load_config(tmp_path / "t.yaml")
+    assert experiment.data.time == "day" and experiment.data.windows.length == 28  # whole weeks: it knows the days

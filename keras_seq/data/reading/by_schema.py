@@ -120,11 +120,11 @@ def _column(column: Any, name: str, kind: Kind, schema: Schema, rule: DateRule, 
 def _understood(path: Path, schema: Schema) -> Reading:
     """The reading of a file whose schema has none: an older bundle's, or a source's of the project."""
     from keras_seq.config import DataConfig
-    from keras_seq.data.reading.settle import settle_table, settle_time
+    from keras_seq.data.reading.settle import holds_dates, settle_table, settle_time
 
     config = DataConfig(source="table", path=str(path))
     facts = settle_table(path, config)
-    if schema.time_column not in facts.kinds or facts.kinds[schema.time_column] in ("number", "empty"):
+    if schema.time_column not in facts.kinds or not holds_dates(schema.time_column, facts, config):
         return facts.reading
     dates = settle_time(schema.time_column, facts, config)
     return facts.reading.model_copy(update=dates.fields)

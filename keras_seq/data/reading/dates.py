@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.data.reading.zones import OFFSET, to_universal, zone_info, zone_of_offsets
-from keras_seq.errors import DataError
+from keras_seq.errors import DataError, shorten
 
 ISO = "ISO8601"
+COMPACT = "%Y%m%d"
 _WITH_OFFSET = OFFSET.replace("([Zz]", "(?:[Zz]")
 _SHORT_DAYS = ("%m/%d/%y", "%d.%m.%y", "%m-%d-%y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d-%b-%y", "%d %b %y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H.%M", " %H.%M.%S", " %I:%M %p", " %I:%M:%S %p")
@@ -138,6 +139,17 @@ def parse_dates(column: Any, rule: DateRule, name: str, path: Path, first_row: i
         ) from None
 
 
+def are_compact_dates(texts: Any) -> bool:
+    """Whether an Arrow array of filled texts holds dates as eight digits, several of them: 20240131."""
+    import pandas as pd
+    import pyarrow.compute as pc
+
+    if not len(texts) or not pc.all(pc.match_substring_regex(texts, r"^(19|20)\d{6}$")).as_py():
+        return False
+    stamps = pd.to_datetime(texts.unique().to_pandas(), format=COMPACT, errors="coerce")
+    return bool(stamps.notna().all() and len(stamps) > 2)
+
+
 def _candidates(texts: Any) -> list[str]:
     """Formats that the first texts look like, ISO first."""
     from pandas.tseries.api import guess_datetime_format
@@ -252,17 +264,17 @@ def _check_offsets(
 def _no_format(name: str, path: Path, bad: Any, date_format: str | None) -> str:
     if date_format:
         return (
-            f"Column '{name}' of '{path}' must hold dates of the format {date_format} (data.date_format), got {bad!r}. "
+            f"Column '{name}' of '{path}' must hold dates of the format {date_format} (data.date_format), got {shorten(str(bad))!r}. "
             "Mend the value or the format."
         )
     return (
         f"Column '{name}' of '{path}' must hold a time: a number, or dates in one format such as 2024-05-31 "
-        f"14:00:00; got {bad!r}. data.date_format names another one (strptime's letters: %d.%m.%Y %H.%M)."
+        f"14:00:00; got {shorten(str(bad))!r}. data.date_format names another one (strptime's letters: %d.%m.%Y %H.%M)."
     )
 
 
 def _not_like(name: str, path: Path, value: Any, row: int, date_format: str) -> str:
     return (
-        f"Column '{name}' of '{path}' must hold dates like its first ones (format {date_format}), got {value!r} in "
+        f"Column '{name}' of '{path}' must hold dates like its first ones (format {date_format}), got {shorten(str(value))!r} in "
         f"data row {row}. Write all of them in one format."
     )

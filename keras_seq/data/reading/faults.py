@@ -7,7 +7,7 @@ from pathlib import Path
 
 from keras_seq.data.reading.reading import Kind, Reading
 from keras_seq.data.reading.stream import file_lines, header_line, is_plain
-from keras_seq.errors import DataError, nearest
+from keras_seq.errors import DataError, nearest, shorten
 
 _RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 _VALUE = re.compile(
@@ -61,7 +61,9 @@ def not_a_number(
             + (f"'{marks.thousands}'" if marks.thousands else "no mark")
             + " between thousands, data.decimal and data.thousands say otherwise"
         )
-    return DataError(not_number_text(path, name, repr(value), where))
+    if "\n" in value:
+        where += "; its opening quote is closed on a later line or never"
+    return DataError(not_number_text(path, name, repr(shorten(value)), where))
 
 
 def not_number_text(path: Path, name: str, value: str, where: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from keras_seq.config import DataConfig
 from keras_seq.data.reading import batches
-from keras_seq.data.reading.dates import ISO, DateRule, settle_dates
+from keras_seq.data.reading.dates import COMPACT, ISO, DateRule, are_compact_dates, settle_dates
 from keras_seq.data.reading.dialect import Options, csv_names, sniff_dialect
 from keras_seq.data.reading.numbers import CANDIDATES, Numbers, inspect_numbers, settle_marks
 from keras_seq.data.reading.reading import UNNAMED, Marks, Reading
@@ -81,6 +81,13 @@ def settle_table(path: Path, config: DataConfig) -> TableFacts:
     return TableFacts(path, reading, kinds, tuple(remarks), tuple(two_fit), samples)
 
 
+def holds_dates(name: str, facts: TableFacts, config: DataConfig) -> bool:
+    """Whether a time column holds dates: words, dates as eight digits, or what the user gives a format of."""
+    kind = facts.kinds[name]
+    digits = name in facts.samples and are_compact_dates(facts.samples[name])
+    return kind in ("text", "date") or (kind == "number" and (config.date_format is not None or digits))
+
+
 def settle_time(name: str, facts: TableFacts, config: DataConfig) -> DateRule:
     """How the dates of a file's time column are read; all rows are looked at where the first ones leave a choice.
 
@@ -92,7 +99,8 @@ def settle_time(name: str, facts: TableFacts, config: DataConfig) -> DateRule:
     if facts.kinds[name] == "date":
         zone = getattr(batches.parquet_types(facts.path)[name], "tz", None)
         return DateRule(ISO, config.zone or zone, offsets=zone is not None)
-    asked = {"date_format": config.date_format, "zone": config.zone}
+    compact = facts.kinds[name] == "number" and config.date_format is None
+    asked = {"date_format": COMPACT if compact else config.date_format, "zone": config.zone}
     if name in facts.samples:
         rule = settle_dates(facts.samples[name].to_pandas(), name, facts.path, **asked)
         if not (rule.remarks or rule.offsets):

@@ -13,7 +13,7 @@ from keras_seq.config import DataConfig, Task, yaml_text
 from keras_seq.data.reading import Kind, Reading
 from keras_seq.data.reading.dates import ISO, DateRule
 from keras_seq.data.reading.reading import UNNAMED
-from keras_seq.data.reading.settle import TableFacts, settle_table, settle_time
+from keras_seq.data.reading.settle import TableFacts, holds_dates, settle_table, settle_time
 from keras_seq.data.series import Column, Schema
 from keras_seq.errors import ConfigError, DataError, nearest, shorten
 
@@ -90,7 +90,7 @@ def plan_table(config: DataConfig) -> Layout:
         time_column=roles["time"],
         calendar=given.get("calendar"),
     )
-    kinds = _kinds(schema, facts)
+    kinds = _kinds(schema, facts, config)
     dated = schema.time_column is not None and kinds[schema.time_column] == "date"
     dates = settle_time(str(schema.time_column), facts, config) if dated else None
     choices = facts.choices + (dates.remarks if dates else ())
@@ -240,14 +240,14 @@ def _apart(roles: dict[str, str | None], columns: tuple[Column, ...], targets: t
         raise ConfigError(f"Task '{task}' takes one target column, got data.targets {list(targets)}.")
 
 
-def _kinds(schema: Schema, facts: TableFacts) -> dict[str, Kind]:
+def _kinds(schema: Schema, facts: TableFacts, config: DataConfig) -> dict[str, Kind]:
     """What each column that is needed is read as; labels keep the file's own text."""
     kinds: dict[str, Kind] = {}
     for name in (*schema.features, *schema.targets):
         label = name in schema.targets and schema.task in CLASS_TASKS
         kinds[name] = "text" if label else "flag" if facts.kinds[name] == "flag" else "number"
     if schema.time_column:
-        kinds[schema.time_column] = "clock" if facts.kinds[schema.time_column] in ("number", "empty") else "date"
+        kinds[schema.time_column] = "date" if holds_dates(schema.time_column, facts, config) else "clock"
     for role in (schema.unit_column, schema.group_column):
         if role:
             kinds.setdefault(role, "text")
