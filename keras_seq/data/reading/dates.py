@@ -264,17 +264,17 @@ def _check_offsets(
 def _no_format(name: str, path: Path, bad: Any, date_format: str | None) -> str:
     if date_format:
         return (
-            f"Column '{name}' of '{path}' must hold dates of the format {date_format} (data.date_format), got {shorten(str(bad))!r}. "
+            f"Column '{name}' of '{path}' must hold dates of the format {date_format} (data.date_format), got {shorten(bad)}. "
             "Mend the value or the format."
         )
     return (
         f"Column '{name}' of '{path}' must hold a time: a number, or dates in one format such as 2024-05-31 "
-        f"14:00:00; got {shorten(str(bad))!r}. data.date_format names another one (strptime's letters: %d.%m.%Y %H.%M)."
+        f"14:00:00; got {shorten(bad)}. data.date_format names another one (strptime's letters: %d.%m.%Y %H.%M)."
     )
 
 
 def _not_like(name: str, path: Path, value: Any, row: int, date_format: str) -> str:
     return (
-        f"Column '{name}' of '{path}' must hold dates like its first ones (format {date_format}), got {shorten(str(value))!r} in "
+        f"Column '{name}' of '{path}' must hold dates like its first ones (format {date_format}), got {shorten(value)} in "
         f"data row {row}. Write all of them in one format."
     )

@@ -51,7 +51,7 @@ def not_a_number(
     where = f"line {_line(path, row, reading)[0]}" if row else "a line"
     if clock:
         return DataError(
-            f"Column '{name}' of '{path}' must hold a time, a number as in its other rows, got {value!r} ({where}). "
+            f"Column '{name}' of '{path}' must hold a time, a number as in its other rows, got {shorten(value)} ({where}). "
             "Mend the value."
         )
     if re.fullmatch(r"[+-]?[\d.,' ]*\d[\d.,' ]*", value.strip()):
@@ -63,7 +63,7 @@ def not_a_number(
         )
     if "\n" in value:
         where += "; its opening quote is closed on a later line or never"
-    return DataError(not_number_text(path, name, repr(shorten(value)), where))
+    return DataError(not_number_text(path, name, shorten(value), where))
 
 
 def not_number_text(path: Path, name: str, value: str, where: str) -> str:
