@@ -264,8 +264,8 @@ def _check_offsets(
 def _no_format(name: str, path: Path, bad: Any, date_format: str | None) -> str:
     if date_format:
         return (
-            f"Column '{name}' of '{path}' must hold dates of the format {date_format} (data.date_format), got {shorten(bad)}. "
-            "Mend the value or the format."
+            f"Column '{name}' of '{path}' must hold dates of the format {date_format} (data.date_format), got "
+            f"{shorten(bad)}. Mend the value or the format."
         )
     return (
         f"Column '{name}' of '{path}' must hold a time: a number, or dates in one format such as 2024-05-31 "
@@ -275,6 +275,6 @@ def _no_format(name: str, path: Path, bad: Any, date_format: str | None) -> str:
 
 def _not_like(name: str, path: Path, value: Any, row: int, date_format: str) -> str:
     return (
-        f"Column '{name}' of '{path}' must hold dates like its first ones (format {date_format}), got {shorten(value)} in "
-        f"data row {row}. Write all of them in one format."
+        f"Column '{name}' of '{path}' must hold dates like its first ones (format {date_format}), got "
+        f"{shorten(value)} in data row {row}. Write all of them in one format."
     )

@@ -51,8 +51,8 @@ def not_a_number(
     where = f"line {_line(path, row, reading)[0]}" if row else "a line"
     if clock:
         return DataError(
-            f"Column '{name}' of '{path}' must hold a time, a number as in its other rows, got {shorten(value)} ({where}). "
-            "Mend the value."
+            f"Column '{name}' of '{path}' must hold a time, a number as in its other rows, got {shorten(value)} "
+            f"({where}). Mend the value."
         )
     if re.fullmatch(r"[+-]?[\d.,' ]*\d[\d.,' ]*", value.strip()):
         marks = reading.marks_of(name)
