@@ -98,3 +98,10 @@ def test_a_forecast_names_the_stamp_it_speaks_of(bundle, raw, tmp_path):
     with pytest.raises(DataError, match=r"dates in the time column 'week'.*lacks"):
         raw[["co2"]].tail(100).to_csv(tmp_path / "no_time.csv", index=False)
         predict_file(bundle, tmp_path / "no_time.csv")
+
+
+def test_a_file_with_rows_of_another_step_is_refused(bundle, tmp_path):
+    days = pd.date_range("2020-01-04", periods=90, freq="D")
+    pd.DataFrame({"week": days, "co2": 410.0}).to_csv(tmp_path / "days.csv", index=False)
+    with pytest.raises(DataError, match=r"do not go on as in training \(every 7 days\)"):
+        predict_file(bundle, tmp_path / "days.csv")
