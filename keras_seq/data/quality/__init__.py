@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from keras_seq.config import WindowsConfig
 from keras_seq.data.quality.clock import check_time
+from keras_seq.data.quality.codes import check_codes
 from keras_seq.data.quality.lengths import check_lengths
+from keras_seq.data.quality.precision import Precision, precision_findings
 from keras_seq.data.quality.reading import check_reading
 from keras_seq.data.quality.report import Finding, QualityReport
+from keras_seq.data.quality.rows import columns_of
 from keras_seq.data.quality.shape import check_ids, check_shapes
 from keras_seq.data.quality.targets import check_target_rows, check_targets
 from keras_seq.data.quality.values import check_same_columns, check_value_rows, check_values
@@ -25,6 +28,8 @@ def check(series: Series, windows: WindowsConfig | None = None) -> QualityReport
     findings = check_rows(series)
     if not any(finding.rule == "shape" for finding in findings):  # the other checks index by these shapes
         findings += check_reading(series) + check_values(series) + check_same_columns(series)
+        findings += check_codes(columns_of(series))
+        findings += precision_findings(Precision(**fact) for fact in series.info.get("precision", ()))
         findings += check_targets(series) + check_lengths(series, windows)
     ordered = sorted(findings, key=lambda finding: finding.severity != "error")
     return QualityReport(series.schema.name, tuple(ordered), len(series.values), series.n_units)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_seq.data.moments import Moments
 from keras_seq.data.quality.report import Finding, listed
+from keras_seq.data.quality.rows import number
 from keras_seq.data.scaling import is_constant, known_moments, part_rows
 from keras_seq.data.series import Series
 from keras_seq.data.splits import Part, Splits
@@ -140,7 +141,7 @@ def _targets(series: Series, train: PartFacts) -> list[Finding]:
     if series.schema.task in ("binary", "multiclass"):
         return []
     return [
-        Finding("warning", "target", f"is always {_number(train.targets.low[j])} in the train part", column=name)
+        Finding("warning", "target", f"is always {number(train.targets.low[j])} in the train part", column=name)
         for j, name in enumerate(series.schema.targets)
         if train.targets.count[j] and train.targets.low[j] == train.targets.high[j]
     ]
@@ -156,7 +157,7 @@ def _constant(series: Series, facts: Sequence[PartFacts]) -> list[Finding]:
             findings.append(Finding("warning", "constant in train", _still_in_train(train, moved, j), column=name))
         for one in later:
             if not still and _stands(one.values, j) and (share := _share(series, train, j, one.values.low[j])) < 0.5:
-                message = f"is always {_number(one.values.low[j])} in the {one.name} part, which {share:.0%} of the "
+                message = f"is always {number(one.values.low[j])} in the {one.name} part, which {share:.0%} of the "
                 message += "train rows are: what it tells cannot be judged there"
                 findings.append(Finding("warning", f"constant in {one.name}", message, column=name))
     return findings
@@ -181,11 +182,9 @@ def _share(series: Series, train: PartFacts, j: int, value: float) -> float:
 
 def _still_in_train(train: PartFacts, moved: list[PartFacts], j: int) -> str:
     values = train.values
-    known = f"is always {_number(values.low[j])}" if values.low[j] == values.high[j] else "hardly changes"
+    known = f"is always {number(values.low[j])}" if values.low[j] == values.high[j] else "hardly changes"
     known = known if values.count[j] else "has no value"
-    later = " and ".join(
-        f"{_number(one.values.low[j])} to {_number(one.values.high[j])} in {one.name}" for one in moved
-    )
+    later = " and ".join(f"{number(one.values.low[j])} to {number(one.values.high[j])} in {one.name}" for one in moved)
     return f"{known} in the train part but {later}: nothing can be learnt of it, it counts as 0 (or leave it out)"
 
 
@@ -220,13 +219,8 @@ def _far_away(series: Series, train: PartFacts, other: PartFacts) -> list[Findin
         if rows >= FAR_SHARE * other.rows or beyond[j] > FARTHEST * width[j]:
             message = (
                 f"{rows} of {other.rows} values in the {other.name} part lie far outside what train holds "
-                f"({_number(low[j])} to {_number(high[j])}; {other.name}: {_number(other.values.low[j])} to "
-                f"{_number(other.values.high[j])})"
+                f"({number(low[j])} to {number(high[j])}; {other.name}: {number(other.values.low[j])} to "
+                f"{number(other.values.high[j])})"
             )
             findings.append(Finding("warning", "far outside train", message, column=series.schema.features[j]))
     return findings
-
-
-def _number(value: float) -> str:
-    """A float32 value in as few digits as tell it."""
-    return str(np.float32(value)).removesuffix(".0") if np.isfinite(value) else "nothing"

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.data.quality.report import Finding, at_row
+from keras_seq.data.quality.rows import number
 from keras_seq.data.series import Column, Series
 
 MISSING_MUCH = 0.5  # share of missing values in a column worth a warning
@@ -29,6 +30,7 @@ def check_value_rows(series: Series) -> list[Finding]:
 def check_values(series: Series) -> list[Finding]:
     """Columns without a value, with few of them, or with one value only; looks at all rows."""
     findings = []
+    lossy = {fact["name"] for fact in series.info.get("precision", ())}  # told in the file's own numbers
     for j, column in enumerate(series.schema.columns):
         values = series.values[:, j]
         missing = np.isnan(values)
@@ -39,8 +41,9 @@ def check_values(series: Series) -> list[Finding]:
         elif column.missing and missing.mean() > MISSING_MUCH:
             message = f"{missing.mean():.0%} of its values are missing"
             findings.append(at_row(series, "warning", "missing", message, missing, column.name))
-        if len(known) and known.min() == known.max():
-            message = f"is always {known[0]:.9g}: it tells nothing"
+        if len(known) and known.min() == known.max() and column.name not in lossy:
+            rounded = " in float32" if abs(known[0]) >= 2**24 else ""
+            message = f"is always {number(float(known[0]))}{rounded}: it tells nothing"
             findings.append(Finding("warning", "constant", message, column=column.name))
     return findings
 
@@ -49,7 +52,11 @@ def _not_finite(series: Series, column: Column, values: NDArray[np.float32]) -> 
     findings = []
     infinite, missing = np.isinf(values), np.isnan(values)
     if infinite.any():
-        findings.append(at_row(series, "error", "infinite", "an infinite value", infinite, column.name))
+        findings.append(
+            at_row(
+                series, "error", "infinite", "an infinite value, or one beyond float32 (3.4e38)", infinite, column.name
+            )
+        )
     if missing.any() and not missing.all() and not column.missing:
         message = (
             "a missing value in a column that may not miss any; set 'missing: true' in its schema, or impute "

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig, Task
 from keras_seq.data.known import first_known
+from keras_seq.data.quality.precision import PrecisionTaker, precision_findings
 from keras_seq.data.reading.batches import read_batches, row_bound
 from keras_seq.data.reading.dates import parse_dates
 from keras_seq.data.reading.labels import number_text, own_text
@@ -83,9 +84,14 @@ def load_table(config: DataConfig) -> Series:
         groups=_groups(arrays, offsets),
         time=arrays.clock(offsets),
         official=np.array([""] * len(arrays.units)),
-        info={"origin": layout.path.name} | ({"choices": list(layout.choices)} if layout.choices else {}),
+        info=_info(layout, arrays),
     )
     return _per_unit(series, layout, config)
+
+
+def _info(layout: Layout, arrays: _Arrays) -> dict[str, Any]:
+    facts = {"choices": list(layout.choices), "precision": arrays.precision}
+    return {"origin": layout.path.name} | {name: fact for name, fact in facts.items() if fact}
 
 
 class _Codes:
@@ -117,6 +123,7 @@ class _Arrays:
     units: list[str]
     groups: list[str]
     labels: list[str]
+    precision: list[dict[str, Any]]  # columns of which float32 loses something
     order: Int | None = None  # file row of each row, where they were sorted
 
     def sort_by_unit(self) -> None:
@@ -171,6 +178,11 @@ def _plain(column: Any, name: str, layout: Layout, before: int) -> Any:
         return numbers if kind == "clock" else numbers.astype(np.float32)
 
 
+def _watched(batch: Any, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
+    """Number columns of a batch as the file has them, float64, NaN where missing."""
+    return {name: batch.column(name).to_numpy(zero_copy_only=False) for name in names}
+
+
 def _read(layout: Layout) -> _Arrays:
     """The whole file in arrays reserved once."""
     schema, bound = layout.schema, row_bound(layout.path)
@@ -181,8 +193,10 @@ def _read(layout: Layout) -> _Arrays:
     dates = schema.time_column is not None and layout.kinds[schema.time_column] == "date"
     time = np.empty(bound, "datetime64[ns]" if dates else np.float64) if schema.time_column else None
     codes = {name: _Codes(labels=name in schema.targets) for name, kind in layout.kinds.items() if kind == "text"}
+    taker = PrecisionTaker(n for n in (*schema.features, *schema.targets) if layout.kinds[n] == "number")
     rows = 0
     for batch in read_batches(layout.path, layout.kinds, layout.reading):
+        taker.add(_watched(batch, taker.names))
         part = slice(rows, rows + batch.num_rows)
         columns = {
             name: codes[name].encode(batch.column(name))
@@ -210,6 +224,7 @@ def _read(layout: Layout) -> _Arrays:
         units=list(codes[schema.unit_column].numbers) if schema.unit_column else [layout.path.stem],
         groups=list(codes[schema.group_column].numbers) if schema.group_column in codes else [],
         labels=list(codes[label].numbers) if label in codes else [],
+        precision=[dataclasses.asdict(fact) for fact in taker.facts() if precision_findings([fact])],
     )
 
 
