@@ -167,22 +167,28 @@ def _combine(
     quiet: bool,
 ) -> Run:
     """Learn the rule, build the graph, judge and save."""
-    from keras_seq.ensembles.finish import describe, learn, member_metrics
+    from keras_seq.ensembles.enough import behind_a_member
+    from keras_seq.ensembles.finish import describe, learn, member_metrics, settle
     from keras_seq.ensembles.graph import build_ensemble
     from keras_seq.reports import summary
     from keras_seq.training.fit import FitResult
     from keras_seq.wrap_up import wrap_up
 
+    asked, (method, notes) = method, settle(held_out, method, meta=meta)
     rule, honest = learn(held_out, method, meta=meta, memory=memory)
     spec = held_out.prepared.spec
     model = build_ensemble([[m.bundle.model for m in group.members] for group in held_out.groups], rule, spec)
     about = describe(held_out, rule, method, [*failed, *held_out.failed], member_metrics(held_out, experiment))
+    about["ensemble"] |= {"asked": asked, "notes": notes}
     seconds = 60 * training_minutes([m for group in held_out.groups for m in group.members])
     result = FitResult(history={}, best_epoch=0, seconds=seconds, device="CPU", stopped="combined")
     given = {} if honest is None else {"validation": honest}
     run = wrap_up(
         experiment, held_out.prepared, model, result, folder, tracker, quiet=quiet, held_out=given, about=about
     )
+    worse = behind_a_member(spec.task, run.metrics["validation"], about["ensemble"]["groups"])
+    for note in [*notes, *([worse] if worse else [])]:
+        print(f"  warning: {note}", file=sys.stderr, flush=True)
     if not quiet:
         _print_members(about, run, rule, summary, spec.task)
     return run

@@ -63,6 +63,8 @@ def main(argv: Sequence[str]) -> cli.Result:
         if not done.report["within"]:
             lost = f"validation lost {done.report['loss']['validation']:.2%}"
             summary.say(f"  note: {lost}, more than --loss {plan.loss:.2%}")
+        if not any(found.get("kept") for found in done.report["forms"]["after"].values()):
+            summary.say("  note: no file is smaller than the float ONNX file at the same loss, so none is kept")
         summary.print_paths({"bundle": done.bundle})
 
     return cli.Result({"bundle": done.bundle, **done.report}, show)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_seq import files
+from keras_seq.compress.holds import held
 from keras_seq.compress.kernels import file_sizes
 from keras_seq.compress.scoring import Scorer
 from keras_seq.config import Experiment
@@ -111,7 +112,7 @@ def measure_forms(
             part: judge(given.answered(answers[part], task), prepared.spec, experiment, part=part)[metric]
             for part, given in windows.items()
         }
-        found[name] = {"file": path.name, **file_sizes(path), **judged}
+        found[name] = {"file": path.name, **file_sizes(path), "holds": held(path), **judged}
     return found
 
 
@@ -136,4 +137,4 @@ def keras_int8(path: Path, target: Path, prepared: Prepared, experiment: Experim
         with files.new_file(target) as partial:
             model.save(partial)
     scorer = Scorer(model, prepared, experiment)
-    return {"file": target.name, **file_sizes(target), "validation": scorer()}
+    return {"file": target.name, **file_sizes(target), "holds": held(target), "validation": scorer()}

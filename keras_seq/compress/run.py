@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 PAYS = 0.9  # of the float file's gzipped size: what is hardly smaller is not kept
+LARGER = 1.01  # of the float file as it lies: what only packs well, as pruned weights do, is not larger either
 SLACK = 0.005  # of a sparsity: kernels have whole numbers of weights
 
 
@@ -255,7 +256,11 @@ def _finish(
 
 
 def _compare(forms: dict[str, Any], was: dict[str, Any], metric: str, plan: Plan) -> None:
-    """Add to each form its size and loss against the float ONNX file of the bundle as it was, and whether it pays."""
+    """Add to each form its size and loss against the float ONNX file of the bundle as it was, and whether it pays.
+
+    A form is kept if it is smaller packed and not larger as it lies than the float ONNX file, and of TFLite's rounded
+    forms than the float TFLite file, at no more than the plan's loss of validation.
+    """
     reference = was.get("onnx", {})
     for found in (*forms.values(), *was.values()):
         if "failed" in found or "raw" not in reference:
@@ -263,7 +268,16 @@ def _compare(forms: dict[str, Any], was: dict[str, Any], metric: str, plan: Plan
         found["ratio"] = {name: found[name] / reference[name] for name in ("raw", "gzip")}
         judged = [part for part in ("validation", "test") if part in found]
         found["loss"] = {part: relative_loss(metric, reference[part], found[part]) for part in judged}
-        found["kept"] = found["ratio"]["gzip"] < PAYS and found["loss"]["validation"] <= plan.loss
+        found["kept"] = smaller(found, reference) and found["loss"]["validation"] <= plan.loss
+    plain = forms.get("tflite", {})
+    for name, found in forms.items():
+        if name.startswith("tflite-") and "raw" in found and "raw" in plain and not smaller(found, plain):
+            found["kept"] = False
+
+
+def smaller(found: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+    """Whether a file is smaller packed, and not larger as it lies, than another."""
+    return bool(found["gzip"] < PAYS * reference["gzip"] and found["raw"] <= LARGER * reference["raw"])
 
 
 def _kept_metrics(bundle: Bundle) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from keras_seq.figures import figure
 
+from keras_seq.compress.holds import in_words
+
 
 def to_markdown(report: Mapping[str, Any]) -> str:
     """What was gained and lost, in three tables: the model, its layers, its files."""
@@ -27,18 +29,19 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 
 
 def _forms(report: Mapping[str, Any], metric: str) -> list[list[str]]:
-    rows = [["file", "of", "KB", "x float ONNX", "gzip KB", "x gzip", f"validation {metric}", "loss", "kept"]]
+    rows = [["file", "of", "KB", "x float ONNX", "gzip KB", "x gzip", "holds", f"validation {metric}", "loss", "kept"]]
     for whose in ("before", "after"):
         for name, found in report["forms"][whose].items():
             if "failed" in found:
-                rows.append([name, whose, *[""] * 5, f"not written: {found['failed'][:80]}", ""])
+                rows.append([name, whose, *[""] * 6, f"not written: {found['failed'][:80]}", ""])
                 continue
             ratio = found.get("ratio", {"raw": float("nan"), "gzip": float("nan")})
             loss = found.get("loss", {}).get("validation", float("nan"))
             kept = "" if whose == "before" else "yes" if found.get("kept") else "no"
             sizes = [f"{found['raw'] / 1e3:.1f}", f"{ratio['raw']:.2f}"]
             sizes += [f"{found['gzip'] / 1e3:.1f}", f"{ratio['gzip']:.2f}"]
-            rows.append([name, whose, *sizes, figure(found["validation"], 5), f"{loss:+.2%}", kept])
+            held = in_words(found["holds"]) if found.get("holds") else ""
+            rows.append([name, whose, *sizes, held, figure(found["validation"], 5), f"{loss:+.2%}", kept])
     return rows
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_seq.config import Experiment
+from keras_seq.ensembles.enough import no_better, too_few
 from keras_seq.ensembles.held_out import Group, HeldOut, view_of
 from keras_seq.ensembles.learn import LEARNT, learn_rule, nested
 from keras_seq.ensembles.members import predict_member
@@ -17,6 +18,22 @@ from keras_seq.evaluation.judge import judge
 from keras_seq.evaluation.naive_error import naive_errors
 from keras_seq.evaluation.predictions import middle, points
 from keras_seq.training.thresholds import choose_threshold
+
+
+def settle(held_out: HeldOut, method: str, *, meta: str | None) -> tuple[str, list[str]]:
+    """The method that the held-out examples can bear, and why where it is not the one asked for.
+
+    Returns:
+        The method, or "mean" with the reason: too few examples to learn from, or weights that lose on those left out.
+    """
+    if method not in LEARNT:
+        return method, []
+    task, teach = held_out.prepared.spec.task, held_out.teach
+    truth, given = held_out.truth[teach], _middles(held_out) if _quantiles(held_out) else held_out.predictions
+    why = too_few(method, task, len(held_out.groups), truth)
+    if not why and not (_quantiles(held_out) and method in ("stacking", "blending")):
+        why = no_better(method, task, given[:, teach], truth, held_out.blocks[teach], meta)
+    return ("mean", [why]) if why else (method, [])
 
 
 def learn(held_out: HeldOut, method: str, *, meta: str | None, memory: int) -> tuple[Rule, Array | None]:

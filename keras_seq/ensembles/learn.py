@@ -88,6 +88,13 @@ def optimal_weights(task: Task, predictions: Array, truth: Array) -> NDArray[np.
     return best
 
 
+def loss_of(task: Task, prediction: Array, truth: Array) -> float:
+    """Log loss of classes, else mean squared error in deviations of the truth, of answers ``(points, ...)``."""
+    one = np.asarray(prediction)[None]
+    loss = _log_loss(task, one, truth) if task in ("binary", "multiclass") else _squared(one, truth)
+    return float(loss(np.ones(1))[0])
+
+
 def _squared(predictions: Array, truth: Array) -> Any:
     """Mean squared error and its slope in the weights, in deviations of each target's truth."""
     members, actual = len(predictions), np.asarray(truth, np.float64)

@@ -232,6 +232,19 @@ def judge_baseline(bundle: Bundle, margin: float) -> Check:
     return compare(bundle, own, other, margin, check="baseline", rival=f"the baseline ({baseline.get('name')})")
 
 
+def judge_members(bundle: Bundle) -> list[Check]:
+    """An ensemble beside the member that is best by itself on validation, on the test part; none for other bundles."""
+    groups = bundle.data.get("ensemble", {}).get("groups", [])
+    measure = MEASURES[bundle.spec.task][0]
+    known = [group for group in groups if measure.name in group.get("metrics", {}).get("validation", {})]
+    if not known:
+        return []
+    sign = -1 if measure.higher_is_better else 1
+    best = min(known, key=lambda group: sign * group["metrics"]["validation"][measure.name])
+    own, other = (of.get("test", {}).get(measure.name) for of in (bundle.metrics, best["metrics"]))
+    return [compare(bundle, own, other, 0.0, check="best member", rival=f"its own member '{best['name']}'")]
+
+
 def compare(bundle: Bundle, own: float | None, other: float | None, margin: float, *, check: str, rival: str) -> Check:
     """Is the deciding metric better by ``margin``, a share of the rival's? A margin of 0: not worse."""
     measure = MEASURES[bundle.spec.task][0]

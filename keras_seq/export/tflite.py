@@ -61,9 +61,9 @@ def write_tflite(
     Args:
         given: a bundle, or a model with its spec.
         path: the file to write.
-        mode: ``float32``; ``float16``: weights as half floats; ``dynamic``: weights as int8; ``int8``: recurrent,
-            convolution and dense layers in int8, scaling and answers in float32 (raw units of different size do
-            not share one int8 range).
+        mode: ``float32``; ``float16``: large weights as half floats (a small model has none, and its file says
+            float32); ``dynamic``: weights as int8; ``int8``: recurrent, convolution and dense layers in int8, scaling
+            and answers in float32 (raw units of different size do not share one int8 range).
         samples: for int8: real training windows, ``values (n, time, features)`` and, where lengths vary,
             ``lengths (n,)``.
         seconds: limit of the conversion.
@@ -83,8 +83,10 @@ def write_tflite(
         np.savez(Path(folder) / "samples.npz", **(samples or {}))  # type: ignore[arg-type]
         arguments = {"folder": folder, "out": str(partial), "mode": mode}
         nodes = run_apart(f"{__name__}:convert", arguments, what=f"TFLite {mode}", seconds=seconds, warm=True)
+        halved = mode != "float16" or "DEQUANTIZE" in nodes  # a small model has no constant worth halving
+        precision = mode if halved else "float32"
         with zipfile.ZipFile(partial, "a") as archive:  # as TFLite's associated files: after the model
-            archive.writestr(f"{KEY}.json", json.dumps(describe(source, kind="tflite", precision=mode)))
+            archive.writestr(f"{KEY}.json", json.dumps(describe(source, kind="tflite", precision=precision)))
     write_digest(path)
     return TfliteFile(path, mode, nodes, path.stat().st_size)
 

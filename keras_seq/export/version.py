@@ -258,4 +258,5 @@ def _judge(
         checks.append(judge_champion(bundle, folder, wanted.champion, wanted.margin))
     else:
         checks.append(gate.judge_baseline(bundle, wanted.margin))
+    checks += gate.judge_members(bundle)
     return gate.Verdict(tuple(checks), numbers)

@@ -152,6 +152,20 @@ def test_forms_are_measured(tmp_path):
     assert lying == kept and "model.int8.onnx" in kept
 
 
+def test_files_of_a_small_model_that_are_larger_are_not_kept(tmp_path):
+    from keras_seq.compress.plan import Plan
+    from keras_seq.compress.run import compress
+
+    done = compress(bundle_of(tmp_path, "lstm", CO2), Plan("ptq", loss=0.5))
+    forms = done.report["forms"]["after"]
+    for found in forms.values():
+        assert not found.get("kept") or (found["ratio"]["raw"] <= 1.01 and found["ratio"]["gzip"] < 0.9)
+    assert set(forms["tflite-float16"]["holds"]) == {"float32"} and not forms["tflite-float16"]["kept"]
+    assert "int8" in forms["onnx-int8"]["holds"]
+    lying = {path.name for path in (done.bundle / "forms").glob("model.*") if path.suffix != ".sha256"}
+    assert lying == {found["file"] for found in forms.values() if found.get("kept")}
+
+
 def test_chosen_sparsity_reaches_the_target(tmp_path):
     from keras_seq.compress.plan import Plan
     from keras_seq.compress.run import compress

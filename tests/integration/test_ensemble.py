@@ -46,7 +46,7 @@ def member(folder, sections, *, seed=0):
 
 CASTER = {
     "source": "caster",
-    "caster": {"sequences": 90, "heats": 30, "min_length": 100, "max_length": 120},
+    "caster": {"sequences": 330, "heats": 110, "min_length": 100, "max_length": 120, "p_low": 0.5},
     "split": {"by": "group", "validation": 0.3, "test": 0.2},
     "windows": {"length": 120},
     "bucket": 120,

@@ -158,3 +158,43 @@ def test_a_layer_bears_what_it_bears_and_is_left_as_it_was(prepared):
     assert any(loss != 0 for losses in found.pruned.values() for loss in losses.values())
     for before, after in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def form(raw, gzip, validation=1.0):
+    return {"file": "f", "raw": raw, "gzip": gzip, "validation": validation}
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "kept"),
+    [
+        ("onnx-int8", form(300, 280), True),
+        ("onnx-int8", form(1600, 600), False),  # larger as it lies
+        ("onnx-int8", form(990, 950), False),  # hardly smaller packed
+        ("onnx", form(1004, 500), True),  # pruned: packs well, is as large as it was
+        ("onnx-int8", form(300, 280, validation=1.2), False),  # loses too much
+        ("tflite-dynamic", form(700, 600), False),  # no smaller than the float TFLite file
+        ("tflite-int8", form(300, 200), True),
+    ],
+)
+def test_a_file_is_kept_only_if_it_is_smaller_at_the_same_loss(name, found, kept):
+    from keras_seq.compress.run import _compare
+
+    forms = {"tflite": form(650, 610), name: found}
+    _compare(forms, {"onnx": form(1000, 1000)}, "rmse", Plan("ptq"))
+    assert forms[name]["kept"] is kept
+
+
+def test_a_file_says_what_it_holds(tmp_path):
+    import onnx
+
+    from keras_seq.compress.holds import held, in_words
+
+    arrays = {"a": np.zeros((8, 8), np.float32), "b": np.zeros(64, np.int8), "size": np.zeros(2, np.int64)}
+    tensors = [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    graph = onnx.helper.make_graph([], "g", [], [], initializer=tensors)
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "model.onnx")
+    assert held(tmp_path / "model.onnx") == {"float32": 256, "int8": 64}
+    assert in_words({"float32": 256, "int8": 64}) == "float32 80%, int8 20%"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from keras_seq.data.splits import split
 from keras_seq.ensembles.dynamic import RecentErrors
+from keras_seq.ensembles.enough import behind_a_member, no_better, too_few
 from keras_seq.ensembles.learn import fit_meta, learn_rule, nested, optimal_weights
 from keras_seq.ensembles.rules import Rule, activate, equal_weights, table
 from keras_seq.errors import ConfigError, DataError
@@ -279,3 +280,51 @@ def test_mistakes_with_dynamic_weights_are_named(tmp_path):
     (tmp_path / "x.json").write_text("[]")
     with pytest.raises(ConfigError, match="no state of dynamic weights"):
         RecentErrors.load(tmp_path / "x.json")
+
+
+# ---------------------------------------------------------------- enough to learn from
+
+
+def scored(rng, labels, skill):
+    """Probabilities of members, better with more ``skill``, ``(members, points, 1)``."""
+    score = np.stack([s * (2 * labels - 1) + rng.normal(size=len(labels)) for s in skill])
+    return (1 / (1 + np.exp(-score)))[..., None]
+
+
+@pytest.mark.parametrize(
+    ("method", "task", "members", "truth", "reason"),
+    [
+        ("weighted", "binary", 2, np.repeat([1.0, 0.0], [4, 116]), "has 4 positives among 120 validation points"),
+        ("blending", "binary", 2, np.repeat([1.0, 0.0], [116, 4]), "has 4 negatives among 120"),
+        ("stacking", "multiclass", 3, np.repeat([0, 1, 2], [500, 3, 3]), "has 6 points of other than the commonest"),
+        ("weighted", "regression", 6, np.zeros((30, 1)), "fits 5 numbers and has 30 validation points"),
+        ("hard", "binary", 3, np.repeat([1.0, 0.0], [9, 500]), "fits 1 number and has 9 positives"),
+        ("weighted", "binary", 2, np.repeat([1.0, 0.0], [10, 110]), ""),
+        ("mean", "binary", 2, np.zeros(3), ""),
+    ],
+)
+def test_too_few_examples_are_counted_and_named(method, task, members, truth, reason):
+    found = too_few(method, task, members, truth)
+    assert reason in found and bool(reason) == bool(found)
+
+
+def test_weights_that_lose_on_units_left_out_are_not_taken():
+    rng = np.random.default_rng(0)
+    labels = (rng.random(400) < 0.3).astype(float)
+    blocks = np.arange(400) % 5
+    uneven = scored(rng, labels, [2.0, 0.0, 0.0])
+    assert no_better("blending", "binary", uneven, labels, blocks, None) == ""
+    noise = scored(rng, labels, [0.0] * 6)[:, :60]
+    assert "log loss" in no_better("blending", "binary", noise, labels[:60], blocks[:60], None)
+    truth = rng.normal(size=(40, 1))
+    alike = truth + rng.normal(size=(8, 40, 1))
+    assert "mean squared error" in no_better("weighted", "regression", alike, truth, np.arange(40) % 5, None)
+
+
+def test_a_better_member_is_named():
+    members = [
+        {"name": "a", "metrics": {"validation": {"rmse": 3.0}}},
+        {"name": "b", "metrics": {"validation": {"rmse": 2.0}}},
+    ]
+    assert "2 of its member 'b'" in behind_a_member("regression", {"rmse": 2.5}, members)
+    assert behind_a_member("regression", {"rmse": 2.0}, members) == ""

@@ -126,6 +126,24 @@ def test_requirements_that_make_no_sense(text, message):
         gate.parse_requirements([text], judged())
 
 
+@pytest.mark.parametrize(("own", "passes"), [(0.7, False), (0.8, True), (0.9, True)])
+def test_an_ensemble_must_not_be_worse_than_its_best_member(own, passes):
+    bundle = with_metrics(auc_pr=own)
+    assert gate.judge_members(bundle) == []
+    rows = [("a", 0.6, 0.95), ("b", 0.9, 0.8)]  # b is the best on validation
+    groups = [
+        {"name": n, "metrics": {"validation": {"auc_pr": held_out}, "test": {"auc_pr": test}}}
+        for n, held_out, test in rows
+    ]
+    bundle = dataclasses.replace(bundle, data={**bundle.data, "ensemble": {"groups": groups}})
+    (check,) = gate.judge_members(bundle)
+    assert bool(check.reasons) != passes
+    if not passes:
+        assert "auc_pr 0.7 against 0.8 of its own member 'b'" in gate.Verdict((check,)).reasons[0]
+    odd = dataclasses.replace(bundle, data={"ensemble": {"groups": groups[:1]}})
+    assert len(gate.judge_members(odd)) == 1  # an ensemble of one
+
+
 def test_the_baseline_must_be_beaten_by_the_margin():
     bundle = with_metrics(auc_pr=0.8)
     assert "nothing is compared" in gate.judge_baseline(bundle, 0.1).found
