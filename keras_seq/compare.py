@@ -123,7 +123,7 @@ def _costs(field: Field, say: Any) -> dict[str, Costs]:
     say("measuring latency, size and memory")
     prepare = Preparer()
     prepared = {one.name: prepare(one.first.experiment.data) for one in field.contenders}
-    return costs.measure(field.contenders, prepared)
+    return costs.measure(field.contenders, prepared, say=say)
 
 
 def _facts(field: Field, answers: Answers, comparison: Comparison) -> dict[str, Any]:

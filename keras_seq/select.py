@@ -63,7 +63,9 @@ def select(
         table = train_table(prepared, target_cap=data.target_cap, seed=experiment.seed)
         found = selection.select(table, schema.features, method=method, keep=keep, always=always, seed=experiment.seed)
         rows.append({"fold": data.split.fold, **found})
-        print(f"  fold {fold}: {len(found['features'])} of {len(schema.features)}", file=sys.stderr, flush=True)
+        by_chance = f", {found['noise']['expected_false']:.2g} expected by chance" if "noise" in found else ""
+        kept = f"{len(found['features'])} of {len(schema.features)}{by_chance}"
+        print(f"  fold {fold}: {kept}", file=sys.stderr, flush=True)
     assert series is not None
     outcome: dict[str, Any] = {
         "name": experiment.name,

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from keras_seq.export.bundle import Bundle
 
 ROUNDS = 30
+SECONDS = 60.0  # of all latencies together; what is slower is called fewer times
+LONGEST = 20.0  # seconds that one call may be expected to take; a batch beyond is not called
+MEMORY_SECONDS = 120.0  # of the process that measures memory
 BATCHES = (1, 64)
+TRIED = (1, 8, 64)  # called in this order until one would take too long
 NOTHING = float("nan")
 FOOTPRINT = """
 import json, sys
@@ -61,7 +65,13 @@ class Costs:
 
 
 def measure(
-    contenders: Sequence[Contender], prepared: Mapping[str, Prepared], *, rounds: int = ROUNDS, memory: bool = True
+    contenders: Sequence[Contender],
+    prepared: Mapping[str, Prepared],
+    *,
+    rounds: int = ROUNDS,
+    memory: bool = True,
+    seconds: float = SECONDS,
+    say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Costs]:
     """Costs of every contender's first run; latencies are interleaved, so that all see the same machine.
 
@@ -70,32 +80,86 @@ def measure(
         prepared: data of each contender's first run, by name.
         rounds: calls timed for each contender and batch size.
         memory: also measure memory, each in a process of its own (some seconds).
+        seconds: of all latencies together; slow models are called fewer times, and never with a batch that would
+            take longer than ``LONGEST``.
+        say: takes lines for the user.
     """
     calls = {}
     for contender in contenders:
+        say(f"  {contender.name}: first calls")
         values, lengths = real_windows(contender.first, prepared[contender.name], max(BATCHES))
-        calls[contender.name] = serving_calls(contender.first, values, lengths)
-    latencies = interleaved(calls, rounds=rounds)
+        calls[contender.name] = bearable(serving_calls(contender.first, values, lengths, TRIED), say=say)
+    say(f"  latencies in turns, at most {seconds:.0f} s")
+    latencies = interleaved(calls, rounds=rounds, seconds=seconds)
     found = {}
     for contender in contenders:
+        slow = max(BATCHES) not in calls[contender.name]
+        if memory:
+            say(f"  {contender.name}: memory")
         found[contender.name] = Costs(
             training_minutes=_training_minutes(contender.bundles),
-            latency_ms_batch1=latencies[contender.name][1],
-            latency_ms_batch64=latencies[contender.name][64],
+            latency_ms_batch1=latencies[contender.name].get(1, NOTHING),
+            latency_ms_batch64=latencies[contender.name].get(64, NOTHING),
             size_mb=statistics.fmean(size_mb(bundle.folder / "model.keras") for bundle in contender.bundles),
-            memory_mb=_memory(contender.first, prepared[contender.name]) if memory else NOTHING,
+            memory_mb=_memory(contender.first, prepared[contender.name]) if memory and not slow else NOTHING,
             parameters=float(contender.first.model.count_params()),
         )
     return found
 
 
+def bearable(
+    calls: Mapping[int, Callable[[], Any]],
+    *,
+    longest: float = LONGEST,
+    say: Callable[[str], None] = lambda text: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[int, Callable[[], Any]]:
+    """The calls of ``BATCHES`` that take at most ``longest`` seconds, judged by smaller batches called twice each.
+
+    Args:
+        calls: by batch size; sizes between those of ``BATCHES`` only serve to judge.
+        longest: seconds.
+        say: told about what is left out.
+        clock: of seconds.
+    """
+    found, before, took = {}, 0, 0.0
+    for batch in sorted(calls):
+        if before and took * batch / before > longest:
+            say(f"  {batch} windows at a time are left out: {before} take {took:.1f} s")
+            break
+        calls[batch]()  # traces
+        start = clock()
+        calls[batch]()
+        before, took = batch, clock() - start
+        if batch in BATCHES:
+            found[batch] = calls[batch]
+    return found
+
+
 def interleaved(
-    calls: Mapping[str, Mapping[int, Callable[[], Any]]], *, rounds: int = ROUNDS, warm_up: int = 3
+    calls: Mapping[str, Mapping[int, Callable[[], Any]]],
+    *,
+    rounds: int = ROUNDS,
+    warm_up: int = 3,
+    seconds: float = float("inf"),
 ) -> dict[str, dict[int, float]]:
-    """Median wall time, ms, by name and batch size; in every round each call runs once, in rotating order."""
+    """Median wall time, ms, by name and batch size; in every round each call runs once, in rotating order.
+
+    Args:
+        calls: by name and batch size.
+        rounds: that are timed, at least one.
+        warm_up: rounds before; the first ones are left out where they take a tenth of ``seconds``.
+        seconds: after which no further round begins.
+    """
+    begin, number = time.perf_counter(), -warm_up
     times: dict[str, dict[int, list[float]]] = {name: {batch: [] for batch in of} for name, of in calls.items()}
     names = list(calls)
-    for number in range(-warm_up, rounds):
+    while number < rounds:
+        spent = time.perf_counter() - begin
+        if spent > seconds and number > 0:
+            break
+        if number < 0 and spent > seconds / 10:
+            number = 0
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             for batch, call in calls[name].items():
@@ -103,11 +167,14 @@ def interleaved(
                 call()
                 if number >= 0:
                     times[name][batch].append(time.perf_counter() - start)
+        number += 1
     return {name: {batch: statistics.median(of) * 1e3 for batch, of in by.items()} for name, by in times.items()}
 
 
-def serving_calls(bundle: Bundle, values: np.ndarray, lengths: np.ndarray | None) -> dict[int, Callable[[], Any]]:
-    """The served function on 1 and on 64 real windows, ready to be called."""
+def serving_calls(
+    bundle: Bundle, values: np.ndarray, lengths: np.ndarray | None, batches: Sequence[int] = BATCHES
+) -> dict[int, Callable[[], Any]]:
+    """The served function on real windows, as many at a time as ``batches`` says, ready to be called."""
     import tensorflow as tf
 
     from keras_seq.export.saved_model import served
@@ -116,7 +183,7 @@ def serving_calls(bundle: Bundle, values: np.ndarray, lengths: np.ndarray | None
     graph = served(bundle.model, bundle.spec, decision=bundle.decision, quantiles=quantiles)
     function = tf.function(graph.function, input_signature=graph.signature)
     calls: dict[int, Callable[[], Any]] = {}
-    for batch in BATCHES:
+    for batch in batches:
         chosen = np.resize(np.arange(len(values)), batch)
         inputs = [tf.constant(values[chosen])]
         if lengths is not None:
@@ -151,7 +218,10 @@ def _memory(bundle: Bundle, prepared: Prepared) -> float:
     values, lengths = real_windows(bundle, prepared, 64)
     shape = [int(values.shape[1]), int(values.shape[2]), lengths is not None]
     command = [sys.executable, "-c", FOOTPRINT, str(Path(bundle.folder)), json.dumps(shape)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=MEMORY_SECONDS)
+    except subprocess.TimeoutExpired:
+        return NOTHING
     return float(done.stdout.splitlines()[-1]) if done.returncode == 0 and done.stdout else NOTHING
 
 

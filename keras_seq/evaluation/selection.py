@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.errors import ConfigError, nearest
-from keras_seq.evaluation.selection_table import Table
+from keras_seq.evaluation.selection_table import Table, probe_name
 
 Scores = dict[str, float]
 REPEATS = 2  # permutations of a channel in each inner fold
 MOST_EXPLAINED = 500  # held-out samples of an inner fold
 MOST_PAIRED = 2000  # samples of mutual information, whose neighbour search grows fast
-PROBE = "(noise)"  # a channel that can tell nothing: where it ranks, chance begins
+PROBES = 20  # noise channels over all draws, at least: where the best of them ranks, chance ends
+DRAWS = (3, 8)  # fewest and most draws of as many noise channels as there are channels
 FEW = 4000  # samples up to which one thread is faster
 DROP = 0.2  # share of channels that leave in one round of elimination
 
@@ -104,10 +105,11 @@ def select(
 ) -> dict[str, Any]:
     """Choose input channels.
 
-    - permutation, importance, mutual_information, shap: one ranking; ``keep`` best, or with 0 those above a channel of
-      shuffled values;
+    - permutation, importance, mutual_information, shap: one ranking; ``keep`` best, or with 0 those above every noise
+      channel of several draws;
     - recursive: the weakest fifth by permutation leaves round by round (Guyon et al. 2002); ``keep`` says when to
-      stop, with 0 the round of best skill wins (the fewest channels within a hundredth of it);
+      stop, with 0 the round of best skill wins (the fewest channels within a hundredth of it), and of it those above
+      every noise channel;
     - none: all.
 
     Args:
@@ -120,7 +122,8 @@ def select(
 
     Returns:
         ``{"features": [...], "scores": {...}, "history": [{"round", "features", "scores", "skill"}]}``, features in
-        the order of ``channels``.
+        the order of ``channels``; with ``keep`` 0 also ``"noise": {"draws", "probes", "scores", "limit",
+        "expected_false"}``, the last the number of channels that chance alone would let pass.
 
     Raises:
         ConfigError: an unknown method, or more channels wanted than there are.
@@ -148,16 +151,50 @@ def _select(
     if method == "recursive":
         history = _eliminate(table, channels, keep, always, seed)
         best = _best_round(history, keep)
-        chosen, scores = set(best["features"]) | set(always), history[0]["scores"]
+        chosen, scores = set(best["features"]), history[0]["scores"]
+        means, _, noise = _against_noise(table, best["features"], permutation, seed) if not keep else ({}, 0.0, {})
+        ranked = sorted(best["features"], key=lambda c: -means.get(c, 0.0))
+        chosen = {c for c in chosen if keep or means[c] > noise["limit"]}
+    elif keep:
+        scores, skill = SCORERS[method](table, channels, seed)
+        history = [{"round": 1, "features": list(channels), "scores": scores, "skill": skill}]
+        ranked, noise = sorted(channels, key=lambda c: -scores[c]), {}
+        chosen = set(ranked[:keep])
     else:
-        probed = _with_probe(table, channels, seed) if not keep else table
-        scores, skill = SCORERS[method](probed, [*channels, *([] if keep else [PROBE])], seed)
-        noise = scores.pop(PROBE, None)
+        scores, skill, noise = _against_noise(table, channels, SCORERS[method], seed)
         history = [{"round": 1, "features": list(channels), "scores": scores, "skill": skill}]
         ranked = sorted(channels, key=lambda c: -scores[c])
-        chosen = set(ranked[:keep]) if keep else {c for c in channels if scores[c] > max(noise or 0.0, 0.0)}
-        chosen = (chosen or {ranked[0]}) | set(always)
-    return {"features": [c for c in channels if c in chosen], "scores": scores, "history": history}
+        chosen = {c for c in channels if scores[c] > noise["limit"]}
+    chosen = (chosen or {ranked[0]}) | set(always)
+    found = {"features": [c for c in channels if c in chosen], "scores": scores, "history": history}
+    return found | ({"noise": noise} if noise else {})
+
+
+def _against_noise(
+    table: Table, channels: Sequence[str], scorer: Scorer, seed: int
+) -> tuple[Scores, float, dict[str, Any]]:
+    """Scores of channels beside noise that went through the same columns, means over the draws; skill; the noise.
+
+    Returns:
+        Channel to mean score, mean skill, and what the noise scored: a channel passes above the best of all draws.
+    """
+    draws = int(np.clip(-(-PROBES // len(channels)), *DRAWS))
+    probes = [probe_name(channel) for channel in channels]
+    found, skills, noise = list[Scores](), list[float](), list[float]()
+    for draw in range(draws):
+        scores, skill = scorer(table.shadowed(seed + draw), [*channels, *probes], seed + draw)
+        found.append({channel: scores[channel] for channel in channels})
+        skills.append(skill)
+        noise += [scores[probe] for probe in probes]
+    means = {channel: float(np.mean([scores[channel] for scores in found])) for channel in channels}
+    about = {
+        "draws": draws,
+        "probes": len(probes),
+        "scores": noise,
+        "limit": max(*noise, 0.0),
+        "expected_false": len(channels) / (len(noise) + 1),
+    }
+    return means, float(np.mean(skills)), about
 
 
 def _eliminate(
@@ -181,19 +218,6 @@ def _best_round(history: Sequence[dict[str, Any]], keep: int) -> dict[str, Any]:
         return history[-1]
     best = max(row["skill"] for row in history)
     return [row for row in history if row["skill"] >= best - 0.01 * abs(best)][-1]
-
-
-def _with_probe(table: Table, channels: Sequence[str], seed: int) -> Table:
-    """The table with one channel more: columns of the first channel, rows shuffled together."""
-    chosen = np.array([i for i, owner in enumerate(table.owners) if owner == (channels[0],)])
-    order = np.random.default_rng(seed + 1).permutation(len(table.target))
-    return Table(
-        np.concatenate([table.columns, table.columns[order][:, chosen]], 1),
-        (*table.owners, *((PROBE,) for _ in chosen)),
-        table.target,
-        table.folds,
-        table.classes,
-    )
 
 
 def _fitted(table: Table, chosen: NDArray[np.int64], inside: NDArray[np.bool_], seed: int) -> Any:

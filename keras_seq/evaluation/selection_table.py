@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 MOST_ROWS = 8000  # rows that are enough to rank channels
 INNER = 3  # folds inside the training part
 SETTLED = 30  # steps of a unit after which its rows teach
+UNITS_TO_SWAP = 5  # training units from which their values change places; fewer: stretches of time do
+STRETCHES = 20  # of a unit whose stretches change places
+
+
+def probe_name(channel: str) -> str:
+    """Name of the noise that stands beside a channel."""
+    return f"(noise) {channel}"
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class Table:
         target: ``(samples,)`` values (capped, deviations of train) or class numbers.
         folds: inner fold of each sample, by unit or group, else by time.
         classes: whether the target is a class.
+        shadow: from a seed to the same table of inputs that tell nothing, made through the same history columns.
     """
 
     columns: NDArray[np.float32]
@@ -38,6 +47,21 @@ class Table:
     target: NDArray[Any]
     folds: NDArray[np.int64]
     classes: bool
+    shadow: Callable[[int], Table] | None = field(default=None, compare=False, repr=False)
+
+    def shadowed(self, seed: int) -> Table:
+        """The table with as many channels again, ``(noise) NAME``, that stand to the target as noise does.
+
+        Args:
+            seed: of the draw.
+        """
+        if self.shadow is None:  # a table made by hand: rows change places
+            order = np.random.default_rng(seed).permutation(len(self.target))
+            columns = self.columns[order]
+        else:
+            columns = self.shadow(seed).columns
+        names = tuple(tuple(probe_name(name) for name in owner) for owner in self.owners)
+        return replace(self, columns=np.concatenate([self.columns, columns], 1), owners=(*self.owners, *names))
 
     def of(self, channels: set[str]) -> NDArray[np.int64]:
         """Numbers of the columns made of these channels only."""
@@ -51,6 +75,8 @@ class Table:
 def train_table(prepared: Prepared, *, target_cap: float | None = None, seed: int = 0) -> Table:
     """Columns, owners and targets of at most ``MOST_ROWS`` training samples; nothing of another part is read.
 
+    Its ``shadow`` makes the same table of values that have changed places between units (see ``_shuffled``).
+
     Targets per unit: statistics of each whole window; per step: history channels of each row; forecasts: changes
     and means of each window, against the mean of the horizon.
 
@@ -59,6 +85,45 @@ def train_table(prepared: Prepared, *, target_cap: float | None = None, seed: in
         target_cap: largest target value.
         seed: draws the samples and the inner folds.
     """
+
+    def shadow(draw: int) -> Table:
+        return _table(_shuffled(prepared, np.random.default_rng([seed, draw])), target_cap, seed)
+
+    return replace(_table(prepared, target_cap, seed), shadow=shadow)
+
+
+def _shuffled(prepared: Prepared, rng: np.random.Generator) -> Prepared:
+    """The data with training values that keep their likeness in time and to each other, but not to the target.
+
+    Of ``UNITS_TO_SWAP`` training units and more each gets the rows of another, turned by a random number of steps; of
+    fewer, stretches of rows change places within each.
+    """
+    series, part = prepared.series, prepared.splits.train
+    spans = [(int(first), int(last)) for first, last in zip(part.first, part.last, strict=True)]
+    spans = list(dict.fromkeys(spans))  # units drawn twice
+    values = np.array(series.values, copy=True)
+    for (first, last), (low, high) in zip(spans, _derangement(spans, rng), strict=True):
+        rows = np.asarray(series.values[low:high])
+        if len(spans) >= UNITS_TO_SWAP:
+            rows = np.roll(rows, rng.integers(len(rows)), axis=0)
+        else:
+            pieces = np.array_split(np.arange(len(rows)), min(STRETCHES, len(rows)))
+            rows = rows[np.concatenate([pieces[i] for i in rng.permutation(len(pieces))])]
+        values[first:last] = rows[np.arange(last - first) % len(rows)]
+    return replace(prepared, series=replace(series, values=values))
+
+
+def _derangement(spans: list[tuple[int, int]], rng: np.random.Generator) -> list[tuple[int, int]]:
+    """The spans in an order in which none stays at its place; of few, as they are."""
+    if len(spans) < UNITS_TO_SWAP:
+        return spans
+    order = rng.permutation(len(spans))
+    source = np.empty(len(spans), np.int64)
+    source[order] = np.roll(order, 1)
+    return [spans[i] for i in source]
+
+
+def _table(prepared: Prepared, target_cap: float | None, seed: int) -> Table:
     series, spec, train = prepared.series, prepared.spec, prepared.index["train"]
     rng = np.random.default_rng(seed)
     if series.schema.target_per == "unit":

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from keras_seq.errors import ConfigError
 from keras_seq.evaluation.answers import Answers
 from keras_seq.evaluation.calls import judge_calls
 from keras_seq.evaluation.comparison import compare_answers
-from keras_seq.evaluation.costs import Costs, interleaved
+from keras_seq.evaluation.costs import Costs, bearable, interleaved
 from keras_seq.evaluation.verdict import decide
 from keras_seq.reports import comparison as report
 from tests.unit.make_series import make_series
@@ -201,3 +202,42 @@ def test_calls_against_a_constant_by_hand() -> None:
     assert binom.cdf(8, 10, found.high) == pytest.approx(0.025)
     assert judge_calls(truth, np.ones(10), np.ones(10)).p_value == 1.0
     assert "right on 0.800 of 10 points" in str(found)
+
+
+# ---------------------------------------------------------------- costs of slow models
+
+
+def test_a_slow_model_is_called_less_often_and_never_with_a_batch_beyond_bearing() -> None:
+    now, called, said = [0.0], [], []
+
+    def call(batch: int, seconds: float):
+        def act() -> None:
+            called.append(batch)
+            now[0] += seconds * batch
+
+        return act
+
+    slow = {batch: call(batch, 2.0) for batch in (1, 8, 64)}
+    assert set(bearable(slow, longest=20.0, say=said.append, clock=lambda: now[0])) == {1}
+    assert called == [1, 1, 8, 8] and "64 windows at a time are left out: 8 take 16.0 s" in said[0]
+    fast = {batch: call(batch, 0.001) for batch in (1, 8, 64)}
+    assert set(bearable(fast, clock=lambda: now[0])) == {1, 64}
+    crawling = {batch: call(batch, 30.0) for batch in (1, 8, 64)}
+    assert set(bearable(crawling, clock=lambda: now[0])) == {1}
+
+
+def test_latencies_end_with_their_time() -> None:
+    counts = {"slow": 0, "fast": 0}
+
+    def slow() -> None:
+        counts["slow"] += 1
+        time.sleep(0.05)
+
+    def fast() -> None:
+        counts["fast"] += 1
+
+    found = interleaved({"slow": {1: slow}, "fast": {1: fast}}, rounds=1000, seconds=0.3)
+    assert 1 <= counts["slow"] < 15 and counts["fast"] == counts["slow"]
+    assert found["slow"][1] >= 50 > found["fast"][1]
+    once = interleaved({"slow": {1: slow}}, rounds=1000, seconds=0.0)
+    assert once["slow"][1] >= 50

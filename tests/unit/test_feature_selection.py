@@ -128,6 +128,95 @@ def test_mistakes_are_named(options, message):
     assert options["method"] in METHODS or options["method"].endswith("s")
 
 
+# ---------------------------------------------------------------- against noise
+
+
+MANY = ("wear", "heat", *(f"n{i}" for i in range(22)))
+
+
+def noisy(kind, noise="white", seed=0, units=40):
+    """Two channels that tell and 22 that do not; ``noise`` says how these depend on themselves and each other."""
+    rng = np.random.default_rng(seed)
+    rows, targets = [], []
+    for _ in range(1 if kind == "series" else units):
+        steps = 1200 if kind == "series" else 60
+        table = rng.normal(size=(steps, 24))
+        if noise == "walks":
+            table[:, 2:] = np.cumsum(table[:, 2:], axis=0)
+        elif noise == "alike":
+            table[:, 2:] = table[:, 2:3] + 0.1 * table[:, 2:]
+        elif noise == "constant":
+            table[:, 5:15] = 3.0
+        elif noise == "static":
+            table[:, 2:] = table[:1, 2:]
+        if kind == "label":
+            label = rng.integers(0, 2)
+            table[:, 0] += 0.4 * label
+            table[:, 1] *= 1 + 0.4 * label
+            targets.append(label)
+        else:
+            targets.append((np.cumsum(table[:, 0]) / 5 + table[:, 1])[:, None])
+        rows.append(table.astype(np.float32))
+    schema = Schema(
+        name="made",
+        task="binary" if kind == "label" else "regression",
+        columns=tuple(Column(name=name) for name in MANY),
+        targets=("y",),
+        target_per="unit" if kind == "label" else "step",
+    )
+    answers = np.array(targets, np.float32)[:, None] if kind == "label" else targets
+    series = build_series(schema, rows, answers)
+    by = {"split": {"by": "time" if kind == "series" else "unit"}}
+    windows = {"windows": {"mode": "whole", "length": 60 if kind != "series" else 1200, "per_step": kind != "label"}}
+    return train_table(prepare_series(series, data_config(**by, **windows)))
+
+
+@pytest.mark.parametrize("method", ["importance", "mutual_information", "permutation", "recursive"])
+@pytest.mark.parametrize(
+    ("kind", "noise"),
+    [
+        ("step", "white"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [
+                ("label", "white"),
+                ("series", "white"),
+                ("step", "walks"),
+                ("step", "alike"),
+                ("step", "constant"),
+                ("step", "static"),
+            ]
+        ),
+    ],
+)
+def test_noise_is_not_kept(kind, noise, method):
+    units = 120 if kind == "label" else 40
+    found = select(noisy(kind, noise, units=units), MANY, method=method)
+    kept = set(found["features"])
+    assert kept & {"wear", "heat"}
+    assert len(kept) <= 4
+    assert found["noise"]["expected_false"] < 1
+    assert len(found["noise"]["scores"]) == found["noise"]["draws"] * found["noise"]["probes"]
+
+
+def test_the_noise_keeps_to_training_rows_and_to_its_own_seed():
+    prepared = prepare_series(made("step"), data_config(**SECTIONS["step"]))
+    table = train_table(prepared)
+    one, again, other = (table.shadowed(seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one.columns, again.columns)
+    assert (one.columns != other.columns).any()
+    half = table.columns.shape[1]
+    np.testing.assert_array_equal(one.columns[:, :half], table.columns)
+    values = prepared.series.values.copy()
+    outside = np.ones(len(values), bool)
+    for first, last in zip(prepared.splits.train.first, prepared.splits.train.last, strict=True):
+        outside[first:last] = False
+    values[outside] = 1e6
+    series = dataclasses.replace(prepared.series, values=values)
+    planted = train_table(dataclasses.replace(prepared, series=series)).shadowed(1)
+    np.testing.assert_array_equal(planted.columns, one.columns)
+
+
 @pytest.mark.slow
 def test_the_command_writes_a_choice_for_every_fold(tmp_path, data_home):
     from keras_seq.select import main
