@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_seq.figures import figure
-
 from keras_seq.compress.holds import in_words
+from keras_seq.figures import figure
 
 
 def to_markdown(report: Mapping[str, Any]) -> str:
