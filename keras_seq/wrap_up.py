@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,12 @@ from keras_seq.config import Experiment
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.evaluation import profile
 from keras_seq.evaluation.decided import Judgement, judge_parts
+from keras_seq.evaluation.naive_reference import naive_reference
 from keras_seq.evaluation.predictions import points, predict_windows
+from keras_seq.figures import figure
 from keras_seq.reports import interval_plots, plots, summary
+from keras_seq.tasks import deciding
+from keras_seq.training.metrics import HIGHER_IS_BETTER
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
@@ -76,6 +81,7 @@ def _wrap_up(
     metrics: dict[str, Any] = dict(judgement.metrics)
     say = (lambda text: None) if quiet else summary.say
     metrics["baseline"] = judge_baseline(experiment, prepared, say) if experiment.evaluation.baseline else {}
+    metrics["naive"] = naive_reference(experiment, prepared).to_dict()
     metrics["ceiling"] = _ceiling(prepared)
     drawn = _draw(experiment, prepared, judgement, result, folder)
     metrics["performance"] = measure(experiment, prepared, model, judgement.decision, minutes=result.seconds / 60)
@@ -260,8 +266,8 @@ def _record(
 ) -> None:
     for part in ("validation", "test", "ceiling", "performance"):
         tracker.log_metrics({f"{part}_{name}": value for name, value in metrics[part].items()})
-    for part in ("validation", "test"):
-        tracker.log_metrics({f"baseline_{part}_{name}": v for name, v in metrics["baseline"].get(part, {}).items()})
+    for beside, part in itertools.product(("baseline", "naive"), ("validation", "test")):
+        tracker.log_metrics({f"{beside}_{part}_{name}": v for name, v in metrics[beside].get(part, {}).items()})
     tracker.log_folder(bundle, "bundle")
     if not experiment.tracking.log_model:
         return
@@ -270,13 +276,30 @@ def _record(
     tracker.log_model(model, inputs, np.asarray(model(inputs, training=False)))
 
 
+def naive_words(task: str, metrics: Mapping[str, Any]) -> Iterator[str]:
+    """What the naive reference is, and in what it beats the model on the test part."""
+    naive, test = metrics["naive"], metrics["test"]
+    yield f"  naive: {naive['name']}"
+    names = ("rmse", "mae") if task in ("regression", "forecast") else (deciding(task),)
+    beaten = []
+    for name in names:
+        own, other = test.get(name, np.nan), naive["test"].get(name, np.nan)
+        if (other > own) if name in HIGHER_IS_BETTER else (other < own):
+            beaten.append(f"{name} {figure(other)} against {figure(own)}")
+    if beaten:
+        yield f"  note: the naive reference is better than the model on the test part: {', '.join(beaten)}"
+
+
 def _print(prepared: Prepared, metrics: dict[str, Any], paths: dict[str, Any]) -> None:
     columns = {"validation": metrics["validation"], "test": metrics["test"]}
     if metrics["baseline"]:
         columns[f"baseline test ({metrics['baseline']['name']})"] = metrics["baseline"]["test"]
+    columns["naive test"] = metrics["naive"]["test"]
     if metrics["ceiling"]:
         columns["ceiling"] = metrics["ceiling"]
     summary.print_metrics(prepared.spec.task, columns, title=f"Reached on {prepared.series.schema.name}")
+    for line in naive_words(prepared.spec.task, metrics):
+        summary.say(line)
     if metrics["targets"]:
         summary.print_targets(metrics["targets"])
     summary.print_paths({name: path for name, path in paths.items() if path is not None})

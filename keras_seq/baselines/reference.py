@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
 
 FORECASTS = ("mean", "naive", "seasonal_naive", "ridge")  # simplest first: a later one must be better to be chosen
+TREES = ("random_forest", "extra_trees", "last_row_forest", "hist_gradient_boosting", "lightgbm")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ def fit_reference(experiment: Experiment, prepared: Prepared) -> Reference:
     - a target per step: family ``hist_gradient_boosting``;
     - forecasts: the best of ``FORECASTS`` by squared error on validation; those that refuse the data are left out.
 
+    A model is never its own baseline: trees get ``ridge``, and ``ridge`` trees, where there is no forecast.
+
     Args:
         experiment: of the network; of its ``model`` section the season counts.
         prepared: series, windows and fitted numbers.
@@ -49,14 +52,15 @@ def fit_reference(experiment: Experiment, prepared: Prepared) -> Reference:
     Raises:
         ConfigError, DataError: nothing can be fitted; says why.
     """
-    if prepared.series.schema.target_per == "unit":
+    families = rivals(experiment.model.family, prepared)
+    if not families:
         from keras_seq.baselines.trees import fit_units
 
         family, predict = fit_units(prepared, experiment.seed, target_cap=experiment.data.target_cap)
         return Reference(family, _with_family(experiment, family), predict)
     fitted: list[Reference] = []
     refused: KerasSeqError | None = None
-    for family in FORECASTS if prepared.spec.horizon else ("hist_gradient_boosting",):
+    for family in families:
         try:
             fitted.append(_fit(family, experiment, prepared))
         except (ConfigError, DataError) as error:
@@ -64,6 +68,15 @@ def fit_reference(experiment: Experiment, prepared: Prepared) -> Reference:
     if refused is not None and not fitted:
         raise refused
     return min(fitted, key=lambda found: _error(found, prepared)) if len(fitted) > 1 else fitted[0]
+
+
+def rivals(family: str, prepared: Prepared) -> tuple[str, ...]:
+    """Families to choose a baseline from, never the model's own kind; none: trees on statistics of whole units."""
+    if prepared.spec.horizon:
+        return tuple(name for name in FORECASTS if name != family)
+    if family in TREES:
+        return ("ridge",)
+    return () if prepared.series.schema.target_per == "unit" else ("hist_gradient_boosting",)
 
 
 def _fit(family: str, experiment: Experiment, prepared: Prepared) -> Reference:

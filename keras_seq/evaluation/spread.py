@@ -20,7 +20,8 @@ def spread(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     for run in runs:
         metrics = run["metrics"]
         parts = {name: metrics.get(name, {}) for name in ("validation", "test", "ceiling", "performance")}
-        parts |= {f"baseline {name}": metrics.get("baseline", {}).get(name, {}) for name in ("validation", "test")}
+        for beside in ("baseline", "naive"):
+            parts |= {f"{beside} {name}": metrics.get(beside, {}).get(name, {}) for name in ("validation", "test")}
         for part, values in parts.items():
             for metric, value in values.items():
                 found[f"{part} {metric}"][run["seed"]].append(float(value))

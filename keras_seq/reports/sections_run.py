@@ -27,13 +27,15 @@ def summary(sources: Sources) -> Section:
     """The few numbers that decide, as recorded."""
     bundle = sources.bundle
     test, validation = bundle.metrics.get("test", {}), bundle.metrics.get("validation", {})
-    baseline = bundle.metrics.get("baseline") or {}
+    baseline, naive = bundle.metrics.get("baseline") or {}, bundle.metrics.get("naive") or {}
     rows = []
     for measure in MEASURES[bundle.spec.task][:2]:
         if measure.name in test:
             known = [f"validation {number(validation[measure.name])}"] if measure.name in validation else []
             if measure.name in baseline.get("test", {}):
                 known.append(f"{baseline.get('name', 'baseline')} {number(baseline['test'][measure.name])}")
+            if measure.name in naive.get("test", {}):
+                known.append(f"naive {number(naive['test'][measure.name])} ({naive['name']})")
             better = "higher" if measure.higher_is_better else "lower"
             rows.append((f"{measure.name}, test ({better} is better)", number(test[measure.name]), "; ".join(known)))
     if "coverage" in test:
@@ -116,6 +118,8 @@ def metrics(sources: Sources) -> Section:
     name = str(baseline.get("name", "baseline"))
     columns: dict[str, Metrics] = {part: recorded[part] for part in ("validation", "test") if recorded.get(part)}
     columns |= {f"{name}, {part}": baseline[part] for part in ("validation", "test") if baseline.get(part)}
+    naive = recorded.get("naive") or {}  # older bundles have none
+    columns |= {f"naive, {part}": naive[part] for part in ("validation", "test") if naive.get(part)}
     if recorded.get("ceiling"):
         columns["ceiling"] = recorded["ceiling"]
     if not columns:

@@ -66,7 +66,7 @@ def test_a_comparison_leaves_report_table_picture_and_record(casters, tmp_path):
     assert run.data.params["winner"] == outcome.verdict.winner
     assert run.data.params["period"] == outcome.facts["period"]
     assert run.data.metrics["p_value"] == pytest.approx(outcome.verdict.pair.p_value)
-    assert run.data.metrics["winner_auc_roc_low"] < run.data.metrics["winner_auc_roc_high"]
+    assert run.data.metrics["winner_auc_pr_low"] < run.data.metrics["winner_auc_pr_high"]
     assert run.data.metrics["points"] == 64
 
 

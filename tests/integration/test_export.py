@@ -144,7 +144,7 @@ def test_training_serves_what_the_gate_blesses_and_nothing_else(tmp_path):
     assert first.verdict.blessed and first.pushed == base / "7" and first.version == tmp_path / "run" / "export" / "1"
     assert (first.pushed / "keras_seq" / "manifest.json").is_file()  # as every export
     worse = load_bundle(run).holding(judged().prepared)
-    worse.metrics["test"]["auc_roc"] -= 0.1
+    worse.metrics["test"]["auc_pr"] -= 0.1
     second = offer(worse, base, canaries=here)
     assert second.pushed is None and "version 7 on the same split" in " ".join(second.verdict.reasons)
     assert [path.name for path in base.iterdir() if path.name.isdigit()] == ["7"]
