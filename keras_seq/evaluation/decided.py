@@ -55,6 +55,13 @@ class Decided:
         followed = None if self.followed is None else (self.followed[0][chosen], self.followed[1][chosen])
         return dataclasses.replace(self, points=self.points.select(chosen), followed=followed, **cut)
 
+    def as_taught(self, cap: float | None) -> Decided:
+        """Truth and values no higher than the cap of training, where intervals end too: what pictures compare."""
+        if cap is None or self.value is None:
+            return self
+        points = dataclasses.replace(self.points, truth=np.minimum(self.points.truth, cap))
+        return dataclasses.replace(self, points=points, value=np.minimum(self.value, cap))
+
     def judged(self, experiment: Experiment, part: str) -> Decided:
         """The answers that are judged; see ``Points.judged``."""
         numbered = dataclasses.replace(self.points, prediction=np.arange(len(self.raw)))

@@ -14,6 +14,7 @@ from keras_seq.errors import DataError
 
 Float = NDArray[np.float32]
 ARRAYS = ("values", "base", "predictions", "lengths")
+ALL = "all sensors"  # the one column of a method that does not tell sensors apart
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,11 @@ class Attribution:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def by_sensor(self) -> bool:
+        """Whether the method tells sensors apart; attention only says where in time a layer reads."""
+        return not (self.method == "attention" and self.features == (ALL,))
 
     def additivity_error(self) -> NDArray[np.float64]:
         """``|base + sum of values - prediction| / output_range`` of every sample, ``(samples,)``."""

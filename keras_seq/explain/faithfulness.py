@@ -2,7 +2,8 @@
 
 * Deletion and insertion (Petsiuk, Das and Saenko, 2018): groups (sensor, time block) are made unknown (known) in the
   order of their attribution *towards the answer's difference from the base*; the curve is the share of that
-  difference that is left (reached). Deletion: the smaller the area the better; insertion: the larger.
+  difference, summed over samples, that is left (reached): a sample whose answer hardly differs from its base weighs
+  hardly anything. Deletion: the smaller the area the better; insertion: the larger.
 * Randomised weights (Adebayo et al., 2018): attributions of a model with shuffled weights must differ.
 * Agreement: Spearman's rank correlation between methods over sensor x time blocks.
 * Stability: the same method with another choice of backgrounds or another seed.
@@ -27,26 +28,23 @@ SHARES = np.linspace(0, 1, 11)
 
 @dataclass(frozen=True)
 class Curves:
-    """Mean curves of the samples whose answer differs from their base.
+    """Curves over all samples: sums of what is left (reached) over the sum of the differences.
 
     Attributes:
         share: of the groups made unknown or known ``(points,)``.
         deletion: share of the difference that is left ``(points,)``, 1 at the start.
         insertion: share reached ``(points,)``, 1 at the end.
-        deletions: areas by sample.
-        insertions: areas by sample.
     """
 
     share: NDArray[np.float64]
     deletion: NDArray[np.float64]
     insertion: NDArray[np.float64]
-    deletions: NDArray[np.float64]
-    insertions: NDArray[np.float64]
 
     @property
     def areas(self) -> tuple[float, float]:
-        """Mean areas under deletion and insertion."""
-        return float(self.deletions.mean()), float(self.insertions.mean())
+        """Areas under deletion and insertion."""
+        deletion, insertion = (float(np.trapezoid(curve, self.share)) for curve in (self.deletion, self.insertion))
+        return deletion, insertion
 
 
 def curves(
@@ -61,26 +59,26 @@ def curves(
         seed: of the random order.
         backgrounds: of every changed sample, at most.
     """
-    rng, deleted, inserted = np.random.default_rng(seed), [], []
+    rng, half = np.random.default_rng(seed), len(SHARES)
+    left, reached, whole = np.zeros(half), np.zeros(half), 0.0
     for k in range(len(game.samples)):
         difference = game.predictions[k] - game.base[k]
         players = make_players(game, k, blocks)
-        if abs(difference) < 0.02 * game.output_range or len(players) < 2:
-            continue  # nothing to explain: a share of nothing is noise
-        towards = rng.random(len(players)) if found is None else _towards(found, k, players, np.sign(difference))
+        if not difference or len(players) < 2:
+            continue
+        sign = np.sign(difference)
+        towards = rng.random(len(players)) if found is None else _towards(found, k, players, sign)
         rank = np.argsort(np.argsort(-towards, kind="stable"), kind="stable")
         taken = rank < np.round(SHARES * len(players))[:, None]
         worth = game.worth(k, players.present(np.concatenate([~taken, taken])), most=backgrounds)
-        half, empty, full = len(SHARES), worth[len(SHARES)], worth[0]
-        scale = full - empty if abs(full - empty) > 0.01 * game.output_range else difference
-        deleted.append((worth[:half] - empty) / scale)
-        inserted.append((worth[half:] - empty) / scale)
-    if not deleted:
-        nothing = np.full((1, len(SHARES)), np.nan)
-        deleted, inserted = [nothing[0]], [nothing[0]]
-    left, reached = np.array(deleted), np.array(inserted)
-    area = [np.trapezoid(both, SHARES, axis=1) for both in (left, reached)]
-    return Curves(SHARES, left.mean(0), reached.mean(0), area[0], area[1])
+        empty, full = worth[half], worth[0]
+        left += sign * (worth[:half] - empty)
+        reached += sign * (worth[half:] - empty)
+        whole += sign * (full - empty)
+    if whole <= 0.01 * game.output_range:  # answers that do not differ from their base: a share of nothing is noise
+        nothing = np.full(half, np.nan)
+        return Curves(SHARES, nothing, nothing)
+    return Curves(SHARES, left / whole, reached / whole)
 
 
 def _towards(found: Attribution, k: int, players: Any, sign: float) -> NDArray[np.float64]:

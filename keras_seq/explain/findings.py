@@ -49,14 +49,27 @@ def _unit(found: Attribution) -> str:
     return f" {found.output_unit}" if found.output_unit else ""
 
 
+def _name(found: Attribution) -> str:
+    return found.method.replace("_", " ")
+
+
 def _top(found: Attribution, values: Any) -> dict[str, Any]:
-    rows = views.sensors(found, values if found.values.shape[2] > 1 else None)
+    if not found.by_sensor:
+        text = (
+            f"{_name(found).capitalize()} tells where in time the model reads, not which sensors it uses nor what "
+            "moves the answer. Ask for another method as well, such as --methods integrated_gradients or occlusion."
+        )
+        return {"title": "Which sensors decide", "text": text, "numbers": {"top": [], "sensors_for_80_percent": None}}
+    rows = views.sensors(found, values)
     first = rows[0]
     shares = np.cumsum([row["share"] for row in rows])
     enough = int(np.searchsorted(shares, 0.8)) + 1
     text = (
         f"{label(first['feature'])} moves {found.output} most: {first['importance']:.3g}{_unit(found)} a sample on "
         f"average, {first['share']:.0%} of all attribution"
+        if len(rows) > 1
+        else f"{label(first['feature'])}, the only sensor, moves {found.output} by {first['importance']:.3g}"
+        f"{_unit(found)} a sample on average"
     )
     if np.isfinite(first["direction"]) and abs(first["direction"]) > 0.3:
         text += f"; higher values {'raise' if first['direction'] > 0 else 'lower'} it (rank correlation "
@@ -78,11 +91,13 @@ def _when(found: Attribution) -> dict[str, Any]:
     spread = "evenly over the window" if half > 0.4 * len(share) else "near the end" if half < 0.2 * len(share) else ""
     weight = float(importance[peak]) / max(float(importance.sum()), 1e-12)
     where = f"{peak} before the last one" if peak else "the last one"
+    what = "attribution" if found.by_sensor else _name(found)
     text = (
-        f"Half of all attribution lies within the last {in_steps(half)}, 80% within the last {in_steps(most)} of "
+        f"Half of all {what} lies within the last {in_steps(half)}, 80% within the last {in_steps(most)} of "
         f"{len(share)}; the single step that counts most is {where} ({weight:.1%})"
     )
-    text += f": what decides lies {spread}." if spread else "."
+    decides = "what decides" if found.by_sensor else "what is read"
+    text += f": {decides} lies {spread}." if spread else "."
     numbers = {"steps_for_half": half, "steps_for_80_percent": most, "window": len(share), "peak_lag": peak}
     return {"title": "Which steps decide", "text": text, "numbers": numbers}
 
@@ -95,14 +110,15 @@ def _sample(found: Attribution) -> dict[str, Any]:
     reasons = ", ".join(f"{found.features[f]} {by_feature[f]:+.3g}" for f in order if by_feature[f])
     text = (
         f"Farthest from its base is sample {found.samples[k]}: {found.predictions[k]:.4g} instead of "
-        f"{found.base[k]:.4g}{_unit(found)} ({change[k]:+.3g}), mostly by {reasons or 'no single sensor'}."
+        f"{found.base[k]:.4g}{_unit(found)} ({change[k]:+.3g})"
     )
+    text += f", mostly by {reasons or 'no single sensor'}." if found.by_sensor else "."
     numbers = {
         "sample": k,
         "unit_id": found.samples[k],
         "prediction": float(found.predictions[k]),
         "base": float(found.base[k]),
-        "reasons": {found.features[f]: float(by_feature[f]) for f in order},
+        "reasons": {found.features[f]: float(by_feature[f]) for f in order} if found.by_sensor else {},
     }
     return {"title": "The most telling sample", "text": text, "numbers": numbers}
 
@@ -136,10 +152,12 @@ def _trust(
     constant: Sequence[str],
 ) -> dict[str, Any]:
     worst = float(found.additivity_error().max())
-    name = found.method.replace("_", " ")
-    text = f"The attributions ({name}) add up to the answers within {worst:.2%} of their range"
+    text = f"The attributions ({_name(found)}) add up to the answers within {worst:.2%} of their range"
+    if not found.additive:
+        text = f"Numbers of {_name(found)} need not add up to the answers"
+        text += f" (they are off by up to {worst:.0%} of their range)" if found.by_sensor else ""
     numbers: dict[str, Any] = {"additivity_error": worst}
-    if found.method in areas and "random" in areas:
+    if found.method in areas and "random" in areas and np.isfinite([*areas[found.method], *areas["random"]]).all():
         deletion, insertion = areas[found.method]
         chance = areas["random"]
         better = deletion < chance[0] and insertion > chance[1]

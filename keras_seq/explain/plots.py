@@ -69,8 +69,10 @@ def steps(found: Attribution, path: Path) -> Path:
     """Attribution by lag: its size, and its cumulated share from the last step backwards."""
     importance = views.lag_importance(found).sum(1)
     figure, (size, total) = panels(2, width=5.2)
+    what = "attribution" if found.by_sensor else nice(found.method)
+    size_of = "mean |attribution| of all sensors" if found.by_sensor else f"mean share of {what}"
     size.fill_between(range(len(importance)), importance, color=BLUE, alpha=0.8, step="mid")
-    size.set(xlabel="lag [steps before the last one]", ylabel="mean |attribution| of all sensors", ylim=(0, None))
+    size.set(xlabel="lag [steps before the last one]", ylabel=size_of, ylim=(0, None))
     share = np.cumsum(importance) / max(importance.sum(), 1e-12)
     total.plot(share, color=BLUE)
     for level in (0.5, 0.8):
@@ -78,11 +80,13 @@ def steps(found: Attribution, path: Path) -> Path:
         total.plot([0, lag, lag], [level, level, 0], color=GREY, linestyle=":")
         text = f"{level:.0%} within {lag + 1} steps "
         total.text(lag, level - 0.01, text, fontsize=8, ha="right", va="top")
-    total.set(xlabel="lag [steps before the last one]", ylabel="share of all attribution", ylim=(0, 1.02))
+    total.set(xlabel="lag [steps before the last one]", ylabel=f"share of all {what}", ylim=(0, 1.02))
     for axis in (size, total):
         axis.set_xlim(len(importance) - 1 or 1, 0)
         whole_steps(axis.xaxis)
-    return save(figure, path, f"Which steps move {found.output}")
+    return save(
+        figure, path, f"Which steps move {found.output}" if found.by_sensor else f"Where the model reads: {what}"
+    )
 
 
 def heatmap(found: Attribution, path: Path) -> Path:

@@ -23,7 +23,12 @@ def sensors(found: Attribution, values: NDArray[Any] | None = None) -> list[dict
         found: attributions.
         values: of the samples ``(samples, time, features)`` raw; gives the direction: the rank correlation of a
             sample's mean value with its attribution (NaN below 5 samples).
+
+    Returns:
+        A row a feature; none of a method that does not tell sensors apart.
     """
+    if not found.by_sensor:
+        return []
     by_sample, importance = found.by_feature(), found.importance()
     total = max(float(importance.sum()), 1e-12)
     rows = []

@@ -51,9 +51,9 @@ def tables(opened: Explainer, found: Mapping[str, Attribution], judged: Judged) 
     values = opened.game.samples.values
     each = {"sensors": [], "steps": [], "heatmap": [], "attributions": []}  # type: dict[str, list[dict[str, Any]]]
     for one in found.values():
-        each["sensors"] += views.sensors(one, values if one.values.shape[2] == values.shape[2] else None)
+        each["sensors"] += views.sensors(one, values)
         each["steps"] += views.steps(one)
-        each["heatmap"] += views.heatmap(one)
+        each["heatmap"] += views.heatmap(one) if one.by_sensor else []
         each["attributions"] += views.largest(one)
     areas = [
         {"method": name, "deletion": deletion, "insertion": insertion}
@@ -146,11 +146,11 @@ def draw_all(folder: Path, opened: Explainer, found: Mapping[str, Attribution], 
 
     local = farthest(main, opened.plan.local)
     with opened.ticker.stage("pictures", 6 + 3 * len(local)) as tick:
-        plots.sensors(main, at("sensors"))
         plots.steps(main, at("steps"))
-        plots.heatmap(main, at("heatmap"))
         tick(2)
-        if main.values.shape[2] == values.shape[2]:
+        if main.by_sensor:
+            plots.sensors(main, at("sensors"))
+            plots.heatmap(main, at("heatmap"))
             plots.sensors_by_sample(main, values, at("sensors_by_sample"))
             plots.dependence(main, values, at("dependence"))
         plots.faithfulness(judged.curves, at("faithfulness"))
@@ -169,7 +169,7 @@ def draw_all(folder: Path, opened: Explainer, found: Mapping[str, Attribution], 
             plots.attention(attention_weights(game).heads, found["attention"], at("attention"))
         tick(2)
         for k in local:
-            if main.values.shape[2] == values.shape[2]:
+            if main.by_sensor:
                 plots_local.waterfall(main, k, at(f"waterfall_{k}"))
                 plots_local.traces(main, k, values, at(f"traces_{k}"))
             tick(2)

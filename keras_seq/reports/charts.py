@@ -6,6 +6,7 @@ Every function returns ``{"data": [...], "layout": {...}}``. Series are told apa
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,58 @@ def figure(data: list[dict[str, Any]], *, height: int = 360, **layout: Any) -> F
         "hovermode": "closest",
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
     }
+    for name in layout:
+        if name[1:5] == "axis" and layout[name].get("type") == "log":
+            layout[name] = (
+                log_ticks([value for trace in data for value in _numbers(trace.get(name[0], ()))]) | layout[name]
+            )
     return {"data": data, "layout": base | layout}
+
+
+def _numbers(values: Any) -> list[float]:
+    return [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+
+
+def log_ticks(values: Sequence[float], most: int = 8) -> dict[str, Any]:
+    """Ticks of a logarithmic axis over positive ``values``, each with its whole number.
+
+    Plotly's own write the digit alone, "5" for 0.5 and "2" for 0.02.
+    """
+    positive = [value for value in values if value > 0]
+    if not positive:
+        return {}
+    low, high = min(positive), max(positive)
+    places = _few_steps(low, high) if high < 5 * low else _decades(low, high, most)
+    return {"tickmode": "array", "tickvals": places, "ticktext": [_power(place) for place in places]}
+
+
+def _few_steps(low: float, high: float) -> list[float]:
+    """About five round numbers at equal distances: within a factor of five there is hardly a 1, 2 or 5."""
+    wanted = max(high - low, 0.04 * high) / 4
+    power = 10.0 ** math.floor(math.log10(wanted))
+    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= wanted * (1 - 1e-9))
+    numbers = range(math.ceil(low / step) - 1, math.floor(high / step) + 2)
+    return [float(f"{number * step:.12g}") for number in numbers if number > 0]
+
+
+def _decades(low: float, high: float, most: int) -> list[float]:
+    """1, 2 and 5 of every power of ten, or fewer where these are too many."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        places = [float(f"{digit}e{power}") for power in powers for digit in digits]
+        places = [place for place in places if 0.9 * low <= place <= 1.1 * high]
+        if len(places) <= most:
+            return places
+    return places[:: -(-len(places) // most)]
+
+
+def _power(value: float) -> str:
+    """``0.05``, ``2000``, ``5 times 10 to the -7`` (as plotly's labels write it)."""
+    power = math.floor(math.log10(value) + 1e-9)
+    if -4 <= power <= 4:
+        return f"{value:.10f}".rstrip("0").rstrip(".") if power < 0 else f"{value:.12g}"
+    digit = round(value / 10.0**power, 6)
+    return f"{'' if digit == 1 else f'{digit:g}\u00d7'}10<sup>{str(power).replace('-', '\u2212')}</sup>"
 
 
 def axis(title: str, **more: Any) -> dict[str, Any]:
@@ -49,7 +101,6 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
         "linecolor": "#9aa2ab",
         "automargin": True,
         "exponentformat": "power",
-        **({"dtick": "D2"} if more.get("type") == "log" else {}),
     } | more
 
 
@@ -93,6 +144,7 @@ def bars(
     height: int = 320,
     level: tuple[float, str] | None = None,
     written: Sequence[str] = (),
+    **y_axis: Any,
 ) -> Figure:
     """Grouped bars; ``level`` draws a line across with its name; ``written`` stands above the first series."""
     patterns = ("", "/", ".", "x", "-", "+")
@@ -117,7 +169,7 @@ def bars(
         height=height,
         barmode="group",
         xaxis=axis(x_title, type="category"),
-        yaxis=axis(y_title, rangemode="tozero"),
+        yaxis=axis(y_title, **({"rangemode": "tozero"} | y_axis)),
         showlegend=len(series) > 1,
     )
     if level is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,10 +36,7 @@ def intervals(
     one_step = spec.task == "forecast" and spec.horizon == 1
     figure, axes = panels(3 if one_step else 4)
     cap = experiment.data.target_cap
-    if cap is not None:  # intervals are for the truth as it was taught
-        points = decided.points
-        points = dataclasses.replace(points, truth=np.minimum(points.truth, cap))
-        decided = dataclasses.replace(decided, points=points)
+    decided = decided.as_taught(cap)
     judged = decided.judged(experiment, part)
     if one_step:
         _one_step(axes[0], judged, spec)
@@ -57,7 +53,9 @@ def intervals(
     inside = _inside(judged)
     share = f"{100 * inside.mean():.1f}% of {inside.size} truths inside"
     wanted = f"wanted {100 * experiment.evaluation.coverage:g}%"
-    return save(figure, path, f"{part.capitalize()} set: {share} ({wanted}), mean width {np.mean(high - low):.4g}")
+    capped = "" if cap is None else f", all capped at {cap:g} as taught"
+    width = f"mean width {np.mean(high - low):.4g}"
+    return save(figure, path, f"{part.capitalize()} set: {share} ({wanted}), {width}{capped}")
 
 
 def _windows(axes: list[Axes], judged: Decided, spec: DataSpec) -> None:
@@ -103,7 +101,7 @@ def _by_step(axis: Axes, judged: Decided, experiment: Experiment) -> None:
     axis.plot(np.arange(1, inside.shape[1] + 1), inside.mean(axis=(0, 2)), color=BLUE, label="all targets")
     axis.plot(np.arange(1, inside.shape[1] + 1), inside[..., -1].mean(axis=0), color=GREEN, label="last target")
     _wanted(axis, experiment)
-    axis.set(xlabel="steps ahead", ylabel="share inside", title="Coverage by step ahead", ylim=(0.5, 1.02))
+    axis.set(xlabel="steps ahead", ylabel="share inside", title="Coverage by step ahead")
 
 
 def _over_time(axis: Axes, judged: Decided, experiment: Experiment) -> None:
@@ -113,7 +111,7 @@ def _over_time(axis: Axes, judged: Decided, experiment: Experiment) -> None:
     rolling = (sums[window:] - sums[:-window]) / window
     axis.plot(np.arange(window, len(inside) + 1), rolling, color=BLUE, label=f"last {window}")
     _wanted(axis, experiment)
-    axis.set(xlabel="step of the period", ylabel="share inside", title="Coverage over time", ylim=(0.5, 1.02))
+    axis.set(xlabel="step of the period", ylabel="share inside", title="Coverage over time")
 
 
 def _by_level(axis: Axes, judged: Decided, experiment: Experiment) -> None:
@@ -124,7 +122,7 @@ def _by_level(axis: Axes, judged: Decided, experiment: Experiment) -> None:
     x = [float(value.ravel()[band].mean()) for band in bands]
     axis.plot(x, [inside.ravel()[band].mean() for band in bands], "o-", color=BLUE, label="share inside")
     _wanted(axis, experiment)
-    axis.set(xlabel="predicted level", ylabel="share inside", title="Coverage and width by level", ylim=(0.5, 1.02))
+    axis.set(xlabel="predicted level", ylabel="share inside", title="Coverage and width by level")
     right = axis.twinx()
     right.plot(x, [(high - low).ravel()[band].mean() for band in bands], "s--", color=ORANGE, markersize=4)
     right.set_ylabel("mean width", color=ORANGE)
@@ -133,6 +131,7 @@ def _by_level(axis: Axes, judged: Decided, experiment: Experiment) -> None:
 
 def _wanted(axis: Axes, experiment: Experiment) -> None:
     axis.axhline(experiment.evaluation.coverage, color=GREY, linestyle=":", label="wanted")
+    axis.set_ylim(min(0.5, axis.get_ylim()[0]), 1.02)  # from half on, and all that lies below
     axis.legend(fontsize=8, loc="lower left")
 
 

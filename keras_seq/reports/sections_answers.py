@@ -58,9 +58,10 @@ def measure(bundle: Bundle, overrides: Mapping[str, Any] | None = None) -> dict[
         return left | _binary(judged, bundle.threshold)
     if spec.task == "multiclass":
         return left | _multiclass(judged, spec.classes)
+    cap = experiment.data.target_cap
     if spec.task == "forecast":
-        return left | _forecast(judged)
-    return left | _values(judged, decided, prepared.series, experiment.data.target_cap)
+        return left | {"cap": cap} | _forecast(judged, cap)
+    return left | _values(judged, decided.as_taught(cap), prepared.series, cap)
 
 
 def body(left: Mapping[str, Any]) -> str:
@@ -90,10 +91,10 @@ def _values(judged: Any, decided: Any, series: Any, cap: float | None) -> dict[s
     residual = value - (truth if cap is None else np.minimum(truth, cap))
     count, edges = np.histogram(residual, bins=40)
     left |= {"residual": {"count": count.tolist(), "edges": edges.tolist()}}
-    return left | {"tracks": _tracks(decided, series, cap)}
+    return left | {"tracks": _tracks(decided, series)}
 
 
-def _tracks(decided: Any, series: Any, cap: float | None) -> list[dict[str, Any]]:
+def _tracks(decided: Any, series: Any) -> list[dict[str, Any]]:
     """A few units from the shortest to the longest, where a unit has several answers."""
     units, count = np.unique(decided.points.unit, return_counts=True)
     if count.max() < 2:
@@ -105,9 +106,8 @@ def _tracks(decided: Any, series: Any, cap: float | None) -> list[dict[str, Any]
         mine = np.flatnonzero(decided.points.unit == unit)
         mine = mine[np.argsort(decided.points.row[mine], kind="stable")]
         mine = mine[np.unique(np.linspace(0, len(mine) - 1, min(STEPS, len(mine))).astype(int))]
-        truth = decided.points.truth[mine, 0]
         track = {"unit": str(series.unit_ids[unit]), "step": decided.points.steps[mine].tolist()}
-        track |= {"truth": (truth if cap is None else np.minimum(truth, cap)).tolist()}
+        track |= {"truth": decided.points.truth[mine, 0].tolist()}
         track |= {"value": decided.value[mine, 0].tolist()}
         if decided.lower is not None:
             track |= {"lower": decided.lower[mine, 0].tolist(), "upper": decided.upper[mine, 0].tolist()}
@@ -142,7 +142,8 @@ def _multiclass(judged: Any, classes: tuple[str, ...]) -> dict[str, Any]:
     return {"confusion": table.tolist(), "classes": names, "reliability": _reliability(judged)}
 
 
-def _forecast(judged: Any) -> dict[str, Any]:
+def _forecast(answers: Any, cap: float | None) -> dict[str, Any]:
+    judged = answers.as_taught(cap)
     truth = judged.points.truth[..., -1]
     inside = None
     if judged.lower is not None:
@@ -151,7 +152,7 @@ def _forecast(judged: Any) -> dict[str, Any]:
     horizon = truth.shape[1]
     chosen = np.arange(len(truth))[-STEPS:] if horizon == 1 else np.linspace(0, len(truth) - 1, 3).astype(int)
     windows = [_window(judged, place) for place in chosen] if horizon > 1 else [_window(judged, chosen, first=True)]
-    error = judged.value - judged.points.truth
+    error = answers.value - judged.points.truth  # as the metrics have it
     by_step = {"rmse": np.sqrt((error[..., -1] ** 2).mean(axis=0)).tolist(), "inside": inside}
     return {"horizon": horizon, "windows": windows, "by_step": by_step}
 
@@ -313,7 +314,9 @@ def _draw_forecast(left: Mapping[str, Any]) -> str:
             inner["data"] = charts.band(x, window["lower"], window["upper"], name="interval") + inner["data"]
         small.append((window["name"], inner))
     shown = small[0][1] if len(small) == 1 else charts.panels(small, row_height=270)
-    blocks = [chart(shown, "answers-forecasts", alt="Forecasts (solid) with interval, and truth (dashed)")]
+    taught = "" if left.get("cap") is None else f", all capped at {left['cap']:g} as taught"
+    alt = f"Forecasts (solid) with interval, and truth (dashed){taught}"
+    blocks = [chart(shown, "answers-forecasts", alt=alt)]
     if left["horizon"] > 1:
         x = list(range(1, left["horizon"] + 1))
         found = charts.lines(

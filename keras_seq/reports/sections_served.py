@@ -108,8 +108,7 @@ def _bubbles(best: Mapping[str, Row], metric: str) -> str:
 def _latencies(best: Mapping[str, Row]) -> str:
     sizes = list(next(iter(best.values()))["batches"])
     series = {f"batch {size}": [row["batches"][size]["p50"] for row in best.values()] for size in sizes}
-    drawn = charts.bars(list(best), series, y_title="median latency [ms]", height=360)
-    drawn["layout"]["yaxis"] |= {"type": "log", "rangemode": "normal"}
+    drawn = charts.bars(list(best), series, y_title="median latency [ms]", height=360, type="log", rangemode="normal")
     alt = "Median latency by format and batch on a logarithmic axis"
     return chart(drawn, "benchmark-latency", alt=alt, numbers=numbers_of(drawn, first="format"))
 

@@ -14,6 +14,7 @@ from keras_seq.evaluation.temporal import Detection, Evolution
 
 CHANCE = {"auc_roc": 0.5}
 SIZES = ("rmse", "mae")  # errors are read from zero
+PIECES = 20  # shares of a sequence at which answers are drawn
 
 
 def bands(tables: Mapping[str, Sequence[Band]], metric: str, path: Path) -> Path:
@@ -45,7 +46,7 @@ def evolution(
     value = points.prediction.reshape(len(points.unit), -1)[:, 0]
     truth = np.minimum(points.truth.reshape(len(points.unit), -1)[:, 0], np.inf if cap is None else cap)
     figure, (spread, tracks) = panels(2, width=5.4)
-    centre, low, middle, high = _quantiles_by_share(found.share, value - truth)
+    centre, low, middle, high = quantiles_by_share(found, value - truth)
     spread.fill_between(centre, low, high, color=BLUE, alpha=0.2, label="10-90 %")
     spread.plot(centre, middle, color=BLUE, label="median")
     spread.axhline(0, color=GREY, linestyle=":")
@@ -93,7 +94,8 @@ def _by_class(found: Evolution, detected: Detection, path: Path) -> Path:
     for value, colour, name in ((0, BLUE, "class 0"), (1, ORANGE, "class 1")):
         mine = points.truth == value
         if mine.any():
-            centre, low, middle, high = _quantiles_by_share(found.share[mine], points.prediction[mine])
+            own = Evolution(points.select(mine), found.length[mine])
+            centre, low, middle, high = quantiles_by_share(own, own.points.prediction)
             scores.fill_between(centre, low, high, color=colour, alpha=0.2)
             scores.plot(centre, middle, color=colour, label=f"{name}: median, 10-90 %")
     scores.axhline(detected.threshold, color=RED, linestyle="--", label=f"threshold {detected.threshold:.2f}")
@@ -108,9 +110,22 @@ def _by_class(found: Evolution, detected: Detection, path: Path) -> Path:
     return save(figure, path, f"{len(np.unique(points.unit))} units, {detected.positives} of class 1")
 
 
-def _quantiles_by_share(share: np.ndarray, value: np.ndarray, pieces: int = 20) -> tuple[np.ndarray, ...]:
-    """Centre and 10, 50, 90 % quantiles of ``value`` in equal pieces of the share seen that hold points."""
-    piece = np.minimum((share * pieces - 1e-9).astype(int), pieces - 1)
-    held = np.unique(piece)
-    cut = np.array([np.quantile(value[piece == number], [0.1, 0.5, 0.9]) for number in held])
-    return (held + 0.5) / pieces, cut[:, 0], cut[:, 1], cut[:, 2]
+def quantiles_by_share(found: Evolution, value: np.ndarray, pieces: int = PIECES) -> tuple[np.ndarray, ...]:
+    """Shares seen, and the 10, 50 and 90 % quantiles over units of ``value`` as it stood then, ``(shares,)`` each.
+
+    Every unit counts once at every share from its first answer on, with its last answer up to there. Pieces of the
+    share would hold now these units and now those: answers of short units lie farther apart than pieces.
+    """
+    points = found.points
+    shares = np.arange(1, pieces + 1) / pieces
+    units = np.unique(points.unit)
+    stood = np.full((len(units), pieces), np.nan)
+    for row, unit in zip(stood, units, strict=True):
+        mine = np.flatnonzero(points.unit == unit)
+        mine = mine[np.argsort(points.steps[mine], kind="stable")]
+        reached = np.ceil(shares * found.length[mine[0]] - 1e-9)
+        last = np.searchsorted(points.steps[mine], reached, side="right") - 1
+        row[:] = np.where(last >= 0, value[mine[np.maximum(last, 0)]], np.nan)
+    shown = np.isfinite(stood).any(axis=0)
+    low, middle, high = np.nanquantile(stood[:, shown], [0.1, 0.5, 0.9], axis=0)
+    return shares[shown], low, middle, high

@@ -226,6 +226,39 @@ def test_tables_rank_what_is_there():
     assert "1 features never change" in told[-1]["text"] and len(told) <= 5
 
 
+def test_attention_is_not_said_to_decide_among_sensors():
+    """It has one column, which once was "all sensors", with 100 % of the attribution."""
+    made = make_attribution(
+        np.full((6, 4, 1), 0.25, np.float32),
+        features=(attribution.ALL,),
+        units=("",),
+        method="attention",
+        additive=False,
+        predictions=np.arange(6.0),
+    )
+    assert not made.by_sensor and views.sensors(made, np.zeros((6, 4, 2))) == []
+    told = findings(made, np.zeros((6, 4, 2)), areas={"attention": (0.4, 0.6), "random": (0.5, 0.5)})
+    text = " ".join(one["text"] for one in told)
+    assert attribution.ALL not in text and "100%" not in text and "add up to the answers within" not in text
+    assert "not which sensors it uses" in told[0]["text"] and "Half of all attention lies" in told[1]["text"]
+    assert told[0]["numbers"]["top"] == [] and told[2]["numbers"]["reasons"] == {}
+
+
+def test_the_only_sensor_is_called_so():
+    made = make_attribution(np.ones((6, 4, 1), np.float32), features=("a",), units=("",), additive=True)
+    told = findings(made, np.random.default_rng(0).normal(size=(6, 4, 1)))
+    assert "a, the only sensor, moves y by 4 a sample" in told[0]["text"] and "100%" not in told[0]["text"]
+
+
+@pytest.mark.parametrize("method", ["occlusion", "attention"])
+def test_a_method_that_need_not_add_up_is_not_said_to(method):
+    sensors = {"features": (attribution.ALL,), "units": ("",)} if method == "attention" else {}
+    values = np.ones((3, 4, 1 if sensors else 2), np.float32)
+    made = make_attribution(values, method=method, additive=False, predictions=[9.0, 9.0, 9.0], **sensors)
+    trust = findings(made, np.zeros((3, 4, 2)))[-1]["text"]
+    assert "need not add up" in trust and "within" not in trust
+
+
 def test_tree_features_name_their_sources():
     from keras_seq.models.window_features import RecentFeatures, WindowFeatures
 

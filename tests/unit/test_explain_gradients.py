@@ -182,6 +182,27 @@ def test_deletion_prefers_true_reasons_to_chance():
     assert true.deletion[0] == pytest.approx(1.0) and true.insertion[-1] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("quiet", [0, 1e-6, 1e-3, 0.03])
+def test_a_sample_that_hardly_differs_from_its_base_decides_nothing(quiet):
+    """As a mean of ratios its share of next to nothing was -2.78 "of the answer's change"."""
+    spec = make_spec(variable_length=False)
+    other = background.from_windows(windows(8, 2), [TIME] * 8, spec, count=8)
+    asked = Asked(linear_model(), spec, make_question(spec))
+    loud = windows(12, 5)
+    still = np.broadcast_to(windows(8, 2).mean(0), loud[:6].shape) + quiet * windows(6, 9)
+    alone, joined = (
+        Game(asked, samples.from_arrays(values.astype(np.float32), spec), other)
+        for values in (loud, np.concatenate([loud, still]))
+    )
+    with_them, without = (
+        faithfulness.curves(game, gradients.integrated_gradients(game, nodes=1), blocks=8) for game in (joined, alone)
+    )
+    np.testing.assert_allclose(with_them.areas, without.areas, atol=0.02)
+    assert with_them.deletion[0] == pytest.approx(1.0) and with_them.insertion[-1] == pytest.approx(1.0)
+    nothing = Game(asked, samples.from_arrays(np.repeat(windows(8, 2).mean(0)[None], 3, 0), spec), other)
+    assert np.isnan(faithfulness.curves(nothing, None, blocks=8).areas).all()
+
+
 def test_permutation_importance_finds_the_sensor_that_tells():
     spec = make_spec(variable_length=False)
     model = linear_model()

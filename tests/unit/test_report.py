@@ -131,3 +131,59 @@ def test_events_of_a_watcher_and_broken_lines(tmp_path):
 def test_mistakes_are_named(words, error, message):
     with pytest.raises(error, match=message):
         report.main(words)
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([0.03, 0.5, 2.4], ["0.05", "0.1", "0.2", "0.5", "1", "2"]),
+        ([0.21, 0.62], ["0.2", "0.4", "0.6"]),
+        ([0.41, 0.44, 0.5], ["0.4", "0.45", "0.5"]),
+        (
+            [1e-7, 3e-6],
+            [
+                "10<sup>\u22127</sup>",
+                "2\u00d710<sup>\u22127</sup>",
+                "5\u00d710<sup>\u22127</sup>",
+                "10<sup>\u22126</sup>",
+                "2\u00d710<sup>\u22126</sup>",
+            ],
+        ),
+        ([3.0, 4e5], ["10", "100", "1000", "10000", "10<sup>5</sup>"]),
+        ([1e-12, 1e9], None),
+        ([0.5], None),
+        ([5, 50_000_000], None),
+    ],
+)
+def test_ticks_of_a_logarithmic_axis_are_whole_numbers(values, texts):
+    """Plotly's own ticks write "5" for 0.5 and "2" for 0.02."""
+    ticks = charts.log_ticks(values)
+    places, said = ticks["tickvals"], ticks["ticktext"]
+    assert len(places) == len(said) >= 2 and len(places) <= 11
+    read = [
+        float(re.sub(r"10<sup>(.*)</sup>", r"1e\1", text).replace("\u00d71e", "e").replace("\u2212", "-"))
+        for text in said
+    ]
+    assert read == pytest.approx(places)
+    assert any(0.8 * min(values) <= place <= 1.25 * max(values) for place in places)
+    if texts is not None:
+        assert [text for text in texts if text not in said] == []
+
+
+@given(st.lists(st.floats(1e-12, 1e12), min_size=1, max_size=20))
+def test_every_logarithmic_axis_has_ticks_that_can_be_read(values):
+    ticks = charts.log_ticks(values)
+    assert 2 <= len(ticks["tickvals"]) <= 12 and all(place > 0 for place in ticks["tickvals"])
+    assert len(set(ticks["ticktext"])) == len(ticks["ticktext"])
+
+
+def test_charts_take_these_ticks_wherever_an_axis_is_logarithmic():
+    loss = charts.lines([1, 2, 3], {"loss": [2.0, 0.5, 0.03]}, x_title="epoch", y_title="loss", type="log")
+    assert "0.5" in loss["layout"]["yaxis"]["ticktext"] and "dtick" not in loss["layout"]["yaxis"]
+    bars = charts.bars(["a"], {"ms": [0.02, 40.0]}, y_title="ms", type="log", rangemode="normal")
+    assert bars["layout"]["yaxis"]["rangemode"] == "normal" and "0.1" in bars["layout"]["yaxis"]["ticktext"]
+    points = charts.marks({"t": ([1e-4, 1e-2], [1, 2], [])}, x_title="", y_title="", x_axis={"type": "log"})
+    small = charts.panels([("rate", points), ("loss", loss)])
+    assert "0.001" in small["layout"]["xaxis"]["ticktext"] and "0.5" in small["layout"]["yaxis2"]["ticktext"]
+    assert charts.log_ticks([0.0, -1.0]) == charts.log_ticks([]) == {}
+    assert "ticktext" not in charts.lines([1], {"a": [1.0]}, x_title="", y_title="")["layout"]["yaxis"]

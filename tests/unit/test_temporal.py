@@ -146,3 +146,40 @@ def test_the_picture_of_values(tmp_path):
         Points(truth, truth + rng.normal(size=truth.shape), unit, np.arange(120), steps), np.full(120, 30)
     )
     assert report.evolution(found, tmp_path / "e.png").stat().st_size > 5000
+
+
+def evolution_of_lengths(lengths, answers, value_of):
+    """Answers on ``answers`` prefixes of every unit, fewer of short ones, as ``evolve`` asks for them."""
+    from keras_seq.data.windows import WindowIndex
+    from keras_seq.evaluation.temporal import prefixes
+
+    lengths = np.array(lengths)
+    start = np.cumsum(lengths) - lengths
+    index = prefixes(WindowIndex(start, lengths, start + lengths - 1, np.arange(len(lengths)), start), answers)
+    share = index.length / lengths[index.unit]
+    value = np.array([value_of(unit, at) for unit, at in zip(index.unit, share, strict=True)])
+    found = Points(np.ones(len(value)), value, index.unit, index.target, index.length)
+    return Evolution(found, lengths[index.unit])
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [[10] * 20 + [200] * 20, [7] * 10 + [31] * 10 + [333] * 10, [10] * 5, list(range(3, 60)), [19, 21, 20, 22, 18]],
+    ids=["tenths among twentieths", "three lengths", "tenths alone", "all lengths", "about twenty"],
+)
+def test_a_curve_of_answers_that_only_rise_does_not_saw(lengths):
+    """Short units have answers at every tenth only: pieces of a twentieth held now all units, now the long ones."""
+    found = evolution_of_lengths(lengths, 20, lambda unit, share: share + (2.0 if lengths[unit] < 20 else 0.0))
+    share, *curves = report.quantiles_by_share(found, found.points.prediction)
+    assert share[-1] == 1.0 and len(share) >= 10
+    stood = 1 if len(set(lengths)) == 1 else 0  # the first share at which every unit has answered
+    full = share >= max(1 / min(lengths), share[stood]) - 1e-9
+    for curve in curves:
+        assert (np.diff(curve[full]) >= -1e-9).all()
+
+
+def test_every_unit_counts_once_at_every_share():
+    found = evolution_of_lengths([4, 40], 20, lambda unit, share: float(unit))
+    share, _, middle, _ = report.quantiles_by_share(found, found.points.prediction)
+    assert share.tolist() == pytest.approx([number / 20 for number in range(1, 21)])
+    assert middle.tolist() == pytest.approx([0.5] * 20)  # a first answer stands from the first step on
