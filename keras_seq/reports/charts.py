@@ -89,7 +89,8 @@ def _power(value: float) -> str:
     if -4 <= power <= 4:
         return f"{value:.10f}".rstrip("0").rstrip(".") if power < 0 else f"{value:.12g}"
     digit = round(value / 10.0**power, 6)
-    return f"{'' if digit == 1 else f'{digit:g}\u00d7'}10<sup>{str(power).replace('-', '\u2212')}</sup>"
+    times = "" if digit == 1 else f"{digit:g}\u00d7"
+    return f"{times}10<sup>{power}</sup>".replace("-", "\u2212")
 
 
 def axis(title: str, **more: Any) -> dict[str, Any]:
