@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CHECKED_MB = 200  # larger files are not read a second time to prove the configuration
 ATTEMPTS = 4
+MOST_NOTES = 8  # findings of the check that are shown
 DESCRIPTION = """Look at a CSV or Parquet file and write a commented configuration for it.
 
   python -m keras_seq.init pumps.csv --target wear
@@ -256,7 +257,8 @@ def _tried(found: Findings, make_split: Any) -> list[Choice]:
         series = load_series(config.from_dict(tree).data, checked=False)
     report = check(series, config.from_dict(tree).data.windows)
     report.raise_if_bad()
-    found.notes += [str(finding) for finding in report.warnings[:5]]
+    told = [finding for finding in report.warnings if finding.rule != "companion"]  # those are notes already
+    found.notes += [str(finding) for finding in told[:MOST_NOTES]]
     problem: DataError | None = None
     for attempt in range(ATTEMPTS):
         choices = [one for one in found.choices if not one.key.startswith("data.split.")]

@@ -9,6 +9,7 @@ import numpy as np
 from keras_seq.config import Task
 from keras_seq.data.reading.reading import UNNAMED
 from keras_seq.errors import ConfigError, DataError
+from keras_seq.first_look.give_away import leave_copies_out, tell_companions
 from keras_seq.first_look.roles import Order, codes, named, order_by, words
 from keras_seq.first_look.table import Column, Table
 
@@ -212,14 +213,14 @@ def _choose_features(table: Table, question: Question, unit: str | None, taken: 
             continue
         seen.setdefault(digest, name)
         kept.append(name)
-    if question.task != "forecast":
-        _give_away(table, question, kept)
+    leave_copies_out(table, question, kept)
     if not kept:
         raise DataError(
             f"'{table.path}' has no input column left besides {', '.join((*sorted(taken), *question.targets))}: "
             + "; ".join(f"'{name}' {why}" for name, why in list(question.left_out.items())[:6])
         )
     question.features = tuple(kept)
+    tell_companions(table, question, kept, unit, taken)
 
 
 def _reason(table: Table, column: Column, unit: str | None, order: Order) -> str:
@@ -246,25 +247,3 @@ def _reason(table: Table, column: Column, unit: str | None, order: Order) -> str
         if unit and column.distinct == table.columns[unit].distinct and order.same(codes(table, column.name)):
             return f"an id: one number for each '{unit}'"
     return ""
-
-
-def _give_away(table: Table, question: Question, kept: list[str]) -> None:
-    """Leave out copies of the target; tell of columns that move with it all too well."""
-    if table.columns[question.targets[0]].kind == "text":
-        return
-    truth = table.head[question.targets[0]].to_numpy(np.float64)
-    for name in list(kept):
-        values = table.head[name].to_numpy(np.float64)
-        known = np.isfinite(values) & np.isfinite(truth)
-        if known.sum() < 3 or np.ptp(values[known]) == 0 or np.ptp(truth[known]) == 0:
-            continue
-        with np.errstate(all="ignore"):
-            related = abs(float(np.corrcoef(values[known], truth[known])[0, 1]))
-        if np.array_equal(values[known], truth[known]):
-            kept.remove(name)
-            question.left_out[name] = f"holds the values of the target '{question.targets[0]}'"
-        elif related > 0.999:
-            question.notes.append(
-                f"'{name}' moves exactly with the target (correlation {related:.4f}): is it known when an answer is "
-                "wanted? If not, take it out of data.features."
-            )

@@ -464,3 +464,28 @@ def test_regular_tables_are_understood(here, units, rows, seed, horizon):
     experiment = begin(table, "--target", "wear", "--horizon", str(horizon), "--overwrite")
     assert (experiment.data.unit, experiment.data.time) == ("pump", "hour")
     usable(experiment)
+
+
+def test_columns_that_give_the_answer_away_are_named(here, data_home, capsys):
+    files = sorted((data_home / "nasa_battery").glob("*.csv"))
+    cells = pd.concat([pd.read_csv(file).assign(battery=file.stem) for file in files])
+    begin(cells, "--target", "soh", "--unit", "battery")
+    assert (
+        "'capacity' is the target rescaled in each unit: is it known when an answer is wanted"
+        in capsys.readouterr().out
+    )
+    table = waves()
+    table["state"] = np.where(table["wear"] > table["wear"].median(), "worn", "good")
+    table["state_code"] = (table["state"] == "worn") + 0.0
+    table["colour"] = np.where(table["state"] == "worn", "red", "blue")
+    begin(table.drop(columns="wear"), "--target", "state", "--overwrite")
+    printed = capsys.readouterr().out
+    assert "'state_code' tells the class: each of its values has one class" in printed
+    assert "colour holds words, and tells the class" in printed
+
+
+def test_codes_for_missing_values_are_named_with_their_option(here, capsys):
+    table = waves()
+    table.loc[::9, "flow"] = -200.0
+    begin(table, "--target", "wear")
+    assert "take it out with data.missing_codes: [-200]" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from __future__ import annotations
 from keras_seq.config import WindowsConfig
 from keras_seq.data.quality.clock import check_time
 from keras_seq.data.quality.codes import check_codes
+from keras_seq.data.quality.companions import check_companions
 from keras_seq.data.quality.lengths import check_lengths
 from keras_seq.data.quality.precision import Precision, precision_findings
 from keras_seq.data.quality.reading import check_reading
@@ -31,6 +32,8 @@ def check(series: Series, windows: WindowsConfig | None = None) -> QualityReport
         findings += check_codes(columns_of(series))
         findings += precision_findings(Precision(**fact) for fact in series.info.get("precision", ()))
         findings += check_targets(series) + check_lengths(series, windows)
+        if not any(finding.severity == "error" for finding in findings):
+            findings += check_companions(series)
     ordered = sorted(findings, key=lambda finding: finding.severity != "error")
     return QualityReport(series.schema.name, tuple(ordered), len(series.values), series.n_units)
 
