@@ -197,7 +197,7 @@ def _recomputed(
     table = table if stranger.unit else table.assign(_unit="all")
     unit = stranger.unit or "_unit"
     truths, values = [], []
-    first = list(spec["targets"])[0]
+    first = spec["targets"][0]
     own = answers.groupby(unit if stranger.unit else (lambda _: "all"), sort=False)
     for name, rows in table.groupby(unit, sort=False):
         truth = rows[stranger.target].to_numpy(np.float64)

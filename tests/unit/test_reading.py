@@ -458,3 +458,18 @@ def test_init_takes_dates_of_eight_digits_for_the_time(tmp_path, capsys):
     init.main([str(tmp_path / "t.csv"), "--target", "y", "--horizon", "2", "--out", str(tmp_path / "t.yaml")])
     experiment = load_config(tmp_path / "t.yaml")
     assert experiment.data.time == "day" and experiment.data.windows.length == 28  # whole weeks: it knows the days
+
+
+@pytest.mark.parametrize(("stamps", "gaps"), [
+    (pd.bdate_range("2024-01-01", periods=60), 0),
+    (pd.bdate_range("2024-01-01", periods=60).delete([20, 21, 40]), 2),
+    (pd.date_range("2020-01-31", periods=40, freq="ME"), 0),
+    (pd.date_range("2020-01-31", periods=40, freq="ME").delete(30), 1),
+    (pd.date_range("2024-01-01", periods=90, freq="h").delete([40]), 1),
+    (pd.date_range("2015-01-01", periods=30, freq="QS"), 0),
+])  # fmt: skip
+def test_gaps_are_stamps_that_the_rule_has_and_the_table_lacks(tmp_path, stamps, gaps):
+    from keras_seq.data.quality import check
+
+    found = [finding for finding in check(dates(tmp_path, list(stamps))).findings if finding.rule == "gap"]
+    assert sum(finding.count for finding in found) == gaps

@@ -7,7 +7,7 @@ within their unit. ``statistics`` (beside it) counts what is there. One file for
 from __future__ import annotations
 
 from keras_seq.config import WindowsConfig
-from keras_seq.data.quality.clock import check_time
+from keras_seq.data.quality.clock import check_gaps, check_time
 from keras_seq.data.quality.codes import check_codes
 from keras_seq.data.quality.companions import check_companions
 from keras_seq.data.quality.lengths import check_lengths
@@ -28,7 +28,8 @@ def check(series: Series, windows: WindowsConfig | None = None) -> QualityReport
     """Check shapes, ids, values, time, targets and (with ``windows``) lengths; change nothing."""
     findings = check_rows(series)
     if not any(finding.rule == "shape" for finding in findings):  # the other checks index by these shapes
-        findings += check_reading(series) + check_values(series) + check_same_columns(series)
+        findings = check_reading(series) + findings + check_gaps(series)
+        findings += check_values(series) + check_same_columns(series)
         findings += check_codes(columns_of(series))
         findings += precision_findings(Precision(**fact) for fact in series.info.get("precision", ()))
         findings += check_targets(series) + check_lengths(series, windows)

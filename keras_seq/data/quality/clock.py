@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.data.calendar import describe, position
+from keras_seq.data.observe_calendar import with_calendar
 from keras_seq.data.quality.report import Finding, at_row
 from keras_seq.data.series import Series
 
@@ -14,7 +16,7 @@ GAP = 1.5  # a step this many times the usual one is a gap
 
 
 def check_time(series: Series) -> list[Finding]:
-    """Faults of the time column; gaps only where it rises."""
+    """Faults of the time column: unknown, falling or doubled stamps."""
     time = series.time
     unknown = np.isnat(time) if time.dtype.kind == "M" else ~np.isfinite(time.astype(np.float64))
     if unknown.any():
@@ -31,9 +33,32 @@ def check_time(series: Series) -> list[Finding]:
         rows = np.append(False, bad & inside)
         if rows.any():
             findings.append(at_row(series, "error", rule, f"time {_first(time, rows)} {what}", rows, None))
-    if not findings and inside.any():
-        findings += _gaps(series, steps, inside)
     return findings
+
+
+def check_gaps(series: Series) -> list[Finding]:
+    """Stamps that are missing between two rows of a unit; of opening days and months only those of the rule.
+
+    Nothing where the time does not rise, which ``check_time`` tells.
+    """
+    steps = np.diff(series.time)
+    inside = np.ones(len(steps), bool)
+    inside[series.offsets[1:-1] - 1] = False  # from one unit to the next
+    if not inside.any() or not (steps > steps.dtype.type(0))[inside].all():
+        return []
+    ruled = with_calendar(series)
+    calendar = ruled.schema.calendar
+    if calendar is None or not calendar.regular or calendar.units:
+        return _gaps(series, steps, inside)
+    number = np.diff(position(calendar, np.asarray(series.time)))
+    missing = (number > 1) & inside
+    if not missing.any():
+        return []
+    share, most = missing.sum() / inside.sum(), int(number[missing].max()) - 1
+    message = (
+        f"a gap in time before it; {share:.1%} of the steps leave stamps out ({describe(calendar)}), at most {most}"
+    )
+    return [at_row(series, "warning", "gap", message, np.append(False, missing), None)]
 
 
 def _gaps(series: Series, steps: NDArray[Any], inside: NDArray[np.bool_]) -> list[Finding]:
