@@ -137,7 +137,7 @@ def _drawn(actual: NDArray[np.bool_], values: Array, piece: NDArray[np.int64]) -
     cell = piece * width + place
     tables = [np.bincount(cell, weight, count * width).reshape(count, width) for weight in (actual, np.ones(len(cell)))]
     weights = np.concatenate([np.ones((1, count)), _weights(tables[0].sum(1) > 0, rng)])
-    hits, called = (np.cumsum(weights @ table, axis=1) for table in tables)
+    hits, called = (np.cumsum(weights @ table, axis=1, dtype=np.float64) for table in tables)
     return np.concatenate([[max(1.0, distinct[0])], distinct, [0.0]]), (hits, called, hits[:, -1:])
 
 
