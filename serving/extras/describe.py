@@ -82,17 +82,33 @@ def states(app: App, model: str) -> list[dict[str, Any]]:
 
 
 def overview(app: App) -> list[dict[str, Any]]:
-    """All models with their versions, and the features of the highest version that is available."""
+    """All models with their versions, and the features of the version that answers most calls that name none.
+
+    ``share`` of a version is that of these calls: all go to the latest, unless a rollout deals them.
+    """
     found = []
     for name in sorted(app.models.names()):
-        versions = states(app, name)
-        serving = next((row["version"] for row in versions if row["state"] == "AVAILABLE"), None)
+        shares = answering(app, name)
+        versions = [{**row, "share": shares.get(row["version"], 0.0)} for row in states(app, name)]
+        serving = max(shares, key=lambda version: (shares[version], version), default=None)
         told = metadata(app, name, serving) if serving is not None else None
         about = {key: told.get(key) for key in SHOWN} if told else {}
         known = seen(app, name, serving) if serving is not None and told else {}
         features = [{**column, "seen": known.get(column["name"])} for column in told["features"]] if told else []
         found.append({"name": name, "serving": serving, "versions": versions, "features": features, **about})
     return found
+
+
+def answering(app: App, model: str) -> dict[int, float]:
+    """Shares of the calls that name no version, by version; empty where none is available."""
+    available = [row["version"] for row in states(app, model) if row["state"] == "AVAILABLE"]
+    if not available:
+        return {}
+    shares = {version: share for version, share in app.shares(model).items() if version in available}
+    rest = 1.0 - sum(shares.values())
+    if rest > 1e-9:
+        shares[max(available)] = shares.get(max(available), 0.0) + rest
+    return shares
 
 
 def is_ready(app: App) -> tuple[bool, dict[str, bool]]:

@@ -65,6 +65,9 @@ class App(Protocol):
     def folder(self, model: str, version: int) -> Path | None:
         """Where a version lies; None if nobody knows."""
 
+    def shares(self, model: str) -> Mapping[int, float]:
+        """Shares of the calls that name no version, where a rollout deals them; the rest goes to the latest."""
+
 
 @dataclass(frozen=True)
 class Request:

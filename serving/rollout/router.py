@@ -43,6 +43,15 @@ class PlanRouter:
             return version
         return None
 
+    def shares(self, model: str) -> dict[int, float]:
+        """Shares of the callers as ``choose`` deals them; the rest, of versions not loaded, goes to the latest."""
+        plan = self._plans.get(model)
+        if plan is None:
+            return {}
+        total = sum(plan.weights.values())
+        loaded = plan.weights if self._models is None else self._available.get(model, frozenset())
+        return {version: weight / total for version, weight in plan.weights.items() if weight and version in loaded}
+
     def close(self) -> None:
         """Stop following."""
         self._watched.close()

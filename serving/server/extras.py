@@ -42,6 +42,11 @@ class ExtrasApp:
         """Where a version lies."""
         return self._app.folder(model, version)
 
+    def shares(self, model: str) -> dict[int, float]:
+        """Shares of the calls that name no version, of a rollout."""
+        router = self._app.router
+        return {} if router is None else router.shares(model)
+
     def count(self, model: str, code: Code, seconds: float) -> None:
         """Count a call of a model."""
         self._app.loop.call_soon_threadsafe(self._app.metrics.request, model, "predict", "REST", code, seconds)

@@ -58,5 +58,8 @@ class Router(Protocol):
         ``key`` keeps a client on one version: the request id or the peer's address.
         """
 
+    def shares(self, model: str) -> dict[int, float]:
+        """Shares of the callers that versions get; what is left to 1 is the contract's own choice."""
+
 
 __all__ = ["Call", "Models", "Observer", "Router"]

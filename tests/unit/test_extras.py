@@ -73,7 +73,7 @@ class Server:
     """An ``App`` in memory."""
 
     def __init__(self, folder):
-        self.home, self.page, self.counted = folder, "", []
+        self.home, self.page, self.counted, self.dealt = folder, "", [], {}
         self.known = {"wear": {2: "AVAILABLE", 1: "END"}, "new": {1: "LOADING"}, "none": {}}
         (folder / "wear" / "2" / "keras_seq").mkdir(parents=True)
         (folder / "wear" / "2" / "keras_seq" / "metadata.json").write_text(json.dumps(TOLD))
@@ -106,6 +106,9 @@ class Server:
     def folder(self, model, version):
         return self.home / model / str(version)
 
+    def shares(self, model):
+        return self.dealt.get(model, {})
+
 
 @pytest.fixture
 def server(tmp_path):
@@ -135,6 +138,25 @@ def test_models_with_their_versions_and_features(extras):
     assert [column["name"] for column in by_name["wear"]["features"]] == list(FEATURES)
     assert [(row["version"], row["state"]) for row in by_name["wear"]["versions"]] == [(2, "AVAILABLE"), (1, "END")]
     assert by_name["new"]["serving"] is None and by_name["none"]["versions"] == []
+
+
+@pytest.mark.parametrize(
+    ("dealt", "shares", "serving"),
+    [
+        ({}, {1: 0.0, 2: 0.0, 3: 1.0}, 3),
+        ({1: 0.9, 3: 0.1}, {1: 0.9, 2: 0.0, 3: 0.1}, 1),
+        ({1: 0.25, 2: 0.75}, {1: 0.25, 2: 0.75, 3: 0.0}, 2),
+        ({1: 0.5, 2: 0.5}, {1: 0.5, 2: 0.5, 3: 0.0}, 2),
+        ({1: 0.7}, {1: 0.7, 2: 0.0, 3: 0.3}, 1),  # 0.3 of a version that is not loaded: the latest answers
+        ({9: 1.0}, {1: 0.0, 2: 0.0, 3: 1.0}, 3),
+    ],
+)
+def test_under_a_rollout_the_versions_that_answer_are_named(server, extras, dealt, shares, serving):
+    server.known["wear"] = {1: "AVAILABLE", 2: "AVAILABLE", 3: "AVAILABLE", 4: "LOADING"}
+    server.dealt["wear"] = dealt
+    told = next(model for model in ask(extras, "GET", "/models")[1]["models"] if model["name"] == "wear")
+    found = {row["version"]: row["share"] for row in told["versions"]}
+    assert found == pytest.approx(shares | {4: 0.0}) and told["serving"] == serving
 
 
 def test_a_version_describes_itself(extras):

@@ -108,8 +108,21 @@ def test_a_version_that_is_not_loaded_gets_no_calls(tmp_path):
     assert router.choose("m", "me") is None
     served.versions[4] = Linear(4, 2)
     until(lambda: router.choose("m", "me") == 4)
+    assert router.shares("m") == {4: 1.0} and router.shares("another") == {}
     del served.versions[4]
     until(lambda: router.choose("m", "me") is None)
+    router.close()
+
+
+def test_shares_are_those_that_callers_are_dealt(tmp_path):
+    path = tmp_path / "rollout.yaml"
+    edit.set_weights(path, "m", {3: 90, 4: 10, 5: 0, 6: 20})
+    router = PlanRouter(path, Served(Linear(3, 1), Linear(4, 2), Linear(5, 2)), poll=0.02)
+    dealt = [router.choose("m", f"caller {number}") for number in range(20_000)]
+    shares = router.shares("m")
+    assert shares == pytest.approx({3: 0.75, 4: 10 / 120})
+    assert {version: np.mean(np.array(dealt) == version) for version in shares} == pytest.approx(shares, abs=0.01)
+    assert dealt.count(None) / len(dealt) == pytest.approx(1 - sum(shares.values()), abs=0.01)
     router.close()
 
 
