@@ -189,7 +189,7 @@ def read_overrides(words: Sequence[str]) -> dict[str, Any]:
         elif position < len(words) and not words[position].startswith("--"):
             overrides[name] = words[position]
             position += 1
-        elif name in switches:
+        elif name in switches or f"data.{name}" in switches:  # commands on data leave the section's name out
             overrides[name] = True
         elif name in config.fields():
             raise ConfigError(f"Option '--{name}' needs a value.")

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from keras_seq.first_look.roles import Part
     from keras_seq.first_look.table import Table
 
+READING = (
+    "delimiter",
+    "encoding",
+    "decimal",
+    "thousands",
+    "row_names",
+    "date_format",
+    "zone",
+    "missing_codes",
+    "missing_texts",
+    "strict",
+)
 CHECKED_MB = 200  # larger files are not read a second time to prove the configuration
 ATTEMPTS = 4
 MOST_NOTES = 8  # findings of the check that are shown
@@ -25,6 +37,7 @@ DESCRIPTION = """Look at a CSV or Parquet file and write a commented configurati
   python -m keras_seq.init pumps.csv --target wear
   python -m keras_seq.init sales.csv --target sales --horizon 4 --out sales.yaml
   python -m keras_seq.init engines.parquet --target rul --unit engine --time cycle --json
+  python -m keras_seq.init log.csv --target flow --data.date_format %d/%m/%Y --data.missing_codes [-999]
 
 It guesses units, time, groups, inputs, windows, split, family and size, and says why beside each value; what only you
 can know, it asks for. The result is read and tried on your file before it is written, and keras_seq.train takes it as
@@ -35,7 +48,7 @@ it is. Nothing is trained.
 @cli.command("keras_seq.init")
 def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
-    options = _parser().parse_args(argv)
+    options, rest = _parser().parse_known_args(argv)
     if options.horizon < 0:
         raise ConfigError(f"Option '--horizon' is a number of steps from 0 on, got {options.horizon}.")
     from keras_seq.first_look.plan import name_of
@@ -52,6 +65,7 @@ def main(argv: Sequence[str]) -> cli.Result:
         task=options.task,
         horizon=options.horizon,
         ask=sys.stdin.isatty() and not output.wanted(),
+        reading=_reading(rest) | ({"strict": True} if options.strict else {}),
     )
     if found.schema_text:
         files.write_text(found.schema_file, found.schema_text)
@@ -150,6 +164,7 @@ def look(
     task: Any = None,
     horizon: int = 0,
     ask: bool = False,
+    reading: dict[str, Any] | None = None,
 ) -> Findings:
     """Look at a table and make its configuration; nothing is written.
 
@@ -161,6 +176,7 @@ def look(
         task: regression, binary, multiclass or forecast; None: guessed.
         horizon: steps ahead to forecast; 0: not asked for.
         ask: a person is there to name the target.
+        reading: fields of ``data`` that say how the file is read, such as ``delimiter``.
 
     Raises:
         ConfigError, DataError: what is wrong with the file or the options, and how to mend it.
@@ -169,7 +185,7 @@ def look(
     from keras_seq.first_look.table import read_table
     from keras_seq.first_look.target import settle
 
-    table = read_table(path)
+    table = read_table(path, reading)
     if ",".join(targets) in table.columns:
         targets = (",".join(targets),)  # one name that holds a comma
     for name in targets:
@@ -187,7 +203,7 @@ def look(
         raise ConfigError(f"Column '{both.pop()}' is a target and tells the unit, group or time; name one part for it.")
     question = settle(table, targets, parts["unit"].column, taken, task=task, horizon=horizon)
     facts = plan.gather(table, parts, question)
-    return _prove(table, facts, out, horizon, why)
+    return _prove(table, facts, out, horizon, why, reading or {})
 
 
 def _target(table: Table, parts: dict[str, Part], taken: set[str], *, ask: bool) -> tuple[tuple[str, ...], str]:
@@ -214,12 +230,15 @@ def _target(table: Table, parts: dict[str, Part], taken: set[str], *, ask: bool)
     return (answer,), "as answered"
 
 
-def _prove(table: Table, facts: Facts, out: Path, horizon: int, why: str) -> Findings:
+def _prove(table: Table, facts: Facts, out: Path, horizon: int, why: str, reading: dict[str, Any]) -> Findings:
     """Choices that the file was tried with: loaded, checked and divided; wider shares where a part lacks something."""
     from keras_seq.first_look import advise, plan, write
+    from keras_seq.first_look.facts import Choice
 
     schema_file = out.with_name(f"{out.stem}_schema.yaml") if facts.conditions else None
     choices = plan.choices(table, facts, horizon=horizon, schema_file=str(schema_file) if schema_file else None)
+    place = next(i for i, one in enumerate(choices) if one.key == "data.path") + 1
+    choices[place:place] = [Choice(f"data.{name}", value, "as asked for") for name, value in reading.items()]
     found = Findings(table, facts, choices, out)
     found.schema_text = write.schema_yaml(facts) if schema_file else ""
     found.notes = [f"the file {remark}" for remark in table.remarks] + list(facts.question.notes)
@@ -279,15 +298,34 @@ def _listed(names: Sequence[str]) -> str:
     return f"{shown}, ..." if len(names) > 6 else shown
 
 
+def _reading(words: Sequence[str]) -> dict[str, Any]:
+    """Fields of ``data`` that say how the file is read, from ``--data.delimiter ";"`` and the like.
+
+    Raises:
+        ConfigError: another option.
+    """
+    overrides = cli.read_overrides(words)
+    known = {f"data.{name}": name for name in READING}
+    for key in overrides:
+        if key not in known:
+            raise ConfigError(f"Option '--{key}' is none of init{nearest(key, [*known, 'target', 'task', 'horizon'])}")
+    data = config.to_dict(config.from_dict(config.override({}, overrides)))["data"]
+    return {known[key]: data[known[key]] for key in overrides}
+
+
 def _parser() -> cli.Parser:
-    parser = cli.Parser(prog="python -m keras_seq.init", description=DESCRIPTION)
-    parser.add_argument("file", metavar="FILE", help="CSV (comma, semicolon or tab; .csv.gz) or Parquet")
+    keys = [f"data.{name}" for name in READING]
+    parser = cli.Parser(prog="python -m keras_seq.init", description=DESCRIPTION, keys=keys)
+    parser.add_argument("file", metavar="FILE", help="CSV of any dialect (also gzip) or Parquet")
     parser.add_argument("--out", metavar="FILE", help="the configuration; default: the table's name with .yaml")
     parser.add_argument("--target", default="", metavar="NAME[,NAME]", help="column(s) to predict")
     parser.add_argument("--task", choices=("regression", "binary", "multiclass", "forecast"), help="default: guessed")
     parser.add_argument("--horizon", type=int, default=0, metavar="STEPS", help="forecast the target so far ahead")
     for part in ("unit", "time", "group"):
         parser.add_argument(f"--{part}", metavar="NAME", help=f"the {part} column, or none; default: guessed")
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse a table where two readings fit and nothing decides"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing configuration")
     return parser
 

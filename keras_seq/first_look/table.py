@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,7 @@ from keras_seq.config import DataConfig
 from keras_seq.data.reading.batches import read_batches
 from keras_seq.data.reading.dates import parse_dates
 from keras_seq.data.reading.numbers import PLAIN, to_numbers
+from keras_seq.data.reading.reading import Marks
 from keras_seq.data.reading.settle import TableFacts, settle_table
 from keras_seq.data.sources.table_layout import plan_table
 from keras_seq.errors import DataError
@@ -134,13 +136,18 @@ class Table:
         return [name for name, column in self.columns.items() if column.kind in ("number", "flag")]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, reading: Mapping[str, Any] | None = None) -> Table:
     """Look at the whole file once.
+
+    Args:
+        path: CSV or Parquet file.
+        reading: fields of ``data`` that say how it is read, such as ``delimiter``.
 
     Raises:
         DataError: it cannot be read (see ``settle_table``), has too few rows or no column of numbers.
     """
-    facts = settle_table(path, DataConfig(source="table", path=str(path)))
+    config = DataConfig.model_validate({"source": "table", "path": str(path), **(reading or {})})
+    facts = settle_table(path, config)
     names = facts.names
     columns = {name: Column(name) for name in names}
     texts: dict[str, list[Any]] = {name: [] for name in names}
@@ -166,12 +173,11 @@ def read_table(path: Path) -> Table:
             "file with the measurements."
         )
     head = _head(columns, texts, values)
-    return Table(path, facts.remarks, facts.choices, columns, rows, head, _clocks(path, columns, head))
+    return Table(path, facts.remarks, facts.choices, columns, rows, head, _clocks(config, columns, head))
 
 
 def _numbers(texts: Any, name: str, facts: TableFacts) -> tuple[Any, NDArray[np.float64]]:
     """Texts of a column, null where a value is missing, and their numbers; NaN where there is none."""
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -179,13 +185,27 @@ def _numbers(texts: Any, name: str, facts: TableFacts) -> tuple[Any, NDArray[np.
         return texts, np.full(len(texts), np.nan)
     absent = pc.is_in(pc.utf8_trim_whitespace(texts), value_set=pa.array(facts.reading.all_missing_texts))
     texts = pc.if_else(absent, pa.scalar(None, pa.string()), texts)
-    marks = facts.reading.marks_of(name)
+    numbers = _parsed(texts, facts.reading.marks_of(name))
+    coded = np.isin(numbers, facts.reading.missing_codes)
+    if coded.any():
+        texts, numbers = (
+            pc.if_else(pa.array(coded), pa.scalar(None, pa.string()), texts),
+            np.where(coded, np.nan, numbers),
+        )
+    return texts, numbers
+
+
+def _parsed(texts: Any, marks: Marks) -> NDArray[np.float64]:
+    """Numbers of an Arrow text array ``(rows,)``; NaN where there is none."""
+    import pandas as pd
+    import pyarrow as pa
+
     if marks != PLAIN:
-        return texts, to_numbers(texts, marks)[0]
+        return to_numbers(texts, marks)[0]
     try:
-        return texts, np.asarray(texts.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+        return np.asarray(texts.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
     except pa.ArrowInvalid:
-        return texts, np.asarray(pd.to_numeric(texts.to_pandas(), errors="coerce"), np.float64)
+        return np.asarray(pd.to_numeric(texts.to_pandas(), errors="coerce"), np.float64)
 
 
 def _settle_kinds(facts: TableFacts, columns: dict[str, Column]) -> None:
@@ -217,7 +237,7 @@ def _head(
     return pd.DataFrame(parts)
 
 
-def _clocks(path: Path, columns: dict[str, Column], head: pd.DataFrame) -> dict[str, NDArray[Any]]:
+def _clocks(config: DataConfig, columns: dict[str, Column], head: pd.DataFrame) -> dict[str, NDArray[Any]]:
     """Dates as nanoseconds, and complete columns of numbers; dates are marked as such."""
     numbers = [name for name, column in columns.items() if column.kind == "number"]
     clocks: dict[str, NDArray[Any]] = {}
@@ -225,7 +245,7 @@ def _clocks(path: Path, columns: dict[str, Column], head: pd.DataFrame) -> dict[
         words = column.kind == "text" and any(map(str.isdigit, column.word))
         digits = column.kind == "number" and column.whole and 19_000_101 <= column.low <= column.high < 21_000_000
         other = next((number for number in numbers if number != name), None)
-        dates = _dates(path, name, other, head) if (words or digits) and other and not column.missing else None
+        dates = _dates(config, name, other, head) if (words or digits) and other and not column.missing else None
         if dates is not None:
             column.kind, clocks[name] = "date", dates
         elif column.kind == "number" and not column.missing and not column.infinite:
@@ -233,13 +253,12 @@ def _clocks(path: Path, columns: dict[str, Column], head: pd.DataFrame) -> dict[
     return clocks
 
 
-def _dates(path: Path, name: str, number: str, head: pd.DataFrame) -> NDArray[np.int64] | None:
+def _dates(config: DataConfig, name: str, number: str, head: pd.DataFrame) -> NDArray[np.int64] | None:
     """The head's dates as the source 'table' would read them; None where the column holds none."""
     import pyarrow as pa
 
-    asked = DataConfig(
-        source="table", path=str(path), time=name, task="forecast", targets=(number,), features=(number,)
-    )
+    part = {"time": name, "task": "forecast", "targets": (number,), "features": (number,), "strict": False}
+    asked = config.model_copy(update=part)
     try:
         layout = plan_table(asked)
     except DataError:
@@ -248,7 +267,7 @@ def _dates(path: Path, name: str, number: str, head: pd.DataFrame) -> NDArray[np
         return None
     texts = head[name] if head[name].dtype.kind == "O" or head[name].dtype == "str" else head[name].map("{:.0f}".format)
     try:
-        dates = parse_dates(pa.array(texts.tolist(), pa.string()), layout.dates, name, path)
+        dates = parse_dates(pa.array(texts.tolist(), pa.string()), layout.dates, name, layout.path)
     except DataError:
         return None
     return None if np.isnat(dates).any() else dates.astype(np.int64)

@@ -18,7 +18,7 @@ from keras_seq.config import DataConfig
 from keras_seq.data.reading.by_schema import format_stamps, read_by_schema
 from keras_seq.data.reading.zones import to_local
 from keras_seq.data.sources import load_series
-from keras_seq.errors import DataError, KerasSeqError
+from keras_seq.errors import ConfigError, DataError, KerasSeqError
 
 
 def load(path: Path, content: str | bytes, **options):
@@ -473,3 +473,23 @@ def test_gaps_are_stamps_that_the_rule_has_and_the_table_lacks(tmp_path, stamps,
 
     found = [finding for finding in check(dates(tmp_path, list(stamps))).findings if finding.rule == "gap"]
     assert sum(finding.count for finding in found) == gaps
+
+
+def test_init_reads_as_it_is_told_and_writes_it_down(tmp_path):
+    from keras_seq import init
+    from keras_seq.config import load as load_config
+
+    path, out = tmp_path / "t.csv", tmp_path / "t.yaml"
+    days = [f"{i % 12 + 1:02d}/{i // 12 + 1:02d}/2020" for i in range(144)]
+    path.write_text("day;x;y\n" + "".join(f"{day};{i % 5},125;{i % 7}\n" for i, day in enumerate(days)))
+    told = ["--data.date_format", "%m/%d/%Y", "--data.decimal", ",", "--data.missing_codes", "[0.125]"]
+    init.main([str(path), "--target", "y", "--horizon", "1", "--time", "none", "--out", str(out), *told])
+    data = load_config(out).data
+    assert (data.date_format, data.decimal, data.missing_codes) == ("%m/%d/%Y", ",", (0.125,))
+    with pytest.raises(ConfigError, match=r"'--data\.delimeter' is none of init; did you mean 'data\.delimiter'"):
+        init.main([str(path), "--target", "y", "--data.delimeter", ";"])
+    unsure = tmp_path / "u.csv"
+    unsure.write_text("t;y\n" + "".join(f"{i};{i % 7},{i % 5}00\n" for i in range(20)))
+    with pytest.raises(DataError, match="can be read in two ways"):
+        init.main([str(unsure), "--target", "y", "--horizon", "1", "--strict", "--out", str(tmp_path / "u.yaml")])
+    assert not (tmp_path / "u.yaml").exists()
