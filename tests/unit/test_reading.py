@@ -489,7 +489,7 @@ def test_init_reads_as_it_is_told_and_writes_it_down(tmp_path):
     with pytest.raises(ConfigError, match=r"'--data\.delimeter' is none of init; did you mean 'data\.delimiter'"):
         init.main([str(path), "--target", "y", "--data.delimeter", ";"])
     unsure = tmp_path / "u.csv"
-    unsure.write_text("t;y\n" + "".join(f"{i};{i % 7},{i % 5}00\n" for i in range(20)))
+    unsure.write_text("t;y\n" + "".join(f"{i};{i % 7 + 1},{i % 5}00\n" for i in range(20)))
     with pytest.raises(DataError, match="can be read in two ways"):
         init.main([str(unsure), "--target", "y", "--horizon", "1", "--strict", "--out", str(tmp_path / "u.yaml")])
     assert not (tmp_path / "u.yaml").exists()
