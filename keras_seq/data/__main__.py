@@ -16,6 +16,9 @@ from keras_seq.errors import ConfigError, DataError, nearest
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from keras_seq.data.quality import Finding
+    from keras_seq.data.series import Series
+
 USAGE = """python -m keras_seq.data [--home FOLDER]
        python -m keras_seq.data check [--config FILE] [--source NAME] [--path FILE] [--data.field VALUE ...] [--json]
        python -m keras_seq.data fetch NAME [--home FOLDER]
@@ -140,6 +143,8 @@ def _check(file: str | None, words: list[str]) -> cli.Result:
     # Without a window asked for, the defaults of a study would only raise questions.
     windows = data.windows if file or any(key.startswith("data.windows") for key in overrides) else None
     report, facts = check(series, windows), statistics(with_calendar(series))
+    if not report.errors and (file or any(key.startswith("data.split") for key in overrides)):
+        report = report.with_findings(_of_parts(series, data))
 
     def show() -> None:
         _print_statistics(facts)
@@ -149,6 +154,17 @@ def _check(file: str | None, words: list[str]) -> cli.Result:
     failure = DataError(f"The data have {wrong} error{'s' if wrong > 1 else ''}, named in the report.")
     fields = {"statistics": facts, "quality": report.to_dict()}
     return cli.Result(fields, show, failure if wrong else None)
+
+
+def _of_parts(series: Series, data: config.DataConfig) -> list[Finding]:
+    """What the parts of the split show, or why there can be none."""
+    from keras_seq.data.prepare import divide
+    from keras_seq.data.quality import Finding
+
+    try:
+        return divide(series, data)[2]
+    except DataError as error:
+        return [Finding("error", "split", str(error))]
 
 
 def _print_statistics(facts: dict[str, Any]) -> None:

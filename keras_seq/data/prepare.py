@@ -15,7 +15,8 @@ from keras_seq.data.covariates.add import add_covariates, wanted
 from keras_seq.data.known import known_targets, with_known_targets
 from keras_seq.data.moments import Moments
 from keras_seq.data.observe_calendar import with_calendar
-from keras_seq.data.quality import QualityReport, check
+from keras_seq.data.quality import Finding, QualityReport, check
+from keras_seq.data.quality.lengths import check_lengths
 from keras_seq.data.quality.parts import check_parts
 from keras_seq.data.scaling import check_task, fit_spec, known_moments, part_rows
 from keras_seq.data.series import Series
@@ -107,7 +108,9 @@ def prepare(config: DataConfig) -> Prepared:
         from keras_seq.data.store_writer import report_of
 
         series, found = stored_series(config)
-        return _prepare(series, report_of(found), config)
+        quality = report_of(found).with_findings(check_lengths(series, config.windows))
+        quality.raise_if_bad()
+        return _prepare(series, quality, config)
     return prepare_series(read_series(config), config)
 
 
@@ -136,6 +139,17 @@ def _prepare_shards(series: Series, config: DataConfig) -> Prepared:
 
 def _prepare(series: Series, quality: QualityReport, config: DataConfig) -> Prepared:
     series = with_calendar(series)
+    splits, index, findings = divide(series, config)
+    return Prepared(series, quality.with_findings(findings), splits, index, fit_spec(series, splits, config))
+
+
+def divide(series: Series, config: DataConfig) -> tuple[Splits, dict[str, WindowIndex], list[Finding]]:
+    """Parts, their windows with a known target, and what the parts show.
+
+    Raises:
+        DataError: a split or window that the data cannot give.
+        ConfigError: settings that contradict each other.
+    """
     check_task(series, config)
     splits = split(series, config)
     known = known_targets(series)
@@ -143,5 +157,4 @@ def _prepare(series: Series, quality: QualityReport, config: DataConfig) -> Prep
         name: with_known_targets(series, index_windows(series, part, config.windows), known, config.windows, name)
         for name, part in splits.items()
     }
-    quality = quality.with_findings(check_parts(series, splits, index, config.windows.horizon))
-    return Prepared(series, quality, splits, index, fit_spec(series, splits, config))
+    return splits, index, check_parts(series, splits, index, config.windows.horizon)

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
 from keras_seq.data.known import first_known
-from keras_seq.data.quality import Finding, QualityReport, check_rows
+from keras_seq.data.quality import Finding, QualityReport, check_rows, check_sample
 from keras_seq.data.reading.labels import number_text
 from keras_seq.data.series import Series
-from keras_seq.data.sources.table import iter_table_chunks, settle_classes
+from keras_seq.data.sources.table import iter_table_chunks, lossy_columns, number_taker, settle_classes
 from keras_seq.data.sources.table_layout import CLASS_TASKS, Layout, plan_table
-from keras_seq.data.store import FORMAT, HEADER, StoredArray
+from keras_seq.data.store import FORMAT, HEADER, StoredArray, open_store
 from keras_seq.errors import DataError
 from keras_seq.files import ensure_writable, new_folder
 
@@ -36,11 +36,17 @@ def write_store(config: DataConfig, folder: Path) -> None:
     size_mb = layout.path.stat().st_size >> 20
     ensure_writable(folder.parent, need_mb=size_mb + 100)
     with new_folder(folder) as partial:
-        writer = _Writer(layout, partial)
-        for frame in iter_table_chunks(config, CHUNK, layout):
+        writer, taker = _Writer(layout, partial), number_taker(layout)
+        for frame in iter_table_chunks(config, CHUNK, layout, taker):
             writer.add(frame)
         header = writer.finish(config)
+        if lossy := lossy_columns(taker):
+            header["info"]["precision"] = lossy
         (partial / HEADER).write_text(json.dumps(header), encoding="utf-8")
+        findings = check_sample(open_store(partial))
+        header["quality"]["findings"] = [dataclasses.asdict(finding) for finding in findings]
+        (partial / HEADER).write_text(json.dumps(header), encoding="utf-8")
+        report_of(header["quality"]).raise_if_bad()
 
 
 class RowTaker:

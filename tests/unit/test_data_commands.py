@@ -9,6 +9,8 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from keras_seq.data.__main__ import main, state
@@ -140,3 +142,18 @@ def test_check_of_a_bad_file_leaves_with_2(tmp_path, capsys):
 def test_bad_command(argv, match):
     with pytest.raises(ConfigError, match=match):
         main(argv)
+
+
+def test_check_looks_at_the_parts_of_a_split_that_is_named(tmp_path, capsys):
+    rows = np.arange(200)
+    noise = np.random.default_rng(0).normal(size=(200, 2))
+    frame = pd.DataFrame({"t": rows, "x": noise[:, 0], "y": noise[:, 1], "still": np.where(rows < 150, 0.0, 500.0)})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    words = ["check", "--path", str(tmp_path / "t.csv"), "--time", "t", "--targets", "[y]"]
+    assert main(words) == 0
+    assert "constant in train" not in capsys.readouterr().out
+    by_time = ["--data.split.by", "time", "--windows.mode", "sliding", "--windows.length", "5"]
+    assert main([*words, *by_time]) == 0
+    assert "column 'still': is always 0 in the train part but" in capsys.readouterr().out
+    assert main([*words, *by_time, "--data.split.test", "199"]) == 2
+    assert "too few to be cut in time" in capsys.readouterr().out

@@ -217,6 +217,20 @@ def test_without_shuffle_every_window_of_a_store_weighs_once_in_order(lengths, t
         assert seen == (index.start + index.length - 1).tolist()
 
 
+def test_a_store_is_checked_as_a_series_in_memory_is(tmp_path, stores):
+    frame = table()
+    frame["copy"] = frame["y"] * 3
+    frame["level"] = 1e9 + frame["x0"]
+    frame.loc[::11, "x0"] = -999
+    frame.loc[::13, "y"] = np.nan
+    path = written(frame, tmp_path)
+    for cache in (True, False):
+        told = {f.rule: str(f) for f in prepare(config_of(path, cache=cache, **SLIDING)).quality.warnings}
+        assert "data.missing_codes: [-999]" in told["missing code"]
+        assert "column 'copy'" in told["companion"] and "column 'level'" in told["float32"]
+        assert "missing in 7.8% of the rows" in told["target"]
+
+
 def swap_units(frame):
     return pd.concat([frame[frame.engine != "e3"], frame[frame.engine == "e3"], frame[frame.engine == "e5"]])
 

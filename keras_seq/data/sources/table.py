@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def iter_table_chunks(config: DataConfig, rows: int = 200_000, layout: Layout | None = None) -> Iterator[pd.DataFrame]:
+def iter_table_chunks(
+    config: DataConfig, rows: int = 200_000, layout: Layout | None = None, taker: PrecisionTaker | None = None
+) -> Iterator[pd.DataFrame]:
     """The columns that ``plan_table(config)`` settles on, in chunks of ``rows`` rows in file order.
 
     Features and numeric targets are float32 (NaN where missing), class labels given as text stay
     text, units and groups are text, the time is float64 or ``datetime64[ns]``. Nothing is sorted or
-    checked against the schema.
+    checked against the schema. A ``taker`` sees the numbers before they are float32.
 
     Raises:
         ConfigError, DataError: as ``plan_table``; malformed lines and values when they are reached.
@@ -43,7 +45,7 @@ def iter_table_chunks(config: DataConfig, rows: int = 200_000, layout: Layout | 
     layout = layout or plan_table(config)
     kept: list[pd.DataFrame] = []
     have = 0
-    for columns in _columns(layout, rows):
+    for columns in _columns(layout, rows, taker):
         frame = pd.DataFrame(columns)
         kept.append(frame)
         have += len(frame)
@@ -153,10 +155,12 @@ class _Arrays:
         return int(row if self.order is None else self.order[row]) + 1
 
 
-def _columns(layout: Layout, rows: int = 65536) -> Iterator[dict[str, Any]]:
+def _columns(layout: Layout, rows: int = 65536, taker: PrecisionTaker | None = None) -> Iterator[dict[str, Any]]:
     """Batches as ``{name: array}``: float32, float64, datetime64 or text."""
     before = 0
     for batch in read_batches(layout.path, layout.kinds, layout.reading, rows=rows, span=layout.span):
+        if taker is not None:
+            taker.add(_watched(batch, taker.names))
         yield {name: _plain(batch.column(i), name, layout, before) for i, name in enumerate(batch.schema.names)}
         before += batch.num_rows
 
@@ -178,6 +182,17 @@ def _plain(column: Any, name: str, layout: Layout, before: int) -> Any:
         return numbers if kind == "clock" else numbers.astype(np.float32)
 
 
+def number_taker(layout: Layout) -> PrecisionTaker:
+    """What collects the facts of the number columns in float64, as the file has them."""
+    schema = layout.schema
+    return PrecisionTaker(name for name in (*schema.features, *schema.targets) if layout.kinds[name] == "number")
+
+
+def lossy_columns(taker: PrecisionTaker) -> list[dict[str, Any]]:
+    """Facts of the columns of which float32 loses something."""
+    return [dataclasses.asdict(fact) for fact in taker.facts() if precision_findings([fact])]
+
+
 def _watched(batch: Any, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
     """Number columns of a batch as the file has them, float64, NaN where missing."""
     return {name: batch.column(name).to_numpy(zero_copy_only=False) for name in names}
@@ -193,7 +208,7 @@ def _read(layout: Layout) -> _Arrays:
     dates = schema.time_column is not None and layout.kinds[schema.time_column] == "date"
     time = np.empty(bound, "datetime64[ns]" if dates else np.float64) if schema.time_column else None
     codes = {name: _Codes(labels=name in schema.targets) for name, kind in layout.kinds.items() if kind == "text"}
-    taker = PrecisionTaker(n for n in (*schema.features, *schema.targets) if layout.kinds[n] == "number")
+    taker = number_taker(layout)
     rows = 0
     for batch in read_batches(layout.path, layout.kinds, layout.reading):
         taker.add(_watched(batch, taker.names))
@@ -224,7 +239,7 @@ def _read(layout: Layout) -> _Arrays:
         units=list(codes[schema.unit_column].numbers) if schema.unit_column else [layout.path.stem],
         groups=list(codes[schema.group_column].numbers) if schema.group_column in codes else [],
         labels=list(codes[label].numbers) if label in codes else [],
-        precision=[dataclasses.asdict(fact) for fact in taker.facts() if precision_findings([fact])],
+        precision=lossy_columns(taker),
     )
 
 
