@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import errno
 import functools
+import io
 import os
 import sys
 import tempfile
@@ -220,6 +222,8 @@ def describe_fields() -> str:
 
 def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> int:
     """Run a command: user errors become one paragraph on stderr and exit code 2; with ``--json`` also a document."""
+    if argv is None and main.__module__ == "__main__":
+        _speak_utf8()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     words, start = list(sys.argv[1:] if argv is None else argv), time.perf_counter()
 
@@ -251,6 +255,21 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     except Exception as error:  # a bug: it keeps its traceback, and programs get their document all the same
         fail(error)
         raise
+
+
+def _speak_utf8() -> None:
+    """Begin this process anew in Python's UTF-8 mode where it could name ASCII files only (``LC_ALL=C PYTHONUTF8=0``).
+
+    In other places output may hold what a terminal cannot show; it is then written as an escape.
+    """
+    if not sys.flags.utf8_mode and codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
+        os.environ["PYTHONUTF8"] = "1"  # for the processes of this one, too
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def load_tensorflow() -> None:

@@ -164,7 +164,7 @@ def is_gone(name: str) -> bool:
 @functools.cache
 def _machine() -> str:
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
         name = f"{boot}{os.stat('/proc/self/ns/pid').st_ino}"  # process numbers mean something only within these
     except OSError:
         name = os.uname().nodename

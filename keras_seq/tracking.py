@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_seq import config, files
+from keras_seq import tracking_reach as reach
 from keras_seq.config.secret import with_password
 from keras_seq.errors import ConfigError, hide_passwords
 
@@ -115,15 +116,19 @@ def track(experiment: config.Experiment, *, run_name: str) -> Iterator[Tracker]:
     uri = with_password(settings.uri)
     mlflow = _import_mlflow()
     try:
-        _begin_store(mlflow, uri)
-        mlflow.set_tracking_uri(uri)
-        _choose_experiment(mlflow, settings.experiment or experiment.name, Path(experiment.output))
-        _end_killed(mlflow)
-        run = mlflow.start_run(run_name=run_name, tags={OWNER: files.owner()})
+        if not uri.startswith("http"):
+            _limit_retries()
+        with reach.impatient(settings.timeout):
+            _begin_store(mlflow, uri)
+            reach.reach(uri, lambda: mlflow.MlflowClient(uri).search_experiments(max_results=1), settings.timeout)
+            mlflow.set_tracking_uri(uri)
+            _choose_experiment(mlflow, settings.experiment or experiment.name, Path(experiment.output))
+            _end_killed(mlflow)
+            run = mlflow.start_run(run_name=run_name, tags={OWNER: files.owner()})
     except Exception as error:  # any store, any driver: all mean "not reachable"
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = (str(error).splitlines()[0] if str(error) else type(error).__name__).rstrip(".")
         raise ConfigError(
-            f"The tracking store '{settings.uri}' cannot be opened: {reason} "
+            f"The tracking store '{settings.uri}' cannot be opened: {reason}. "
             "Give another one with --tracking.uri, or go on without by --tracking.backend none."
         ) from None
     with run:
@@ -153,10 +158,7 @@ def connect(experiment: config.Experiment) -> Connection:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     mlflow = _import_mlflow()
-    import mlflow.store.db.utils as stores
-
-    stores.MAX_RETRY_COUNT = 2  # ten, as it stands, take 100 s
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its tracebacks say what is raised anyway
+    _limit_retries()
     settings = experiment.tracking
     uri = with_password(settings.uri)
     name = settings.experiment or experiment.name
@@ -191,6 +193,14 @@ def _import_mlflow() -> Any:
     for name in ("mlflow", "alembic", "mlflow.utils.requirements_utils"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return mlflow
+
+
+def _limit_retries() -> None:
+    """Of connections to SQL stores: ten, as it stands, take 100 s."""
+    import mlflow.store.db.utils as stores
+
+    stores.MAX_RETRY_COUNT = 2
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its tracebacks say what is raised anyway
 
 
 def _begin_store(mlflow: Any, uri: str) -> None:

@@ -68,6 +68,7 @@ class TrackingConfig(Section):
         "sqlite:///mlflow.db",
         description="MLflow tracking store; a password in it is written nowhere (KERAS_SEQ_TRACKING_PASSWORD)",
     )
+    timeout: Positive = Field(10.0, description="seconds in which a server must answer before anything starts")
     experiment: str | None = Field(None, description="MLflow experiment; default: the experiment's name")
     log_model: bool = Field(True, description="the model goes into the store too")
     tensorboard: bool = Field(False, description="also write files for TensorBoard")

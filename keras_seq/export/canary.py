@@ -204,7 +204,7 @@ def _wait(server: subprocess.Popen[bytes], url: str, log: Path, name: str) -> No
         except (OSError, ValueError, KeyError):
             pass
         time.sleep(0.2)
-    lines = log.read_text(errors="replace").strip().splitlines()
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     raise ExportError(f"{name} did not load the version within {START:g} s; its last words: {(lines or [''])[-1]}.")
 
 

@@ -49,10 +49,9 @@ def assemble(
     x, statistics = _channels(values, lengths, config, spec)
     beside = forms.skip(x, lengths, spec) if config.skip == "linear" else None
     x, read = forms.columns(x, lengths, config, spec)
-    scope = keras.RematScope(mode="full") if rematerialise else contextlib.nullcontext()
     assert family.body is not None  # build_model refuses the fitted ones
-    with scope:
-        encoded = family.body(x, read, config, steps)
+    before = x
+    encoded = family.body(x, read, config, steps)
     if not isinstance(encoded, Encoded):
         encoded = Encoded(encoded, read)
     x = encoded.x
@@ -60,7 +59,13 @@ def assemble(
         x = blocks.pool(x, encoded.lengths, config.pooling, steps=steps.time, two_way=encoded.two_way)
     output = heads.answer(x, config, spec, statistics, beside)
     inputs = {"values": values} if lengths is None else {"values": values, "lengths": lengths}
-    return keras.Model(inputs, output, name=config.family)
+    model = keras.Model(inputs, output, name=config.family)
+    if rematerialise:
+        from keras_seq.models import rematerialise as recompute
+
+        earlier = keras.Model(inputs, before).layers
+        recompute.rematerialise(model, [one for one in keras.Model(inputs, encoded.x).layers if one not in earlier])
+    return model
 
 
 def check(family: Family, config: ModelConfig, spec: DataSpec, steps: Steps) -> None:

@@ -6,6 +6,7 @@ layers are made.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
@@ -112,9 +113,21 @@ def session(training: TrainingConfig, *, seed: int) -> Iterator[str]:
     import keras
     import tensorflow as tf
 
+    if training.strategy == "mirrored" and device == "/CPU:0":
+        split_cpu()
     keras.utils.set_random_seed(seed)
     with determinism(training.deterministic), precision(training.mixed_precision), tf.device(device):
         yield device
+
+
+def split_cpu() -> None:
+    """Let TensorFlow see two CPUs, each with a copy of the weights; without effect once it has started."""
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if tf.config.get_logical_device_configuration(cpu) is None:
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
 def prepare_environment() -> None:

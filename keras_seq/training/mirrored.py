@@ -17,6 +17,7 @@ import tensorflow as tf
 from keras_seq.config import TrainingConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DeviceError
+from keras_seq.models.rematerialise import rematerialise
 from keras_seq.training import resume
 from keras_seq.training.compiled import Plan
 from keras_seq.training.device import choose_device
@@ -47,7 +48,8 @@ def make_mirrored(training: TrainingConfig) -> tf.distribute.MirroredStrategy:
     if len(devices) < 2:
         raise DeviceError(
             f"Option 'training.strategy' is 'mirrored', which needs at least two devices; TensorFlow sees "
-            f"{len(devices)} {kind} here. Use training.strategy=none, or several workers (--workers N)."
+            f"{len(devices)} {kind} here. Use training.strategy=none, or several workers (--workers N)"
+            + ("; a CPU can be split in two before TensorFlow starts only." if kind == "CPU" else ".")
         )
     return _strategy(tuple(devices))
 
@@ -100,6 +102,8 @@ class Replicas:
             self.model = keras.models.clone_model(model)
             for layer, original in zip(self.model._flatten_layers(), model._flatten_layers(), strict=True):
                 layer.trainable = original.trainable
+            if names := getattr(model, "rematerialised", ()):
+                rematerialise(self.model, [self.model.get_layer(name) for name in names])
             unclipped = training.model_copy(update={"clip_norm": 0.0})
             self.optimizer = make_optimizer(unclipped, self.model, schedule)
         self.push()

@@ -189,7 +189,7 @@ class App:
         if self.state:
             file = self.state / "models.config"
             partial = file.with_suffix(f".{secrets.token_hex(4)}")
-            partial.write_text(text)
+            partial.write_text(text, encoding="utf-8")
             partial.replace(file)
             self._reloaded = file.stat().st_mtime
 
@@ -200,7 +200,7 @@ class App:
             return
         self._reloaded = file.stat().st_mtime
         try:
-            self.models.reload(file.read_text())
+            self.models.reload(file.read_text(encoding="utf-8"))
         except Refused as refused:
             print(f"another worker's model config cannot be used here: {refused.message}", file=sys.stderr)
 

@@ -154,7 +154,7 @@ class Metrics:
         text = json.dumps(self._snapshot())
         if text != self._written:
             partial = self._file.with_suffix(".partial")
-            partial.write_text(text)
+            partial.write_text(text, encoding="utf-8")
             partial.replace(self._file)
             self._written = text
 
@@ -174,7 +174,7 @@ class Metrics:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text())
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # a worker that died or starts just now
         return {}
     return found if isinstance(found, dict) else {}

@@ -48,8 +48,8 @@ class Tls:
             with tempfile.TemporaryDirectory(prefix=prefix) as folder:  # OpenSSL reads them from files only
                 key, certificate = Path(folder, "key.pem"), Path(folder, "cert.pem")
                 key.touch(mode=0o600)
-                key.write_text(self.server_key)
-                certificate.write_text(self.server_cert)
+                key.write_text(self.server_key, encoding="utf-8")
+                certificate.write_text(self.server_cert, encoding="utf-8")
                 context.load_cert_chain(certificate, key)
             if self.client_verify:
                 context.verify_mode = ssl.CERT_REQUIRED

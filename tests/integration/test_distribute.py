@@ -96,6 +96,25 @@ def test_only_the_chief_writes(trained: Path) -> None:
     assert list((trained / "workers-0").rglob("history.csv")) and not (trained / "workers-1").exists()
 
 
+@pytest.mark.parametrize("more", [[], ["--training.rematerialise", "true"]])
+def test_the_command_mirrors_on_a_cpu(more: list[str], tmp_path: Path) -> None:
+    histories = []
+    for strategy in ("none", "mirrored"):
+        words = ["--data.source", "co2", "--data.windows.length", "12", "--data.windows.horizon", "1"]
+        words += ["--data.windows.mode", "sliding", "--data.split.by", "time", "--model.family", "lstm"]
+        words += ["--model.dropout", "0", "--training.epochs", "2", "--training.device", "cpu", "--model.layers", "1"]
+        words += ["--evaluation.baseline", "false", "--export.saved_model", "false", "--tracking.backend", "none"]
+        words += ["--output", str(tmp_path / strategy), "--training.strategy", strategy, "--training.jit", "false"]
+        command = [sys.executable, "-m", "keras_seq.train", *words, *more]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+        assert done.returncode == 0, done.stderr[-3000:]
+        path = next((tmp_path / strategy).glob("*/seed-0/history.csv"))
+        histories.append(np.genfromtxt(path, delimiter=",", names=True))
+    assert "training on CPU 0 and CPU 1" in done.stderr
+    np.testing.assert_allclose(histories[1]["loss"], histories[0]["loss"], rtol=1e-4)
+    np.testing.assert_allclose(histories[1]["val_loss"], histories[0]["val_loss"], rtol=1e-4)
+
+
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_survivor_says_who_is_missing(killed: int, tmp_path: Path) -> None:
     code = (
