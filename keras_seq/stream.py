@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 from keras_seq import cli, files
-from keras_seq.errors import DataError, nearest
+from keras_seq.data.line_reader import LineReader
+from keras_seq.errors import DataError
 from keras_seq.evaluation.answer_columns import ENDS, AnswerColumns, columns_for
 from keras_seq.runtime import Stepper
 
@@ -48,31 +50,28 @@ def as_values(answers: Iterable[dict[str, Any]], bundle: Bundle) -> Iterator[dic
     """The same answers with times that are numbers as numbers."""
     clock = bundle.schema.time_column
     for line in answers:
-        if clock in line and _is_number(line[clock]):
-            line[clock] = float(line[clock])
+        if clock in line:
+            with suppress(ValueError):
+                line[clock] = float(line[clock])
         yield line
 
 
 def answer(bundle: Bundle, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
     """One answer a row, each as soon as its row is there; numbers of seven digits. Arguments as ``stream``."""
-    rows = csv.reader(lines)
-    columns = _columns(next(rows, []), bundle)
+    rows = LineReader(lines, bundle.schema)
     stepper = open_stepper(bundle)
     _note(bundle)
-    features, unit, clock = columns
     names: AnswerColumns | None = None
-    for count, (row, values) in enumerate(_read(rows, features), 1):
-        name = row[unit] if unit is not None else "stdin"
+    for count, row in enumerate(rows, 1):
         try:
-            answers = stepper.step(values, name)
+            answers = stepper.step(row.values, row.unit)
         except DataError as error:
-            raise DataError(f"Line {count + 1}: {error}") from None
+            raise DataError(f"Line {row.number}: {error}") from None
         if names is None:
             levels = bundle.experiment.model.quantiles if "quantiles" in answers else ()
-            called = None if clock is None else bundle.schema.time_column
-            names = columns_for(bundle.spec, bundle.schema, clock=called, levels=levels)
-        line: dict[str, Any] = {names.unit_name: name, names.clock_name: count if clock is None else row[clock]}
-        yield line | _named(names, bundle, answers)
+            names = columns_for(bundle.spec, bundle.schema, clock=rows.clock, levels=levels)
+        own = {names.unit_name: row.unit, names.clock_name: count if row.clock is None else row.clock}
+        yield own | _named(names, bundle, answers)
 
 
 def open_stepper(bundle: Bundle) -> Stepper:
@@ -94,51 +93,6 @@ def open_stepper(bundle: Bundle) -> Stepper:
 
     with files.scratch() as folder:
         return Stepper(write_step(bundle, Path(folder) / "step.onnx").path)
-
-
-def _columns(header: list[str], bundle: Bundle) -> tuple[dict[str, int], int | None, int | None]:
-    """Positions of the features, of the unit and of the time column.
-
-    Raises:
-        DataError: line 1 lacks a column, or names one twice.
-    """
-    names = [name.strip() for name in header]
-    if not names:
-        raise DataError("Line 1 must be a header with the names of the columns, got nothing.")
-    unit, clock = bundle.schema.unit_column, bundle.schema.time_column
-    for name in [*bundle.spec.features, *([unit] if unit else [])]:
-        if name not in names:
-            what = "unit column" if name == unit else "feature column"
-            raise DataError(f"Line 1, the header, lacks the {what} '{name}'{nearest(name, names)}")
-        if names.count(name) > 1:
-            raise DataError(f"Line 1, the header, names column '{name}' twice.")
-    places = {name: names.index(name) for name in bundle.spec.features}
-    return places, names.index(unit) if unit else None, names.index(clock) if clock in names else None
-
-
-def _read(rows: Iterator[list[str]], features: dict[str, int]) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Fields and values ``(features,)`` of every row; an empty field is a missing value."""
-    least = max(features.values()) + 1
-    for number, row in enumerate(rows, 2):
-        if len(row) < least:
-            raise DataError(f"Line {number} has {len(row)} fields, expected at least {least} as in the header.")
-        try:
-            values = [float(row[place]) if row[place].strip() else np.nan for place in features.values()]
-        except ValueError:
-            name = next(name for name, place in features.items() if not _is_number(row[place]))
-            raise DataError(
-                f"Line {number}: column '{name}' holds '{row[features[name]]}', expected a number, or nothing where "
-                "it is missing."
-            ) from None
-        yield row, np.array(values, np.float32)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.strip() or "nan")
-    except ValueError:
-        return False
-    return True
 
 
 def _named(names: AnswerColumns, bundle: Bundle, answers: dict[str, np.ndarray]) -> dict[str, Any]:

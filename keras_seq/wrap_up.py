@@ -16,6 +16,7 @@ from keras_seq.errors import ConfigError, DataError
 from keras_seq.evaluation import profile
 from keras_seq.evaluation.decided import Judgement, judge_parts
 from keras_seq.evaluation.naive_reference import naive_reference
+from keras_seq.evaluation.new_file import judge_test_files
 from keras_seq.evaluation.predictions import points, predict_windows
 from keras_seq.figures import figure
 from keras_seq.reports import interval_plots, plots, summary
@@ -131,7 +132,11 @@ def _judge(experiment: Experiment, prepared: Prepared, predict: Callable[[str], 
     """Predict validation and test windows; the decision is fitted on validation, test is only judged."""
     series, spec = prepared.series, prepared.spec
     found = {part: points(series, prepared.index[part], spec, predict(part)) for part in ("validation", "test")}
-    return judge_parts(found, prepared, experiment)
+    judgement = judge_parts(found, prepared, experiment)
+    by_file = judge_test_files(judgement.parts["test"], series, spec, experiment, judgement.decision)
+    if by_file:
+        judgement.metrics["test_files"] = by_file
+    return judgement
 
 
 def measure(
@@ -292,6 +297,7 @@ def naive_words(task: str, metrics: Mapping[str, Any]) -> Iterator[str]:
 
 def _print(prepared: Prepared, metrics: dict[str, Any], paths: dict[str, Any]) -> None:
     columns = {"validation": metrics["validation"], "test": metrics["test"]}
+    columns |= {f"test ({name})": own for name, own in metrics.get("test_files", {}).items()}
     if metrics["baseline"]:
         columns[f"baseline test ({metrics['baseline']['name']})"] = metrics["baseline"]["test"]
     columns["naive test"] = metrics["naive"]["test"]

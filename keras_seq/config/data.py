@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from keras_seq.config.base import Amount, Count, NonNegative, Positive, Section, Share, Task
 from keras_seq.config.forecasting import CovariatesConfig
@@ -35,7 +35,8 @@ class SplitConfig(Section):
     by: Literal["unit", "group", "stratified", "time", "official"] = Field(
         "unit",
         description="unit: whole units; group: whole groups of units; stratified: units (of whole groups) "
-        "with equal class shares; time: one cut in time; official: the test units that come with the data",
+        "with equal class shares; time: one cut in time; official: the test units that come with the data, or the "
+        "files of data.test_path",
     )
     validation: Amount = Field(0.15, description="share (< 1) or count (>= 1) of units, or of time steps")
     test: Amount = Field(0.15, description="share (< 1) or count (>= 1); ignored when by=official")
@@ -113,6 +114,12 @@ class DataConfig(Section):
     subset: str | None = Field(None, description="part of a source: FD001, sp500, ...")
     home: str | None = Field(None, description="data home; default KERAS_SEQ_DATA or ~/.cache/keras_seq")
     path: str | None = Field(None, description="CSV or Parquet file of source 'table'; folder of source 'shards'")
+    validation_path: tuple[str, ...] = Field(
+        (), description="file(s) like data.path that are the validation part; needs data.split.by=official"
+    )
+    test_path: tuple[str, ...] = Field(
+        (), description="file(s) like data.path that are the test part, each also judged alone; as validation_path"
+    )
     schema_file: str | None = Field(None, description="YAML or JSON schema of that file")
     delimiter: str | None = Field(None, min_length=1, max_length=1, description="of that file; none: told from it")
     encoding: str | None = Field(None, description="of that file: utf-8, cp1252, ...; none: told from it")
@@ -156,4 +163,26 @@ class DataConfig(Section):
     def _positive_of_a_table(self) -> DataConfig:
         if self.positive is not None and self.source != "table":
             raise ValueError(f"positive is read by source 'table' only, but source is '{self.source}'")
+        return self
+
+    @field_validator("validation_path", "test_path", mode="before")
+    @classmethod
+    def _one_file_is_a_list(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _parts_of_their_own(self) -> DataConfig:
+        if not self.validation_path and not self.test_path:
+            return self
+        name = "test_path" if self.test_path else "validation_path"
+        if self.source != "table":
+            raise ValueError(f"{name} is for source 'table', got data.source '{self.source}'")
+        if self.split.by != "official":
+            raise ValueError(f"{name} needs data.split.by=official, got {self.split.by}")
+        if not self.test_path:
+            raise ValueError("validation_path needs test_path too: with data.split.by=official the test part is a file")
+        if not self.cache:
+            raise ValueError(f"{name} needs data.cache=true: several files are joined in memory")
+        if self.validation_path and self.split.folds:
+            raise ValueError("validation_path names the validation part, so data.split.folds must be 0")
         return self

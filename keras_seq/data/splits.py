@@ -80,6 +80,8 @@ def split(series: Series, config: DataConfig) -> Splits:
         )
     if settings.by == "time":
         parts = _by_time(series, settings, usable)
+    elif settings.by == "official" and _cannot_divide_units(series, settings):
+        parts = _official_by_time(series, settings, usable)
     else:
         train, validation, test = _by_unit(series, settings, _labels(series, config), usable)
         parts = (_whole_units(series, train), _whole_units(series, validation), _whole_units(series, test))
@@ -124,6 +126,9 @@ def _by_unit(series: Series, settings: SplitConfig, labels: Int | None, everyone
         chosen = share_blocks(groups[everyone], [settings.test], rng, labels=labels_all, by_group=by_group)
         test = everyone[chosen == 1]
     rest = np.setdiff1d(everyone, test)
+    if (series.official == "validation").any():
+        validation = np.intersect1d(np.flatnonzero(series.official == "validation"), everyone)
+        return np.setdiff1d(rest, validation), validation, test
     if settings.folds:
         _check_enough(series, settings, groups, rest, need=settings.folds)
         fold = fold_blocks(
@@ -171,9 +176,32 @@ def _official_test(series: Series) -> Int:
     if not len(test) or len(test) == series.n_units:
         raise DataError(
             f"data.split.by=official was asked for, but the data set '{series.schema.name}' does not come with a "
-            "split of its own into train and test units. Use unit, group, stratified or time."
+            "split of its own into train and test units. Name the test file with data.test_path, or use unit, group, "
+            "stratified or time."
         )
     return test
+
+
+def _cannot_divide_units(series: Series, settings: SplitConfig) -> bool:
+    """Whether the rows beside the official test part are of one group, so that no unit of it can be validation."""
+    own = (series.official == "validation").any() or settings.folds or series.schema.target_per == "unit"
+    return not own and len(np.unique(series.groups[series.official != "test"])) == 1
+
+
+def _official_by_time(series: Series, settings: SplitConfig, units: Int) -> tuple[Part, Part, Part]:
+    """The test units among ``units`` as they come; of the others the last rows, in time, are validation."""
+    test = np.intersect1d(_official_test(series), units)
+    rest = np.setdiff1d(units, test)
+    begin, end = series.offsets[rest], series.offsets[rest + 1]
+    cut = end - _amount(settings.validation, end - begin)
+    if (cut <= begin).any() or (cut >= end).any():
+        unit = int(rest[np.argmax((cut <= begin) | (cut >= end))])
+        raise DataError(
+            f"Unit '{series.unit_ids[unit]}' has {int(series.lengths[unit])} rows, of which data.split.validation="
+            f"{settings.validation:g} leaves none for one of train and validation. Ask for another share, or name a "
+            "file with data.validation_path."
+        )
+    return Part(rest, begin, cut), Part(rest, cut, end), _whole_units(series, test)
 
 
 def _check_enough(series: Series, settings: SplitConfig, groups: Int, units: Int, *, need: int) -> None:

@@ -74,7 +74,7 @@ class Judgement:
     """Answers and metrics of one model, and the decision layer that was fitted on its validation answers."""
 
     parts: dict[str, Decided]
-    metrics: dict[str, dict[str, float]]
+    metrics: dict[str, dict[str, Any]]  # by part; "test_files": by file where the test part comes in several
     decision: dict[str, Any]
 
 
@@ -100,7 +100,7 @@ def fit_points(found: Points, series: Series, spec: DataSpec, experiment: Experi
     Steps before ``evaluation.min_steps`` are left out, as they are when judged.
     """
     chosen = found.judged(experiment.evaluation, last_only=False)
-    by_time = experiment.data.split.by == "time"
+    by_time = experiment.data.split.by == "time" or len(np.unique(chosen.unit)) == 1
     cluster = clusters(chosen.unit, chosen.row, series.groups, block=max(spec.horizon, 1) if by_time else 0)
     few = by_time or len(np.unique(cluster)) < FEW
     piece = events(chosen.unit, chosen.row, chosen.truth) if few and spec.task == "binary" else None

@@ -97,7 +97,7 @@ def _token(path: str | None) -> str | None:
 
 
 def _predict(client: BaseClient, options: argparse.Namespace) -> cli.Result:
-    from keras_seq.predict import write_table
+    from keras_seq.predict import tell
     from serving.client.base import Target
     from serving.client.served import predict_table
     from serving.contract.signatures import DEFAULT
@@ -110,17 +110,7 @@ def _predict(client: BaseClient, options: argparse.Namespace) -> cli.Result:
         signature=options.signature or DEFAULT,
         told=_told(options.metadata),
     )
-    if not options.out:
-        fields = {"model": options.model, "rows": len(answers), "answers": answers}
-        return cli.Result(fields, lambda: answers.to_csv(sys.stdout, index=False))
-    if Path(options.out).suffix == ".json":
-        from keras_seq import files
-
-        files.write_text(options.out, answers.to_json(orient="records", indent=2, date_format="iso") + "\n")
-    else:
-        write_table(answers, Path(options.out))
-    print(f"{len(answers)} rows in {options.out}", file=sys.stderr)
-    return cli.Result({"model": options.model, "rows": len(answers), "written": options.out})
+    return tell(answers, options.out, {"model": options.model})
 
 
 def _columns(options: argparse.Namespace) -> Any:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from keras_seq.errors import DataError, ServingError, nearest
 from serving.contract.signatures import Signature, TensorInfo
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Arrays = dict[str, np.ndarray]
 LENGTHS = "lengths"
@@ -173,21 +170,3 @@ def typed_answers(found: Mapping[str, Any], signature: Signature) -> Arrays:
         info = signature.outputs.get(name)
         typed[name] = np.asarray(value, NUMPY.get(info.dtype) if info else None)
     return typed
-
-
-def frame_units(table: pd.DataFrame, features: Sequence[str], unit: str | None) -> tuple[list[Any], list[np.ndarray]]:
-    """Units of a DataFrame, in the order they appear, and the rows ``(time, features)`` of each, oldest first.
-
-    Raises:
-        DataError: a column is missing or holds text; names it.
-    """
-    for name in (*features, *([unit] if unit else ())):
-        if name not in table.columns:
-            raise DataError(f"The table has no column '{name}'{nearest(name, map(str, table.columns))}")
-    for name in features:
-        if table[name].dtype.kind not in "fiub":
-            raise DataError(f"Column '{name}' must be numeric, got text such as {table[name].iloc[0]!r}.")
-    if unit is None:
-        return [None], [table[list(features)].to_numpy(np.float32)]
-    groups = [(key, rows[list(features)].to_numpy(np.float32)) for key, rows in table.groupby(unit, sort=False)]
-    return [key for key, _ in groups], [rows for _, rows in groups]

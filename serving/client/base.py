@@ -89,13 +89,14 @@ class BaseClient:
             values: an array ``(batch, time, features)`` in raw units, NaN where missing; a list of ``(time, features)``
                 of different lengths; a mapping of named arrays; or a DataFrame with one row a time step.
             lengths: real steps of each row ``(batch,)``, where the model takes them.
-            options: ``version``, ``label``, ``signature``; for a DataFrame also ``unit`` (column that tells units
-                apart; None: all rows are one unit), ``features`` (columns in the model's order; None: as the server
-                describes them, else all numeric columns but the unit's) and ``window`` (last steps of each unit; None:
-                as the server describes the model, else all).
+            options: ``version``, ``label``, ``signature``; for a DataFrame also ``every`` and ``whole`` (as the command
+                has them), and where the server does not describe the model, ``unit`` and ``time`` (columns that tell
+                units apart and rise within one), ``features`` (columns in the model's order; None: all numeric ones)
+                and ``window`` (last steps of each unit; None: all).
 
         Returns:
-            Arrays by output name; for a DataFrame one row a unit.
+            Arrays by output name. For a DataFrame, which is read by the schema that the server tells, the table of
+            ``keras_seq.predict``; without a description one row a unit. A warning names units that are too short.
 
         Raises:
             DataError: what was given does not fit the signature.
@@ -151,7 +152,7 @@ class BaseClient:
         """
         target = Target(model, version, label)
         name = self._named(target, signature, CLASSIFY)
-        return self._classify(target, name, frames.examples(examples, unit), context)
+        return self._classify(target, name, frames.examples(examples, unit, self._describing(target)), context)
 
     def regress(
         self,
@@ -167,7 +168,7 @@ class BaseClient:
         """One number for each example, float32 ``(examples,)``; arguments as ``classify`` takes them."""
         target = Target(model, version, label)
         name = self._named(target, signature, REGRESS)
-        return self._regress(target, name, frames.examples(examples, unit), context)
+        return self._regress(target, name, frames.examples(examples, unit, self._describing(target)), context)
 
     def metadata(self, model: str, *, version: int | None = None, label: str | None = None) -> dict[str, Signature]:
         """The signatures of a version by name, asked anew.
@@ -203,6 +204,9 @@ class BaseClient:
         if name not in known:
             raise DataError(f"The {target} has no signature '{name}'{nearest(name, known)}")
         return known[name]
+
+    def _describing(self, target: Target) -> Callable[[], dict[str, Any] | None]:
+        return lambda: self.describe(target.model, version=target.version, label=target.label)
 
     def _named(self, target: Target, name: str | None, method: str) -> str:
         if name is not None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_seq.errors import DataError
 from keras_seq.evaluation.answer_columns import output_columns
-from serving.client.arrays import Arrays, frame_units
+from serving.client.arrays import Arrays
 from serving.contract.signatures import DEFAULT
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from keras_seq.data.series import Schema
     from serving.client.base import BaseClient
 
 
@@ -31,25 +33,24 @@ def predict(
     table: pd.DataFrame,
     *,
     unit: str | None = None,
+    time: str | None = None,
     features: Sequence[str] | None = None,
     window: int | None = None,
+    every: int = 0,
+    whole: bool = False,
     version: int | None = None,
     label: str | None = None,
     signature: str | None = None,
 ) -> pd.DataFrame:
-    """One window a unit, its last rows; one row of answers a unit. See ``BaseClient.predict``."""
+    """Answers for the units of a table; a warning names what was not answered. See ``BaseClient.predict``."""
     from serving.client.base import Target
+    from serving.client.served import Columns, predict_frame
 
-    told = None
-    if features is None or window is None:
-        told = client.describe(model, version=version, label=label)
-    if features is None:
-        features = [column["name"] for column in told["features"]] if told else numeric_columns(table, unit)
-    window = window or (int(told["time"]) if told else None)
-    names, rows = frame_units(table, features, unit)
-    rows = [part[-window:] for part in rows] if window else rows
-    found = client.ask(Target(model, version, label), as_values(rows), signature=signature or DEFAULT)
-    return answers_frame(found, names, unit)
+    columns = Columns(tuple(features) if features is not None else None, window, unit, time, every, whole)
+    answers = predict_frame(client, Target(model, version, label), table, columns, signature=signature or DEFAULT)
+    for line in answers.warnings():
+        warnings.warn(line, stacklevel=3)
+    return answers.table
 
 
 def numeric_columns(table: pd.DataFrame, *others: str | None) -> list[str]:
@@ -78,7 +79,7 @@ def answers_frame(
     """
     import pandas as pd
 
-    columns: dict[str, Any] = {unit: list(names)} if unit else {}
+    columns: dict[str, Any] = {unit: names} if unit else {}
     columns |= beside or {}
     flat = {}
     for name, value in found.items():
@@ -91,10 +92,67 @@ def answers_frame(
     return pd.DataFrame(columns)
 
 
-def examples(given: Any, unit: str | None) -> list[Mapping[str, Any]]:
-    """Examples as features by name: mappings as they are, the units of a DataFrame as lists of floats."""
+def check_one_unit(table: pd.DataFrame, schema: Schema) -> None:
+    """Refuse a table in which a column that plays no part looks as if it told units apart, or as if time went back.
+
+    A schema that names units settles it.
+
+    Raises:
+        DataError: names the column.
+    """
+    import pandas as pd
+
+    if schema.unit_column:
+        return
+    for name in table.columns:
+        column = table[name]
+        if (
+            str(name) in (*schema.features, schema.time_column)
+            or isinstance(column, pd.DataFrame)
+            or column.nunique() < 2
+        ):
+            continue
+        if column.is_unique and column.notna().all():
+            ordered = column.infer_objects()
+            if not _falls(ordered):
+                continue
+            what = "does not rise, so there may be several units in the table, or its rows are not in order of time"
+        elif pd.api.types.is_float_dtype(column.dtype):
+            continue
+        else:
+            what = "has values that come again, as the names of units do"
+        raise DataError(
+            f"The model's version does not say what the columns are, no unit is named, and column '{name}' {what}. "
+            "Name the column of units (unit=, --unit) or of time (time=, --time), or leave the column out."
+        )
+
+
+def _falls(column: pd.Series) -> bool:
+    """Whether a column that looks like stamps or numbers goes back somewhere."""
+    import pandas as pd
+
+    if not pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_datetime64_any_dtype(column.dtype):
+        column = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
+        if column.isna().any():
+            return False
+    return not column.is_monotonic_increasing
+
+
+def examples(
+    given: Any, unit: str | None, describe: Callable[[], Mapping[str, Any] | None] = lambda: None
+) -> list[Mapping[str, Any]]:
+    """Examples as features by name: mappings as they are, the units of a DataFrame as lists of floats.
+
+    Args:
+        given: mappings, or a DataFrame.
+        unit: column that tells units apart.
+        describe: asks what the version says of itself, by which a DataFrame is then read.
+    """
     if not is_frame(given):
         return [given] if isinstance(given, Mapping) else list(given)
-    features = numeric_columns(given, unit)
-    _, rows = frame_units(given, features, unit)
-    return [{name: part[:, number].astype(float).tolist() for number, name in enumerate(features)} for part in rows]
+    from serving.client.served import frame_windows
+
+    features, windows, remarks = frame_windows(given, unit, describe())
+    for line in remarks:
+        warnings.warn(line, stacklevel=4)
+    return [{name: part[:, number].astype(float).tolist() for number, name in enumerate(features)} for part in windows]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_seq import config, predict
+from keras_seq import config
+from keras_seq.config.forecasting import CovariatesConfig
+from keras_seq.data.rows import refused_line
 from keras_seq.data.series import Column, Schema
-from keras_seq.errors import ConfigError, DataError
+from keras_seq.errors import ConfigError, DataError, nearest
+from keras_seq.evaluation.answered import Answers, answers_table, cut
 from serving.client import frames
 from serving.client.arrays import LENGTHS, Arrays
 from serving.contract.signatures import DEFAULT, Signature
@@ -19,6 +22,7 @@ from serving.contract.signatures import DEFAULT, Signature
 if TYPE_CHECKING:
     import pandas as pd
 
+    from keras_seq.data.rows import Rows
     from serving.client.base import BaseClient, Target
 
 
@@ -33,7 +37,6 @@ class Spec:
     variable_length: bool
     horizon: int = 0
     classes: tuple[str, ...] = ()
-    impute: str = "forward"
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class Served:
     schema: Schema
     experiment: Any
     described: bool
+
+    @property
+    def covariates(self) -> CovariatesConfig:
+        """What is computed beside the table's own columns."""
+        return self.experiment.data.covariates if self.described else CovariatesConfig()
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,6 @@ def from_metadata(told: Mapping[str, Any]) -> Served:
             variable_length=bool(told["variable_length"]),
             horizon=int(told["horizon"]),
             classes=tuple(told["classes"]),
-            impute=experiment.data.impute,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
@@ -99,11 +106,27 @@ def from_metadata(told: Mapping[str, Any]) -> Served:
 
 
 def from_columns(table: pd.DataFrame, signature: Signature, columns: Columns) -> Served:
-    """Of the table's columns, where a version does not describe itself."""
+    """Of the table's columns, where a version does not describe itself.
+
+    Raises:
+        ConfigError: the columns that are named are not those that the model takes.
+        DataError: a column is not there; or there is more in the table than the names say, such as several units.
+    """
+    named = {"unit": columns.unit, "time": columns.time}
+    for name in (*(columns.features or ()), *(name for name in named.values() if name)):
+        if name not in map(str, table.columns):
+            raise DataError(f"The table has no column '{name}'{nearest(name, map(str, table.columns))}")
+    if columns.unit is not None and columns.unit == columns.time:
+        raise ConfigError(f"Column '{columns.unit}' is named as unit and as time; each needs a column of its own.")
     names = columns.features or frames.numeric_columns(table, columns.unit, columns.time)
     _check_count(signature, len(names), named=columns.features is not None)
     window = columns.window or _window(table, signature, columns.unit)
-    spec = Spec("", tuple(names), (), window, variable_length=LENGTHS in signature.inputs)
+    return _plain(names, columns, window, variable_length=LENGTHS in signature.inputs)
+
+
+def _plain(names: Sequence[str], columns: Columns, window: int, *, variable_length: bool) -> Served:
+    """A version of which only the names of its columns are known."""
+    spec = Spec("", tuple(names), (), window, variable_length=variable_length)
     schema = Schema(
         name="table",
         task="regression",
@@ -151,7 +174,7 @@ def predict_table(
     *,
     signature: str = DEFAULT,
     told: Mapping[str, Any] | None = None,
-) -> pd.DataFrame:
+) -> Answers:
     """Answers of a served model for a CSV or Parquet file, as ``keras_seq.predict`` gives them for a bundle.
 
     Args:
@@ -163,45 +186,109 @@ def predict_table(
         told: the version's ``metadata.json``; None: asked of the server.
 
     Raises:
-        DataError: the file does not hold what the model takes.
+        DataError: the file does not hold what the model takes, or no unit can be answered.
         ServingError: the server cannot be reached or refuses.
     """
-    table = predict.read_table(path)
-    if columns.unit is not None and columns.unit not in table.columns:
-        known = ", ".join(map(str, table.columns))
-        raise DataError(f"File '{path}' has no column '{columns.unit}' (--unit); it has {known}.")
-    served = _served(client, target, table, columns, signature, told)
-    stand_in: Any = served
-    full = predict.with_covariates(table, stand_in, path, whole=columns.whole) if served.described else table
-    values, offsets, names = predict.to_units(full, stand_in, path)
-    before = 0 if columns.whole or full is table else predict.lookback(stand_in)
-    start, length, number = predict.cut(offsets, stand_in, columns.every, before)
-    found = _ask(client, target, signature, values, start, length)
-    last, units = start + length - 1, names[number]
-    if served.described and signature == DEFAULT:
-        return predict.answers_table(stand_in, table, found, last, units)
-    return _plain(table, served, found, last, units)
+    from keras_seq.data.reading.batches import check_file
+    from keras_seq.data.table_rows import plain_schema, read_plainly, read_rows
+
+    check_file(path)  # before the server is asked
+    served = _described(client, target, columns, told)
+    if served is None:
+        table = read_plainly(path, columns.unit)
+        served = from_columns(table, client.signature(target, signature), columns)
+        schema = plain_schema(path, served.schema.features, columns.unit, columns.time)
+        frames.check_one_unit(table, schema)
+        served = replace(served, schema=schema)
+    window = None if columns.whole else served.spec.time
+    rows = read_rows(path, served.schema, served.covariates, window=window)
+    return _answer(client, target, served, rows, columns, signature, numbered=True)
 
 
-def _served(
-    client: BaseClient,
-    target: Target,
-    table: pd.DataFrame,
-    columns: Columns,
-    signature: str,
-    told: Mapping[str, Any] | None,
-) -> Served:
-    if told is None and columns.features is None:
+def predict_frame(
+    client: BaseClient, target: Target, table: pd.DataFrame, columns: Columns, *, signature: str = DEFAULT
+) -> Answers:
+    """Answers of a served model for a DataFrame, as for a file; units and times are the table's own values."""
+    from keras_seq.data.frame_rows import frame_rows
+
+    described = _described(client, target, columns, None)
+    served = described or from_columns(table, client.signature(target, signature), columns)
+    window = None if columns.whole else served.spec.time
+    rows = frame_rows(table, served.schema, served.covariates, window=window)
+    if described is None:
+        frames.check_one_unit(table, served.schema)
+    return _answer(client, target, served, rows, columns, signature, numbered=served.described)
+
+
+def frame_windows(
+    table: pd.DataFrame, unit: str | None, told: Mapping[str, Any] | None
+) -> tuple[tuple[str, ...], list[np.ndarray], list[str]]:
+    """Features, windows ``(time, features)`` of a DataFrame's units, and what is to be said of it.
+
+    Args:
+        table: one row a step.
+        unit: column that tells units apart; None: that of the version's schema.
+        told: the version's ``metadata.json``; None: all numeric columns are features and units are taken whole.
+    """
+    from keras_seq.data.frame_rows import frame_rows
+
+    if told is not None:
+        served = _with_columns(from_metadata(told), Columns(unit=unit))
+    else:
+        served = _plain(frames.numeric_columns(table, unit), Columns(unit=unit), len(table), variable_length=True)
+    rows = frame_rows(table, served.schema, served.covariates, window=served.spec.time if told is not None else None)
+    if told is None:
+        frames.check_one_unit(table, served.schema)
+    windows = cut(rows, served.spec)
+    parts = zip(windows.start, windows.length, strict=True)
+    remarks = [*rows.notes(served.schema), *([refused_line(windows.refused)] if windows.refused else [])]
+    return served.spec.features, [rows.series.values[first : first + count] for first, count in parts], remarks
+
+
+def _described(client: BaseClient, target: Target, columns: Columns, told: Mapping[str, Any] | None) -> Served | None:
+    """What the version tells of itself; None where it tells nothing, or where the caller says the features."""
+    if columns.features is not None:
+        return None
+    if told is None:
         told = client.describe(target.model, version=target.version, label=target.label)
-    if told is None or columns.features is not None:
-        return from_columns(table, client.signature(target, signature), columns)
-    served, steps = from_metadata(told), columns.window
+    if told is None:
+        return None
+    return _with_columns(from_metadata(told), columns)
+
+
+def _with_columns(served: Served, columns: Columns) -> Served:
+    """What a version tells, with the names that the caller's table has.
+
+    Raises:
+        ConfigError: the caller's window is not the version's.
+    """
+    steps = columns.window
     if steps is not None and steps != served.spec.time:
         raise ConfigError(
             f"--window is {steps}, but the served version says its windows have {served.spec.time} steps."
         )
     changes = {name: value for name, value in (("unit_column", columns.unit), ("time_column", columns.time)) if value}
     return replace(served, schema=served.schema.model_copy(update=changes))
+
+
+def _answer(
+    client: BaseClient, target: Target, served: Served, rows: Rows, columns: Columns, signature: str, *, numbered: bool
+) -> Answers:
+    """Windows of the rows, their answers, and the units that have none.
+
+    ``numbered``: rows without a time, and a unit without a name, have a column all the same.
+    """
+    series, windows = rows.series, cut(rows, served.spec, every=columns.every)
+    answers = _ask(client, target, signature, series.values, windows.start, windows.length)
+    ends, unit = windows.start + windows.length - 1, rows.unit_names[windows.unit]
+    last = rows.stamps[ends]
+    if served.described and signature == DEFAULT:
+        table = answers_table(served, answers, unit=unit, last=last, time=series.time[ends], clock=rows.clock)
+    else:
+        called = served.schema.unit_column or ("unit" if numbered else None)
+        beside = {rows.clock or "row": last} if numbered or rows.clock else {}
+        table = frames.answers_frame(answers, unit, called, beside)
+    return Answers(table, windows.refused, rows.notes(served.schema))
 
 
 def _ask(
@@ -215,10 +302,3 @@ def _ask(
         rows = [values[first : first + count] for first, count in cuts]
         parts.append(client.ask(target, frames.as_values(rows), signature=signature))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _plain(table: pd.DataFrame, served: Served, found: Arrays, row: np.ndarray, unit: np.ndarray) -> pd.DataFrame:
-    """One row an answer under the names of the outputs."""
-    clock = served.schema.time_column if served.schema.time_column in table.columns else None
-    beside = {clock: table[clock].to_numpy()[row]} if clock else {"row": row + 1}
-    return frames.answers_frame(found, list(unit), served.schema.unit_column or "unit", beside)

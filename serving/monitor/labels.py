@@ -18,7 +18,12 @@ from typing import Any
 import numpy as np
 
 from keras_seq import files
-from keras_seq.errors import DataError
+from keras_seq.data.line_reader import NumberReader
+from keras_seq.data.reading.labels import own_text
+from keras_seq.data.reading.numbers import number_of
+from keras_seq.data.reading.reading import Marks, Reading
+from keras_seq.errors import DataError, ExportError
+from keras_seq.export.record import read_metadata
 from keras_seq.export.reference import POINT, Reference, errors_of, read_reference
 from serving.monitor.events import Events
 from serving.monitor.extract import read_call
@@ -48,8 +53,17 @@ class Outcome:
         return sorted(self.errors.values())
 
 
+@dataclass(frozen=True)
+class _Version:
+    """What the labels of a version need: its reference, how its table was read, and its targets."""
+
+    reference: Reference
+    reading: Reading
+    targets: tuple[str, ...]
+
+
 def read_labels(path: str | Path) -> Labels:
-    """Labels of a CSV file by request id and row, as text.
+    """Labels of a CSV file by request id and row, as the file writes them; its header tells what separates its fields.
 
     Raises:
         DataError: it cannot be read, lacks a column, or a line has no row number; names the line.
@@ -57,7 +71,9 @@ def read_labels(path: str | Path) -> Labels:
     found: Labels = {}
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
+            header = file.readline()
+            file.seek(0)
+            table = csv.DictReader(file, delimiter=max(",;\t|", key=header.count))
             names = [name for name in table.fieldnames or () if name and name.startswith("label")]
             if "request_id" not in (table.fieldnames or ()) or not names:
                 raise DataError(
@@ -66,7 +82,7 @@ def read_labels(path: str | Path) -> Labels:
                 )
             for entry in table:
                 key = str(entry["request_id"]), _number(entry.get("row") or "0", path, table.line_num)
-                found[key] = tuple(str(entry[name] or "").strip() for name in names)
+                found[key] = tuple(str(entry[name] or "") for name in names)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"The label file '{path}' cannot be read: {error}.") from None
     return found
@@ -93,15 +109,15 @@ def add_labels(folder: str | Path, labels: Mapping[tuple[str, int], tuple[str, .
     Raises:
         DataError: a label is no number and no class of the model; the log cannot be read.
     """
-    folder, references = Path(folder), dict[tuple[str, int], Reference | None]()
+    folder, versions = Path(folder), dict[tuple[str, int], _Version | None]()
     joined, wanted = list[dict[str, Any]](), {request for request, _ in labels}
     for call in read_calls(folder):
         if call.request_id in wanted:
-            joined += _join(call, labels, references, where)
+            joined += _join(call, labels, versions, where)
     if joined:
         _keep(folder, joined)
     matched = {(row["request_id"], row["row"]) for row in joined}
-    summary, events = _judge(folder, references, where)
+    summary, events = _judge(folder, versions, where)
     files.write_json(folder / SUMMARY, summary)
     return {
         "labels": len(labels),
@@ -112,34 +128,42 @@ def add_labels(folder: str | Path, labels: Mapping[tuple[str, int], tuple[str, .
     }
 
 
-def _reference(
-    key: tuple[str, int], references: dict[tuple[str, int], Reference | None], where: Where
-) -> Reference | None:
-    if key not in references:
+def _version(key: tuple[str, int], versions: dict[tuple[str, int], _Version | None], where: Where) -> _Version | None:
+    if key not in versions:
         place = where(*key)
-        references[key] = read_reference(place) if place is not None else None
-    return references[key]
+        reference = read_reference(place) if place is not None else None
+        versions[key] = _described(reference, Path(place)) if place is not None and reference is not None else None
+    return versions[key]
+
+
+def _described(reference: Reference, place: Path) -> _Version:
+    """A version with the reading and targets of its schema; a version without metadata has the plain ones."""
+    try:
+        told = read_metadata(place)
+    except ExportError:
+        return _Version(reference, Reading(), ())
+    reading = told.get("schema", {}).get("reading")
+    return _Version(reference, Reading.model_validate(reading or {}), tuple(told.get("targets", ())))
 
 
 def _join(
-    call: Call, labels: Mapping[tuple[str, int], tuple[str, ...]], references: dict[Any, Any], where: Where
+    call: Call, labels: Mapping[tuple[str, int], tuple[str, ...]], versions: dict[Any, Any], where: Where
 ) -> Iterable[dict[str, Any]]:
-    reference = _reference((call.model, call.version), references, where)
-    if reference is None:
+    version = _version((call.model, call.version), versions, where)
+    if version is None:
         return
+    reference = version.reference
     answers = read_call(call, reference).answers
     for row in range(0 if answers is None else len(answers)):
         label = labels.get((call.request_id, row))
         if label is None or answers is None:
             continue
-        truth = _truth(label, reference, call.request_id)
+        truth = _truth(label, version, call.request_id)
         task, cap = reference.facts.get("task", "regression"), reference.facts.get("target_cap")
         if task not in POINT:
             _check_width(truth, int(reference.facts.get("width", len(reference.picked))), call.request_id)
             truth = truth[list(reference.picked)]
-        scale = reference.facts.get("scale")
-        unit = None if scale is None else [scale[position] for position in reference.picked]
-        error = errors_of(answers[row : row + 1], truth[None], task, cap=cap, scale=unit)[0]
+        error = errors_of(answers[row : row + 1], truth[None], task, cap=cap)[0]
         yield {
             "request_id": call.request_id,
             "row": row,
@@ -160,15 +184,29 @@ def _check_width(truth: np.ndarray, width: int, request: str) -> None:
         )
 
 
-def _truth(label: tuple[str, ...], reference: Reference, request: str) -> np.ndarray:
-    classes = list(reference.facts.get("classes", ()))
+def _truth(label: tuple[str, ...], version: _Version, request: str) -> np.ndarray:
+    """Class numbers, or numbers as the version's table writes them; NaN where the label is missing."""
+    classes = list(version.reference.facts.get("classes", ()))
+    by_text = {own_text(name): number for number, name in enumerate(classes)}
+    if any(number_of(name, Marks()) is not None for name in classes):  # else a number could be a class or its number
+        columns: list[NumberReader] = []
+    else:
+        targets = version.targets or ("label",)
+        columns = [NumberReader(targets[place % len(targets)], version.reading) for place in range(len(label))]
+    truth = []
     try:
-        return np.array([float(classes.index(text)) if text in classes else float(text or "nan") for text in label])
-    except ValueError:
+        for place, text in enumerate(label):
+            number = by_text.get(own_text(text), by_text.get(own_text(text.strip())))
+            if number is not None:
+                truth.append(float(number))
+            else:
+                truth.append(columns[place].read(text) if text.strip() else np.nan)
+    except (DataError, IndexError):
         known = f" and is none of the classes {', '.join(classes)}" if classes else ""
         raise DataError(
             f"The label of request '{request}' is '{', '.join(label)}', which is no number{known}."
         ) from None
+    return np.array(truth)
 
 
 def _keep(folder: Path, rows: list[dict[str, Any]]) -> None:
@@ -205,14 +243,15 @@ def outcomes(folder: str | Path) -> dict[tuple[str, int], Outcome]:
     return found
 
 
-def _judge(folder: Path, references: dict[Any, Any], where: Where) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _judge(folder: Path, known: dict[Any, Any], where: Where) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Mean errors, and rises that no event has told of yet."""
     told, versions, events = _told(folder), dict[str, Any](), list[dict[str, Any]]()
     for key, outcome in outcomes(folder).items():
         ordered, name = outcome.in_order(), f"{key[0]}/{key[1]}"
         errors = np.array([error for _, error in ordered])
         facts: dict[str, Any] = {"labels": len(errors), "error": float(np.nanmean(errors)) if len(errors) else None}
-        reference = _reference(key, references, where)
+        version = _version(key, known, where)
+        reference = version.reference if version is not None else None
         made = error_stream(reference) if reference is not None else None
         facts["told_until"] = told.get(name, 0.0)
         if reference is not None and made is not None:

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_seq import config, files
+from keras_seq.data.reading.batches import is_parquet
+from keras_seq.data.series import Schema
 from keras_seq.errors import ConfigError, ExportError, KerasSeqError, TrainingError
 from serving.retrain import server, state
 from serving.retrain.state import Keeper, State
@@ -75,6 +77,7 @@ class Start:
     champion: Path | None
     parent: str
     weights: Path
+    schema: Schema | None = None
 
 
 def run(request: Request, say: Say = lambda text: None) -> State:
@@ -121,7 +124,9 @@ def find_start(request: Request) -> Start:
     if champion is not None:
         about = read_metadata(champion)
         experiment = config.from_dict(about["config"])
-        return Start(experiment, champion, str(about.get("bundle_sha256", "")), champion / FOLDER / "model.keras")
+        weights = champion / FOLDER / "model.keras"
+        schema = Schema.model_validate(about["schema"]) if about.get("schema") else None
+        return Start(experiment, champion, str(about.get("bundle_sha256", "")), weights, schema)
     if request.bundle is None:
         raise ConfigError(
             f"There is no version below '{request.base}' to start from; give --base with the model's base path, or "
@@ -130,7 +135,8 @@ def find_start(request: Request) -> Start:
     from keras_seq.export.bundle import load_bundle
 
     found = load_bundle(request.bundle)
-    return Start(found.experiment, None, files.sha256(found.folder / "manifest.json"), found.folder / "model.keras")
+    digest = files.sha256(found.folder / "manifest.json")
+    return Start(found.experiment, None, digest, found.folder / "model.keras", found.schema)
 
 
 def plan_experiment(request: Request, start: Start) -> config.Experiment:
@@ -149,8 +155,35 @@ def plan_experiment(request: Request, start: Start) -> config.Experiment:
         fixed["training.warm_start"] = str(start.weights)
     elif start.experiment.training.warm_start:
         fixed["training.warm_start"] = None
-    tree = config.override(config.to_dict(start.experiment), dict(request.overrides) | fixed)
+    read = reading_options(start, str(request.overrides.get("data.path", start.experiment.data.path)))
+    tree = config.override(config.to_dict(start.experiment), read | dict(request.overrides) | fixed)
     return config.from_dict(tree)
+
+
+def reading_options(start: Start, path: str) -> dict[str, Any]:
+    """How the new table is read: as the champion's was, where the configuration leaves it to the file.
+
+    Args:
+        start: the champion.
+        path: of the new table.
+
+    Returns:
+        Dotted fields of the data section; empty where there is no table or its reading is not kept.
+    """
+    data, schema = start.experiment.data, start.schema
+    if data.source != "table" or schema is None or schema.reading is None:
+        return {}
+    reading = schema.reading
+    known: dict[str, Any] = {}
+    if not is_parquet(Path(path)) and not is_parquet(Path(str(data.path))):
+        known |= {name: getattr(reading, name) for name in ("encoding", "delimiter", "row_names")}
+        if not reading.marks:  # else columns differ, and the file tells which
+            known |= {"decimal": reading.decimal, "thousands": reading.thousands}
+        if reading.date_format is not None:
+            known |= {"date_format": reading.date_format, "zone": reading.zone}
+    if len(schema.classes) == 2 and not data.schema_file:
+        known["positive"] = schema.classes[1]
+    return {f"data.{name}": value for name, value in known.items() if getattr(data, name) is None}
 
 
 def _go_on(request: Request, keeper: Keeper, start: Start, say: Say) -> State:

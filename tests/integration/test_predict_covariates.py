@@ -12,7 +12,7 @@ from keras_seq.compare import compare
 from keras_seq.data.prepare import prepare
 from keras_seq.errors import DataError
 from keras_seq.export.bundle import load_bundle
-from keras_seq.predict import predict_file
+from keras_seq.predict import answer_file, predict_file
 from tests.integration.make_bundles import CO2, experiment, make_bundle
 
 COVARIATES = {"calendar": ["week"], "lags": [1, 52], "rolling": [4]}
@@ -67,13 +67,14 @@ def test_the_rows_that_covariates_look_back_on_are_needed(bundle, raw, tmp_path)
     whole = predict_file(bundle, tmp_path / "all.csv")
     np.testing.assert_allclose(predict_file(bundle, tmp_path / "enough.csv")["co2"], whole["co2"], rtol=1e-6)
     assert bundle.schema.history == 52
-    with pytest.raises(DataError, match=r"'short' of .* has 71 rows and the model needs 72: .*lags 52.*--whole"):
+    with pytest.raises(DataError, match=r"'short' \(71 rows\): the model needs 72, .*lags 52.*--whole"):
         predict_file(bundle, tmp_path / "short.csv")
     units = pd.concat([raw.tail(90).assign(site="a"), raw.tail(30).assign(site="b"), raw.tail(9).assign(site="c")])
     told = dataclasses.replace(bundle, schema=bundle.schema.model_copy(update={"unit_column": "site"}))
     units.to_csv(tmp_path / "units.csv", index=False)
-    with pytest.raises(DataError, match=r"'b' \(and 1 more\) of .* has 30 rows"):
-        predict_file(told, tmp_path / "units.csv")
+    answers = answer_file(told, tmp_path / "units.csv")
+    assert answers.table["site"].tolist() == ["a", "a"]
+    assert [(one.unit, one.rows) for one in answers.refused] == [("b", 30), ("c", 9)]
 
 
 def test_a_file_of_whole_units_is_answered_as_in_training(bundle, raw, tmp_path):

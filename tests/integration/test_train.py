@@ -123,16 +123,19 @@ def test_the_served_graph_takes_raw_units_and_answers_like_the_bundle(run, tmp_p
     ("change", "message"),
     [
         (lambda table: table.drop(columns="superheat"), "'superheat'"),
-        (lambda table: table.assign(superheat="hot"), "'superheat'.*must be numeric.*'hot'"),
+        (lambda table: table.assign(superheat="hot"), "'superheat'.*must hold numbers.*'hot'"),
         (lambda table: table.assign(superheat=np.inf), "infinite 'superheat'"),
         (lambda table: table.assign(superheat=np.nan), "misses 'superheat'.*impute"),
         (lambda table: table.iloc[:0], "no rows"),
         (lambda table: table.assign(step=0.0), "'step'.*does not rise at row 2"),
+        (lambda table: table.drop(columns="cast"), "lacks the unit column 'cast'"),
+        (lambda table: table.assign(cast=["a"] * 119 + [""]), "names no unit in data row 120"),
     ],
 )
 def test_predict_names_what_is_wrong(run, tmp_path, change, message):
     bundle = load_bundle(run.folder)
     table = pd.DataFrame(np.ones((120, len(bundle.spec.features)), np.float32), columns=bundle.spec.features)
+    table = table.assign(cast="a")
     change(table).to_csv(tmp_path / "bad.csv", index=False)
     with pytest.raises(DataError, match=message):
         predict_file(bundle, tmp_path / "bad.csv")
@@ -141,7 +144,7 @@ def test_predict_names_what_is_wrong(run, tmp_path, change, message):
 def test_predict_reads_and_writes_parquet(run, tmp_path):
     bundle = load_bundle(run.folder)
     rows = np.random.default_rng(0).normal(1, 0.1, (150, len(bundle.spec.features)))
-    pd.DataFrame(rows, columns=bundle.spec.features).to_parquet(tmp_path / "one.parquet")
+    pd.DataFrame(rows, columns=bundle.spec.features).assign(cast=7).to_parquet(tmp_path / "one.parquet")
     answers = predict_file(bundle, tmp_path / "one.parquet", every=50)
     assert list(answers["row"]) == [50, 100, 150]
 

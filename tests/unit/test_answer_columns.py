@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from keras_seq.errors import ConfigError
@@ -25,7 +24,7 @@ def bundle(*, targets=("y",), unit="shop", clock="day", task="regression", class
 
 def answers(model, *, file_has_time=True):
     """Answers of three units, every number another: targets 0, 1, ..., ends and quantiles beside them."""
-    from keras_seq.predict import answers_table
+    from keras_seq.evaluation.answered import answers_table
 
     spec, levels = model.spec, model.experiment.model.quantiles
     point = np.tile(np.arange(len(spec.targets), dtype=np.float32), (ROWS, max(spec.horizon, 1), 1))
@@ -37,10 +36,9 @@ def answers(model, *, file_has_time=True):
         output = {"prediction": point, "lower": point - 0.25, "upper": point + 0.25}
         if levels:
             output["quantiles"] = point[..., None] + np.arange(len(levels), dtype=np.float32) / 100
-    clock = model.schema.time_column
-    table = pd.DataFrame({clock: [10, 20, 30]} if clock and file_has_time else {"other": [0, 0, 0]})
-    units = np.array(["a", "b", "c"])
-    return answers_table(model, table, output, np.arange(ROWS), units)
+    clock = model.schema.time_column if file_has_time else None
+    last = np.array([10, 20, 30])
+    return answers_table(model, output, unit=np.array(["a", "b", "c"]), last=last, time=last, clock=clock)
 
 
 def test_ordinary_names_are_as_they_were():

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from keras_seq.data.reading import Reading
 from keras_seq.errors import DataError
 from keras_seq.export.reference import write_reference
 from serving.monitor import Monitor, MonitorSettings
@@ -176,6 +178,40 @@ def test_wrong_labels(labelled, tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(DataError, match=message):
         add_labels(labelled, read_labels(path), lambda model, version: labelled / "models" / model / str(version))
+
+
+def labels_of(tmp_path, text, *, classes=(), reading=None, targets=("wear",)):
+    """Truth of the first label of a file, as a version with this schema takes it."""
+    from serving.monitor.labels import _truth, _Version
+
+    (tmp_path / "labels.csv").write_text(text)
+    (label,) = read_labels(tmp_path / "labels.csv").values()
+    reference = SimpleNamespace(facts={"classes": list(classes)})
+    return _truth(label, _Version(reference, Reading.model_validate(reading or {}), targets), "r1").tolist()
+
+
+@pytest.mark.parametrize(("text", "schema", "truth"), [
+    ("request_id,label\nr1,1.5\n", {}, [1.5]),
+    ("request_id;label\nr1;1.234,5\n", {"reading": {"decimal": ",", "thousands": "."}}, [1234.5]),
+    ("request_id\tlabel\nr1\t-999\n", {"reading": {"missing_codes": (-999.0,)}}, [np.nan]),
+    ("request_id,label\nr1,\n", {}, [np.nan]),
+    ("request_id,label\nr1,NA\n", {"classes": ("NA", "EU")}, [0.0]),
+    ("request_id,label\nr1,2.0\n", {"classes": ("1", "2", "3")}, [1.0]),
+    ("request_id,label\nr1,1\n", {"classes": ("good", "worn")}, [1.0]),
+    (
+        "request_id;label_0;label_1\nr1;1,5;2\n",
+        {"reading": {"marks": {"a": {"decimal": ","}}}, "targets": ("a", "b")},
+        [1.5, 2.0],
+    ),
+])  # fmt: skip
+def test_labels_are_read_as_the_versions_table(tmp_path, text, schema, truth):
+    np.testing.assert_array_equal(labels_of(tmp_path, text, **schema), truth)
+
+
+@pytest.mark.parametrize(("label", "classes"), [("0", ("1", "2")), ("EU ", ("NA", "US")), ("1,5", ())])
+def test_a_label_that_is_none_is_refused(tmp_path, label, classes):
+    with pytest.raises(DataError, match="which is no number"):
+        labels_of(tmp_path, f"request_id;label\nr1;{label}\n", classes=classes)
 
 
 def test_the_log_of_a_killed_process_is_whole(tmp_path):

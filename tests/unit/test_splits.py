@@ -169,3 +169,23 @@ def test_a_class_missing_in_a_period_is_named():
     series = build_series(base.schema, [base.values], [targets])
     with pytest.raises(DataError, match=r"test part of the split has no example of class 1"):
         split(series, data_config(split={"by": "time", "validation": 25, "test": 10}))
+
+
+def test_a_validation_part_of_its_own_is_kept():
+    series = make_series([6, 5, 7, 4], official=["train", "validation", "train", "test"])
+    parts = split(series, data_config(split={"by": "official", "validation": 0.5}))
+    assert [part.units.tolist() for _, part in parts.items()] == [[0, 2], [1], [3]]
+
+
+def test_one_training_unit_beside_official_ones_is_cut_in_time():
+    series = make_series([20, 10], official=["train", "test"])
+    parts = split(series, data_config(split={"by": "official", "validation": 0.25}))
+    assert (parts.train.first[0], parts.train.last[0]) == (0, 15)
+    assert (parts.validation.first[0], parts.validation.last[0]) == (15, 20)
+    assert parts.test.units.tolist() == [1] and parts.test.rows == 10
+
+
+def test_one_training_unit_needs_rows_for_validation():
+    series = make_series([3, 10], official=["train", "test"])
+    with pytest.raises(DataError, match="leaves none for one of train and validation"):
+        split(series, data_config(split={"by": "official", "validation": 0.05}))

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from keras_seq.config.forecasting import CovariatesConfig
 from keras_seq.data.calendar import Calendar
 from keras_seq.data.covariates.past import CYCLES
-from keras_seq.errors import DataError
 
 FORGOTTEN = 1e-8  # weight of older rows in an exponentially weighted mean that no longer shows in float32
 History = int | Literal["unit"]  # rows, or the unit from its very first row on
@@ -34,45 +29,23 @@ def history_rows(config: CovariatesConfig, calendar: Calendar | None) -> History
     return max((rows for rows, _ in _readers(config)), default=0)
 
 
-def check_rows(
-    rows: NDArray[np.integer],
-    names: NDArray[np.str_],
-    window: int,
-    before: History,
-    config: CovariatesConfig,
-    path: Path,
-) -> None:
-    """Refuse units whose last window and its covariates would read rows that are not there.
+def history_reason(config: CovariatesConfig, window: int, before: int) -> str:
+    """Why a unit of fewer rows than window and history is not answered."""
+    reader = max(_readers(config))[1]
+    return (
+        f"the model needs {window + before}, its window of {window} and the {before} before it that its covariates "
+        f"look back on ({reader}); give more of its past or, if the table holds every unit from its very first row on, "
+        "say so with --whole (whole=True)"
+    )
 
-    Args:
-        rows: of each unit ``(units,)``.
-        names: of the units.
-        window: rows of the model's window.
-        before: rows before it that its covariates read; 0: nothing is asked for.
-        config: the covariates.
-        path: the file, for messages.
 
-    Raises:
-        DataError: names the first unit, its rows and how many it needs.
-    """
-    if before == 0:
-        return
-    if before == "unit":
-        raise DataError(
-            f"Covariate stl {config.stl} of the model depends on where a unit begins, as its rows have no regular "
-            f"time, and '{path}' may begin anywhere. Give every unit from its very first row on and say so with "
-            "--whole (whole=True)."
-        )
-    short = np.flatnonzero(rows < window + before)
-    if len(short):
-        unit = int(short[0])
-        more = f" (and {len(short) - 1} more)" if len(short) > 1 else ""
-        reader = max(_readers(config))[1]
-        raise DataError(
-            f"Unit '{names[unit]}'{more} of '{path}' has {rows[unit]} rows and the model needs {window + before}: its "
-            f"window of {window} and the {before} before it that its covariates look back on ({reader}). Give more of "
-            "its past; or, if the file holds every unit from its very first row on, say so with --whole (whole=True)."
-        )
+def whole_units_needed(config: CovariatesConfig, where: str) -> str:
+    """The message for a table that may begin anywhere."""
+    return (
+        f"Covariate stl {config.stl} of the model depends on where a unit begins, as its rows have no regular time, "
+        f"and {where} may begin anywhere. Give every unit from its very first row on and say so with --whole "
+        "(whole=True)."
+    )
 
 
 def _readers(config: CovariatesConfig) -> list[tuple[int, str]]:

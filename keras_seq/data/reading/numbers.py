@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -108,6 +109,16 @@ def to_numbers(texts: Any, marks: Marks) -> tuple[NDArray[np.float64], NDArray[n
     numbers = np.asarray(plain.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
     wrong = pc.fill_null(pc.invert(good), False).to_numpy(zero_copy_only=False)
     return numbers, np.asarray(wrong, bool)
+
+
+def number_of(text: str, marks: Marks) -> float | None:
+    """The number that one text means; None where it is none. As ``to_numbers``, for rows that come one by one."""
+    text = re.sub(_BLANKS, " ", text.strip())
+    if not re.match(_regex(marks), text):
+        return None
+    if marks.thousands:
+        text = text.replace(marks.thousands, "")
+    return float(text.replace(marks.decimal, "."))
 
 
 def _trimmed(texts: Any) -> Any:

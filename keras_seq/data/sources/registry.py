@@ -128,7 +128,7 @@ _SOURCES = (
         "Yahoo Finance and FRED, redistributed by the arch package; research use",
         "https://github.com/bashtage/arch",
     ),
-    SourceInfo("table", "your own CSV or Parquet file (--data.path)", None, "table:load_table"),
+    SourceInfo("table", "your own CSV or Parquet file (--data.path)", None, "table_files:load_files"),
     SourceInfo(
         "shards", "a folder written by python -m keras_seq.data shard (--data.path)", None, "shards:load_shards"
     ),

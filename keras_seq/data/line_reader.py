@@ -1,0 +1,192 @@
+"""Rows of CSV text one at a time, read by a model's schema as a whole file would be."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.data.reading.numbers import number_of
+from keras_seq.data.reading.reading import Marks, Reading
+from keras_seq.data.reading.zones import zone_info
+from keras_seq.data.series import Schema
+from keras_seq.errors import DataError, nearest
+
+DELIMITERS = ",;\t|"
+FLAGS = {"true": 1.0, "false": 0.0}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row.
+
+    Attributes:
+        number: of its line, the header being 1.
+        unit: its unit's text; "stdin" where the schema has no unit column.
+        clock: its time as it is written; None: no such column.
+        values: ``(features,)`` float32, NaN where missing.
+    """
+
+    number: int
+    unit: str
+    clock: str | None
+    values: NDArray[np.float32]
+
+
+class LineReader:
+    """Reads rows by a schema; knows the last time of every unit.
+
+    Args:
+        lines: header first.
+        schema: of the model.
+
+    Attributes:
+        clock: name of the time column; None: the header has none.
+
+    Raises:
+        DataError: the header lacks a column, or names one twice.
+    """
+
+    def __init__(self, lines: Iterable[str], schema: Schema) -> None:
+        lines = iter(lines)
+        header = next(lines, "").lstrip("\ufeff")
+        self._schema, self._reading = schema, _reading_of(schema, header)
+        while self._reading.comment and header.startswith(self._reading.comment):
+            header = next(lines, "")
+        self._rows = csv.reader(lines, delimiter=self._reading.delimiter)
+        names = _header(header, self._reading)
+        parts = dict.fromkeys([*schema.features, *([schema.unit_column] if schema.unit_column else [])])
+        for name in parts:
+            if name not in names:
+                what = "unit column" if name == schema.unit_column else "feature column"
+                raise DataError(f"Line 1, the header, lacks the {what} '{name}'{nearest(name, names)}")
+        self.clock = schema.time_column if schema.time_column in names else None
+        for name in [*parts, *([self.clock] if self.clock else [])]:
+            if names.count(name) > 1:
+                raise DataError(f"Line 1, the header, names column '{name}' twice.")
+        self._places = {name: names.index(name) for name in schema.features}
+        self._unit = names.index(schema.unit_column) if schema.unit_column else None
+        self._time = names.index(self.clock) if self.clock else None
+        self._least = 1 + max([*self._places.values(), self._unit or 0, self._time or 0])
+        self._last: dict[str, Any] = {}
+        self._numbers = {name: NumberReader(name, self._reading) for name in schema.features}
+
+    def __iter__(self) -> Iterator[Line]:
+        """Every row, as soon as it is there.
+
+        Raises:
+            DataError: a row that cannot be read; names line, column and value.
+        """
+        for number, row in enumerate(self._rows, 2):
+            if not any(field.strip() for field in row):
+                continue
+            if len(row) < self._least:
+                raise DataError(
+                    f"Line {number} has {len(row)} fields, expected at least {self._least} as in the header."
+                )
+            try:
+                yield self._line(number, row)
+            except DataError as error:
+                raise DataError(f"Line {number}: {error}") from None
+
+    def _line(self, number: int, row: Sequence[str]) -> Line:
+        unit = "stdin" if self._unit is None else row[self._unit]
+        if not unit or unit in self._reading.missing_texts:
+            raise DataError(f"column '{self._schema.unit_column}' names no unit; fill it.")
+        clock = None if self._time is None else row[self._time]
+        if clock is not None:
+            self._check_time(unit, clock)
+        values = [self._numbers[name].read(row[place]) for name, place in self._places.items()]
+        return Line(number, unit, clock, np.array(values, np.float32))
+
+    def _check_time(self, unit: str, text: str) -> None:
+        last = self._last.get(unit)
+        now = self._stamp(text, last)
+        if last is not None and not now > last:
+            raise DataError(
+                f"time column '{self.clock}' of unit '{unit}' does not rise, got '{text}'; rows must come in order of "
+                "time."
+            )
+        self._last[unit] = now
+
+    def _stamp(self, text: str, last: Any) -> Any:
+        """A time that can be compared: a number, or seconds of universal time or of the local clock."""
+        date_format = self._reading.date_format
+        try:
+            if date_format is None:
+                return NumberReader(str(self.clock), self._reading).number(text)
+            is_iso = date_format == "ISO8601"
+            stamp = datetime.fromisoformat(text.strip()) if is_iso else datetime.strptime(text.strip(), date_format)
+        except (DataError, ValueError):
+            if date_format is None and (stamps := _iso(text)):
+                return stamps
+            wanted = date_format or "number or ISO8601 date"
+            raise DataError(f"column '{self.clock}' holds '{text}', expected a time ({wanted}).") from None
+        if stamp.tzinfo is None and self._reading.zone:
+            zone = zone_info(self._reading.zone)
+            first = stamp.replace(tzinfo=zone).timestamp()
+            again = stamp.replace(tzinfo=zone, fold=1).timestamp()  # an hour that comes twice
+            return first if last is None or first > last else again
+        return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
+
+
+class NumberReader:
+    """Numbers of one column, by a reading."""
+
+    def __init__(self, name: str, reading: Reading) -> None:
+        self.name, self.marks = name, reading.marks_of(name)
+        self._missing = frozenset(reading.all_missing_texts)
+        self._codes = {*reading.missing_codes, *(float(np.float32(code)) for code in reading.missing_codes)}
+        self._flag = name in reading.flags
+
+    def read(self, text: str) -> float:
+        """The number a text means; NaN where it stands for a missing value.
+
+        Raises:
+            DataError: it is no number; says the marks that are read.
+        """
+        text = text.strip()
+        if text in self._missing:
+            return float("nan")
+        number = self.number(text)
+        return float("nan") if number in self._codes else number
+
+    def number(self, text: str) -> float:
+        """The number a filled text means."""
+        if self._flag and text.lower() in FLAGS:
+            return FLAGS[text.lower()]
+        number = number_of(text, self.marks)
+        if number is None:
+            marks = (
+                "" if self.marks == Marks() or not re.search(r"\d", text) else f" (decimal mark '{self.marks.decimal}')"
+            )
+            raise DataError(
+                f"column '{self.name}' holds '{text}', expected a number{marks}, or nothing where it is missing."
+            )
+        return number
+
+
+def _reading_of(schema: Schema, header: str) -> Reading:
+    """The schema's reading; of a schema without one the delimiter that the header shows."""
+    return schema.reading or Reading(delimiter=max(DELIMITERS, key=header.count))
+
+
+def _header(line: str, reading: Reading) -> list[str]:
+    names = [name.strip() for name in next(csv.reader([line.rstrip("\r\n")], delimiter=reading.delimiter), [])]
+    if not any(names):
+        raise DataError("Line 1 must be a header with the names of the columns, got nothing.")
+    return ["", *names] if reading.row_names else names
+
+
+def _iso(text: str) -> float | None:
+    try:
+        stamp = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,116 @@
+"""A model on a labelled file that it was not trained on: every row it can answer, judged as the test part is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_seq.config import Experiment
+from keras_seq.data.quality import QualityReport
+from keras_seq.data.rows import Refused, Rows, refused_line
+from keras_seq.data.series import Series
+from keras_seq.data.spec import DataSpec
+from keras_seq.data.splits import Part, Splits
+from keras_seq.data.table_rows import read_rows
+from keras_seq.data.windows import index_windows
+from keras_seq.errors import DataError
+
+if TYPE_CHECKING:
+    from keras_seq.data.prepare import Prepared
+    from keras_seq.evaluation.decided import Decided
+    from keras_seq.export.bundle import Bundle
+
+TEST_FILES = "test_files"  # of ``Series.info``: units [first, last) by file; see ``data.sources.table_files``
+
+
+@dataclass(frozen=True)
+class FileJudged:
+    """What became of a file.
+
+    Attributes:
+        metrics: as those of a test part.
+        units: judged.
+        answers: judged, one a window or, of models that answer at every step, a row.
+        refused: units too short to be answered.
+    """
+
+    metrics: dict[str, float]
+    units: int
+    answers: int
+    refused: tuple[Refused, ...]
+
+
+def judge_file(bundle: Bundle, path: str | Path, experiment: Experiment, *, whole: bool = False) -> FileJudged:
+    """Metrics of a bundle on a labelled file as it is: nothing is divided, nothing is fitted.
+
+    Windows are cut as in training and answers go through the bundle's decision layer. A forecast's ``mase`` is scaled
+    by the naive error inside each unit of the file.
+
+    Args:
+        bundle: loaded bundle.
+        path: CSV or Parquet file, written as the table of training, with its target columns.
+        experiment: of the bundle, maybe with another ``evaluation.at`` or ``min_steps``.
+        whole: the file holds every unit from its very first row on; else windows are left out whose computed covariates
+            would look back on rows that are not there.
+
+    Raises:
+        DataError: the file deviates from the schema, holds no target, or no unit of it can be answered.
+    """
+    window = None if whole else bundle.spec.time
+    rows = read_rows(path, bundle.schema, experiment.data.covariates, window=window, with_targets=True)
+    if not np.isfinite(rows.series.targets).any():
+        raise DataError(f"File '{path}' holds no value of {', '.join(bundle.spec.targets)}, so nothing can be judged.")
+    prepared, refused = _prepared(rows, bundle, experiment, str(path))
+    series = prepared.series
+    from keras_seq.evaluation.decided import decide_points, judge_decided
+    from keras_seq.evaluation.naive_error import naive_errors
+    from keras_seq.evaluation.predictions import points, predict_windows
+
+    index = prepared.index["test"]
+    prediction = predict_windows(bundle.model, series, index, bundle.spec, experiment.data)
+    answers = points(series, index, bundle.spec, prediction)
+    if not len(answers.truth):
+        raise DataError(f"File '{path}' holds no target at a row that the model answers, so nothing can be judged.")
+    naive = naive_errors(prepared, experiment)
+    decided = decide_points(answers, bundle.spec, experiment, bundle.decision, part="test", naive=naive)
+    metrics = judge_decided(decided, bundle.spec, experiment, bundle.decision, part="test")
+    judged = decided.judged(experiment, "test").points
+    return FileJudged(metrics, len(np.unique(judged.unit)), len(judged.truth), refused)
+
+
+def _prepared(rows: Rows, bundle: Bundle, experiment: Experiment, path: str) -> tuple[Prepared, tuple[Refused, ...]]:
+    """The file as a data set whose test part is all that can be answered, and the units that cannot."""
+    from keras_seq.data.prepare import Prepared
+
+    spec, before = bundle.spec, rows.history
+    window = spec.time if before or not spec.variable_length else 1
+    need = before + window + spec.horizon
+    enough = rows.series.lengths >= need
+    rows = rows.keep(enough, f"a window and what is judged need {need} rows")
+    if not enough.any():
+        raise DataError(f"No unit of file '{path}' can be judged: {refused_line(rows.refused)}")
+    series = dataclasses.replace(rows.series, info=bundle.data.get("info", {}) | rows.series.info)
+    first = series.offsets[:-1] + (before + window - (0 if spec.horizon else 1) if before else 0)
+    none = np.zeros(0, np.int64)
+    empty, judged = Part(none, none, none), Part(np.arange(series.n_units), first, series.offsets[1:])
+    index = {"test": index_windows(series, judged, experiment.data.windows)}
+    quality = QualityReport(series.schema.name, (), len(series.values), series.n_units)
+    return Prepared(series, quality, Splits(empty, empty, judged, ""), index, spec), rows.refused
+
+
+def judge_test_files(
+    decided: Decided, series: Series, spec: DataSpec, experiment: Experiment, decision: Mapping[str, Any]
+) -> dict[str, dict[str, float]]:
+    """Metrics of each file of the test part by name, where it comes in files of its own; else empty."""
+    from keras_seq.evaluation.decided import judge_decided
+
+    unit = decided.points.unit
+    return {
+        name: judge_decided(decided.select((unit >= first) & (unit < last)), spec, experiment, decision, part="test")
+        for name, (first, last) in series.info.get(TEST_FILES, {}).items()
+    }
