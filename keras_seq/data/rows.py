@@ -41,10 +41,11 @@ class Refused:
 
 def refused_line(refused: Sequence[Refused]) -> str:
     """Which units were not answered, and why, in a line."""
-    shown = ", ".join(f"'{one.unit}' ({one.rows} rows)" for one in refused[:SHOWN])
+    first, others = refused[0], [f"'{one.unit}' ({one.rows} rows)" for one in refused[1:SHOWN]]
     more = f" and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
     many = "units were" if len(refused) > 1 else "unit was"
-    return f"{len(refused)} {many} not answered, {shown}{more}: {refused[0].reason}."
+    told = f"{len(refused)} {many} not answered: '{first.unit}' has {first.rows} rows and {first.reason}."
+    return f"{told} The others: {', '.join(others)}{more}." if others else told
 
 
 @dataclass(frozen=True)

@@ -99,10 +99,10 @@ def _token(path: str | None) -> str | None:
 def _predict(client: BaseClient, options: argparse.Namespace) -> cli.Result:
     from keras_seq.predict import tell
     from serving.client.base import Target
-    from serving.client.served import predict_table
+    from serving.client.served import answer_table
     from serving.contract.signatures import DEFAULT
 
-    answers = predict_table(
+    answers = answer_table(
         client,
         Target(options.model, options.version, options.label),
         Path(options.file),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,6 +175,22 @@ def predict_table(
     *,
     signature: str = DEFAULT,
     told: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
+    """The table of ``answer_table``; a warning names what was not answered."""
+    answers = answer_table(client, target, path, columns, signature=signature, told=told)
+    for line in answers.warnings():
+        warnings.warn(line, stacklevel=2)
+    return answers.table
+
+
+def answer_table(
+    client: BaseClient,
+    target: Target,
+    path: Path,
+    columns: Columns,
+    *,
+    signature: str = DEFAULT,
+    told: Mapping[str, Any] | None = None,
 ) -> Answers:
     """Answers of a served model for a CSV or Parquet file, as ``keras_seq.predict`` gives them for a bundle.
 
@@ -205,7 +222,7 @@ def predict_table(
     return _answer(client, target, served, rows, columns, signature, numbered=True)
 
 
-def predict_frame(
+def answer_frame(
     client: BaseClient, target: Target, table: pd.DataFrame, columns: Columns, *, signature: str = DEFAULT
 ) -> Answers:
     """Answers of a served model for a DataFrame, as for a file; units and times are the table's own values."""

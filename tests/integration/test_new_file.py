@@ -80,7 +80,7 @@ def test_a_new_file_is_judged_as_it_is(run, tmp_path, capsys):
     captured = capsys.readouterr()
     document = json.loads(captured.out)
     assert document["refused"][0]["unit"] == "short" and document["metrics"]["rmse"] == pytest.approx(by_hand, rel=1e-4)
-    assert "'short' (2 rows)" in captured.err
+    assert "'short' has 2 rows" in captured.err
 
 
 def test_a_file_without_labels_or_rows_enough(run, tmp_path):
@@ -89,7 +89,7 @@ def test_a_file_without_labels_or_rows_enough(run, tmp_path):
         evaluate_file(made.bundle, write(rows(3, 20).drop(columns="y"), tmp_path / "a.csv"))
     with pytest.raises(DataError, match="holds no value of y"):
         evaluate_file(made.bundle, write(rows(3, 20).assign(y=np.nan), tmp_path / "b.csv"))
-    with pytest.raises(DataError, match=r"No unit .* can be judged: 1 unit was not answered, 'a' \(2 rows\)"):
+    with pytest.raises(DataError, match=r"No unit .* can be judged: 1 unit was not answered: 'a' has 2 rows"):
         evaluate_file(made.bundle, write(rows(3, 2), tmp_path / "c.csv"))
 
 

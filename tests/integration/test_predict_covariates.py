@@ -67,7 +67,7 @@ def test_the_rows_that_covariates_look_back_on_are_needed(bundle, raw, tmp_path)
     whole = predict_file(bundle, tmp_path / "all.csv")
     np.testing.assert_allclose(predict_file(bundle, tmp_path / "enough.csv")["co2"], whole["co2"], rtol=1e-6)
     assert bundle.schema.history == 52
-    with pytest.raises(DataError, match=r"'short' \(71 rows\): the model needs 72, .*lags 52.*--whole"):
+    with pytest.raises(DataError, match=r"'short' has 71 rows and the model needs 72: .*lags 52.*--whole"):
         predict_file(bundle, tmp_path / "short.csv")
     units = pd.concat([raw.tail(90).assign(site="a"), raw.tail(30).assign(site="b"), raw.tail(9).assign(site="c")])
     told = dataclasses.replace(bundle, schema=bundle.schema.model_copy(update={"unit_column": "site"}))

@@ -45,7 +45,9 @@ def test_every_step_leaves_out_what_comes_before_a_whole_window():
 
 
 def test_nothing_to_answer_is_an_error():
-    with pytest.raises(DataError, match=r"No unit can be answered: 4 units were not answered, 'a' \(3 rows\).*needs 8"):
+    with pytest.raises(
+        DataError, match=r"No unit .*: 4 units were not answered: 'a' has 3 rows and .*needs 8.*'b' \(7 rows\)"
+    ):
         cut(UNITS, SimpleNamespace(time=8, variable_length=False))
     with pytest.raises(DataError, match="1 unit was not answered"):
         cut(rows([3]), SPEC)

@@ -33,7 +33,7 @@ def history_reason(config: CovariatesConfig, window: int, before: int) -> str:
     """Why a unit of fewer rows than window and history is not answered."""
     reader = max(_readers(config))[1]
     return (
-        f"the model needs {window + before}, its window of {window} and the {before} before it that its covariates "
+        f"the model needs {window + before}: its window of {window} and the {before} before it that its covariates "
         f"look back on ({reader}); give more of its past or, if the table holds every unit from its very first row on, "
         "say so with --whole (whole=True)"
     )
