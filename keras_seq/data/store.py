@@ -30,6 +30,10 @@ from keras_seq.files import read_json, sha256
 FORMAT = 1
 PIECE = 1 << 16  # rows read at once where single rows are asked for
 HEADER = "header.json"
+NOT_SHAPING = {  # fields of the data section that leave the rows as they are; every other one makes another store
+    *("source", "subset", "home", "path", "schema_file", "caster", "covariates", "split", "windows", "target_cap"),
+    *("scale", "conditions", "augment", "balance", "shuffle", "bucket", "cache", "prefetch", "shards"),
+}
 
 
 class StoredArray:
@@ -160,8 +164,7 @@ def store_key(config: DataConfig) -> str:
         schema = sha256(config.schema_file) if config.schema_file else ""
     except OSError as error:
         raise DataError(f"File '{error.filename}' cannot be read ({error.strerror}).") from None
-    shaping = ("unit", "group", "time", "task", "targets", "features", "impute", "missing_indicator")
-    options = {name: getattr(config, name) for name in shaping} | {"per_step": config.windows.per_step}
+    options = config.model_dump(mode="json", exclude=NOT_SHAPING) | {"per_step": config.windows.per_step}
     parts = [FORMAT, str(file), content, schema, options, bool(config.windows.horizon)]
     return f"{file.stem}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
 

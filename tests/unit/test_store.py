@@ -192,6 +192,21 @@ def test_a_file_that_was_only_touched_keeps_its_store(tmp_path, stores):
     assert len(list(stores.iterdir())) == 1
 
 
+def test_options_of_reading_make_another_store_and_those_of_training_do_not(tmp_path, stores):
+    frame = table(label=lambda u: "good" if u % 2 else "bad")
+    frame.loc[::10, "x0"] = -999.0
+    path = written(frame, tmp_path)
+    base = SLIDING | {"impute": "forward"}
+    first, _ = stored_series(config_of(path, **base))
+    coded, _ = stored_series(config_of(path, **base, missing_codes=[-999]))
+    assert np.nanmin(first.values[:, 1]) == -999 and np.nanmin(coded.values[:, 1]) > -999
+    for positive in ("good", "bad"):
+        assert stored_series(config_of(path, **base, positive=positive))[0].schema.classes[1] == positive
+    count = len(list(stores.iterdir()))
+    stored_series(config_of(path, **base, scale="robust", bucket=7, shuffle=False, split={"seed": 5}))
+    assert len(list(stores.iterdir())) == count
+
+
 def test_a_schema_changed_in_a_file_of_the_same_size_and_date_counts(tmp_path, stores):
     path, schema = written(table(), tmp_path), tmp_path / "schema.yaml"
     schema.write_text("target_unit: kg")

@@ -23,7 +23,11 @@ from keras_seq.data.splits import split
 from keras_seq.errors import DataError
 
 FORMAT = 1
-SHAPING = ("unit", "group", "time", "task", "targets", "features", "impute", "missing_indicator")
+SHAPING = (
+    *("unit", "group", "time", "task", "targets", "features", "positive", "impute", "missing_indicator"),
+    *("delimiter", "encoding", "decimal", "thousands", "row_names", "date_format", "zone", "strict"),
+    *("missing_codes", "missing_texts"),
+)
 
 
 @dataclass(frozen=True)

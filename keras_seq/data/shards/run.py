@@ -153,7 +153,8 @@ def _same_plan(path: Path, plan: dict[str, Any], folder: Path, *, finished: bool
         old = read_json(path)["plan"] if finished else read_json(path)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(f"'{path}' cannot be read ({error}); remove the folder '{folder}' and start anew.") from None
-    changed = [name for name in plan if old.get(name) != plan[name]]
+    # a plan of before an option existed was made without it
+    changed = [name for name in plan if (old[name] != plan[name] if name in old else bool(plan[name]))]
     if changed:
         what = "; ".join(f"{name} was {old.get(name)!r}, now {plan[name]!r}" for name in changed)
         raise ConfigError(
