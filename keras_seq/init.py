@@ -242,6 +242,7 @@ def _prove(table: Table, facts: Facts, out: Path, horizon: int, why: str, readin
     found = Findings(table, facts, choices, out)
     found.schema_text = write.schema_yaml(facts) if schema_file else ""
     found.notes = [f"the file {remark}" for remark in table.remarks] + list(facts.question.notes)
+    found.notes += [part.note for part in facts.parts.values() if part.note]
     if why:
         found.notes.append(f"target '{facts.question.targets[0]}' {why}")
     small = table.path.stat().st_size <= CHECKED_MB * 2**20

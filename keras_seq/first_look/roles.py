@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ TIME_WORDS = words(
     "time date datetime timestamp ts t cycle cycles step hour hours day days week weeks month minute minutes second "
     "seconds year at when index tick period"
 )
+HOUR = 3_600_000_000_000  # nanoseconds
 MOST_TRIED = 12  # columns of each kind that are compared with one another
 NONE = "none"  # an option's word for: there is none
 
@@ -52,11 +54,12 @@ class Order:
 
 @dataclass(frozen=True)
 class Part:
-    """A part, the column that plays it (None: none does), why, and which others could."""
+    """A part, the column that plays it (None: none does), why, which others could, and what the user should know."""
 
     column: str | None
     why: str
     others: tuple[str, ...] = ()
+    note: str = ""
 
 
 def named(name: str, words: frozenset[str]) -> bool:
@@ -114,7 +117,8 @@ def guess_unit(table: Table, taken: set[str]) -> Part:
     sure = [item for item in found if item[0] >= 4]
     if not sure:
         others = tuple(name for score, name, _ in found if score > 0)
-        return Part(None, "no column repeats as the name of a unit would: the whole file is one series", others)
+        why = "no column repeats as the name of a unit would: the whole file is one series"
+        return Part(None, why, others, _holed_unit(table, taken))
     return Part(sure[0][1], sure[0][2], tuple(name for _, name, _ in sure[1:4]))
 
 
@@ -135,7 +139,8 @@ def guess_time(table: Table, unit: str | None, taken: set[str]) -> Part:
     if dates and not any(name in rising for name in dates):
         raise _unsorted(table, dates[0], unit, order)
     if not rising:
-        return Part(None, "no column rises with the rows: steps are counted, in the order of the file")
+        why = "no column rises with the rows: steps are counted, in the order of the file"
+        return Part(None, why, note=_unread_time(table, taken))
     where = "within every unit" if unit else "from row to row"
     what = "dates that rise" if table.is_date(rising[0]) else "rises"
     return Part(rising[0], f"{what} {where}", tuple(rising[1:4]))
@@ -210,6 +215,40 @@ def _clock_names(table: Table, taken: set[str]) -> list[str]:
     return sorted(fit, key=lambda name: (not table.is_date(name), not named(name, TIME_WORDS)))[:MOST_TRIED]
 
 
+def _holed_unit(table: Table, taken: set[str]) -> str:
+    """That a column would name the units were it not empty in some rows; empty: there is none such."""
+    for name, column in table.columns.items():
+        likely = column.kind == "text" and _unit_like(name) and 2 <= column.distinct <= table.rows // 2
+        if name not in taken and column.missing and likely:
+            return (
+                f"column '{name}' seems to name the units, but is empty in {column.missing} rows, so the file is taken "
+                "for one series: fill it in every row"
+            )
+    return ""
+
+
+def _unread_time(table: Table, taken: set[str]) -> str:
+    """That a column seems to tell the time but cannot be read as one, and why; empty: there is none such."""
+    for name, column in table.columns.items():
+        text = column.word or next(iter(column.counts or ()), "")
+        timed = named(name, TIME_WORDS) and column.kind in ("text", "mixed", "number")
+        stamps = column.kind == "text" and re.search(r"\d[-/.:]\d", text) and column.distinct > table.rows // 2
+        if name in taken or name in table.clocks or not (timed or stamps):
+            continue
+        if column.missing:
+            what = f"is empty in {column.missing} rows"
+        elif column.kind == "mixed":
+            what = f"holds {text!r} in data row {column.word_row} ({column.words} in all)"
+        else:
+            what = f"holds no dates in one format that is known or named with data.date_format (first: {text!r})"
+        return (
+            f"column '{name}' seems to tell the time, but {what}: every row is taken for one step, in the order of "
+            "the file, and gaps or rows out of order cannot be seen. Mend it and give --time "
+            f"{shlex.quote(name)}; or --time none, if it is no time"
+        )
+    return ""
+
+
 def _rises(table: Table, name: str, order: Order) -> bool:
     steps = order.steps(table.clocks[name])
     return bool(len(steps) and (steps > 0).all())
@@ -223,6 +262,9 @@ def _even(table: Table, name: str, order: Order) -> bool:
 def _unsorted(table: Table, name: str, unit: str | None, order: Order) -> DataError:
     """What is wrong with a time that does not rise, and the way to sort it."""
     steps = order.steps(table.clocks[name])
+    clock = ""
+    if table.is_date(name) and (steps <= 0).sum() <= 2 + len(steps) // 1000 and (steps >= -HOUR).all():
+        clock = " Where a clock was put back for winter, name its zone instead: --data.zone Europe/Berlin."
     if (steps < 0).any():
         newest = " (the newest rows come first)" if (steps <= 0).all() else ""
         target = table.path.with_name(table.path.stem.removesuffix(".csv") + "_sorted.csv")
@@ -234,12 +276,12 @@ def _unsorted(table: Table, name: str, unit: str | None, order: Order) -> DataEr
             f"Column '{name}' of '{table.path}' goes back in time{newest}; rows must be sorted"
             f'{" within each " + repr(unit) if unit else ""}. Sort them: python -c "import pandas as pd; '
             f"pd.{read}({str(table.path)!r}{options}).sort_values({by!r}, kind='stable'{key}).to_csv({str(target)!r}, "
-            f'index=False)" (or, if it is not the time, give --time none or another column).'
+            f'index=False)" (or, if it is not the time, give --time none or another column).{clock}'
         )
     value = table.head[name].iloc[order.rows[1:][order.inside][int((steps == 0).argmax())]]
     told = f"unit '{unit}'" if unit else "file"
     return DataError(
         f"Column '{name}' of '{table.path}' holds {value!r} twice within one {told}. If several things are measured at "
         "each time, name the column that tells them apart with --unit; else remove the doubled rows, or give "
-        "--time none."
+        f"--time none.{clock}"
     )

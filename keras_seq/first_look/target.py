@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from keras_seq.config import Task
+from keras_seq.data.reading.dialect import is_number
 from keras_seq.data.reading.reading import UNNAMED
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.first_look.give_away import leave_copies_out, tell_companions
@@ -217,7 +218,8 @@ def _choose_features(table: Table, question: Question, unit: str | None, taken: 
     if not kept:
         raise DataError(
             f"'{table.path}' has no input column left besides {', '.join((*sorted(taken), *question.targets))}: "
-            + "; ".join(f"'{name}' {why}" for name, why in list(question.left_out.items())[:6])
+            + ("; ".join(f"'{name}' {why}" for name, why in list(question.left_out.items())[:6]) or "there is no other")
+            + ". Bring a column of numbers, or give --task forecast, whose input is the target's own past."
         )
     question.features = tuple(kept)
     tell_companions(table, question, kept, unit, taken)
@@ -232,6 +234,9 @@ def _reason(table: Table, column: Column, unit: str | None, order: Order) -> str
     if column.kind == "mixed":
         return f"holds words among numbers, first {column.word!r} in data row {column.word_row} ({column.words} in all)"
     if column.kind == "text":
+        wrong = [text for text in column.counts or () if not is_number(text)]
+        if column.counts and wrong and len(wrong) < len(column.counts):
+            return f"holds words among numbers, first {wrong[0]!r} ({len(wrong)} of {len(column.counts)} values)"
         one_each = column.distinct >= min(0.9 * column.rows, 1000)
         return "an id" if one_each else f"holds words ({column.distinct}); write them as numbers to use them"
     if column.infinite:

@@ -251,6 +251,8 @@ def _cast(column: Any, name: str, kind: Kind, path: Path) -> Any:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     own = column.type
+    if kind == "text" and pa.types.is_nested(own):
+        return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
     if kind == "text":
         return column.cast(pa.string())
     if kind == "date":

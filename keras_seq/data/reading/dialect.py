@@ -45,14 +45,14 @@ def sniff_dialect(path: Path, options: Options) -> tuple[Reading, list[str]]:
     lines = [line for line in _decode(head, encoding, path).splitlines() if line.strip()]
     if len(head) == HEAD:
         lines = lines[:-1] or lines  # the last one is cut
-    comment = "#" if lines and lines[0].startswith("#") else ""
+    comment = next((mark for mark in ("#", "sep=") if lines and lines[0].startswith(mark)), "")
     rows = [line for line in lines if not (comment and line.startswith(comment))]
-    if comment and (not rows or _is_header(lines[0], rows, options.delimiter)):
+    if comment == "#" and (not rows or _is_header(lines[0], rows, options.delimiter)):
         comment, rows = "", lines
     delimiter = options.delimiter or _delimiter(rows, path)
     row_names, open_ends = _longer_rows(rows, delimiter, path, options.row_names)
     if comment:
-        remarks.append("begins with lines of '#', which are passed over")
+        remarks.append(f"begins with lines of '{comment}', which are passed over")
     if delimiter != ",":
         remarks.append(f"is separated by {DELIMITERS.get(delimiter, repr(delimiter))}")
     if row_names:
@@ -87,7 +87,7 @@ def csv_names(path: Path, reading: Reading) -> list[str]:
         raise DataError(
             f"The header of '{path}' cannot be read ({error}): {line[:60]!r}. Mend its quotes, or write the names anew."
         ) from None
-    if all(_is_number(name) for name in names):
+    if all(is_number(name) for name in names):
         raise DataError(
             f"File '{path}' seems to have no header: its first line is {line.strip()[:60]!r}. Put a line of column "
             "names in front."
@@ -161,6 +161,7 @@ def _delimiter(rows: list[str], path: Path) -> str:
     best = max(scores, key=lambda one: scores[one])
     if not scores[best][0]:
         _refuse_blanks(rows, path)
+        _refuse_preamble(rows, path)
         return ","
     return best
 
@@ -213,7 +214,25 @@ def _refuse_blanks(rows: list[str], path: Path) -> None:
         )
 
 
-def _is_number(text: str) -> bool:
+def _refuse_preamble(rows: list[str], path: Path) -> None:
+    """Refuse a file whose first lines tell of it, and whose header comes further down.
+
+    Raises:
+        DataError: most lines have the same number of fields, above one; the first line has one.
+    """
+    for delimiter, told in DELIMITERS.items():
+        counts = _fields(rows[:LINES], delimiter)
+        usual = max(set(counts), key=counts.count)
+        if usual > 1 and 2 * counts.count(usual) > len(counts) > 2:
+            raise DataError(
+                f"File '{path}' begins with {rows[0][:60]!r}, which is no header: most of its lines have {usual} "
+                f"fields between {told}, the first of them is {rows[counts.index(usual)][:60]!r}. Take out the lines "
+                "before the header, or write '#' in front of each."
+            )
+
+
+def is_number(text: str) -> bool:
+    """Whether Python reads a text as a number."""
     try:
         float(text)
     except ValueError:
