@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> cli.Result:
     files.write_text(folder / "benchmark.md", text)
     files.write_text(folder / "benchmark.csv", report.to_csv(found))
     rows = [row.to_dict() | {"loss": found.loss(row)} for row in found.rows]
-    told = {"metric": found.metric, "rows": rows, "failed": found.failed}
+    told = {"metric": found.metric, "judged": found.judged, "rows": rows, "failed": found.failed}
     files.write_json(folder / "benchmark.json", told)
     report.draw(found, folder / "benchmark.png")
     _record(bundle, found, folder)

@@ -24,7 +24,9 @@ from keras_seq.export.metadata import source_of
 from keras_seq.export.parity import scale_of
 from keras_seq.export.samples import sample_windows, spread, window_arrays
 from keras_seq.export.saved_model import write_saved_model
+from keras_seq.figures import figure
 from keras_seq.tasks import deciding
+from keras_seq.training.metrics import HIGHER_IS_BETTER
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
@@ -75,18 +77,20 @@ class Benchmark:
         windows: judged.
         rows: the Keras model first.
         failed: reason by format.
+        judged: which answers the metric is of, in words, beside the bundle's own figure where that is of others.
     """
 
     metric: str
     windows: int
     rows: tuple[Measured, ...]
     failed: dict[str, str]
+    judged: str = ""
 
     def loss(self, row: Measured) -> float:
         """How much worse than the Keras model, as a share of its metric; negative: better."""
         base = next(r for r in self.rows if r.format == "keras").metrics[self.metric]
         change = row.metrics[self.metric] - base
-        return (change if self.metric == "rmse" else -change) / max(abs(base), 1e-12)
+        return (-change if self.metric in HIGHER_IS_BETTER else change) / max(abs(base), 1e-12)
 
 
 def benchmark(
@@ -138,7 +142,20 @@ def benchmark(
                 say(f"  {kind}, {number} threads: {cost['batches']['1']['p50']:.3f} ms at batch 1")
     if not rows or rows[0].format != "keras":
         raise DataError(f"The Keras model itself cannot be run: {failed.get('keras', 'no answer')}")
-    return Benchmark(deciding(bundle.spec.task), len(index), tuple(rows), failed)
+    metric = deciding(bundle.spec.task)
+    judged = judged_words(bundle, metric, len(index), len(prepared.index["test"]))
+    return Benchmark(metric, len(index), tuple(rows), failed, judged)
+
+
+def judged_words(bundle: Bundle, metric: str, windows: int, every: int) -> str:
+    """Which answers the metric is of; a served answer is that of a window's last step."""
+    if not bundle.spec.per_step and windows == every:
+        return f"{metric} is of the answers that the bundle's own is of"
+    which = "the last step" if bundle.spec.per_step else "the answer"
+    share = "each window" if windows == every else f"{windows} of {every} windows, evenly spread"
+    own = bundle.metrics.get("test", {}).get(metric)
+    beside = f"; the bundle's own, of all answers that are judged, is {figure(own)}" if own is not None else ""
+    return f"{metric} is of {which} of {share}{beside}"
 
 
 def _write(

@@ -40,6 +40,7 @@ def to_markdown(found: Benchmark, name: str) -> str:
         )
     lines += [
         "",
+        *([f"{found.judged[:1].upper()}{found.judged[1:]}."] if found.judged else []),
         "Loss is relative to the Keras model; differences: in deviations of the target, or of probability.",
     ]
     lines += [f"\n{kind} is missing: {reason}" for kind, reason in found.failed.items()]

@@ -13,6 +13,7 @@ from keras_seq.data.spec import DataSpec
 from keras_seq.drawing import BLUE, GREEN, GREY, ORANGE, RED, panels, save
 from keras_seq.evaluation.predictions import Points, middle
 from keras_seq.training import calibration as bins
+from keras_seq.training import metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,18 +74,19 @@ def binary(
     classes: Sequence[str] = (),
 ) -> Path:
     """ROC, precision-recall and reliability curves, and the scores of both classes, called by their names."""
-    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+    from sklearn.metrics import precision_recall_curve, roc_curve
 
     names = tuple(classes) or ("class 0", "class 1")
 
     truth, score = found.truth, found.prediction
     figure, (roc, pr, diagram, scores) = panels(4)
-    false_rate, true_rate, _ = roc_curve(truth, score)
-    roc.plot(false_rate, true_rate, color=BLUE, label=f"AUC {roc_auc_score(truth, score):.3f}")
+    if 0 < truth.sum() < len(truth):  # else no curve is defined
+        false_rate, true_rate, _ = roc_curve(truth, score)
+        roc.plot(false_rate, true_rate, color=BLUE, label=f"AUC {metrics.auc_roc(truth, score):.3f}")
+        precision, recall, _ = precision_recall_curve(truth, score)
+        pr.plot(recall, precision, color=BLUE, label=f"AP {metrics.auc_pr(truth, score):.3f}")
     roc.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="chance")
     roc.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
-    precision, recall, _ = precision_recall_curve(truth, score)
-    pr.plot(recall, precision, color=BLUE, label=f"AP {average_precision_score(truth, score):.3f}")
     pr.axhline(truth.mean(), color=GREY, linestyle=":", label=f"share of {names[1]} {truth.mean():.3f}")
     pr.set(xlabel="recall", ylabel="precision", title="Precision-recall", ylim=(0, 1.02))
     reliability(diagram, truth, score, raw)

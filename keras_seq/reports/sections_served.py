@@ -28,6 +28,8 @@ def benchmark(sources: Sources) -> Section:
         if row["format"] not in best or row["batches"]["1"]["p50"] < best[row["format"]]["batches"]["1"]["p50"]:
             best[row["format"]] = row
     body = _bubbles(best, metric) + _latencies(best) + _formats(rows, metric)
+    if found.get("judged"):  # older files do not say
+        body += paragraph(f"{found['judged'][:1].upper()}{found['judged'][1:]}.", "small")
     body += "".join(paragraph(f"{name} is missing: {reason}", "small") for name, reason in found["failed"].items())
     return Section("benchmark", title, body, command)
 

@@ -57,6 +57,9 @@ def test_all_formats_answer_alike_and_the_metric_is_that_of_evaluate(run, measur
 def test_the_command_writes_table_picture_and_names_what_failed(run, measured):
     code, said, kept = measured
     assert code == 2 and set(kept["failed"]) == {"tflite-int8"}
+    assert (
+        kept["judged"] == "auc_pr is of the answers that the bundle's own is of" and "Auc_pr is of the answers" in said
+    )
     assert "tflite-int8 is missing" in said and "| onnx | 1 |" in said
     folder = run / "benchmark"
     assert {"benchmark.md", "benchmark.csv", "benchmark.json", "benchmark.png"} <= {p.name for p in folder.iterdir()}

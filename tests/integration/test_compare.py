@@ -56,7 +56,7 @@ def test_a_comparison_leaves_report_table_picture_and_record(casters, tmp_path):
     assert (costs > 0).all(axis=None)
     found = files.read_json(tmp_path / "out" / "comparison.json")
     assert found["winner"] == outcome.verdict.winner
-    assert found["pairs"][0]["test"] == "DeLong"
+    assert found["facts"]["deciding metric"] == "auc_pr" and found["pairs"][0]["test"] == "paired bootstrap"
     text = (tmp_path / "out" / "comparison.md").read_text()
     assert outcome.verdict.words in text
 

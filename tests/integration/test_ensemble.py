@@ -116,7 +116,8 @@ def test_an_ensemble_is_a_bundle_like_any_other(defects, tmp_path):
     run = ensemble.ensemble(defects, method="mean", output=tmp_path / "both", overrides=options, quiet=True)
     assert evaluate(run.folder)["auc_roc"] == pytest.approx(run.metrics["test"]["auc_roc"], abs=1e-6)
     bundle = load_bundle(run.folder)
-    signature = tf.saved_model.load(str(run.saved_model)).signatures["serving_default"]
+    version = run.folder / "export" / "1"  # whether it is served too is the gate's affair
+    signature = tf.saved_model.load(str(version)).signatures["serving_default"]
     values = np.random.default_rng(0).normal(1, 1, (3, 40, len(bundle.spec.features))).astype(np.float32)
     lengths = np.array([40, 25, 30], np.int32)
     values[1, 25:] = 1e6  # padding

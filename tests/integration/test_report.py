@@ -81,7 +81,7 @@ def test_numbers_are_those_recorded(page, run):
     for name in ("auc_roc", "auc_pr", "brier"):
         assert re.search(rf'<th scope="row">{name}</th>.*?{test[name]:.4g}', text)
     shown = json.loads(re.search(r'id="metrics-bars-data">(.*?)</script>', text).group(1))
-    assert shown["data"][0]["y"][1] == pytest.approx(test["auc_roc"], rel=1e-6)
+    assert shown["data"][0]["y"][1] == pytest.approx(test["auc_pr"], rel=1e-6)
     assert read_json(run / "report/answers.json")["metrics"]["auc_roc"] == pytest.approx(test["auc_roc"], rel=1e-4)
 
 

@@ -55,3 +55,27 @@ def test_metrics_of_several_targets_are_shown_by_target_with_what_the_overall_on
     many = {f"rmse/{k}": 1.0 for k in range(40)} | {"rmse": 1.0}
     print_metrics("regression", {"test": many}, title="made")
     assert "rmse/7" not in capsys.readouterr().out
+
+
+def test_a_benchmark_says_which_answers_its_metric_is_of():
+    from types import SimpleNamespace
+
+    from keras_seq.export.benchmark import judged_words
+
+    bundle = SimpleNamespace(spec=SimpleNamespace(per_step=True), metrics={"test": {"rmse": 11.4321}})
+    words = judged_words(bundle, "rmse", 100, 100)
+    assert words.startswith("rmse is of the last step of each window") and words.endswith("is 11.43")
+    bundle.spec.per_step = False
+    assert "2000 of 3486 windows" in judged_words(bundle, "rmse", 2000, 3486)
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_a_class_that_is_absent_in_test_is_drawn_without_a_word_of_the_library(tmp_path, label, recwarn):
+    from keras_seq.evaluation.predictions import Points
+    from keras_seq.reports import plots
+
+    score = np.linspace(0.1, 0.9, 30)
+    found = Points(np.full(30, label), score, np.arange(30), np.arange(30), np.ones(30))
+    path = plots.binary(found, tmp_path / "a.png", threshold=0.5, part="test", classes=("normal", "failure"))
+    assert path.stat().st_size > 10_000
+    assert not [warning for warning in recwarn if "class" in str(warning.message)]
