@@ -44,7 +44,7 @@ def write_store(config: DataConfig, folder: Path) -> None:
             header["info"]["precision"] = lossy
         (partial / HEADER).write_text(json.dumps(header), encoding="utf-8")
         findings = check_sample(open_store(partial))
-        header["quality"]["findings"] = [dataclasses.asdict(finding) for finding in findings]
+        header["quality"]["findings"] += [dataclasses.asdict(finding) for finding in findings]
         (partial / HEADER).write_text(json.dumps(header), encoding="utf-8")
         report_of(header["quality"]).raise_if_bad()
 

@@ -22,7 +22,7 @@ from keras_seq.data.reading.numbers import PLAIN, to_numbers
 from keras_seq.data.reading.reading import Marks
 from keras_seq.data.reading.settle import TableFacts, settle_table
 from keras_seq.data.sources.table_layout import plan_table
-from keras_seq.errors import DataError
+from keras_seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,7 +173,13 @@ def read_table(path: Path, reading: Mapping[str, Any] | None = None) -> Table:
             "file with the measurements."
         )
     head = _head(columns, texts, values)
-    return Table(path, facts.remarks, facts.choices, columns, rows, head, _clocks(config, columns, head))
+    clocks = _clocks(config, columns, head)
+    if config.date_format and not any(column.kind == "date" for column in columns.values()):
+        raise ConfigError(
+            f"No column of '{path}' holds dates of the format {config.date_format} (data.date_format) in every row; "
+            f"its columns: {_kinds(columns)}."
+        )
+    return Table(path, facts.remarks, facts.choices, columns, rows, head, clocks)
 
 
 def _numbers(texts: Any, name: str, facts: TableFacts) -> tuple[Any, NDArray[np.float64]]:

@@ -493,3 +493,12 @@ def test_init_reads_as_it_is_told_and_writes_it_down(tmp_path):
     with pytest.raises(DataError, match="can be read in two ways"):
         init.main([str(unsure), "--target", "y", "--horizon", "1", "--strict", "--out", str(tmp_path / "u.yaml")])
     assert not (tmp_path / "u.yaml").exists()
+
+
+def test_a_date_format_that_fits_no_column_is_refused_by_init(tmp_path):
+    from keras_seq import init
+
+    path = tmp_path / "t.csv"
+    path.write_text("when,y\n" + "".join(f"01/{day}/2024,{day % 7}\n" for day in range(10, 30)))
+    with pytest.raises(ConfigError, match=r"No column of .* holds dates of the format %d/%m/%Y \(data\.date_format\)"):
+        init.main([str(path), "--target", "y", "--data.date_format", "%d/%m/%Y", "--out", str(tmp_path / "t.yaml")])
