@@ -165,7 +165,7 @@ def _prepare(experiment: config.Experiment, say: Any) -> Prepared:
         say(f"  classes: {shares}; positive: {(prepared.spec.classes or ('0', '1'))[1]}")
     for line in prepared.quality.warnings:
         say(f"  warning: {line}")
-    if names.joints > 1:  # said here, not after an hour of training
+    if names.joints > 1 or names.lead:  # said here, not after an hour of training
         shown = names.derived() or [names.word("class"), names.word("probability")]
         say(f"  note: columns of the data have names of answers; answers will be {', '.join(shown[:2])}, ...")
     return prepared

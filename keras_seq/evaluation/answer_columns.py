@@ -5,8 +5,9 @@ words of ours: ``unit`` and ``row`` where the table names no unit and no time, `
 ``class``, ``probability``, ``probability_<class>``, ``<target>_lower``, ``<target>_upper``, ``<target>_q05`` and, in a
 stream, ``..._ahead1``.
 
-Where one of these would meet another name, all of ours get one more underscore, and one more until every name is
-unique: ``temp__lower``, ``_class``, ``_row``. Quantile levels are exact: ``q05``, ``q50``, ``q2.5``, ``q99.9``.
+Where one of these would meet another name, all of its kind get one more underscore, and one more until every name is
+unique: behind a target or class in the middle (``temp__lower``), of words that stand alone in front (``_class``,
+``_row``). Quantile levels are exact: ``q05``, ``q50``, ``q2.5``, ``q99.9``.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class AnswerColumns:
         levels: quantiles that stand instead of point answers.
         horizon: steps ahead of a forecast; 0: none.
         joints: underscores between a name and a word of ours.
+        lead: underscores before a word of ours that stands alone.
     """
 
     unit: str | None
@@ -54,10 +56,11 @@ class AnswerColumns:
     levels: tuple[float, ...] = ()
     horizon: int = 0
     joints: int = 1
+    lead: int = 0
 
     def word(self, text: str) -> str:
         """A name of ours that no target stands in: ``class``, ``row``, ``steps_ahead``."""
-        return "_" * (self.joints - 1) + text
+        return "_" * self.lead + text
 
     def join(self, name: str, text: str) -> str:
         """A name with a word of ours behind it."""
@@ -96,17 +99,21 @@ class AnswerColumns:
         quantiles = [self.quantile(target, level) for target in self.targets for level in self.levels]
         return quantiles + [self.end(target, side) for target in self.targets for side in ENDS]
 
-    def clashes(self) -> list[str]:
-        """Names that would be read in two ways, in the table of a file or in a stream."""
-        own = [self.unit_name, self.clock_name, *self.targets]
+    def alone(self) -> list[str]:
+        """Names that stand alone: the table's own, and words of ours."""
         words = [] if self.targets else [self.word("class"), self.word("probability")]
         steps = [self.word("steps_ahead"), self.word("forecast_time")] if self.horizon else []
-        twice = [name for name, count in Counter([*own, *words, *steps, *self.derived()]).items() if count > 1]
-        if self.horizon:
-            pattern = re.compile(rf"(.*){'_' * self.joints}ahead[1-9][0-9]*", re.S)
-            answers = {*self.targets, *self.derived()}
-            twice += [name for name in own if (match := pattern.fullmatch(name)) and match[1] in answers]
-        return twice
+        return [self.unit_name, self.clock_name, *self.targets, *words, *steps]
+
+    def clashes(self) -> bool:
+        """Whether a name behind a target or class would be read in two ways, in the table of a file or in a stream."""
+        alone, derived = self.alone(), self.derived()
+        if len({*alone, *derived}) < len(alone) + len(derived):
+            return True
+        pattern = re.compile(rf"(.*){'_' * self.joints}ahead[1-9][0-9]*", re.S)
+        answers = {*self.targets, *derived}
+        matches = [pattern.fullmatch(name) for name in alone] if self.horizon else []
+        return any(match and match[1] in answers for match in matches)
 
 
 def answer_columns(
@@ -155,6 +162,8 @@ def answer_columns(
         levels=tuple(levels),
         horizon=horizon,
     )
+    while len(set(names.alone())) < len(names.alone()):
+        names = replace(names, lead=names.lead + 1)
     while names.clashes():
         names = replace(names, joints=names.joints + 1)
     return names

@@ -56,6 +56,8 @@ def test_an_interval_does_not_overwrite_a_target():
     assert found["temp"].tolist() == [2.0] * 3
     assert found["temp__lower"].tolist() == [1.75] * 3 and found["temp__upper"].tolist() == [2.25] * 3
     assert found["temp_lower__upper"].tolist() == [0.25] * 3
+    own = answers(bundle(unit=None, clock=None, targets=("row", "y")))
+    assert list(own) == ["_unit", "_row", "row", "row_lower", "row_upper", "y", "y_lower", "y_upper"]
 
 
 @pytest.mark.parametrize(("model", "columns"), [
