@@ -101,6 +101,13 @@ def test_a_file_named_twice_is_refused(folder):
         load_series(section(folder, test_path=str(folder / "train.csv")))
 
 
+def test_shards_are_of_one_table(folder):
+    from keras_seq.data.shards.jobs import input_files
+
+    with pytest.raises(ConfigError, match=r"shards are written of data\.path alone"):
+        input_files(section(folder, test_path=str(folder / "test1.csv")))
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ({"data.test_path": "t.csv"}, "test_path is for source 'table'"),
     ({"data.source": "table", "data.test_path": "t.csv"}, "test_path needs data.split.by=official"),

@@ -71,10 +71,16 @@ def input_files(config: DataConfig) -> list[Path]:
     """The files that ``data.path`` names: one, or all CSV and Parquet files of a folder, by name.
 
     Raises:
+        ConfigError: no path, or other files beside it.
         DataError: there are none.
     """
     if not config.path:
         raise ConfigError("Sharding source 'table' needs data.path, a CSV or Parquet file or a folder of them.")
+    if config.test_path:
+        raise ConfigError(
+            "data.test_path and data.validation_path are read in memory; shards are written of data.path alone. Leave "
+            "them out, or train on source 'table'."
+        )
     path = Path(config.path).expanduser()
     if not path.is_dir():
         return [path]
