@@ -74,7 +74,7 @@ class Scripted(http.server.ThreadingHTTPServer):
     def __init__(self, signature=WINDOWS):
         self.signature, self.script, self.seen = signature, deque(), []
         self.answer = lambda body: (200, {}, {"outputs": BOTH})
-        self.connections = 0
+        self.connections, self.told = 0, None  # told: what the extras say of the version
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -96,6 +96,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif self.path.startswith("/v1/"):
             status = {"error_code": "OK", "error_message": ""}
             self.reply(200, {}, {"model_version_status": [{"version": "3", "state": "AVAILABLE", "status": status}]})
+        elif self.server.told is not None:
+            self.reply(200, {}, {"keras_seq": self.server.told})
         else:
             self.reply(400, {}, {"error": f"Malformed request: GET {self.path}"})
 
