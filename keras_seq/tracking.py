@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,7 +59,7 @@ class MlflowTracker(Tracker):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record the finite numbers of ``metrics``."""
         numbers = {key: float(value) for key, value in metrics.items() if isinstance(value, (int, float))}
-        self._mlflow.log_metrics({key: value for key, value in numbers.items() if value == value}, step=step)
+        self._mlflow.log_metrics({metric_name(key): v for key, v in numbers.items() if v == v}, step=step)
 
     def log_folder(self, folder: Path, name: str) -> None:
         """Copy a folder into the run's artifacts."""
@@ -172,6 +173,13 @@ def connect(experiment: config.Experiment) -> Connection:
             raise
         raise ConfigError(f"The tracking store '{settings.uri}' cannot be opened: {error}") from None
     return Connection(client, number, mlflow.entities)
+
+
+def metric_name(name: str) -> str:
+    """A metric's name as mlflow takes it: ``rmse/T [K]``, of a target called so, becomes ``rmse/T _K_``."""
+    metric, slash, target = name.partition("/")
+    plain = [re.sub(r"[^\w\-. ]", "_", part) for part in (metric, target)]
+    return plain[0] + slash + (plain[1] if plain[1].strip(".") else "_" * bool(slash))
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

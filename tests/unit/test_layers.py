@@ -13,7 +13,7 @@ ORDER = [
     {"data"},
     {"models"},
     {"training"},
-    {"baselines", "ensembles", "evaluation", "explain", "compress", "export", "bridge", "tracking"},
+    {"baselines", "ensembles", "evaluation", "explain", "compress", "export", "bridge", "tracking", "tracking_reach"},
     {"reports"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

@@ -245,3 +245,13 @@ def test_units_no_longer_than_a_season_and_constant_ones_are_left_out_of_mase():
 def test_without_any_scale_there_is_no_mase():
     prepared = forecast(walks([60], levels=[0], constant=(0,)), by="time", validation=10, test=10)
     assert mase(prepared) is None
+
+
+@pytest.mark.parametrize("target", ["T [K]", "a/b", "..", "Wärme, %", "y"])
+def test_metrics_of_targets_called_anything_can_be_recorded(target, tmp_path):
+    from mlflow.utils.validation import _validate_metric_name
+
+    from keras_seq.tracking import metric_name
+
+    _validate_metric_name(metric_name(f"test_rmse/{target}"))
+    assert metric_name("test_rmse") == "test_rmse" and metric_name("test_rmse/y") == "test_rmse/y"
