@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from collections.abc import Sequence
@@ -129,6 +130,8 @@ def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
     if options.stream:
         from keras_seq.stream import answer, as_values, stream
 
+        if bundle.schema.reading and isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding=bundle.schema.reading.encoding)
         return cli.Lines(as_values(answer(bundle, sys.stdin), bundle), lambda: stream(bundle, sys.stdin, sys.stdout))
     cli.load_tensorflow()
     answers = answer_file(bundle, options.file, every=max(options.every, 0), whole=options.whole)
