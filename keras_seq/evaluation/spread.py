@@ -42,6 +42,8 @@ def to_markdown(outcome: Mapping[str, Any]) -> str:
         "| metric | mean | deviation over seeds | runs |",
         "|---|---|---|---|",
     ]
+    one_seed = len(outcome["seeds"]) < 2  # which tells nothing of their spread
     for name, row in outcome["summary"].items():
-        lines.append(f"| {name} | {figure(row['mean'])} | {figure(row['deviation'])} | {row['n']} |")
+        deviation = "-" if one_seed else figure(row["deviation"])
+        lines.append(f"| {name} | {figure(row['mean'])} | {deviation} | {row['n']} |")
     return "\n".join(lines) + "\n"

@@ -41,20 +41,22 @@ def intervals(
     if one_step:
         _one_step(axes[0], judged, spec)
         _over_time(axes[1], judged, experiment)
-        _by_level(axes[2], judged, experiment)
+        _by_level(axes[2], judged, experiment, spec)
     elif spec.task == "forecast":
         _windows(axes[:3], judged, spec)
         _by_step(axes[3], judged, experiment)
     else:
         _tracks(axes[:3], decided, series, spec)
-        _by_level(axes[3], judged, experiment)
+        _by_level(axes[3], judged, experiment, spec)
     axes[0].legend(fontsize=8)
     low, high, *_ = _parts(judged)
     inside = _inside(judged)
     share = f"{100 * inside.mean():.1f}% of {inside.size} truths inside"
     wanted = f"wanted {100 * experiment.evaluation.coverage:g}%"
     capped = "" if cap is None else f", all capped at {cap:g} as taught"
-    width = f"mean width {np.mean(high - low):.4g}"
+    shown = _shown(spec)
+    of_one = f" of {spec.targets[shown]}" if len(spec.targets) > 1 else ""
+    width = f"mean width{of_one} {np.mean((high - low)[..., shown]):.4g}"
     return save(figure, path, f"{part.capitalize()} set: {share} ({wanted}), {width}{capped}")
 
 
@@ -114,15 +116,24 @@ def _over_time(axis: Axes, judged: Decided, experiment: Experiment) -> None:
     axis.set(xlabel="step of the period", ylabel="share inside", title="Coverage over time")
 
 
-def _by_level(axis: Axes, judged: Decided, experiment: Experiment) -> None:
-    low, high, value, _ = (part.reshape(len(judged.raw), -1) for part in _parts(judged))
-    inside = _inside(judged).reshape(value.shape)
+def _shown(spec: DataSpec) -> int:
+    """Position of the target that is drawn where one has to stand for all: their units differ."""
+    return -1 if spec.task == "forecast" else 0
+
+
+def _by_level(axis: Axes, judged: Decided, experiment: Experiment, spec: DataSpec) -> None:
+    low, high, value, _ = (part[..., _shown(spec)].reshape(len(judged.raw), -1) for part in _parts(judged))
+    inside = _inside(judged)[..., _shown(spec)].reshape(value.shape)
     order = np.argsort(value, axis=None)
     bands = [band for band in np.array_split(order, min(BANDS, max(1, order.size // 10))) if len(band)]
     x = [float(value.ravel()[band].mean()) for band in bands]
     axis.plot(x, [inside.ravel()[band].mean() for band in bands], "o-", color=BLUE, label="share inside")
     _wanted(axis, experiment)
-    axis.set(xlabel="predicted level", ylabel="share inside", title="Coverage and width by level")
+    axis.set(
+        xlabel=f"predicted level of {spec.targets[_shown(spec)]}",
+        ylabel="share inside",
+        title="Coverage and width by level",
+    )
     right = axis.twinx()
     right.plot(x, [(high - low).ravel()[band].mean() for band in bands], "s--", color=ORANGE, markersize=4)
     right.set_ylabel("mean width", color=ORANGE)
