@@ -100,8 +100,14 @@ def _band(axis: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, value: n
 
 def _by_step(axis: Axes, judged: Decided, experiment: Experiment) -> None:
     inside = _inside(judged)
-    axis.plot(np.arange(1, inside.shape[1] + 1), inside.mean(axis=(0, 2)), color=BLUE, label="all targets")
-    axis.plot(np.arange(1, inside.shape[1] + 1), inside[..., -1].mean(axis=0), color=GREEN, label="last target")
+    axis.plot(
+        np.arange(1, inside.shape[1] + 1),
+        inside.mean(axis=(0, 2)),
+        color=BLUE,
+        label="all targets" if inside.shape[2] > 1 else None,
+    )
+    if inside.shape[2] > 1:
+        axis.plot(np.arange(1, inside.shape[1] + 1), inside[..., -1].mean(axis=0), color=GREEN, label="last target")
     _wanted(axis, experiment)
     axis.set(xlabel="steps ahead", ylabel="share inside", title="Coverage by step ahead")
 
