@@ -73,6 +73,7 @@ def _dated(name: str) -> Callable[[Path], pd.DataFrame]:
     return read
 
 
+AIR = ("--model.family", "ridge", "--data.impute", "forward", "--data.missing_codes", "[-200]")
 RIDGE = ("--model.family", "ridge")
 STRANGERS = (
     Stranger(
@@ -81,12 +82,12 @@ STRANGERS = (
     ),
     Stranger(
         "air_quality_italy/AirQualityUCI.csv", "-200 for missing; date and time in two columns",
-        ("--target", "C6H6_GT", "--time", "none", "--task", "regression"), (*RIDGE, "--data.missing_codes", "[-200]"),
+        ("--target", "C6H6_GT", "--time", "none", "--task", "regression"), AIR,
         lambda path: pd.read_csv(path).replace(-200, np.nan), "", "", "C6H6_GT",
     ),
     Stranger(
         "air_quality_italy/AirQualityUCI_semicolon_decimal_comma.csv", "its original: semicolons, decimal commas",
-        ("--target", "C6H6(GT)", "--time", "none", "--task", "regression"), (*RIDGE, "--data.missing_codes", "[-200]"),
+        ("--target", "C6H6(GT)", "--time", "none", "--task", "regression"), AIR,
         _air_original, "", "", "C6H6(GT)",
     ),
     Stranger("occupancy/datatraining.txt", "rows with unnamed numbers; classes", ("--target", "Occupancy"), (),
@@ -191,7 +192,7 @@ def _recomputed(
     """Name, printed and recomputed value of the test metric; the test part is the last share of every unit's rows."""
     config = yaml.safe_load((bundle / "config.yaml").read_text())
     spec = json.loads((bundle / "spec.json").read_text())
-    horizon, share = spec["horizon"], config["data"]["split"]["test"]
+    horizon, share, stride = spec["horizon"], config["data"]["split"]["test"], config["data"]["windows"]["stride"]
     assert config["data"]["split"]["by"] == "time" and stranger.read is not None
     table = stranger.read(path)
     table = table if stranger.unit else table.assign(_unit="all")
@@ -207,7 +208,8 @@ def _recomputed(
         if horizon:
             grid = mine["probability" if "probability" in mine else first].to_numpy(np.float64).reshape(-1, horizon)
             last = count - len(grid) + np.arange(len(grid))  # row that each forecast has seen last
-            chosen = (last + 1 >= test) & (last + horizon < count)
+            judged = np.arange(test - 1, count - horizon, stride)  # rows that the judged windows have seen last
+            chosen = np.isin(last, judged)
             wanted = last[chosen][:, None] + 1 + np.arange(horizon)
             truths.append(truth[wanted].ravel())
             values.append(grid[chosen].ravel())
