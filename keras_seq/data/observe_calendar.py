@@ -17,7 +17,7 @@ from keras_seq.data.series import Series
 from keras_seq.errors import DataError
 
 LONGEST_UNIT = 20_000  # last rows of a unit that are looked at
-ROWS = 2_000_000  # of all units together, and that are read where they stay on disk
+ROWS = 200_000  # of all units together, and that are read where they stay on disk
 REACHED = 0.9  # least share of steps that lead from one place of the rule to a later one
 MONTH = 30.436875 * 86_400  # s
 FOLLOWED = 0.5  # least share of steps that lead to the very next place
