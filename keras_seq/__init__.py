@@ -19,10 +19,12 @@ _PUBLIC = {
     "prepare": "keras_seq.data.prepare",
     "build_model": "keras_seq.models.registry",
     "register": "keras_seq.models.registry",
-    "load_bundle": "keras_seq.export.bundle",
+    "load_bundle": "keras_seq.bundle",
 }
 
 __all__ = ["__version__", *_PUBLIC]
+
+__path__.append(f"{__path__[0]}/commands")  # python -m keras_seq.train runs keras_seq/commands/train.py
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_seq import __version__, cli
-from keras_seq.commands import COMMANDS, GROUPS, find
+from keras_seq.cli.registry import COMMANDS, GROUPS, find
 from keras_seq.errors import ConfigError, nearest
 
 DESCRIPTION = """Lists the commands, or runs one: python -m keras_seq train is python -m keras_seq.train.

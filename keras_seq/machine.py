@@ -1,12 +1,20 @@
-"""Memory, threads, processes and ports of this machine, without importing anything that needs them."""
+"""This process and its machine: memory, threads, ports, and TensorFlow's import without its chatter."""
 
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import socket
 import sys
+import tempfile
+from importlib import metadata
 from pathlib import Path
+
+from keras_seq import __version__
+
+LIBRARIES = ("tensorflow", "keras", "numpy", "scikit-learn", "pandas")
+CHATTER = ("absl::InitializeLog", "port.cc", "cudart_stub.cc", "cpu_feature_guard.cc", "instructions in performance")
 
 
 def resident_mb(pid: int | None = None) -> float:
@@ -62,3 +70,29 @@ def threads_here() -> int:
     if told.isdigit() and int(told):
         return int(told)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow without the start-up chatter of its C++ parts; anything else it says is passed on."""
+    if "tensorflow" in sys.modules:
+        return
+    with tempfile.TemporaryFile() as heard:
+        stderr = os.dup(2)
+        os.dup2(heard.fileno(), 2)
+        try:
+            import tensorflow
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            heard.seek(0)
+            for line in heard.read().decode(errors="replace").splitlines():
+                if not any(word in line for word in CHATTER):
+                    print(line, file=sys.stderr)
+    # every judged model and every shape of a batch is traced anew, and that is meant
+    tensorflow.get_logger().addFilter(lambda record: "retracing" not in record.getMessage())
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that decide what a model computes."""
+    versions = {"python": platform.python_version(), "keras_seq": __version__}
+    return versions | {name: metadata.version(name) for name in LIBRARIES}

@@ -14,18 +14,20 @@ class Deciding:
             by it. With several targets it is the one over all targets in deviations.
         monitor: what ``training.monitor=auto`` watches from epoch to epoch. Values and many classes watch the loss,
             which is taught: it is right for quantiles too, and moves with every answer where accuracy stands still.
+        higher_is_better: direction of ``metric``.
     """
 
     metric: str
     monitor: str
+    higher_is_better: bool
 
 
 # auc_pr rather than auc_roc: it does not grow with the number of easy negatives, so rare positives decide.
 DECIDING: dict[str, Deciding] = {
-    "regression": Deciding("rmse", "loss"),
-    "forecast": Deciding("rmse", "loss"),
-    "binary": Deciding("auc_pr", "auc_pr"),
-    "multiclass": Deciding("accuracy", "loss"),
+    "regression": Deciding("rmse", "loss", False),
+    "forecast": Deciding("rmse", "loss", False),
+    "binary": Deciding("auc_pr", "auc_pr", True),
+    "multiclass": Deciding("accuracy", "loss", True),
 }
 
 

@@ -70,7 +70,16 @@ def row(*cells: str) -> None:
 
 
 def main() -> None:
-    from keras_seq.explain import asked, background, faithfulness, game, gradients, question, samples, shap_values
+    from keras_seq.explain import (
+        background,
+        explained_model,
+        faithfulness,
+        gradients,
+        masked_model,
+        output_target,
+        samples,
+        shap_values,
+    )
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=4, help="calls of integrated gradients, the first one compiles")
@@ -82,11 +91,11 @@ def main() -> None:
     )
     for layers, units in NETWORKS:
         model, spec = trained(layers, units)
-        ask = asked.Asked(model, spec, question.make_question(spec))
+        ask = explained_model.Asked(model, spec, output_target.make_question(spec))
         backgrounds = background.from_windows(beside, np.full(BACKGROUNDS, TIME), spec, count=BACKGROUNDS)
 
         def played(rows: np.ndarray, ask: Any = ask, backgrounds: Any = backgrounds, spec: Any = spec) -> Any:
-            return game.Game(ask, samples.from_arrays(rows, spec), backgrounds)
+            return masked_model.Game(ask, samples.from_arrays(rows, spec), backgrounds)
 
         name = f"LSTM {units} x {layers}"
         for number in range(options.rounds):

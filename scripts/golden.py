@@ -55,8 +55,8 @@ COMMON = {
 def make(name: str, scratch: Path) -> Path:
     """Train one of ``NAMES``; its run folder."""
     from keras_seq import config
-    from keras_seq.ensemble import ensemble
-    from keras_seq.train import train
+    from keras_seq.pipeline.ensemble import ensemble
+    from keras_seq.pipeline.train import train
 
     if name == "ensemble":
         members = [make("lstm", scratch), make("trees", scratch)]
@@ -69,7 +69,7 @@ def make(name: str, scratch: Path) -> Path:
 def write(name: str, target: Path, scratch: Path) -> None:
     """Keep the bundle without its pictures, and what it answers to real windows of its test part."""
     from keras_seq import files
-    from keras_seq.export.bundle import load_bundle, write_manifest
+    from keras_seq.bundle import load_bundle, write_manifest
     from keras_seq.export.metadata import source_of
     from keras_seq.export.samples import sample_windows
     from tests.golden.answers import answers

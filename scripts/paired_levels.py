@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from keras_seq.evaluation.dependence import autocorrelation, cosine_terms, sum_variance
 from keras_seq.evaluation.significance import diebold_mariano, two_sided
-from tests.unit.make_errors import autoregressive, moving_average
+from tests.factories.errors import autoregressive, moving_average
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 RESAMPLES = 499

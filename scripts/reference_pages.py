@@ -61,7 +61,7 @@ def commands_page(only: tuple[str, ...] = ()) -> str:
     Args:
         only: names of commands; all if empty.
     """
-    from keras_seq.commands import GROUPS
+    from keras_seq.cli.registry import GROUPS
 
     parts = ["# Commands", "", "What `--help` says. Options of the form `--section.field` are the fields of"]
     parts += ["[the configuration](configuration.md); each command says which of them it takes.", ""]
@@ -77,7 +77,7 @@ def commands_page(only: tuple[str, ...] = ()) -> str:
 
 def helps(command: Any) -> Iterator[str]:
     """Help of a command, then of its actions."""
-    from keras_seq import completion
+    from keras_seq.commands import completion
 
     parser = completion.parser_of(command)
     if parser is None:

@@ -6,7 +6,8 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from keras_seq import __version__, cli, output
+from keras_seq import __version__, cli
+from keras_seq.cli import output
 from keras_seq.errors import ServingError
 from serving.settings import BACKENDS, Settings, describe, flags, parse
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from keras_seq import output
+from keras_seq.cli import output
 from keras_seq.errors import KerasSeqError
 from serving.settings import Settings
 

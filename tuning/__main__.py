@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from keras_seq import cli
+from keras_seq import cli, machine
+from keras_seq.config.main_job import MAIN_JOB
 from keras_seq.errors import ConfigError
-from keras_seq.main_job import MAIN_JOB
 from tuning.settings import TUNERS, Plan, TuningConfig, load_plan
 
 DESCRIPTION = """Search for better hyperparameters with KerasTuner; resumable, parallel, every trial on record.
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> cli.Result | int:
 def _search(plan: Plan, folder: Path, options: argparse.Namespace) -> cli.Result:
     if options.workers < (0 if options.role == "chief" else 1):
         raise ConfigError(f"--workers must be at least 1 (0 with --role chief), got {options.workers}.")
-    cli.load_tensorflow()
+    machine.load_tensorflow()
     from tuning import commands
     from tuning.search import Where, say, search
 

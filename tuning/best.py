@@ -40,8 +40,8 @@ def best(study: Study, retrain: int = 3, workers: int = 1, folds: int = 0) -> st
         return f"{said}; it is the configuration itself, so there is nothing to compare"
     if not retrain:
         return said
-    from keras_seq.compare import compare
-    from keras_seq.crossval import crossval
+    from keras_seq.pipeline.compare import compare
+    from keras_seq.pipeline.crossval import crossval
 
     sides = {"tuned": study.tuned(winner), "default": study.experiment}
     words = []

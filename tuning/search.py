@@ -18,9 +18,9 @@ from keras_seq.errors import ConfigError, KerasSeqError
 from tuning import space as spaces
 from tuning.best import write_best
 from tuning.defaults import default_space
+from tuning.folds import fingerprints, parts
 from tuning.history import text_of
 from tuning.objective import choose_objective
-from tuning.parts import fingerprints, parts
 from tuning.records import Record, Study, begin_study
 from tuning.report import write_report
 from tuning.rows import check_common_rows, windows_of

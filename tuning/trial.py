@@ -15,8 +15,8 @@ from keras_seq.config import Experiment
 from keras_seq.errors import DataError, KerasSeqError, TrainingError
 from keras_seq.machine import resident_mb
 from tuning import space as spaces
+from tuning.folds import DataCache, fewer_units, fingerprints, parts
 from tuning.memory import forget_custom_gradients, give_back_memory
-from tuning.parts import DataCache, fewer_units, fingerprints, parts
 from tuning.pruning import MedianRule
 from tuning.records import Record, Study
 from tuning.rows import windows_of
@@ -186,10 +186,10 @@ class _Trial:
 
     def _judge(self, model: Any, experiment: Experiment, prepared: Prepared) -> dict[str, float]:
         """Metrics of the validation part, by the rule of ``keras_seq.train``: its threshold, calibration and cap."""
-        from keras_seq.evaluation.decided import judge_parts
-        from keras_seq.evaluation.predictions import points, predict_windows
+        from keras_seq.evaluation.postprocessed import judge_parts
         from keras_seq.export.convertible import in_float32
         from keras_seq.training.device import precision
+        from keras_seq.training.predictions import points, predict_windows
 
         index = prepared.index["validation"]
         with precision("none"):

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_seq import cli
+from keras_seq import cli, machine
 from keras_seq.errors import ConfigError
 from tuning.records import Record, Study, open_study
 from tuning.settings import TuningConfig, settings
@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from keras_seq.training.device import prepare_environment
 
     prepare_environment()
-    cli.load_tensorflow()
+    machine.load_tensorflow()
     work(study)
     return 0
 

@@ -136,7 +136,7 @@ def _train(experiment: Experiment, model: keras.Model, growing: Prepared, say: S
 
 def _shares(experiment: Experiment, model: keras.Model, growing: Prepared, say: Say) -> NDArray[np.float64]:
     """Weights of (correction, naive, seasonal naive) per target, from validation windows."""
-    from keras_seq.evaluation.predictions import locate, predict_windows
+    from keras_seq.training.predictions import locate, predict_windows
 
     spec, index = growing.spec, growing.index["validation"]
     truth = np.asarray(locate(growing.series, index, spec)[0], np.float64)

@@ -11,10 +11,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_seq.config import Experiment, ModelConfig
+from keras_seq.data.features.window_settings import GRID
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.models import blocks, history, preprocess, window_features
-from keras_seq.models.window_settings import GRID
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared

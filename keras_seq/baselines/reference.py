@@ -80,8 +80,8 @@ def rivals(family: str, prepared: Prepared) -> tuple[str, ...]:
 
 
 def _fit(family: str, experiment: Experiment, prepared: Prepared) -> Reference:
-    from keras_seq.evaluation.predictions import predict_windows
     from keras_seq.training.device import precision
+    from keras_seq.training.predictions import predict_windows
 
     own = _with_family(experiment, family)
     with precision("none"):  # trees split at float32 numbers, whatever the network computes in
@@ -95,7 +95,7 @@ def _with_family(experiment: Experiment, family: str) -> Experiment:
 
 def _error(found: Reference, prepared: Prepared) -> float:
     """Mean squared error of validation forecasts, in deviations of the targets."""
-    from keras_seq.evaluation.predictions import locate
+    from keras_seq.training.predictions import locate
 
     spec, index = prepared.spec, prepared.index["validation"]
     truth = np.asarray(locate(prepared.series, index, spec)[0], np.float64)

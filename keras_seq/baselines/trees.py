@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.baselines.causal import window_rows
-from keras_seq.baselines.features import Float, rich_features
+from keras_seq.data.features.causal import window_rows
+from keras_seq.data.features.window_statistics import Float, rich_features
 from keras_seq.data.series import Series
 from keras_seq.data.windows import WindowIndex
 

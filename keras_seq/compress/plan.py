@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from keras_seq.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from keras_seq.export.bundle import Bundle
+    from keras_seq.bundle import Bundle
 
 STAGES = ("prune", "cluster", "qat", "ptq")
 METHODS = (

@@ -17,13 +17,13 @@ from keras_seq.compress.kernels import file_sizes
 from keras_seq.compress.scoring import Scorer
 from keras_seq.config import Experiment
 from keras_seq.errors import KerasSeqError
-from keras_seq.evaluation.judge import judge
-from keras_seq.evaluation.predictions import Points, locate
+from keras_seq.evaluation.scores import judge
 from keras_seq.export.formats import write_formats
 from keras_seq.export.metadata import Source
 from keras_seq.export.parity import run_file
 from keras_seq.export.samples import SAMPLES, spread, window_arrays
 from keras_seq.tasks import deciding
+from keras_seq.training.predictions import Points, locate
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared

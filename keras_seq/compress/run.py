@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_seq import files
+from keras_seq.bundle import Bundle, load_bundle, save_bundle
 from keras_seq.compress import kernels, post_training
 from keras_seq.compress.finetune import read_weights
 from keras_seq.compress.plan import Plan, check_bundle
 from keras_seq.compress.scoring import Scorer, relative_loss
 from keras_seq.compress.sensitivity import Sensitivity, choose_sparsity, measure
 from keras_seq.errors import ModelError
-from keras_seq.evaluation.decided import decide_points, fit_points, judge_decided
 from keras_seq.evaluation.naive_error import naive_errors
-from keras_seq.evaluation.predictions import points, predict_windows
-from keras_seq.export.apart import run_apart
-from keras_seq.export.bundle import Bundle, load_bundle, save_bundle
+from keras_seq.evaluation.postprocessed import decide_points, fit_points, judge_decided
 from keras_seq.export.formats import FORMATS
+from keras_seq.export.isolated import run_apart
 from keras_seq.export.metadata import Source
 from keras_seq.tasks import deciding
+from keras_seq.training.predictions import points, predict_windows
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared

@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from keras_seq.config import Experiment
 from keras_seq.data.pipeline import make_dataset
-from keras_seq.evaluation.judge import judge
-from keras_seq.evaluation.predictions import Points, points
+from keras_seq.evaluation.scores import judge
 from keras_seq.tasks import deciding
 from keras_seq.training.metrics import HIGHER_IS_BETTER
+from keras_seq.training.predictions import Points, points
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared

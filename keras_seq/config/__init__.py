@@ -12,6 +12,7 @@ from keras_seq.config.data import (
     SplitConfig,
     WindowsConfig,
 )
+from keras_seq.config.evaluation import EvaluationConfig, ExportConfig, TargetsConfig, TrackingConfig
 from keras_seq.config.experiment import (
     Experiment,
     fields,
@@ -24,7 +25,6 @@ from keras_seq.config.experiment import (
     to_yaml,
     validate,
 )
-from keras_seq.config.judging import EvaluationConfig, ExportConfig, TargetsConfig, TrackingConfig
 from keras_seq.config.model import HistoryConfig, ModelConfig
 from keras_seq.config.training import TrainingConfig
 

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from keras_seq.config import yaml_text
 from keras_seq.config.base import Section
 from keras_seq.config.data import DataConfig
-from keras_seq.config.judging import EvaluationConfig, ExportConfig, TrackingConfig
+from keras_seq.config.evaluation import EvaluationConfig, ExportConfig, TrackingConfig
 from keras_seq.config.model import ModelConfig
 from keras_seq.config.training import TrainingConfig
 from keras_seq.errors import ConfigError, nearest, shorten

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from keras_seq.config import DataConfig
 from keras_seq.data.augment import Augmenter
+from keras_seq.data.epoch_order import epoch_plan, steps_per_epoch
 from keras_seq.data.memory import keep_freed_memory
-from keras_seq.data.plan import epoch_plan, steps_per_epoch
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.data.store import is_stored

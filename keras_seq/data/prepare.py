@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from keras_seq.config import DataConfig
 from keras_seq.data.covariates.add import add_covariates, wanted
 from keras_seq.data.known import known_targets, with_known_targets
-from keras_seq.data.moments import Moments
 from keras_seq.data.observe_calendar import with_calendar
 from keras_seq.data.quality import Finding, QualityReport, check
 from keras_seq.data.quality.lengths import check_lengths
 from keras_seq.data.quality.parts import check_parts
+from keras_seq.data.running_stats import Moments
 from keras_seq.data.scaling import check_task, fit_spec, known_moments, part_rows
 from keras_seq.data.series import Series
 from keras_seq.data.sources import load_series

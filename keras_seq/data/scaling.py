@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
-from keras_seq.data.moments import Moments, sample_rows
+from keras_seq.data.running_stats import Moments, sample_rows
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec, Scaling
 from keras_seq.data.splits import Part, Splits

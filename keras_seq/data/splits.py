@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig, SplitConfig
-from keras_seq.data.assign import fold_blocks, share_blocks
 from keras_seq.data.known import usable_units
 from keras_seq.data.series import Series
+from keras_seq.data.split_assignment import fold_blocks, share_blocks
 from keras_seq.errors import DataError
 
 Int = NDArray[np.int64]

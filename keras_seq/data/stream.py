@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
-from keras_seq.data.plan import epoch_plan, weighing
+from keras_seq.data.epoch_order import epoch_plan, weighing
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.data.windows import WindowIndex, WindowRuns

@@ -14,9 +14,9 @@ from keras_seq.ensembles.learn import LEARNT, learn_rule, nested
 from keras_seq.ensembles.members import predict_member
 from keras_seq.ensembles.rules import Array, Rule
 from keras_seq.errors import ConfigError
-from keras_seq.evaluation.judge import judge
 from keras_seq.evaluation.naive_error import naive_errors
-from keras_seq.evaluation.predictions import middle, points
+from keras_seq.evaluation.scores import judge
+from keras_seq.training.predictions import middle, points
 from keras_seq.training.thresholds import choose_threshold
 
 

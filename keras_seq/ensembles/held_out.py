@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from keras_seq.config import DataConfig, EvaluationConfig, Experiment
-from keras_seq.data.assign import fold_blocks
 from keras_seq.data.prepare import Prepared, prepare, prepare_series
+from keras_seq.data.split_assignment import fold_blocks
 from keras_seq.data.windows import WindowIndex
 from keras_seq.ensembles.learn import Int
 from keras_seq.ensembles.members import Member, Say, predict_member, require
 from keras_seq.ensembles.rules import Array
 from keras_seq.errors import ConfigError, DataError, ModelError
-from keras_seq.evaluation.predictions import locate
 from keras_seq.models.build import last_step
+from keras_seq.training.predictions import locate
 
 BLOCKS = 5  # groups of validation units, each answered by a rule learnt on the others
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from keras_seq import files
+from keras_seq.bundle import Bundle, load_bundle
 from keras_seq.errors import ConfigError, KerasSeqError, ModelError
-from keras_seq.export.bundle import Bundle, load_bundle
 
 Say = Callable[[str], None]
 FEWEST = 2
@@ -146,7 +146,7 @@ def predict_member(member: Member, view: Any, prepared: Any, part: str, *, spec:
     Raises:
         ModelError: it fails, or an answer is not a number.
     """
-    from keras_seq.evaluation.predictions import predict_windows
+    from keras_seq.training.predictions import predict_windows
 
     try:
         found = predict_windows(view, prepared.series, prepared.index[part], spec, data)

@@ -12,18 +12,18 @@ import numpy as np
 
 from keras_seq.config import DataConfig
 from keras_seq.errors import DataError, KerasSeqError
-from keras_seq.evaluation.contenders import Failure, Field, Judged
-from keras_seq.evaluation.decided import Decided, decide_points, judge_decided
-from keras_seq.evaluation.judge import judge
+from keras_seq.evaluation.candidates import Failure, Field, Judged
 from keras_seq.evaluation.naive_error import naive_errors
-from keras_seq.evaluation.predictions import Points, points, predict_windows
+from keras_seq.evaluation.postprocessed import Decided, decide_points, judge_decided
+from keras_seq.evaluation.scores import judge
 from keras_seq.training.metrics import deviations
+from keras_seq.training.predictions import Points, points, predict_windows
 
 if TYPE_CHECKING:
+    from keras_seq.bundle import Bundle
     from keras_seq.data.prepare import Prepared
     from keras_seq.data.series import Series
     from keras_seq.data.spec import DataSpec
-    from keras_seq.export.bundle import Bundle
 
 OF_ONE_RUN = {"accuracy", "balanced_accuracy", "precision", "recall", "f1", "mcc", "coverage", "interval_width", "mase"}
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from keras_seq.config import Experiment
 from keras_seq.data.scaling import part_rows
-from keras_seq.evaluation.judge import judge
 from keras_seq.evaluation.naive_error import naive_errors
-from keras_seq.evaluation.predictions import locate, points
+from keras_seq.evaluation.scores import judge
 from keras_seq.evaluation.seasons import find_seasons
 from keras_seq.training.metrics import deviations
+from keras_seq.training.predictions import locate, points
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared

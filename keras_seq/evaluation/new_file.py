@@ -21,9 +21,9 @@ from keras_seq.data.windows import index_windows
 from keras_seq.errors import DataError
 
 if TYPE_CHECKING:
+    from keras_seq.bundle import Bundle
     from keras_seq.data.prepare import Prepared
-    from keras_seq.evaluation.decided import Decided
-    from keras_seq.export.bundle import Bundle
+    from keras_seq.evaluation.postprocessed import Decided
 
 TEST_FILES = "test_files"  # of ``Series.info``: units [first, last) by file; see ``data.sources.table_files``
 
@@ -67,9 +67,9 @@ def judge_file(bundle: Bundle, path: str | Path, experiment: Experiment, *, whol
         raise DataError(f"File '{path}' holds no value of {', '.join(bundle.spec.targets)}, so nothing can be judged.")
     prepared, refused = _prepared(rows, bundle, experiment, str(path))
     series = prepared.series
-    from keras_seq.evaluation.decided import decide_points, judge_decided
     from keras_seq.evaluation.naive_error import naive_errors
-    from keras_seq.evaluation.predictions import points, predict_windows
+    from keras_seq.evaluation.postprocessed import decide_points, judge_decided
+    from keras_seq.training.predictions import points, predict_windows
 
     index = prepared.index["test"]
     prediction = predict_windows(bundle.model, series, index, bundle.spec, experiment.data)
@@ -107,7 +107,7 @@ def judge_test_files(
     decided: Decided, series: Series, spec: DataSpec, experiment: Experiment, decision: Mapping[str, Any]
 ) -> dict[str, dict[str, float]]:
     """Metrics of each file of the test part by name, where it comes in files of its own; else empty."""
-    from keras_seq.evaluation.decided import judge_decided
+    from keras_seq.evaluation.postprocessed import judge_decided
 
     unit = decided.points.unit
     return {

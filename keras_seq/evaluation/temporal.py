@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from keras_seq.data.windows import WindowIndex
 from keras_seq.errors import ConfigError
-from keras_seq.evaluation.predictions import Points, points, predict_windows
 from keras_seq.training.metrics import detection_step
+from keras_seq.training.predictions import Points, points, predict_windows
 
 if TYPE_CHECKING:
+    from keras_seq.bundle import Bundle
     from keras_seq.data.prepare import Prepared
-    from keras_seq.export.bundle import Bundle
 
 Int = NDArray[np.int64]
 
@@ -85,7 +85,7 @@ def evolve(bundle: Bundle, prepared: Prepared, part: str, *, answers: int = 20) 
     Raises:
         ConfigError: a forecast, which has no sequence to grow, or whole windows of fixed length.
     """
-    from keras_seq.evaluation.decided import decide_points
+    from keras_seq.evaluation.postprocessed import decide_points
 
     spec, data, index = bundle.spec, bundle.experiment.data, prepared.index[part]
     if spec.horizon:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from keras_seq.errors import ModelError
 from keras_seq.explain.attribution import ALL, Attribution
-from keras_seq.explain.game import Game
+from keras_seq.explain.masked_model import Game
 from keras_seq.models.attention import SelfAttention
 from keras_seq.models.blocks import AttentionPooling, LastStep
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.data.series import Series
-from keras_seq.explain.game import Game
+from keras_seq.explain.feature_groups import make_players
 from keras_seq.explain.gradients import integrated_gradients
-from keras_seq.explain.players import make_players
+from keras_seq.explain.masked_model import Game
 from keras_seq.explain.samples import Samples
 
 POINTS = 12  # moments looked at

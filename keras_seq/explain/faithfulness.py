@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.explain.attribution import Attribution
-from keras_seq.explain.game import Game
-from keras_seq.explain.players import BLOCKS, edges, make_players
+from keras_seq.explain.feature_groups import BLOCKS, edges, make_players
+from keras_seq.explain.masked_model import Game
 
 SHARES = np.linspace(0, 1, 11)
 

@@ -10,7 +10,7 @@ import numpy as np
 from keras_seq.explain import views
 from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.drawing import label
-from keras_seq.explain.question import in_steps
+from keras_seq.explain.output_target import in_steps
 
 MOST = 5
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from keras_seq import config
-from keras_seq.explain.asked import Asked
 from keras_seq.explain.attribution import Attribution
+from keras_seq.explain.explained_model import Asked
 from keras_seq.explain.faithfulness import spearman
-from keras_seq.explain.game import Game
+from keras_seq.explain.masked_model import Game
 from keras_seq.models.registry import get_family, resolve_experiment
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from keras_seq.errors import ConfigError
 from keras_seq.explain.attribution import Attribution
-from keras_seq.explain.game import Game
+from keras_seq.explain.masked_model import Game
 
 TOLERANCE = 0.005  # of the range of answers
 FIRST_NODES, MOST_NODES = 4, 512  # kinks (relu, maxima) need many, on the few paths that cross them

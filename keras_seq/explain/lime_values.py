@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from keras_seq.errors import ConfigError
 from keras_seq.explain.attribution import Attribution
-from keras_seq.explain.game import Game
-from keras_seq.explain.players import BLOCKS, make_players
+from keras_seq.explain.feature_groups import BLOCKS, make_players
+from keras_seq.explain.masked_model import Game
 
 BACKGROUNDS = 10  # of every perturbation: lime asks for many
 

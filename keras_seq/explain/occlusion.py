@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 from keras_seq.explain.attribution import Attribution
-from keras_seq.explain.game import Game
-from keras_seq.explain.players import BLOCKS, make_players
+from keras_seq.explain.feature_groups import BLOCKS, make_players
+from keras_seq.explain.masked_model import Game
 
 BACKGROUNDS = 10  # in place of a group: a difference of means needs fewer than a sum that must add up
 

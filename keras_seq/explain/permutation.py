@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_seq.errors import ConfigError, DataError, nearest
 from keras_seq.explain.background import from_windows
-from keras_seq.explain.game import Game
+from keras_seq.explain.masked_model import Game
 from keras_seq.explain.samples import Samples
 from keras_seq.training.metrics import deviations
 

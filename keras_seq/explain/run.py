@@ -17,9 +17,9 @@ from keras_seq.explain.methods import check_names, choose_methods, run_method
 from keras_seq.explain.progress import SILENT, Ticker
 
 if TYPE_CHECKING:
+    from keras_seq.bundle import Bundle
     from keras_seq.data.prepare import Prepared
-    from keras_seq.explain.game import Game
-    from keras_seq.export.bundle import Bundle
+    from keras_seq.explain.masked_model import Game
 
 Say = Callable[[str], None]
 JUDGED = 100  # samples of the part that permutation importance is measured on
@@ -94,7 +94,7 @@ class Explainer:
     @cached_property
     def judged(self) -> Any:
         """More samples of the part, with their truth, for permutation importance."""
-        from keras_seq.explain.game import Game
+        from keras_seq.explain.masked_model import Game
         from keras_seq.explain.samples import choose
 
         samples = choose(self.prepared, self.plan.part, JUDGED)
@@ -121,8 +121,8 @@ def open_bundle(
     check_names(plan.methods)
     if plan.part not in ("train", "validation", "test"):
         raise ConfigError(f"Option '--part' is '{plan.part}'; it can be train, validation, test.")
-    from keras_seq.explain.question import make_question
-    from keras_seq.export.bundle import load_bundle
+    from keras_seq.bundle import load_bundle
+    from keras_seq.explain.output_target import make_question
 
     bundle = load_bundle(path)
     unit = _target_unit(bundle, plan)
@@ -136,13 +136,13 @@ def open_bundle(
         level=plan.level,
         scale=plan.scale,
     )
-    from keras_seq.explain.asked import Asked
+    from keras_seq.explain.explained_model import Asked
 
     asked = Asked(bundle.model, bundle.spec, question)
     methods = choose_methods(plan.methods, asked, bundle.model)
     from keras_seq.data.prepare import prepare
     from keras_seq.explain.background import make_background
-    from keras_seq.explain.game import Game
+    from keras_seq.explain.masked_model import Game
     from keras_seq.explain.samples import choose
 
     experiment = config.from_dict(config.override(config.to_dict(bundle.experiment), overrides or {}))
@@ -178,7 +178,7 @@ def explain(
     Returns:
         The folder, read.
     """
-    from keras_seq.explain.judge import judge
+    from keras_seq.explain.scores import judge
     from keras_seq.explain.write import write_folder
 
     began = time.perf_counter()

@@ -17,10 +17,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seq.errors import ConfigError
-from keras_seq.explain.asked import Asked
 from keras_seq.explain.background import Background
+from keras_seq.explain.explained_model import Asked
 from keras_seq.explain.gradients import gauss_legendre
-from keras_seq.explain.question import Question
+from keras_seq.explain.output_target import Question
 from keras_seq.models.preprocess import Preprocess
 
 NODES = 8

@@ -1,8 +1,8 @@
 """Methods of shap on the common game. The only module that imports shap; ``DeepExplainer`` is never called.
 
 Kernel, permutation and partition explainers see groups (sensor, time block) that are known or unknown; the worth of a
-set is the mean answer over the sample's backgrounds (``keras_seq.explain.game``), so they explain the same game as
-integrated gradients and add up to the same difference.
+set is the mean answer over the sample's backgrounds (``keras_seq.explain.masked_model``), so they explain the same
+game as integrated gradients and add up to the same difference.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_seq.errors import ConfigError
-from keras_seq.explain.asked import Asked
 from keras_seq.explain.attribution import Attribution
-from keras_seq.explain.game import Game
-from keras_seq.explain.players import BLOCKS, Players, make_players
+from keras_seq.explain.explained_model import Asked
+from keras_seq.explain.feature_groups import BLOCKS, Players, make_players
+from keras_seq.explain.masked_model import Game
 from keras_seq.explain.refused import refuse_deep
 from keras_seq.explain.tree_features import sources
 from keras_seq.explain.trees import take_out

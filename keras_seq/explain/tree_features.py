@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.data.features.window_settings import LAGS, MOST_PAIRED, QUANTILES, RECENT_LAGS, SEGMENTS, THRESHOLDS
 from keras_seq.models.history import History
 from keras_seq.models.window_features import RecentFeatures, WindowFeatures
-from keras_seq.models.window_settings import LAGS, MOST_PAIRED, QUANTILES, RECENT_LAGS, SEGMENTS, THRESHOLDS
 
 RECENT = 5  # steps of the short mean in RecentFeatures
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.errors import ModelError
-from keras_seq.explain.asked import Asked
+from keras_seq.explain.explained_model import Asked
 from keras_seq.models.tree_ensemble import TreeEnsemble
 
 

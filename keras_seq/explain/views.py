@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.faithfulness import spearman
-from keras_seq.explain.game import Game
+from keras_seq.explain.masked_model import Game
 
 LAG_BINS = 20  # of the sensor x lag map
 LARGEST = 50  # values of a sample in the table of attributions

@@ -17,8 +17,8 @@ from keras_seq.explain.evolution import evolve
 from keras_seq.explain.findings import findings
 
 if TYPE_CHECKING:
-    from keras_seq.explain.judge import Judged
     from keras_seq.explain.run import Explainer
+    from keras_seq.explain.scores import Judged
 
 
 def write_folder(

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_seq import files
+from keras_seq.bundle import Bundle
 from keras_seq.errors import ConfigError, DataError, KerasSeqError, nearest
-from keras_seq.evaluation.judge import judge
-from keras_seq.evaluation.predictions import points
-from keras_seq.export.apart import run_apart
-from keras_seq.export.bundle import Bundle
+from keras_seq.evaluation.scores import judge
 from keras_seq.export.formats import FORMATS, write_formats
+from keras_seq.export.isolated import run_apart
 from keras_seq.export.measure import SECONDS
 from keras_seq.export.metadata import source_of
 from keras_seq.export.parity import scale_of
@@ -27,6 +26,7 @@ from keras_seq.export.saved_model import write_saved_model
 from keras_seq.figures import figure
 from keras_seq.tasks import deciding
 from keras_seq.training.metrics import HIGHER_IS_BETTER
+from keras_seq.training.predictions import points
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared

@@ -25,7 +25,7 @@ import numpy as np
 
 from keras_seq import files
 from keras_seq.errors import ExportError
-from keras_seq.export.apart import run_apart
+from keras_seq.export.isolated import run_apart
 from keras_seq.machine import free_ports
 
 Arrays = dict[str, np.ndarray]

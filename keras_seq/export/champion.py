@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_seq.bundle import Bundle
 from keras_seq.errors import ExportError, KerasSeqError
 from keras_seq.evaluation.measures import MEASURES
-from keras_seq.export.bundle import Bundle
 from keras_seq.export.canary import Arrays, load
 from keras_seq.export.gate import Check, compare
 from keras_seq.export.record import read_metadata
@@ -69,9 +69,9 @@ def measure_afresh(bundle: Bundle, versions: list[Path]) -> list[float]:
         DataError: the data are missing or differ.
         ExportError: a version takes other inputs, or cannot be loaded.
     """
-    from keras_seq.evaluation.judge import judge
-    from keras_seq.evaluation.predictions import points
+    from keras_seq.evaluation.scores import judge
     from keras_seq.export.samples import spread
+    from keras_seq.training.predictions import points
 
     prepared = bundle.prepared
     short = [_takes_lengths(version) for version in versions]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_seq.bundle import Bundle
 from keras_seq.errors import ConfigError, KerasSeqError, nearest
-from keras_seq.export.bundle import Bundle
 from keras_seq.export.metadata import Source, source_of
 from keras_seq.export.onnx import quantise_onnx, write_onnx
 from keras_seq.export.tflite import write_tflite

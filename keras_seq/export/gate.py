@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from keras_seq import files
+from keras_seq.bundle import Bundle
 from keras_seq.errors import ConfigError, KerasSeqError, nearest
 from keras_seq.evaluation.measures import MEASURES
-from keras_seq.export.bundle import Bundle
 from keras_seq.export.canary import Arrays, Canary
 from keras_seq.export.metadata import Source
 from keras_seq.export.parity import BRANCH, ParityReport, called_otherwise, has_trees, judged, scale_of

@@ -69,7 +69,7 @@ def _tensorflow(kind: str, path: str, threads: int) -> Call:
         held = tf.saved_model.load(path)
         function = held.signatures["serving_default"]
     else:
-        from keras_seq.export.bundle import load_bundle
+        from keras_seq.bundle import load_bundle
         from keras_seq.export.metadata import source_of
         from keras_seq.export.saved_model import served
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq import files
+from keras_seq.bundle import Bundle
 from keras_seq.data.series import Schema
 from keras_seq.data.spec import DataSpec
-from keras_seq.export.bundle import Bundle, library_versions
+from keras_seq.machine import library_versions
 
 FORMAT = 1
 KEY = "keras_seq"  # of the text in an ONNX file; a TFLite file holds keras_seq.json

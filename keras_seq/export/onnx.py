@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq import files
+from keras_seq.bundle import Bundle
 from keras_seq.errors import ExportError
-from keras_seq.export.bundle import Bundle
 from keras_seq.export.metadata import KEY, Source, describe, source_of, write_digest
 from keras_seq.export.onnx_fold import fold
 from keras_seq.export.saved_model import served

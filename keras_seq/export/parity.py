@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from keras_seq import files
+from keras_seq.bundle import Bundle
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ExportError
-from keras_seq.export.apart import run_apart
-from keras_seq.export.bundle import Bundle
 from keras_seq.export.formats import get_format
+from keras_seq.export.isolated import run_apart
 from keras_seq.export.metadata import Source, source_of
 
 Arrays = dict[str, np.ndarray]

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq import __version__, config, files
+from keras_seq.bundle import Bundle, read_versions
 from keras_seq.errors import ExportError
-from keras_seq.export.bundle import Bundle, library_versions, read_versions
 from keras_seq.export.metadata import describe, source_of
+from keras_seq.machine import library_versions
 
 FOLDER = "keras_seq"  # of ours, in a version
 FORMAT = 1

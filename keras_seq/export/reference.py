@@ -30,10 +30,10 @@ from keras_seq.errors import ExportError
 from keras_seq.training.metrics import deviations
 
 if TYPE_CHECKING:
+    from keras_seq.bundle import Bundle
     from keras_seq.data.prepare import Prepared
     from keras_seq.data.spec import DataSpec
     from keras_seq.data.windows import WindowIndex, WindowRuns
-    from keras_seq.export.bundle import Bundle
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
@@ -220,8 +220,8 @@ def part_answers(
     Returns:
         Positions of the flattened answer that are followed, answers, unit and error of each.
     """
-    from keras_seq.evaluation.predictions import locate, middle, predict_windows
     from keras_seq.models.decision import decide_array
+    from keras_seq.training.predictions import locate, middle, predict_windows
 
     spec, series = bundle.spec, prepared.series
     index = _whole_units(prepared.index[part], most, steps=spec.per_step)
@@ -296,7 +296,7 @@ def errors_of(
 
 def describe_columns(rows: NDArray[Any], names: Sequence[str]) -> list[dict[str, Any]]:
     """Per column: count, missing share, moments, range, deciles and counts between them; None where all is missing."""
-    from keras_seq.data.moments import Moments
+    from keras_seq.data.running_stats import Moments
 
     moments, found = Moments(len(names)), []
     moments.add(rows)

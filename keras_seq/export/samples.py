@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_seq.bundle import Bundle
 from keras_seq.data.spec import DataSpec
-from keras_seq.export.bundle import Bundle
 
 if TYPE_CHECKING:
     from keras_seq.data.windows import WindowIndex

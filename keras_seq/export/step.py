@@ -16,8 +16,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_seq.bundle import Bundle
 from keras_seq.errors import ExportError
-from keras_seq.export.bundle import Bundle
 from keras_seq.export.convertible import in_float32
 from keras_seq.export.metadata import Source, describe, source_of
 from keras_seq.export.onnx import OnnxFile, convert, save_onnx

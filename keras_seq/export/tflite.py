@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from keras_seq import files
+from keras_seq.bundle import Bundle
 from keras_seq.errors import ExportError, nearest
-from keras_seq.export.apart import SECONDS, run_apart
-from keras_seq.export.bundle import Bundle
+from keras_seq.export.isolated import SECONDS, run_apart
 from keras_seq.export.metadata import KEY, Source, describe, source_of, write_digest
 from keras_seq.export.saved_model import served
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_seq.export.bundle import Bundle
+from keras_seq.bundle import Bundle
 from keras_seq.export.canary import Canary
 from keras_seq.export.champion import find_champion
 from keras_seq.export.gate import Verdict

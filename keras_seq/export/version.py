@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from keras_seq import files
+from keras_seq.bundle import Bundle
 from keras_seq.errors import ConfigError, KerasSeqError, nearest
 from keras_seq.export import gate
-from keras_seq.export.bundle import Bundle
 from keras_seq.export.canary import Canary, canaries
 from keras_seq.export.formats import FORMATS, write_formats
 from keras_seq.export.metadata import Source, source_of

@@ -15,19 +15,16 @@ import numpy as np
 from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
-from keras_seq.models import (  # noqa: F401  (layers of fitted families)
+from keras_seq.models import (
     attention,
     blocks,
     combine,
     convolution,
-    forms,
+    forecast_wrappers,
     heads,
     history,
-    kalman,
     normalise,
     preprocess,
-    tree_ensemble,
-    window_features,
 )
 from keras_seq.models.registry import Encoded, Family, Steps
 
@@ -47,8 +44,8 @@ def assemble(
     values = keras.Input((None, len(spec.features)), dtype="float32", name="values")
     lengths = keras.Input((), dtype="int32", name="lengths") if spec.variable_length else None
     x, statistics = _channels(values, lengths, config, spec)
-    beside = forms.skip(x, lengths, spec) if config.skip == "linear" else None
-    x, read = forms.columns(x, lengths, config, spec)
+    beside = forecast_wrappers.skip(x, lengths, spec) if config.skip == "linear" else None
+    x, read = forecast_wrappers.columns(x, lengths, config, spec)
     assert family.body is not None  # build_model refuses the fitted ones
     before = x
     encoded = family.body(x, read, config, steps)
@@ -75,7 +72,7 @@ def check(family: Family, config: ModelConfig, spec: DataSpec, steps: Steps) -> 
         ConfigError: names the option, its value and what to set instead.
     """
     heads.check_head(config, spec)
-    forms.check_forms(config, spec)
+    forecast_wrappers.check_forms(config, spec)
     if spec.per_step and spec.impute == "interpolate":
         raise ConfigError(
             "Option 'data.impute': interpolation looks ahead, so an answer at every step (data.windows.per_step) "

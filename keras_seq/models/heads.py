@@ -17,7 +17,7 @@ from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
 from keras_seq.models.blocks import activation, dropout, package
-from keras_seq.models.forms import FromColumns
+from keras_seq.models.forecast_wrappers import FromColumns
 from keras_seq.models.normalise import InstanceRestore
 from keras_seq.models.preprocess import Rescale
 

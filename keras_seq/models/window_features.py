@@ -1,6 +1,6 @@
 """Statistics of a window inside the graph: what trees and ridge regression read instead of steps.
 
-The numpy twins are ``keras_seq.baselines.features.rich_features`` and ``keras_seq.baselines.causal.window_features``.
+The numpy twins are ``rich_features`` and ``window_features`` in ``keras_seq.data.features``.
 Missing values are skipped or already filled, padding changes nothing, and no operator loops over time.
 """
 
@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_seq.data.features.window_settings import LAGS, MOST_PAIRED, QUANTILES, RECENT_LAGS, SEGMENTS, THRESHOLDS
 from keras_seq.models.blocks import package, shift, step_mask
 from keras_seq.models.preprocess import LARGEST, finite
-from keras_seq.models.window_settings import LAGS, MOST_PAIRED, QUANTILES, RECENT_LAGS, SEGMENTS, THRESHOLDS
 
 
 @package

@@ -11,7 +11,7 @@ from keras_seq.config import Experiment
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.drawing import BLUE, GREEN, GREY, ORANGE, RED, panels, save
-from keras_seq.evaluation.decided import Decided
+from keras_seq.evaluation.postprocessed import Decided
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

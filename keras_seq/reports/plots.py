@@ -11,9 +11,9 @@ import numpy as np
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.drawing import BLUE, GREEN, GREY, ORANGE, RED, panels, save
-from keras_seq.evaluation.predictions import Points, middle
 from keras_seq.training import calibration as bins
 from keras_seq.training import metrics
+from keras_seq.training.predictions import Points, middle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

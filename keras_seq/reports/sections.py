@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq import files
+from keras_seq.bundle import Bundle, load_bundle
 from keras_seq.errors import ConfigError, DataError
-from keras_seq.export.bundle import Bundle, load_bundle
 from keras_seq.export.gate import read_verdict
 from keras_seq.reports.html import Section
 

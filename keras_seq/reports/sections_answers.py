@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from keras_seq import config
+from keras_seq.bundle import Bundle
 from keras_seq.errors import DataError
-from keras_seq.export.bundle import Bundle
 from keras_seq.reports import charts
 from keras_seq.reports.html import number, paragraph, table
 from keras_seq.reports.html_charts import chart, numbers_of
@@ -39,9 +39,9 @@ def measure(bundle: Bundle, overrides: Mapping[str, Any] | None = None) -> dict[
     experiment = config.from_dict(config.override(config.to_dict(bundle.experiment), dict(overrides or {})))
     prepared = prepare(experiment.data)
     bundle.check_data(prepared)
-    from keras_seq.evaluation.decided import decide_points, judge_decided
     from keras_seq.evaluation.naive_error import naive_errors
-    from keras_seq.evaluation.predictions import points, predict_windows
+    from keras_seq.evaluation.postprocessed import decide_points, judge_decided
+    from keras_seq.training.predictions import points, predict_windows
 
     spec, index = bundle.spec, prepared.index["test"]
     prediction = predict_windows(bundle.model, prepared.series, index, spec, experiment.data)

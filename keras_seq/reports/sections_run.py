@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq import config
+from keras_seq.bundle import read_versions
 from keras_seq.evaluation.measures import MEASURES
-from keras_seq.export.bundle import read_versions
 from keras_seq.reports import charts, sections_answers
 from keras_seq.reports.html import Section, details, facts, number, paragraph, picture, table, tiles
 from keras_seq.reports.html_charts import chart, numbers_of

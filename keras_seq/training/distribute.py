@@ -239,7 +239,7 @@ def joined(training: TrainingConfig) -> Iterator[Alone]:
     if choose_strategy(training, cluster) == "multi_worker" and cluster:
         _follow_launcher()
         cluster.gather(training.worker_wait)
-        from keras_seq.training.team import meet
+        from keras_seq.training.process_group import meet
 
         team = meet(cluster, training)
     _joined.append(team)

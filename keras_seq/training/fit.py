@@ -22,8 +22,8 @@ from keras_seq.errors import TrainingError
 from keras_seq.machine import threads_here
 from keras_seq.models.inspect import freeze, warm_start
 from keras_seq.training import distribute, resume
-from keras_seq.training.balance import class_shares, class_weights
 from keras_seq.training.callbacks import Best, HistoryFile, Interrupt, TensorBoard
+from keras_seq.training.class_weights import class_shares, class_weights
 from keras_seq.training.compiled import plan_step
 from keras_seq.training.device import choose_device, describe_device, determinism
 from keras_seq.training.loop import Loop, make_optimizer
@@ -34,7 +34,7 @@ from keras_seq.training.placement import describe_placement
 from keras_seq.training.progress import TrainingProgress
 from keras_seq.training.schedules import Plateau, PlateauSchedule, make_schedule
 from keras_seq.training.tracing import Tracer
-from keras_seq.training.transfer import load_source
+from keras_seq.training.warm_start import load_source
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared

@@ -97,7 +97,7 @@ def _token(path: str | None) -> str | None:
 
 
 def _predict(client: BaseClient, options: argparse.Namespace) -> cli.Result:
-    from keras_seq.predict import tell
+    from keras_seq.commands.predict import tell
     from serving.client.base import Target
     from serving.client.served import answer_table
     from serving.contract.signatures import DEFAULT

@@ -20,7 +20,7 @@ from serving.contract.status import Code
 if TYPE_CHECKING:
     import pandas as pd
 
-    from serving.models.servable import VersionState
+    from serving.contract.version_state import VersionState
 
 Self = TypeVar("Self", bound="BaseClient")
 Classes = list[list[tuple[str, float]]]

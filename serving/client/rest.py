@@ -19,7 +19,7 @@ from serving.client.retry import Again, retry_after
 from serving.contract.signatures import Signature
 
 if TYPE_CHECKING:
-    from serving.models.servable import VersionState
+    from serving.contract.version_state import VersionState
 
 JSON = {"Content-Type": "application/json"}
 UNAVAILABLE = 503
@@ -90,7 +90,7 @@ class Client(BaseClient):
         return wire.signatures(self._ask("GET", f"{_path(target)}/metadata", f"tell the signatures of {target}"))
 
     def _status(self, target: Target) -> list[VersionState]:
-        from serving.models.servable import VersionState
+        from serving.contract.version_state import VersionState
 
         rows = self._ask("GET", _path(target), f"tell the state of {target}").get("model_version_status", [])
         return [

@@ -21,7 +21,7 @@ from serving.contract.status import Code, Refused
 from serving.contract.tensor_protos import to_array, to_proto
 
 if TYPE_CHECKING:
-    from serving.models.servable import VersionState
+    from serving.contract.version_state import VersionState
 
 LARGEST = 64 * 2**20  # bytes of a message, above gRPC's 4 MiB
 
@@ -109,7 +109,7 @@ class GrpcClient(BaseClient):
         return {name: _signature(found.signature_def[name]) for name in sorted(found.signature_def)}
 
     def _status(self, target: Target) -> list[VersionState]:
-        from serving.models.servable import VersionState
+        from serving.contract.version_state import VersionState
 
         messages = protos.apis("get_model_status")
         request = messages.GetModelStatusRequest(model_spec=_spec(target))

@@ -15,7 +15,7 @@ from serving.contract import protos
 from serving.contract.signatures import Signature, TensorInfo
 
 if TYPE_CHECKING:
-    from serving.models.servable import VersionState
+    from serving.contract.version_state import VersionState
 
 # The marker that protobuf's C++ DebugString begins with; how many blanks follow it differs between builds.
 _DEBUG_MARK = "goo.gle/debugstr   \n"

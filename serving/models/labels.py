@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from serving.contract.status import Code, Refused, invalid
+from serving.contract.version_state import VersionState
 from serving.models.config import ServerConfig
-from serving.models.servable import VersionState
 from serving.models.settings import ManagerSettings
 
 

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from keras_seq.errors import ConfigError
 from serving.contract.status import Code, Refused, invalid
+from serving.contract.version_state import VersionState
 from serving.models import labels
 from serving.models.config import ServerConfig, folder_config, parse_config, read_config
 from serving.models.lifecycle import AVAILABLE, END, Model
 from serving.models.policy import find_versions
 from serving.models.prototext import read_text
-from serving.models.servable import Lease, Servable, VersionState
+from serving.models.servable import Lease, Servable
 from serving.models.settings import ManagerSettings
 from serving.models.versions import Listener, Loader, Versions
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from serving.contract.signatures import Signature
+from serving.contract.version_state import VersionState
 
 Arrays = dict[str, np.ndarray]
 
@@ -43,23 +43,6 @@ class Servable(Protocol):
 
     def close(self) -> None:
         """Free what it holds; nobody calls it any more."""
-
-
-@dataclass(frozen=True)
-class VersionState:
-    """One line of a model's status.
-
-    Attributes:
-        version: its number.
-        state: of ``ModelVersionStatus.State``: START, LOADING, AVAILABLE, UNLOADING, END.
-        error_code: name of the canonical code, "OK" if nothing went wrong.
-        error_message: empty if nothing went wrong.
-    """
-
-    version: int
-    state: str
-    error_code: str = "OK"
-    error_message: str = ""
 
 
 class Lease(Protocol):

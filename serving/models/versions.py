@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from serving.contract.status import Code, Refused, invalid
+from serving.contract.version_state import VersionState
 from serving.models.lifecycle import AVAILABLE, END, LOADING, START, UNLOADING, Held, Model, Version, table_of
-from serving.models.servable import Lease, Servable, VersionState
+from serving.models.servable import Lease, Servable
 from serving.models.settings import ManagerSettings
 
 log = logging.getLogger(__name__)

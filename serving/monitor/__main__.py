@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from keras_seq import cli
+from keras_seq import cli, machine
 from keras_seq.errors import ConfigError, DataError
 
 DESCRIPTION = """What a server's monitor has seen, and truth that came later.
@@ -122,7 +122,7 @@ def _print_labels(found: dict[str, Any]) -> None:
 
 def _rates(options: Any, overrides: dict[str, Any]) -> cli.Result:
     from keras_seq import config
-    from keras_seq.export.bundle import load_bundle
+    from keras_seq.bundle import load_bundle
     from keras_seq.export.reference import read_reference
     from serving.monitor.settings import MonitorSettings, load_settings
 
@@ -138,7 +138,7 @@ def _rates(options: Any, overrides: dict[str, Any]) -> cli.Result:
     tree = config.override(config.to_dict(bundle.experiment), overrides)
     bundle = dataclasses.replace(bundle, experiment=config.from_dict(tree))
     settings = load_settings(options.settings) if options.settings else MonitorSettings()
-    cli.load_tensorflow()
+    machine.load_tensorflow()
     from serving.monitor.rates import measure_part
 
     found = measure_part(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from keras_seq.export.reference import ROLLING, Reference, name_columns, rows_of
 from serving.models.servable import Arrays
-from serving.server.hooks import Call
+from serving.observers import Call
 
 Float = NDArray[np.float32]
 COLUMNS = 64  # most columns of a version without a reference

@@ -29,7 +29,7 @@ from serving.monitor.events import Events
 from serving.monitor.extract import read_call
 from serving.monitor.request_log import list_files, next_stamp, prune, read_calls
 from serving.monitor.thresholds import error_stream
-from serving.server.hooks import Call
+from serving.observers import Call
 
 FOLDER = "labels"
 SUMMARY = f"{FOLDER}/summary.json"

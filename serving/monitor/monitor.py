@@ -26,7 +26,7 @@ from serving.monitor.request_log import RequestLog
 from serving.monitor.settings import MonitorSettings
 from serving.monitor.thresholds import Thresholds, thresholds_of
 from serving.monitor.watch import ANSWERS, INPUTS, VersionWatch
-from serving.server.hooks import Call
+from serving.observers import Call
 
 log = logging.getLogger(__name__)
 MEGABYTE = 2**20
@@ -41,7 +41,7 @@ Key = tuple[str, int]
 
 
 class Monitor:
-    """Watches the calls of a server; an ``Observer`` (``serving.server.hooks``).
+    """Watches the calls of a server; an ``Observer`` (``serving.observers``).
 
     Args:
         settings: what is watched.

@@ -21,7 +21,7 @@ from serving.monitor.thresholds import Thresholds, thresholds_of
 from serving.monitor.watch import ANSWERS, INPUTS, VersionWatch
 
 if TYPE_CHECKING:
-    from keras_seq.export.bundle import Bundle
+    from keras_seq.bundle import Bundle
 
 Float = NDArray[np.float32]
 

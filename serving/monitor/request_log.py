@@ -32,7 +32,7 @@ import numpy as np
 from keras_seq import files
 from keras_seq.errors import DataError
 from serving.models.servable import Arrays
-from serving.server.hooks import Call
+from serving.observers import Call
 
 FOLDER = "requests"
 MEGABYTE = 2**20

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.data.moments import Moments
+from keras_seq.data.running_stats import Moments
 from keras_seq.export.reference import Reference, spread_evenly
 from serving.monitor.calibrate import Found, Threshold, Window, Yardstick
 from serving.monitor.settings import MonitorSettings

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_seq import cli, output
+from keras_seq import cli
+from keras_seq.cli import output
 from keras_seq.errors import ConfigError
 
 DESCRIPTION = """Train a served model again on new data; push it if the gate finds it better than the champion.

@@ -24,7 +24,7 @@ from serving.retrain import server, state
 from serving.retrain.state import Keeper, State
 
 if TYPE_CHECKING:
-    from keras_seq.export.bundle import Bundle
+    from keras_seq.bundle import Bundle
 
 Say = Callable[[str], None]
 OURS = ("name", "output", "export.", "training.warm_start", "training.resume")  # set by the job itself
@@ -132,7 +132,7 @@ def find_start(request: Request) -> Start:
             f"There is no version below '{request.base}' to start from; give --base with the model's base path, or "
             "--bundle with a trained run."
         )
-    from keras_seq.export.bundle import load_bundle
+    from keras_seq.bundle import load_bundle
 
     found = load_bundle(request.bundle)
     digest = files.sha256(found.folder / "manifest.json")
@@ -222,9 +222,10 @@ def _steps(
 
 def _train(experiment: config.Experiment) -> Path:
     """Train, or take the bundle that a killed job had finished, if the data are still those it was made of."""
-    from keras_seq.export.bundle import load_bundle
-    from keras_seq.reuse import DataNow
-    from keras_seq.train import run_folder, train
+    from keras_seq.bundle import load_bundle
+    from keras_seq.pipeline.context import run_folder
+    from keras_seq.pipeline.reuse import DataNow
+    from keras_seq.pipeline.train import train
 
     folder = run_folder(experiment)
     if (folder / "bundle" / "manifest.json").is_file() and not _half(experiment):
@@ -239,7 +240,7 @@ def _train(experiment: config.Experiment) -> Path:
 
 def _half(experiment: config.Experiment) -> bool:
     """Whether a training was interrupted: finished ones remove their checkpoints."""
-    from keras_seq.train import run_folder
+    from keras_seq.pipeline.context import run_folder
 
     return (run_folder(experiment) / "checkpoints").is_dir()
 
@@ -250,10 +251,10 @@ def _export(request: Request, now: State, start: Start, say: Say) -> Path:
     Raises:
         ExportError: the gate did not bless it; says every reason.
     """
-    from keras_seq.export.__main__ import export
-    from keras_seq.export.bundle import load_bundle
+    from keras_seq.bundle import load_bundle
     from keras_seq.export.champion import find_champion
     from keras_seq.export.gate import read_verdict
+    from keras_seq.pipeline.export import export
 
     target = request.folder / now.job / "export"
     bundle = load_bundle(now.bundle)

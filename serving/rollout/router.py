@@ -1,4 +1,4 @@
-"""The version of a call that names none, by weights; a ``Router`` (``serving.server.hooks``)."""
+"""The version of a call that names none, by weights; a ``Router`` (``serving.observers``)."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ from keras_seq.errors import OutputError
 from serving.contract.status import Refused
 from serving.models.servable import Arrays, Models
 from serving.monitor.prometheus import escape
+from serving.observers import Call
 from serving.rollout.plan import POLL, ShadowPlan, Watched
-from serving.server.hooks import Call
 
 log = logging.getLogger(__name__)
 PREFIX = "keras_seq_shadow"

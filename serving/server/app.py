@@ -18,9 +18,9 @@ import numpy as np
 from serving.contract.status import Code, Refused
 from serving.models.batching import BatchingParameters, Monitoring
 from serving.models.servable import Arrays, Lease, Models, Servable
+from serving.observers import Call as Observed
+from serving.observers import Observer, Router
 from serving.server.batching import Batcher, Call, Done
-from serving.server.hooks import Call as Observed
-from serving.server.hooks import Observer, Router
 from serving.server.metrics import Metrics
 from serving.settings import Settings
 

@@ -18,7 +18,7 @@ from typing import Any
 from serving.contract.status import Code, Refused
 from serving.models.batching import BatchingParameters
 from serving.models.servable import Arrays, Servable
-from serving.server.together import run
+from serving.server.batch_run import run
 
 # A fast servable's run that is over by then is done on the loop: no thread is woken for it. During a longer one the
 # loop has better things to do: reading the calls of the next.

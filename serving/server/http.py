@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, cast
 
 import httptools
 
-from serving.server import replies
+from serving.server import http_responses
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 64 * 1024
@@ -112,16 +112,16 @@ class Exchange:
         if self.connection.front.draining:
             self.keep = False
         if self.old:
-            data = replies.old(status, kind, body, extra, keep=self.keep)
+            data = http_responses.old(status, kind, body, extra, keep=self.keep)
         else:
-            data = replies.whole(status, kind, body, extra, close=not self.keep)
+            data = http_responses.whole(status, kind, body, extra, close=not self.keep)
         self.data = data[: len(data) - len(body)] if self.method == "HEAD" and body else data
         self.connection.flush()
 
     def refuse(self, status: int, extra: bytes = b"") -> None:
         """Answer with libevent's HTML page and end the connection."""
         self.keep = False
-        self.reply(status, replies.HTML, replies.page(status), extra)
+        self.reply(status, http_responses.HTML, http_responses.page(status), extra)
 
 
 class Connection(asyncio.Protocol):
@@ -244,7 +244,7 @@ class Connection(asyncio.Protocol):
             if self.headers[b"expect"].lower() != b"100-continue":
                 self._fail(417)
             elif not self.queue:
-                self.transport.write(replies.CONTINUE)
+                self.transport.write(http_responses.CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""

@@ -11,11 +11,11 @@ from serving.contract.routes import Page, Route, preflight, route
 from serving.contract.status import Code, Refused
 from serving.contract.writing import error_body
 from serving.models.servable import Arrays, Lease, Servable
-from serving.server import replies, verbs
+from serving.observers import Observer
+from serving.server import http_responses, rest_handlers
 from serving.server.app import MAX_REQUEST_ID, App, Target, code_of
 from serving.server.batching import Call
 from serving.server.extras import ExtrasFront
-from serving.server.hooks import Observer
 from serving.server.http import Connection, Exchange, Limits
 from serving.server.inflate import SMALL, TooLarge, inflate
 from serving.server.tls import is_allowed
@@ -110,11 +110,11 @@ class RestFront:
         elif found.kind == "preflight":
             origin = exchange.headers.get(b"origin")
             status = preflight(origin.decode("latin-1") if origin is not None else None)
-            exchange.reply(status, replies.PLAIN_HTML, b"", self._cors)
+            exchange.reply(status, http_responses.PLAIN_HTML, b"", self._cors)
         else:
-            body, version = verbs.describe(self._app.models, found)
+            body, version = rest_handlers.describe(self._app.models, found)
             extra = b"X-Model-Version: %d\r\n" % version if version is not None else b""
-            exchange.reply(200, replies.JSON, body, extra + self._cors)
+            exchange.reply(200, http_responses.JSON, body, extra + self._cors)
 
     def _target(self, exchange: Exchange, found: Route) -> Target:
         given = exchange.headers.get(b"x-request-id", b"")[:MAX_REQUEST_ID].decode("latin-1")
@@ -124,7 +124,7 @@ class RestFront:
     def _call(self, exchange: Exchange, found: Route) -> None:
         """Read a call and queue its run."""
         try:
-            read = verbs.read(found, exchange.body, partial(self._acquire, exchange, found))
+            read = rest_handlers.read(found, exchange.body, partial(self._acquire, exchange, found))
         except Exception as error:
             self._fail(exchange, found, error)
             return
@@ -134,7 +134,7 @@ class RestFront:
         """The same in a thread."""
         loop = self._app.loop
         try:
-            read = verbs.read(found, exchange.body, partial(self._acquire, exchange, found))
+            read = rest_handlers.read(found, exchange.body, partial(self._acquire, exchange, found))
         except Exception as error:
             loop.call_soon_threadsafe(self._fail, exchange, found, error)
         else:
@@ -146,7 +146,7 @@ class RestFront:
             return app.models.acquire(found.model, found.version, found.label)
         return app.acquire(self._target(exchange, found))
 
-    def _submit(self, exchange: Exchange, found: Route, read: verbs.Read) -> None:
+    def _submit(self, exchange: Exchange, found: Route, read: rest_handlers.Read) -> None:
         exchange.body = b""
         app = self._app
         watchers: Sequence[Observer] = ()
@@ -176,7 +176,7 @@ class RestFront:
             extra = b"X-Model-Version: %d\r\n%b" % (pending.servable.version, self._cors)
             if pending.request_id:
                 extra += b"X-Request-Id: %b\r\n" % pending.request_id.encode("latin-1")
-            exchange.reply(200, replies.JSON, body, extra)
+            exchange.reply(200, http_responses.JSON, body, extra)
             seconds = perf_counter() - exchange.start
             self._app.metrics.request(found.model, _API[found.kind], "REST", Code.OK, seconds)
             if pending.watchers and call is not None:
@@ -196,18 +196,18 @@ class RestFront:
             seconds = perf_counter() - exchange.start
             self._app.metrics.request(found.model, _API[found.kind], "REST", code_of(error), seconds)
         extra = b"Retry-After: 1\r\n" if error.code is Code.UNAVAILABLE else b""
-        exchange.reply(error.http_status, replies.JSON, error_body(error), extra + self._cors)
+        exchange.reply(error.http_status, http_responses.JSON, error_body(error), extra + self._cors)
 
     def _metrics(self, exchange: Exchange) -> None:
         if exchange.path != self._metrics_path:
             text = f"Unexpected path: {exchange.path}. Should be {self._metrics_path}"
-            exchange.reply(400, replies.TEXT, text.encode("latin-1", "replace"))
+            exchange.reply(400, http_responses.TEXT, text.encode("latin-1", "replace"))
             return
         self._app.metrics.gauges.put(("connections",), len(self.connections))
-        exchange.reply(200, replies.TEXT, self._app.page().encode())
+        exchange.reply(200, http_responses.TEXT, self._app.page().encode())
 
     def _unauthorised(self, exchange: Exchange) -> None:
         refused = Refused(Code.UNAUTHENTICATED, "A token is needed: Authorization: Bearer <token>")
         exchange.reply(
-            refused.http_status, replies.JSON, error_body(refused), b"WWW-Authenticate: Bearer\r\n" + self._cors
+            refused.http_status, http_responses.JSON, error_body(refused), b"WWW-Authenticate: Bearer\r\n" + self._cors
         )

@@ -17,8 +17,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from keras_seq.errors import KerasSeqError
+from serving.observers import Observer, Router
 from serving.server.app import App
-from serving.server.hooks import Observer, Router
 from serving.server.http import Connection, Limits
 from serving.server.metrics import Metrics
 from serving.server.rest import RestFront

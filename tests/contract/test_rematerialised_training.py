@@ -8,7 +8,7 @@ from keras_seq import config
 from keras_seq.data.prepare import prepare
 from keras_seq.models.registry import build_model, networks
 from keras_seq.training.fit import fit
-from tests.make_experiments import caster_tree
+from tests.factories.experiments import caster_tree
 
 NETWORKS = sorted(networks())
 

@@ -59,8 +59,8 @@ def _check(path: Path) -> None:
 
 
 def _check_folder(path: Path) -> None:
+    from keras_seq.bundle import load_bundle
     from keras_seq.data.store import HEADER, open_store
-    from keras_seq.export.bundle import load_bundle
     from tuning.records import open_study
 
     if path.name == "bundle" and path.parent.name != "artifacts":

@@ -11,13 +11,13 @@ from contextlib import redirect_stdout
 import numpy as np
 import pytest
 
-from keras_seq import benchmark as command
 from keras_seq import cli
+from keras_seq.bundle import load_bundle
+from keras_seq.commands import benchmark as command
 from keras_seq.errors import ConfigError
-from keras_seq.evaluate import evaluate
 from keras_seq.export.benchmark import Benchmark, Measured, benchmark
-from keras_seq.export.bundle import load_bundle
-from tests.integration.make_bundles import CASTER, experiment, make_bundle
+from keras_seq.pipeline.evaluate import evaluate
+from tests.factories.bundles import CASTER, experiment, make_bundle
 
 FORMATS = ("keras", "saved_model", "onnx", "tflite")
 

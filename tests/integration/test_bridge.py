@@ -10,13 +10,13 @@ import pytest
 import yaml
 
 from keras_seq import config, files
-from keras_seq.bridge.__main__ import main
+from keras_seq.bundle import load_bundle
+from keras_seq.commands.bridge import main
 from keras_seq.data.prepare import prepare
 from keras_seq.errors import ConfigError, ModelError
-from keras_seq.evaluate import evaluate
-from keras_seq.evaluation.predictions import predict_windows
-from keras_seq.export.bundle import load_bundle
-from tests.make_experiments import caster_tree, placed
+from keras_seq.pipeline.evaluate import evaluate
+from keras_seq.training.predictions import predict_windows
+from tests.factories.experiments import caster_tree, placed
 
 pytestmark = pytest.mark.slow
 UNITS, HEADS = 4, 2
@@ -163,7 +163,7 @@ def test_training_goes_on_from_an_import(case):
     """``training.warm_start`` takes every layer."""
     from keras_seq.models.inspect import warm_start
     from keras_seq.models.registry import build_model
-    from keras_seq.training.transfer import load_source
+    from keras_seq.training.warm_start import load_source
 
     folder, _ = case
     main(words(folder, "base", "--export.saved_model", "false"))

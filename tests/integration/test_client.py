@@ -19,7 +19,7 @@ from keras_seq.errors import DataError, ServingError
 from serving.client import Client, GrpcClient, Retry
 from serving.client.errors import CallRefused
 from serving.contract.status import Code
-from tests.make_experiments import caster_tree, placed
+from tests.factories.experiments import caster_tree, placed
 
 pytestmark = pytest.mark.slow
 FAMILIES = ("lstm", "hist_gradient_boosting", "ensemble")
@@ -39,10 +39,10 @@ def free_ports(count):
 
 def bundles(folder):
     """Untrained network, boosted trees of five rounds, and the mean of the two."""
-    from keras_seq.ensemble import ensemble
-    from keras_seq.export.bundle import load_bundle
-    from keras_seq.train import train
-    from tests.integration.make_versions import make_judged
+    from keras_seq.bundle import load_bundle
+    from keras_seq.pipeline.ensemble import ensemble
+    from keras_seq.pipeline.train import train
+    from tests.factories.versions import make_judged
 
     network, trees = (
         placed(CASTS | {"name": family, "model": SMALL | {"family": family}}, folder, **QUICK)
@@ -253,7 +253,7 @@ def command(served, *words):
 
 
 def test_the_command_answers_as_keras_seq_predict_does(served, csv, tmp_path):
-    from keras_seq.predict import predict_file
+    from keras_seq.pipeline.predict import predict_file
 
     out = tmp_path / "answers.csv"
     command(served, "predict", "casts", csv, "--url", served.url, "--version", 1, "--every", 40, "--out", out)

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from keras_seq import files
-from keras_seq.compare import compare
+from keras_seq.bundle import write_manifest
 from keras_seq.errors import ConfigError, DataError, ModelError
-from keras_seq.evaluate import evaluate
-from keras_seq.export.bundle import write_manifest
-from tests.integration.make_bundles import CASTER, CO2, experiment, make_bundle
+from keras_seq.pipeline.compare import compare
+from keras_seq.pipeline.evaluate import evaluate
+from tests.factories.bundles import CASTER, CO2, experiment, make_bundle
 
 
 @pytest.fixture(scope="module")

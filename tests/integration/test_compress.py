@@ -14,7 +14,7 @@ import pytest
 
 from keras_seq import cli, files
 from keras_seq.errors import ConfigError, ExportError
-from tests.integration.make_bundles import CASTER, CO2, experiment, make_bundle
+from tests.factories.bundles import CASTER, CO2, experiment, make_bundle
 
 pytestmark = pytest.mark.slow
 
@@ -35,8 +35,8 @@ def options(model, **changes):
 
 def stage(bundle, name, folder, weights="", **changes):
     """The model after a stage, and what the stage told."""
+    from keras_seq.bundle import load_bundle
     from keras_seq.compress.finetune import read_weights, run_stage
-    from keras_seq.export.bundle import load_bundle
 
     model, out = load_bundle(bundle).model, str(folder / f"{name}.npz")
     told = run_stage(str(bundle), name, options(model, **changes), weights, out)
@@ -46,8 +46,8 @@ def stage(bundle, name, folder, weights="", **changes):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_kind_of_layer_takes_every_treatment(tmp_path, family):
+    from keras_seq.bundle import load_bundle
     from keras_seq.compress.kernels import compressible, distinct, sparsity
-    from keras_seq.export.bundle import load_bundle
 
     bundle = bundle_of(tmp_path, family)
     first = load_bundle(bundle).model
@@ -66,11 +66,11 @@ def test_every_kind_of_layer_takes_every_treatment(tmp_path, family):
 
 def test_rounding_in_training_is_that_of_the_forms(tmp_path):
     """The forward pass of a treated twin is the model with kernels rounded to int8 (and outputs nearly)."""
+    from keras_seq.bundle import load_bundle
     from keras_seq.compress.kernels import compressible
     from keras_seq.compress.scoring import round_int8
     from keras_seq.compress.tfmot import Quantise
     from keras_seq.compress.twin import make_twin
-    from keras_seq.export.bundle import load_bundle
     from keras_seq.export.samples import sample_windows
     from keras_seq.models.build import plain_twin
 
@@ -91,12 +91,12 @@ def test_rounding_in_training_is_that_of_the_forms(tmp_path):
 
 def test_a_bundle_pruned_and_clustered(tmp_path):
     """From the command line to a bundle that is loaded, judged, exported and as small as it says."""
+    from keras_seq.bundle import load_bundle
     from keras_seq.compress.kernels import distinct, sparsity, weight_sizes
-    from keras_seq.evaluate import evaluate
-    from keras_seq.export.bundle import load_bundle
     from keras_seq.export.formats import write_formats
     from keras_seq.export.parity import check_parity
     from keras_seq.export.samples import sample_windows
+    from keras_seq.pipeline.evaluate import evaluate
 
     source = bundle_of(tmp_path, "lstm", CO2)
     done = command(source, "--method", "prune+cluster", "--epochs", "3", "--clusters", "8", "--json")
@@ -177,7 +177,7 @@ def test_chosen_sparsity_reaches_the_target(tmp_path):
 
 
 def test_sensitivity_command(tmp_path, capsys):
-    from keras_seq.compress.__main__ import main
+    from keras_seq.commands.compress import main
 
     source = bundle_of(tmp_path, "cnn_lstm")
     assert cli.run(main, [str(source), "--sensitivity", "--output", str(tmp_path / "found")]) == 0
@@ -188,7 +188,7 @@ def test_sensitivity_command(tmp_path, capsys):
 def test_what_cannot_be_compressed_is_refused(tmp_path):
     from keras_seq.compress.plan import Plan
     from keras_seq.compress.run import compress
-    from keras_seq.train import train
+    from keras_seq.pipeline.train import train
 
     small = make_bundle(experiment(CO2, tmp_path))
     with pytest.raises(ConfigError, match="no layer with 256 or more kernel weights"):

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from keras_seq import files
+from keras_seq.bundle import load_bundle
+from keras_seq.commands.evaluate import main
 from keras_seq.errors import ConfigError
-from keras_seq.evaluate import evaluate, main
-from keras_seq.export.bundle import load_bundle
-from keras_seq.predict import predict_file
-from keras_seq.train import train
-from tests.make_experiments import caster_tree, co2_tree, placed
+from keras_seq.pipeline.evaluate import evaluate
+from keras_seq.pipeline.predict import predict_file
+from keras_seq.pipeline.train import train
+from tests.factories.experiments import caster_tree, co2_tree, placed
 
 MODEL = {"family": "lstm", "units": 8, "layers": 1, "hidden_dims": [4]}
 CASTER = caster_tree(
@@ -125,7 +126,7 @@ def test_a_forecast_run_reports_coverage_and_width(valued):
 def test_a_bundle_without_decision_still_answers(classed, tmp_path):
     import shutil
 
-    from keras_seq.export.bundle import write_manifest
+    from keras_seq.bundle import write_manifest
 
     copy = tmp_path / "bundle"
     shutil.copytree(classed.bundle, copy)

@@ -134,7 +134,7 @@ def models(folder: Path) -> Path:
 
 @pytest.mark.slow
 def test_commands_on_a_full_disk_end_with_one_paragraph(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from keras_seq.predict import main as predict
+    from keras_seq.commands.predict import main as predict
 
     code, said = run(deploy, ["write", str(full / "deploy"), "--models", str(models(full.parent))], capsys)
     assert code == 2 and "No space left on device" in said and "Traceback" not in said
@@ -156,8 +156,8 @@ def test_commands_on_a_full_disk_end_with_one_paragraph(full: Path, capsys: pyte
 
 @pytest.mark.slow
 def test_commands_on_a_read_only_disk_end_with_one_paragraph(disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from keras_seq.export.__main__ import main as export
-    from keras_seq.train import main as train
+    from keras_seq.commands.export import main as export
+    from keras_seq.commands.train import main as train
     from tuning.__main__ import main as tuning
 
     (disk / "models.config").write_text("model_config_list { config { name: 'casts' base_path: '/x' } }")

@@ -7,15 +7,17 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_seq import config, ensemble, files
+from keras_seq import config, files
+from keras_seq.bundle import load_bundle, save_bundle
+from keras_seq.commands import ensemble
 from keras_seq.data.prepare import prepare
 from keras_seq.errors import ConfigError, ModelError
-from keras_seq.evaluate import evaluate
-from keras_seq.evaluation.judge import judge
-from keras_seq.evaluation.predictions import points, predict_windows
-from keras_seq.export.bundle import load_bundle, save_bundle
+from keras_seq.evaluation.scores import judge
 from keras_seq.models.build import last_step, plain_twin
 from keras_seq.models.registry import build_model
+from keras_seq.pipeline import ensemble as pipeline_ensemble
+from keras_seq.pipeline.evaluate import evaluate
+from keras_seq.training.predictions import points, predict_windows
 
 # calibration and intervals have tests of their own
 QUICK = {"tracking.backend": "none", "evaluation.calibration": "none", "evaluation.conformal": "none"}
@@ -75,7 +77,7 @@ def defects(tmp_path_factory):
 
 def combined(paths, folder, method, **options):
     places = QUICK | {"export.saved_model": False}
-    return ensemble.ensemble(paths, method=method, output=folder, overrides=places, quiet=True, **options)
+    return pipeline_ensemble.ensemble(paths, method=method, output=folder, overrides=places, quiet=True, **options)
 
 
 RULES = [
@@ -113,7 +115,7 @@ def test_an_ensemble_is_a_bundle_like_any_other(defects, tmp_path):
     import tensorflow as tf
 
     options = QUICK | {"export.saved_models": str(tmp_path / "served")}
-    run = ensemble.ensemble(defects, method="mean", output=tmp_path / "both", overrides=options, quiet=True)
+    run = pipeline_ensemble.ensemble(defects, method="mean", output=tmp_path / "both", overrides=options, quiet=True)
     assert evaluate(run.folder)["auc_roc"] == pytest.approx(run.metrics["test"]["auc_roc"], abs=1e-6)
     bundle = load_bundle(run.folder)
     version = run.folder / "export" / "1"  # whether it is served too is the gate's affair

@@ -14,13 +14,13 @@ import pytest
 from keras_seq import cli, config
 from keras_seq.errors import ConfigError
 from keras_seq.explain import background, gradients, layout, localise, occlusion, samples, shap_values
-from keras_seq.explain.asked import Asked
-from keras_seq.explain.game import Game
-from keras_seq.explain.question import make_question
+from keras_seq.explain.explained_model import Asked
+from keras_seq.explain.masked_model import Game
+from keras_seq.explain.output_target import make_question
 from keras_seq.models import build_model
 from keras_seq.models.registry import networks
 from tests.contract.conftest import TASKS, make_config, make_spec, raw_values, shake
-from tests.integration.make_bundles import CASTER, CO2, experiment, make_bundle
+from tests.factories.bundles import CASTER, CO2, experiment, make_bundle
 
 pytestmark = pytest.mark.slow
 LENGTHS = np.array([12, 5], np.int32)
@@ -93,7 +93,7 @@ def test_shapley_values_of_groups_add_up(family: str) -> None:
 @pytest.mark.parametrize("case", ["per_step", "sliding", "binary", "multiclass", "forecast"])
 @pytest.mark.parametrize("family", ["extra_trees", "hist_gradient_boosting", "ridge"])
 def test_fitted_families_add_up(family: str, case: str) -> None:
-    from tests.unit.test_fitted_families import fitted
+    from tests.models.test_fitted_families import fitted
 
     model, _, prepared = fitted(case, family)
     asked = Asked(model, prepared.spec, make_question(prepared.spec))
@@ -122,7 +122,7 @@ def test_a_bundle_is_explained_from_the_command_line(tree: dict, methods: str, t
     run = make_bundle(experiment(tree, tmp_path, **{"tracking.backend": "mlflow"}))
     words = [str(run), "--samples", "3", "--backgrounds", "4", "--methods", methods, "--evaluations", "40"]
     words += ["--local", "1", "--thorough"]
-    from keras_seq.explain.__main__ import main
+    from keras_seq.commands.explain import main
 
     assert cli.run(main, words) == 0
     said = capsys.readouterr().out
@@ -144,7 +144,7 @@ def test_a_bundle_is_explained_from_the_command_line(tree: dict, methods: str, t
 
 
 def test_refusals_come_before_long_work(tmp_path: Any, capsys: Any) -> None:
-    from keras_seq.explain.__main__ import main
+    from keras_seq.commands.explain import main
 
     run = str(make_bundle(experiment(CASTER, tmp_path)))
     for words, match in [

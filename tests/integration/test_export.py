@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from keras_seq import cli, files
+from keras_seq.bundle import load_bundle
+from keras_seq.commands.export import main
 from keras_seq.errors import OutputError
-from keras_seq.export.__main__ import main
-from keras_seq.export.bundle import load_bundle
 from keras_seq.export.canary import answers_of
 from keras_seq.export.push import push
 from keras_seq.export.record import seal
 from keras_seq.export.trained import offer
-from tests.integration.make_versions import judged, make_judged, version
+from tests.factories.versions import judged, make_judged, version
 
 QUICK = ["--formats", "keras"]
 
@@ -120,7 +120,7 @@ def test_export_push_and_serve(bundle, tmp_path, capsys):
 def test_force_pushes_what_is_not_blessed_and_says_so(tmp_path):
     from argparse import Namespace
 
-    from keras_seq.export.__main__ import _push
+    from keras_seq.commands.export import _push
     from keras_seq.export.gate import Check, Verdict
 
     folder = shutil.copytree(version().folder, tmp_path / "exported" / "1")

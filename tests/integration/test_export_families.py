@@ -22,7 +22,7 @@ from keras_seq.export.parity import check_parity
 from keras_seq.export.samples import spread, window_arrays
 from keras_seq.export.signatures import write_signatures
 from keras_seq.models.registry import get_family, names, networks, resolve_experiment
-from tests.make_experiments import co2_tree
+from tests.factories.experiments import co2_tree
 
 ENGINES = {
     "source": "cmapss",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from keras_seq.export.bundle import load_bundle
+from keras_seq.bundle import load_bundle
 from keras_seq.export.canary import answers_of
 from keras_seq.export.formats import write_formats
 from keras_seq.export.metadata import source_of
 from keras_seq.export.parity import check_parity
 from keras_seq.export.samples import sample_windows
 from keras_seq.export.version import Wanted, export_version
-from tests.make_experiments import co2_tree, placed
+from tests.factories.experiments import co2_tree, placed
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ def policies(model):
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_a_model_trained_in_half_precision_agrees_in_every_format(tmp_path, precision):
-    from keras_seq.train import train
+    from keras_seq.pipeline.train import train
 
     training = {"epochs": 1, "batch_size": 64, "mixed_precision": precision, "jit": False}
     tree = co2_tree(**{"data.impute": "forward", "training": training, "evaluation.baseline": False})
@@ -40,7 +40,7 @@ def test_a_bundle_that_still_computes_in_half_precision_is_exported_in_float32(t
     """As bundles were written before: the model itself kept its policy."""
     import keras
 
-    from tests.integration.make_bundles import experiment, make_bundle
+    from tests.factories.bundles import experiment, make_bundle
 
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -18,7 +18,7 @@ from keras_seq.data.prepare import Prepared, prepare_series
 from keras_seq.data.series import Column, Schema, Series, build_series
 from keras_seq.errors import ConfigError, DataError, ModelError, TrainingError
 from keras_seq.models.registry import build_model
-from keras_seq.training.balance import class_shares, class_weights
+from keras_seq.training.class_weights import class_shares, class_weights
 from keras_seq.training.compiled import Plan, plan_step
 from keras_seq.training.device import session
 from keras_seq.training.fit import FitResult, fit

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from keras_seq.errors import DataError
-from tests.make_experiments import placed
+from tests.factories.experiments import placed
 
 pytestmark = pytest.mark.slow
 FAMILIES = ("gru", "ridge", "hist_gradient_boosting")
@@ -28,8 +28,8 @@ def shops(last: str = "2024-02-02") -> pd.DataFrame:
 
 
 def trained(family: str, folder) -> object:
-    from keras_seq.export.bundle import load_bundle
-    from keras_seq.train import train
+    from keras_seq.bundle import load_bundle
+    from keras_seq.pipeline.train import train
 
     shops().to_csv(folder / "shops.csv", index=False)
     tree = {
@@ -72,7 +72,7 @@ def write(table: pd.DataFrame, path) -> None:
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_friday_is_followed_by_monday_with_and_without_later_rows(bundle, tmp_path, suffix):
-    from keras_seq.predict import predict_file
+    from keras_seq.pipeline.predict import predict_file
 
     table = shops()
     write(table, tmp_path / f"all{suffix}")
@@ -85,7 +85,7 @@ def test_a_friday_is_followed_by_monday_with_and_without_later_rows(bundle, tmp_
 
 @pytest.mark.parametrize("rows", [13, 14, 200])
 def test_a_short_file_gives_what_a_long_one_gives(bundle, tmp_path, rows):
-    from keras_seq.predict import predict_file
+    from keras_seq.pipeline.predict import predict_file
 
     table = shops()
     until = table[table["day"] <= FRIDAY]
@@ -102,11 +102,11 @@ def test_a_served_version_answers_as_the_bundle(tmp_path_factory, tmp_path):
     from keras_seq.export.canary import answers_of
     from keras_seq.export.samples import sample_windows
     from keras_seq.export.version import Wanted, export_version
-    from keras_seq.predict import predict_file
+    from keras_seq.pipeline.predict import predict_file
     from serving.client import Client
     from serving.client.base import Target
     from serving.client.served import Columns, predict_table
-    from tests.integration.serving_process import Server
+    from tests.factories.serving_process import Server
 
     bundle = trained("gru", tmp_path)
     windows = sample_windows(bundle, part="test", count=8)

@@ -233,7 +233,7 @@ def resident_mb() -> float:
 @pytest.fixture(scope="module", params=["casts", "co2"])
 def exported(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any, Any]]:
     """A version, its twin and the same through TensorFlow: sequences with classes, and windows with a forecast."""
-    from tests.integration.make_versions import version
+    from tests.factories.versions import version
 
     folder = version(request.param).folder
     twin = load(folder)

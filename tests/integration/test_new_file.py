@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from keras_seq import cli, config
+from keras_seq.commands.evaluate import main
 from keras_seq.errors import ConfigError, DataError
-from keras_seq.evaluate import evaluate, evaluate_file, main
-from keras_seq.predict import answer_file
-from keras_seq.train import train
+from keras_seq.pipeline.evaluate import evaluate, evaluate_file
+from keras_seq.pipeline.predict import answer_file
+from keras_seq.pipeline.train import train
 
 QUICK = {"evaluation": {"baseline": False}, "tracking": {"backend": "none"}, "export": {"saved_model": False}}
 
@@ -64,7 +65,7 @@ def test_a_new_file_is_judged_as_it_is(run, tmp_path, capsys):
     made, _ = run
     table = pd.concat([rows(7, 50, units=("01", "1", "NA")), rows(8, 2, units=("short",))])
     path = write(table, tmp_path / "may.csv")
-    from keras_seq.export.bundle import load_bundle
+    from keras_seq.bundle import load_bundle
 
     answers = answer_file(load_bundle(made.bundle), path, every=1)
     assert answers.table["unit"].unique().tolist() == ["01", "1", "NA"]

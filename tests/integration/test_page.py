@@ -14,7 +14,7 @@ import pytest
 
 from keras_seq.errors import ServingError
 from serving.client import Client, Retry
-from tests.integration.make_versions import version
+from tests.factories.versions import version
 from tests.integration.test_client import free_ports
 
 pytestmark = pytest.mark.slow

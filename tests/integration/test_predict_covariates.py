@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_seq.compare import compare
+from keras_seq.bundle import load_bundle
 from keras_seq.data.prepare import prepare
 from keras_seq.errors import DataError
-from keras_seq.export.bundle import load_bundle
-from keras_seq.predict import answer_file, predict_file
-from tests.integration.make_bundles import CO2, experiment, make_bundle
+from keras_seq.pipeline.compare import compare
+from keras_seq.pipeline.predict import answer_file, predict_file
+from tests.factories.bundles import CO2, experiment, make_bundle
 
 COVARIATES = {"calendar": ["week"], "lags": [1, 52], "rolling": [4]}
 

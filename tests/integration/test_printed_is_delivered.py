@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from keras_seq import config
-from keras_seq.evaluate import evaluate
-from keras_seq.export.bundle import load_bundle
-from keras_seq.predict import predict_file
-from keras_seq.train import train
-from tests.make_experiments import placed
+from keras_seq.bundle import load_bundle
+from keras_seq.pipeline.evaluate import evaluate
+from keras_seq.pipeline.predict import predict_file
+from keras_seq.pipeline.train import train
+from tests.factories.experiments import placed
 
 
 def tree(path, targets, **more):

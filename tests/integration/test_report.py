@@ -7,12 +7,12 @@ import re
 
 import pytest
 
-from keras_seq import report
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.files import read_json
-from tests.browser import CHROMIUM, Browser
-from tests.integration.make_bundles import CASTER, experiment
-from tests.unit.make_study import make_study
+from keras_seq.pipeline.report import write_report
+from tests.factories.browser import CHROMIUM, Browser
+from tests.factories.bundles import CASTER, experiment
+from tests.factories.study import make_study
 
 pytestmark = pytest.mark.slow
 RIVAL = "<script>alert(1)</script>"
@@ -24,14 +24,15 @@ SECTIONS += ("explanations", "benchmark", "gate", "monitoring", "settings")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run with all that the commands leave beside it."""
-    from keras_seq import benchmark, compare, temporal
+    from keras_seq.bundle import load_bundle
+    from keras_seq.commands import benchmark
     from keras_seq.explain import explain
     from keras_seq.explain.run import Plan
-    from keras_seq.export.bundle import load_bundle
     from keras_seq.export.canary import answers_of
     from keras_seq.export.samples import sample_windows
     from keras_seq.export.version import Wanted, export_version
-    from keras_seq.train import train
+    from keras_seq.pipeline import compare, temporal
+    from keras_seq.pipeline.train import train
     from serving.monitor.events import Events
 
     folder = tmp_path_factory.mktemp("report")
@@ -53,7 +54,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(run):
-    return report.write_report(run, given={"study": str(run.parent / "study")}, answers=True, png=True)
+    return write_report(run, given={"study": str(run.parent / "study")}, answers=True, png=True)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def test_pictures_are_copied_and_a_bare_run_names_what_makes_the_rest(page, run,
     import shutil
 
     shutil.copytree(run / "bundle", tmp_path / "bundle")
-    text = report.write_report(tmp_path).read_text(encoding="utf-8")
+    text = write_report(tmp_path).read_text(encoding="utf-8")
     for command in ("compare", "temporal", "benchmark", "export", "explain"):
         assert f"python -m keras_seq.{command} {tmp_path}" in text
     assert 'id="comparison"' not in text and 'id="metrics"' in text
@@ -145,10 +146,10 @@ def test_pictures_are_copied_and_a_bare_run_names_what_makes_the_rest(page, run,
 
 def test_wrong_folders_and_damaged_material_are_named(run, tmp_path):
     with pytest.raises(ConfigError, match=r"--study.*no study\.json"):
-        report.write_report(run, given={"study": str(tmp_path)})
+        write_report(run, given={"study": str(tmp_path)})
     (tmp_path / "benchmark.json").write_text("{")
     with pytest.raises(DataError, match=r"benchmark\.json"):
-        report.write_report(run, out=tmp_path / "x.html", given={"benchmark": str(tmp_path)})
+        write_report(run, out=tmp_path / "x.html", given={"benchmark": str(tmp_path)})
     assert not (tmp_path / "x.html").exists()
     with pytest.raises(ConfigError, match="--out"):
-        report.write_report(run, out=tmp_path)
+        write_report(run, out=tmp_path)

@@ -77,7 +77,7 @@ class Server:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, data_home):
     """A poor champion, pushed by the first job from a bundle."""
-    from keras_seq.train import train
+    from keras_seq.pipeline.train import train
 
     folder = tmp_path_factory.mktemp("retrain")
     run = train(config.from_dict(engines_tree(folder)), quiet=True)

@@ -17,7 +17,7 @@ import pytest
 from keras_seq import config
 from serving.monitor.events import read_events
 from serving.retrain import job
-from tests.integration.serving_process import Server
+from tests.factories.serving_process import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).parents[2]
@@ -90,7 +90,7 @@ def wait_for(found, seconds: float):
 def test_drift_is_seen_the_network_trained_again_and_the_server_changes_over(data_home, tmp_path):
     import mlflow
 
-    from keras_seq.train import train
+    from keras_seq.pipeline.train import train
 
     run = train(engines(tmp_path, data_home), quiet=True)
     base, work = tmp_path / "served" / "engines", tmp_path / "jobs"

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.integration.serving_process import Server, read_reply, request
+from tests.factories.serving_process import Server, read_reply, request
 
 pytestmark = pytest.mark.slow
 SHARED = Path(__file__).parents[3] / "shared" / "serving"

@@ -17,8 +17,8 @@ import pytest
 
 from keras_seq.data.shards.folder import open_shards, verify
 from keras_seq.data.shards.run import write_shards
-from tests.unit.test_shards import archive, table_config
-from tests.unit.test_store import table
+from tests.data.test_shards import archive, table_config
+from tests.data.test_store import table
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]

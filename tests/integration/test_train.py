@@ -14,12 +14,13 @@ import pandas as pd
 import pytest
 
 from keras_seq import cli, config, files
+from keras_seq.bundle import load_bundle
+from keras_seq.commands.train import main
 from keras_seq.errors import DataError, ModelError, OutputError
-from keras_seq.evaluate import evaluate
-from keras_seq.export.bundle import load_bundle
-from keras_seq.predict import predict_file
-from keras_seq.train import main, train
-from tests.make_experiments import caster_tree, placed
+from keras_seq.pipeline.evaluate import evaluate
+from keras_seq.pipeline.predict import predict_file
+from keras_seq.pipeline.train import train
+from tests.factories.experiments import caster_tree, placed
 
 SMALL = caster_tree(
     240,

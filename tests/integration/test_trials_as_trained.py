@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from keras_seq import config
-from keras_seq.train import train
+from keras_seq.pipeline.train import train
 from tuning.records import Record, begin_study
 from tuning.search import describe
 from tuning.settings import Plan, settings

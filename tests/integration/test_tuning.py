@@ -83,7 +83,7 @@ def ended(folder: Path) -> int:
 def children(folder: Path) -> list:
     from keras_seq import tracking
 
-    client = tracking._import_mlflow().MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    client = tracking.mlflow_store._import_mlflow().MlflowClient(f"sqlite:///{folder}/mlflow.db")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(experiments, max_results=1000)
     return [run for run in runs if "mlflow.parentRunId" in run.data.tags]

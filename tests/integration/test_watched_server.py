@@ -9,8 +9,8 @@ import pytest
 
 from serving.monitor.request_log import read_calls
 from serving.rollout.__main__ import main as rollout
-from tests.integration.make_versions import judged, version
-from tests.integration.serving_process import Server
+from tests.factories.serving_process import Server
+from tests.factories.versions import judged, version
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.data.moments import Moments
 from keras_seq.data.quality.report import Finding, listed
 from keras_seq.data.quality.rows import number
+from keras_seq.data.running_stats import Moments
 from keras_seq.data.scaling import is_constant, known_moments, part_rows
 from keras_seq.data.series import Series
 from keras_seq.data.splits import Part, Splits

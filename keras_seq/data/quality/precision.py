@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.data.moments import Moments
 from keras_seq.data.quality.report import Finding
+from keras_seq.data.running_stats import Moments
 
 LOST = 0.01  # largest rounding error, in deviations of the column, that nobody sees
 LARGEST = float(np.finfo(np.float32).max)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.data.moments import Moments
+from keras_seq.data.running_stats import Moments
 from keras_seq.data.series import Schema
 from keras_seq.data.shards.merge import FORMAT
 from keras_seq.data.shards.writer import WORK, parquet_names

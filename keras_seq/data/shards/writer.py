@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
-from keras_seq.data.moments import Moments
+from keras_seq.data.running_stats import Moments
 from keras_seq.data.series import Schema, Series
 from keras_seq.data.shards.jobs import PIECE_BYTES, Job, Recipe, job_layout, row_bytes
 from keras_seq.data.shards.tfrecord import encode_example, write_record

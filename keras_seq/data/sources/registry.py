@@ -194,6 +194,6 @@ def load_series(config: DataConfig, *, checked: bool = True) -> Series:
         check(series).raise_if_bad()
     if info.name == "shards":  # chosen when the shards were written
         return series
-    from keras_seq.data.sources.choose import choose
+    from keras_seq.data.sources.select_columns import choose
 
     return choose(series, config)

@@ -1,0 +1,243 @@
+"""Windows, split, family and training for the amount and kind of data; each choice with its reason."""
+
+from __future__ import annotations
+
+import math
+
+from keras_seq.autoconfig.facts import Choice, Facts
+from keras_seq.data.sources.positive import FLAGS, order_classes
+from keras_seq.errors import DataError
+
+LONGEST_WHOLE = 2000  # steps of a sequence read as a whole
+LONGEST_PER_STEP = 1000
+MOST_WINDOWS = 50_000
+FEW_UNITS, MANY_UNITS = 100, 1000
+FEW_ROWS, MANY_ROWS = 2000, 20_000
+RARE = 0.4  # of an equal share: below this the rarest class is weighed (two classes: below 20 %)
+_SEASONS = ((3600, 24, "a day of hours"), (604800, 52, "a year of weeks"), (86400, 7, "a week of days"))
+
+
+def season(facts: Facts) -> tuple[int, str]:
+    """Steps of the season that the dates suggest, and its words; 0 where they suggest none."""
+    if facts.weekdays:
+        return 5, "a week of working days"
+    for seconds, steps, words in _SEASONS:
+        if facts.step == seconds:
+            return steps, words
+    days = facts.step / 86400
+    if 28 <= days <= 31:
+        return 12, "a year of months"
+    if 89 <= days <= 92:
+        return 4, "a year of quarters"
+    return 0, ""
+
+
+def by_time(facts: Facts) -> bool:
+    """Whether the data can only be divided in time."""
+    return facts.question.task == "forecast" or len(facts.lengths) < 3
+
+
+def dense(facts: Facts) -> bool:
+    """Whether whole sequences are answered at every step."""
+    question = facts.question
+    return (
+        question.task == "regression"
+        and not question.per_unit
+        and not by_time(facts)
+        and max(facts.lengths) <= LONGEST_PER_STEP
+    )
+
+
+def windows(facts: Facts, horizon: int) -> list[Choice]:
+    """``data.windows`` and ``data.bucket``."""
+    shortest, longest = min(facts.lengths), max(facts.lengths)
+    if facts.question.per_unit or dense(facts):
+        length = min(longest, LONGEST_WHOLE)
+        spread = f"units have {shortest} to {longest} rows" if shortest < longest else f"every unit has {longest} rows"
+        what = "one answer for each sequence" if facts.question.per_unit else "an answer at every step of a history"
+        found = [
+            Choice("data.windows.mode", "whole", what, "sliding, or last: only the latest rows of a unit"),
+            Choice("data.windows.length", length, f"{spread}; the last ones are kept where there are more"),
+        ]
+        if dense(facts):
+            found.append(Choice("data.windows.per_step", True, "the target is known in every row"))
+        if length < 50:
+            found.append(Choice("data.bucket", length, "sequences are padded to multiples of so many steps"))
+        return found
+    length, why = _window(facts, shortest, horizon)
+    found = [
+        Choice("data.windows.mode", "sliding", "windows of the latest rows, cut inside each unit"),
+        Choice("data.windows.length", length, why, "longer, if what matters lies further back"),
+    ]
+    stride = max(1, math.ceil(facts.rows / MOST_WINDOWS))
+    if stride > 1:
+        found.append(Choice("data.windows.stride", stride, f"{facts.rows} rows: not every start is needed", "1: all"))
+    if facts.question.task == "forecast":
+        found.append(Choice("data.windows.horizon", horizon or 1, _horizon_words(horizon)))
+    return found
+
+
+def _horizon_words(horizon: int) -> str:
+    if horizon:
+        return "steps ahead, as asked for with --horizon"
+    return "steps ahead. This cannot be guessed: set it to how far ahead an answer is of use (--horizon)"
+
+
+def _window(facts: Facts, shortest: int, horizon: int) -> tuple[int, str]:
+    steps, words = season(facts)
+    ahead = horizon or 1
+    room = (
+        max(2, int(0.7 * shortest) // 4) if by_time(facts) else max(2, sorted(facts.lengths)[len(facts.lengths) // 2])
+    )
+    if facts.question.task == "forecast" and int(0.15 * shortest) < ahead:
+        raise DataError(
+            f"A horizon of {ahead} steps needs at least {math.ceil(ahead / 0.15) + 1} rows in every unit, so that "
+            f"validation and test hold one window each; the shortest has {shortest}. Shorten --horizon, or bring more "
+            "rows."
+        )
+    if steps and 2 * steps <= room:
+        return 2 * steps if steps > 12 else 4 * steps if 4 * steps <= room else 2 * steps, f"seasons: {words}"
+    usual = 48
+    return min(usual, room), "steps" + (" (as many as the data bear)" if room < usual else ", a usual start")
+
+
+def split(facts: Facts, attempt: int = 0) -> list[Choice]:
+    """``data.split``; ``attempt`` counts on to wider shares where a part lacked a class or rows."""
+    units = len(facts.lengths)
+    if facts.question.per_unit and units < 3:
+        raise DataError(
+            f"Target '{facts.question.targets[0]}' is the same in all rows of a unit, and there are {units} units; at "
+            "least 3 are needed to train, choose and judge, and a model needs far more. Bring more units, or name "
+            "another --target or --unit."
+        )
+    share = (0.15, 0.2, 0.3)[min(attempt, 2)]
+    if by_time(facts) or (attempt > 2 and not facts.question.per_unit):
+        what = "one cut in time: trained on the past, judged on what came after"
+        instead = "" if units < 3 else "unit: how well does it do on units never seen?"
+        shares = [Choice("data.split.validation", share), Choice("data.split.test", share)]
+        return [Choice("data.split.by", "time", what, instead), *shares]
+    if facts.question.per_unit and facts.question.task != "regression":
+        chosen = Choice("data.split.by", "stratified", "whole units, with equal shares of the classes", "unit")
+    elif facts.parts["group"].column:
+        chosen = Choice("data.split.by", "group", "whole groups: what belongs together is never split apart", "unit")
+    else:
+        instead = "" if facts.question.per_unit else "time: one cut in time through every unit"
+        chosen = Choice("data.split.by", "unit", "whole units: judged on units never seen", instead)
+    if units < 8 and chosen.value == "unit":
+        parts = [Choice(f"data.split.{part}", 1, f"one of {units} units") for part in ("validation", "test")]
+    else:
+        parts = [Choice(f"data.split.{part}", share) for part in ("validation", "test")]
+    return [chosen, *parts]
+
+
+def model(facts: Facts) -> list[Choice]:
+    """``model``: a family and size that the amount of data bears."""
+    task, units, rows = facts.question.task, len(facts.lengths), facts.rows
+    if task == "forecast":
+        return _forecaster(facts)
+    if facts.question.per_unit:
+        if units < FEW_UNITS:
+            return _fitted("extra_trees", f"{units} sequences: a network would learn them by heart", "gru")
+        if units < MANY_UNITS:
+            sizes = {"units": 32, "layers": 1, "bidirectional": True, "pooling": "mean", "dropout": 0.3}
+            return _network("gru", sizes, f"{units} sequences: a small network", "tcn, extra_trees")
+        sizes = {"filters": 48, "layers": 3, "stem": 2 if max(facts.lengths) > 200 else 0, "bidirectional": True}
+        sizes |= {"pooling": "max", "dropout": 0.1}
+        return _network("tcn", sizes, f"{units} sequences: enough for convolutions", "gru, hist_gradient_boosting")
+    if rows < FEW_ROWS or (dense(facts) and units < 10):
+        few = f"{rows} rows" if rows < FEW_ROWS else f"{units} units"
+        return _fitted("hist_gradient_boosting", f"{few}: too few for a network", "lstm, gru")
+    size = {"units": 64, "layers": 2} if rows >= MANY_ROWS else {"units": 32, "layers": 1}
+    sizes = {**size, "input_noise": 0.1, "dropout": 0.3, "hidden_dims": []}
+    if facts.question.falls:
+        sizes["history"] = {"ewm": [0.9], "baseline": 20, "elapsed": 100}
+    kind = "lstm" if dense(facts) else "gru"
+    why = f"{rows} rows in {units} unit{'s' if units > 1 else ''}"
+    if facts.question.falls:
+        why += "; the target counts down, so smoothed values, the unit's own start and its age are inputs, too"
+    return _network(kind, sizes, why, "hist_gradient_boosting, tcn")
+
+
+def _forecaster(facts: Facts) -> list[Choice]:
+    steps, words = season(facts)
+    if facts.rows < 300:
+        found = _fitted("ridge", f"{facts.rows} rows: a linear model of the past values", "seasonal_naive, sarimax")
+    else:
+        sizes = {"units": 16 if facts.rows < FEW_ROWS else 32, "layers": 1, "skip": "linear", "dropout": 0.2}
+        instead = "ridge" if len(facts.lengths) > 1 else "ridge, sarimax, hybrid (docs/forecasting.md compares them)"
+        found = _network(
+            "lstm", {**sizes, "hidden_dims": []}, f"{facts.rows} rows: a small network on top of a linear map", instead
+        )
+    if steps:
+        found.append(
+            Choice("model.arima.period", steps, f"{words}: what the seasonal naive forecast beside it repeats")
+        )
+    return found
+
+
+def _network(family: str, sizes: dict[str, object], why: str, instead: str) -> list[Choice]:
+    return [
+        Choice("model.family", family, f"{why}. A cheap baseline is trained beside it", instead),
+        *(Choice(f"model.{name}", value) for name, value in sizes.items()),
+    ]
+
+
+def _fitted(family: str, why: str, instead: str) -> list[Choice]:
+    return [Choice("model.family", family, why, instead)]
+
+
+def training(facts: Facts) -> list[Choice]:
+    """``training`` of a network; class weights where a class is rare."""
+    if not is_network(facts):
+        return []
+    samples = len(facts.lengths) if facts.question.per_unit or dense(facts) else facts.rows
+    found = [
+        Choice("training.epochs", 40, "at most; it stops when validation no longer improves"),
+        Choice("training.batch_size", 8 if samples < 200 else 32 if samples < 20_000 else 64),
+        Choice("training.learning_rate", 0.002 if dense(facts) else 0.001),
+        Choice("training.patience", 8),
+    ]
+    if facts.shares and min(facts.shares.values()) < RARE / len(facts.shares):
+        rarest = min(facts.shares, key=lambda text: facts.shares[text])
+        found.append(
+            Choice(
+                "training.class_weight",
+                "balanced",
+                f"class '{rarest}' is {facts.shares[rarest]:.1%}: every class weighs the same in training",
+                "none; or training.loss focal",
+            )
+        )
+    return found
+
+
+def positive(facts: Facts) -> list[Choice]:
+    """``data.positive`` where two classes do not say it themselves."""
+    if facts.question.task != "binary" or len(facts.shares) != 2 or tuple(facts.shares) in FLAGS:
+        return []
+    chosen = positive_of(facts)
+    other = next(text for text in facts.shares if text != chosen)
+    return [Choice("data.positive", chosen, f"the rarer class, {facts.shares[chosen]:.1%}: what is looked for", other)]
+
+
+def evaluation(facts: Facts) -> list[Choice]:
+    """``evaluation``: the rule that turns probabilities into calls, or intervals that follow drift."""
+    if facts.question.task == "binary":
+        why = f"'{positive_of(facts)}' is the positive class; the threshold is of its probability"
+        return [
+            Choice("evaluation.threshold", "f1", why, "cost or recall, where a miss costs more (docs/decisions.md)")
+        ]
+    if facts.question.task == "forecast":
+        return [Choice("evaluation.conformal", "adaptive", "intervals widen when errors grow", "normalised")]
+    return []
+
+
+def positive_of(facts: Facts) -> str:
+    """The positive one of two classes."""
+    asked, target = None, facts.question.targets[0]
+    often = {text: round(share * 1e9) for text, share in facts.shares.items()}
+    return order_classes(tuple(facts.shares), often, asked=asked, listed=False, target=target)[1]
+
+
+def is_network(facts: Facts) -> bool:
+    """Whether the chosen family is trained by epochs."""
+    return model(facts)[0].value in ("lstm", "gru", "tcn")

@@ -1,0 +1,48 @@
+"""What the choices of a configuration rest on, and the choices themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_seq.autoconfig.conditions import Conditions
+from keras_seq.autoconfig.roles import Part
+from keras_seq.autoconfig.target import Question
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One value of the configuration, why it is so, and what else could be meant."""
+
+    key: str
+    value: Any
+    why: str = ""
+    instead: str = ""
+
+
+@dataclass
+class Facts:
+    """What choices rest on.
+
+    Attributes:
+        parts: unit, group and time with their reasons.
+        question: what is predicted from what.
+        lengths: rows by unit, of the whole file.
+        step: usual distance of two rows in seconds, 0 where the time is no date.
+        weekdays: dates leave weekends out.
+        shares: share of each class among units or rows; empty where there are none.
+        conditions: operating conditions, or None.
+    """
+
+    parts: dict[str, Part]
+    question: Question
+    lengths: list[int]
+    step: float = 0.0
+    weekdays: bool = False
+    shares: dict[str, float] = field(default_factory=dict)
+    conditions: Conditions | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the whole file."""
+        return sum(self.lengths)

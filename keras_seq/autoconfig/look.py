@@ -1,0 +1,246 @@
+"""A first configuration for your own table."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_seq import config
+from keras_seq.errors import ConfigError, DataError, nearest
+
+if TYPE_CHECKING:
+    from keras_seq.autoconfig.facts import Choice, Facts
+    from keras_seq.autoconfig.roles import Part
+    from keras_seq.autoconfig.table import Table
+
+CHECKED_MB = 200  # larger files are not read a second time to prove the configuration
+ATTEMPTS = 4
+MOST_NOTES = 8  # findings of the check that are shown
+
+
+class Findings:
+    """What was found in a table, and the configuration made of it."""
+
+    def __init__(self, table: Table, facts: Facts, choices: list[Choice], out: Path) -> None:
+        self.table, self.facts, self.choices, self.out = table, facts, choices, out
+        self.schema_file = out.with_name(f"{out.stem}_schema.yaml")
+        self.schema_text = ""
+        self.text = ""
+        self.checked = False
+        self.notes: list[str] = []
+
+    def commands(self) -> list[str]:
+        """What to do next, in order."""
+        name, out = self.choices[0].value, shlex.quote(str(self.out))
+        return [
+            f"python -m keras_seq.data check --config {out}",
+            f"python -m keras_seq.train --config {out}",
+            f"python -m keras_seq.report runs/{name}/seed-0",
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return {
+            "file": str(self.table.path),
+            "rows": self.table.rows,
+            "config": str(self.out),
+            "schema": str(self.schema_file) if self.schema_text else None,
+            "checked": self.checked,
+            "columns": [self._column(name) for name in self.table.columns],
+            "choices": [
+                {"key": one.key, "value": one.value, "why": one.why, "instead": one.instead} for one in self.choices
+            ],
+            "notes": self.notes,
+            "commands": self.commands(),
+        }
+
+    def to_text(self) -> str:
+        """A short table, the remarks, and the next three commands."""
+        from keras_seq.autoconfig import advise
+
+        lengths, question = self.facts.lengths, self.facts.question
+        spread = f"{min(lengths)} to {max(lengths)}" if min(lengths) < max(lengths) else f"{lengths[0]}"
+        value = {one.key: one.value for one in self.choices}
+        parts = {name: part.column or "none" for name, part in self.facts.parts.items()}
+        classes = ", ".join(f"{text} {share:.1%}" for text, share in list(self.facts.shares.items())[:8])
+        classes += ", ..." if len(self.facts.shares) > 8 else ""
+        classes += f"; positive: {advise.positive_of(self.facts)}" if len(self.facts.shares) == 2 else ""
+        rows = [
+            ("file", f"{self.table.path}: {self.table.rows} rows, {len(self.table.columns)} columns"),
+            ("unit", f"{parts['unit']} ({len(lengths)} of {spread} rows)"),
+            ("time", parts["time"]),
+            ("group", parts["group"]),
+            ("target", f"{', '.join(question.targets)} ({question.task}: {question.why})"),
+            ("classes", classes),
+            ("inputs", f"{len(question.features)}: {_listed(question.features)}"),
+            ("left out", "; ".join(f"{name or '(no name)'} {why}" for name, why in question.left_out.items())),
+            ("windows", f"{value['data.windows.mode']}, {value['data.windows.length']} steps"),
+            ("split", value["data.split.by"]),
+            ("family", str(value["model.family"])),
+        ]
+        lines = [f"  {name:<9} {text}" for name, text in rows if text]
+        lines += [f"  note      {note}" for note in self.notes]
+        lines += ["", f"wrote {self.out}" + (f" and {self.schema_file}" if self.schema_text else "") + "; next:"]
+        return "\n".join([*lines, *(f"  {command}" for command in self.commands())])
+
+    def _column(self, name: str) -> dict[str, Any]:
+        column, question = self.table.columns[name], self.facts.question
+        playing = [part for part, chosen in self.facts.parts.items() if chosen.column == name]
+        playing += ["target"] if name in question.targets else []
+        playing += ["input"] if name in question.features else []
+        return {
+            "name": name,
+            "kind": column.kind,
+            "missing": column.missing,
+            "distinct": column.distinct,
+            "parts": playing,
+            "left_out": question.left_out.get(name),
+        }
+
+
+def look(
+    path: Path,
+    out: Path,
+    *,
+    targets: tuple[str, ...] = (),
+    asked: dict[str, str | None] | None = None,
+    task: Any = None,
+    horizon: int = 0,
+    ask: bool = False,
+    reading: dict[str, Any] | None = None,
+) -> Findings:
+    """Look at a table and make its configuration; nothing is written.
+
+    Args:
+        path: CSV or Parquet file.
+        out: where the configuration will be.
+        targets: columns to predict; none: the one that stands out, else it is asked for.
+        asked: columns for ``unit``, ``time`` and ``group`` instead of guesses ("none": there is none).
+        task: regression, binary, multiclass or forecast; None: guessed.
+        horizon: steps ahead to forecast; 0: not asked for.
+        ask: a person is there to name the target.
+        reading: fields of ``data`` that say how the file is read, such as ``delimiter``.
+
+    Raises:
+        ConfigError, DataError: what is wrong with the file or the options, and how to mend it.
+    """
+    from keras_seq.autoconfig import plan
+    from keras_seq.autoconfig.table import read_table
+    from keras_seq.autoconfig.target import settle
+
+    table = read_table(path, reading)
+    if ",".join(targets) in table.columns:
+        targets = (",".join(targets),)  # one name that holds a comma
+    for name in targets:
+        if name not in table.columns:
+            raise ConfigError(f"Option '--target': '{path}' has no column '{name}'{nearest(name, table.columns)}")
+    parts = plan.settle_parts(table, asked or {}, set(targets))
+    taken = {part.column for part in parts.values() if part.column}
+    why = ""
+    if not targets:
+        targets, why = _target(table, parts, taken, ask=ask)
+        # A group may be the label of its units: a target leaves that part.
+        taken -= set(targets)
+    both = taken & set(targets)
+    if both:
+        raise ConfigError(f"Column '{both.pop()}' is a target and tells the unit, group or time; name one part for it.")
+    question = settle(table, targets, parts["unit"].column, taken, task=task, horizon=horizon)
+    facts = plan.gather(table, parts, question)
+    return _prove(table, facts, out, horizon, why, reading or {})
+
+
+def _target(table: Table, parts: dict[str, Part], taken: set[str], *, ask: bool) -> tuple[tuple[str, ...], str]:
+    """The column that stands out, or the one that a person names."""
+    from keras_seq.autoconfig.target import ask_for_target, candidates, sure_of
+
+    unit = parts["unit"].column
+    found = candidates(table, unit, taken)
+    sure = sure_of(found)
+    if sure:
+        return (sure.name,), f"is a guess ({sure.why}); another one: --target"
+    question = ask_for_target(found, table, counts=bool(unit and parts["time"].column))
+    if not ask or not found:
+        raise question
+    print(f"{question}\n", file=sys.stderr)
+    try:
+        answer = input("target: ").strip()
+    except EOFError:
+        raise question from None
+    if answer not in table.columns or answer in taken:
+        raise ConfigError(
+            f"There is no such column to predict: '{answer}'{nearest(answer, [one.name for one in found])}"
+        )
+    return (answer,), "as answered"
+
+
+def _prove(table: Table, facts: Facts, out: Path, horizon: int, why: str, reading: dict[str, Any]) -> Findings:
+    """Choices that the file was tried with: loaded, checked and divided; wider shares where a part lacks something."""
+    from keras_seq.autoconfig import advise, plan, write
+    from keras_seq.autoconfig.facts import Choice
+
+    schema_file = out.with_name(f"{out.stem}_schema.yaml") if facts.conditions else None
+    choices = plan.choices(table, facts, horizon=horizon, schema_file=str(schema_file) if schema_file else None)
+    place = next(i for i, one in enumerate(choices) if one.key == "data.path") + 1
+    choices[place:place] = [Choice(f"data.{name}", value, "as asked for") for name, value in reading.items()]
+    found = Findings(table, facts, choices, out)
+    found.schema_text = write.schema_yaml(facts) if schema_file else ""
+    found.notes = [f"the file {remark}" for remark in table.remarks] + list(facts.question.notes)
+    found.notes += [part.note for part in facts.parts.values() if part.note]
+    if why:
+        found.notes.append(f"target '{facts.question.targets[0]}' {why}")
+    small = table.path.stat().st_size <= CHECKED_MB * 2**20
+    if small:
+        found.choices = _tried(found, advise.split)
+        found.checked = True
+    else:
+        found.notes.append(f"above {CHECKED_MB} MB: the file was not read again to try the configuration on it")
+    head = [
+        f"{table.path.name}: written by python -m keras_seq.init {shlex.quote(str(table.path))}",
+        f"Command: python -m keras_seq.train --config {shlex.quote(str(out))}",
+        "Every value is a guess with its reason above it; 'instead' is what else could be meant. Options of the "
+        "command line win over this file; docs/configuration.md tells of all fields.",
+    ]
+    found.text = write.to_yaml(found.choices, head)
+    return found
+
+
+def _tried(found: Findings, make_split: Any) -> list[Choice]:
+    """The choices with the first split that the data bear; warnings of the quality check become notes."""
+    from keras_seq.autoconfig import write
+    from keras_seq.data.quality import check
+    from keras_seq.data.sources import load_series
+    from keras_seq.data.splits import split
+
+    with tempfile.TemporaryDirectory() as folder:
+        schema = Path(folder) / "schema.yaml"
+        schema.write_text(found.schema_text, encoding="utf-8")
+        tree = write.tree(found.choices)
+        if found.schema_text:
+            tree["data"]["schema_file"] = str(schema)
+        series = load_series(config.from_dict(tree).data, checked=False)
+    report = check(series, config.from_dict(tree).data.windows)
+    report.raise_if_bad()
+    told = [finding for finding in report.warnings if finding.rule != "companion"]  # those are notes already
+    found.notes += [str(finding) for finding in told[:MOST_NOTES]]
+    problem: DataError | None = None
+    for attempt in range(ATTEMPTS):
+        choices = [one for one in found.choices if not one.key.startswith("data.split.")]
+        place = next(i for i, one in enumerate(choices) if one.key.startswith("model."))
+        choices[place:place] = make_split(found.facts, attempt)
+        try:
+            split(series, config.from_dict(write.tree(choices)).data)
+        except DataError as error:
+            problem = problem or error
+            continue
+        return choices
+    assert problem is not None
+    raise problem
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:6])
+    return f"{shown}, ..." if len(names) > 6 else shown

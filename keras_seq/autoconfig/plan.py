@@ -1,0 +1,180 @@
+"""The experiment for a table: every value with the reason for it and the alternative."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from keras_seq.autoconfig import advise
+from keras_seq.autoconfig.conditions import find_conditions
+from keras_seq.autoconfig.facts import Choice, Facts
+from keras_seq.autoconfig.roles import (
+    NONE,
+    Part,
+    check_part,
+    choose_asked,
+    guess_group,
+    guess_time,
+    guess_unit,
+    order_by,
+)
+from keras_seq.autoconfig.table import Table
+from keras_seq.autoconfig.target import CLASS_TASKS, Question
+from keras_seq.data.reading.labels import number_text, own_text
+
+
+def settle_parts(table: Table, asked: dict[str, str | None], taken: set[str]) -> dict[str, Part]:
+    """Unit, time and group: as options say, else guessed; ``taken`` are the targets asked for.
+
+    Raises:
+        ConfigError, DataError: an option names no column, or a column that cannot play the part.
+    """
+    parts: dict[str, Part] = {}
+    used = set(taken)
+    for part in ("unit", "time", "group"):
+        word = asked.get(part)
+        unit = parts["unit"].column if part != "unit" else None
+        if word:
+            name = choose_asked(table, word, f"--{part}")
+            check_part(table, part, name, unit)
+            parts[part] = Part(name, f"as asked for with --{part} {word if name else NONE}")
+        elif part == "unit":
+            # Columns named as time or group cannot be the unit.
+            parts[part] = guess_unit(table, used | {w for w in asked.values() if w})
+        elif part == "time":
+            parts[part] = guess_time(table, unit, used)
+        else:
+            parts[part] = guess_group(table, unit, used)
+        if column := parts[part].column:
+            used.add(column)
+    return parts
+
+
+def gather(table: Table, parts: dict[str, Part], question: Question) -> Facts:
+    """Lengths, steps of time, class shares and conditions."""
+    unit = parts["unit"].column
+    counts = table.columns[unit].counts if unit else None
+    facts = Facts(parts, question, list(counts.values()) if counts else [table.rows])
+    order = order_by(table, unit)
+    time = parts["time"].column
+    if time and table.is_date(time):
+        steps = order.steps(table.clocks[time]) / 1e9
+        facts.step = float(np.median(steps)) if len(steps) else 0.0
+        facts.weekdays = facts.step == 86400 and 0.1 < float((steps >= 3 * 86400).mean()) < 0.3
+    if question.task in CLASS_TASKS:
+        facts.shares = _shares(table, question, unit)
+    facts.conditions = None if question.task == "forecast" else find_conditions(table, question.features)
+    return facts
+
+
+def _shares(table: Table, question: Question, unit: str | None) -> dict[str, float]:
+    labels = table.head[question.targets[0]]
+    if question.per_unit:
+        labels = table.head.groupby(unit, sort=False)[question.targets[0]].first()
+    if table.columns[question.targets[0]].kind == "flag":
+        labels = labels.map({0.0: "false", 1.0: "true"})
+    texts = [number_text(value) if isinstance(value, float) else own_text(str(value)) for value in labels]
+    counts = Counter(texts)
+    return {text: counts[text] / len(texts) for text in sorted(counts, key=_natural)}
+
+
+def _natural(text: str) -> tuple[int, float, str]:
+    try:
+        return 0, float(text), text
+    except ValueError:
+        return 1, 0.0, text
+
+
+def choices(table: Table, facts: Facts, *, horizon: int, schema_file: str | None) -> list[Choice]:
+    """The whole experiment, in the order in which it is written."""
+    return [
+        Choice("name", name_of(table.path), "runs, bundles and the served model carry it"),
+        *_columns(table, facts, schema_file),
+        *_cleaning(table, facts, schema_file),
+        *advise.windows(facts, horizon),
+        *advise.split(facts),
+        *advise.model(facts),
+        *advise.training(facts),
+        *advise.evaluation(facts),
+    ]
+
+
+def name_of(path: Path) -> str:
+    """A name for the experiment from that of the file."""
+    stem = path.name.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-") or "table"
+
+
+def _columns(table: Table, facts: Facts, schema_file: str | None) -> list[Choice]:
+    question = facts.question
+    found = [
+        Choice("data.source", "table", "your own file"),
+        Choice("data.path", str(table.path), f"{table.rows} rows; as seen from where the command is given"),
+    ]
+    if schema_file:
+        found.append(Choice("data.schema_file", schema_file, "says which columns tell the operating condition"))
+    for part, option in (("unit", "--unit"), ("group", "--group"), ("time", "--time")):
+        chosen = facts.parts[part]
+        others = ", ".join(chosen.others)
+        instead = f"{option} {chosen.others[0]} (could be: {others})" if others else ""
+        found.append(Choice(f"data.{part}", chosen.column, chosen.why, instead))
+    others_task = {
+        "forecast": "regression (the target of the window's own last row, from the other columns)",
+        "regression": "forecast with --horizon (the target's own future)",
+        "binary": "",
+        "multiclass": "regression, if the numbers are amounts",
+    }[question.task]
+    if question.task == "forecast" and len(question.features) == len(question.targets):
+        others_task = ""
+    if question.task == "multiclass" and facts.shares and not all(_natural(t)[0] == 0 for t in facts.shares):
+        others_task = ""
+    found.append(Choice("data.task", question.task, question.why, others_task))
+    per = "one for each unit" if question.per_unit else "one for each row"
+    found.append(Choice("data.targets", list(question.targets), per))
+    found += advise.positive(facts)
+    left = "; ".join(f"{name or '(no name)'}: {why}" for name, why in question.left_out.items())
+    count = len(question.features)
+    why = f"{count} column{'s' if count > 1 else ''} of numbers" + (f". Left out: {left}" if left else "")
+    found.append(Choice("data.features", list(question.features), why))
+    return found
+
+
+def _cleaning(table: Table, facts: Facts, schema_file: str | None) -> list[Choice]:
+    question = facts.question
+    missing = {n: table.columns[n].missing_share for n in question.features if table.columns[n].missing}
+    found = []
+    if missing:
+        worst = max(missing, key=lambda name: missing[name])
+        found.append(
+            Choice(
+                "data.impute",
+                "forward",
+                f"{len(missing)} of the inputs have missing values (most: '{worst}', {missing[worst]:.1%}); the last "
+                "value seen stands in, inside the model, so a server takes gaps, too",
+                "mean, or interpolate (looks ahead within the window)",
+            )
+        )
+        much = missing[worst] > 0.05
+        found.append(
+            Choice(
+                "data.missing_indicator",
+                False,
+                "true adds a column that marks what was missing" + (": worth a try here" if much else ""),
+            )
+        )
+    else:
+        found.append(Choice("data.impute", "none", "no input has a missing value", "forward, if later files have gaps"))
+    if facts.conditions and schema_file:
+        found.append(
+            Choice(
+                "data.conditions",
+                facts.conditions.count,
+                f"{', '.join(facts.conditions.columns)} hold {facts.conditions.count} settings, between which lie "
+                f"{facts.conditions.explained:.0%} of the variance of the usual other column; each is scaled apart",
+                "0: one scaling for all",
+            )
+        )
+    return found

@@ -1,0 +1,287 @@
+"""Which column tells the unit, the group and the time: guessed from how values repeat and rise."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_seq.autoconfig.table import Table
+from keras_seq.errors import ConfigError, DataError, nearest
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text as a set."""
+    return frozenset(text.split())
+
+
+UNIT_WORDS = words(
+    "unit id engine machine pump device sensor station store wafer run vehicle car patient cast strand series customer "
+    "asset serial motor bearing battery cell turbine meter site plant product item sku sequence sample subject "
+    "equipment tool node user name"
+)
+GROUP_WORDS = words(
+    "group site heat batch lot plant line fleet campaign furnace region patient subject customer factory"
+)
+TIME_WORDS = words(
+    "time date datetime timestamp ts t cycle cycles step hour hours day days week weeks month minute minutes second "
+    "seconds year at when index tick period"
+)
+HOUR = 3_600_000_000_000  # nanoseconds
+MOST_TRIED = 12  # columns of each kind that are compared with one another
+NONE = "none"  # an option's word for: there is none
+
+
+@dataclass(frozen=True)
+class Order:
+    """Rows of the head sorted by unit, and where the row before is of the same unit."""
+
+    rows: NDArray[np.int64]
+    inside: NDArray[np.bool_]
+
+    def steps(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Differences to the row before in the same unit."""
+        return np.diff(values[self.rows])[self.inside]
+
+    def same(self, codes: NDArray[Any]) -> bool:
+        """Whether a column is constant in every unit."""
+        return not self.steps(codes).any()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part, the column that plays it (None: none does), why, which others could, and what the user should know."""
+
+    column: str | None
+    why: str
+    others: tuple[str, ...] = ()
+    note: str = ""
+
+
+def named(name: str, words: frozenset[str]) -> bool:
+    """Whether one of the words of a column name (``engine_id``, ``EngineId``) is among ``words``."""
+    apart = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
+    return not words.isdisjoint(re.split(r"[^a-z]+", apart.lower()))
+
+
+def codes(table: Table, name: str) -> NDArray[np.int64]:
+    """Values of a column of the head as numbers, equal for equal values; -1 where missing."""
+    import pandas as pd
+
+    return np.asarray(pd.factorize(table.head[name])[0], np.int64)
+
+
+def order_by(table: Table, unit: str | None) -> Order:
+    """The head's rows by unit, in file order within one."""
+    if unit is None:
+        return Order(np.arange(len(table.head)), np.ones(len(table.head) - 1, bool))
+    found = codes(table, unit)
+    rows = np.argsort(found, kind="stable")
+    return Order(rows, np.diff(found[rows]) == 0)
+
+
+def choose_asked(table: Table, name: str, option: str) -> str | None:
+    """The column an option names, None for "none".
+
+    Raises:
+        ConfigError: there is no such column; names the nearest.
+    """
+    if name == NONE and NONE not in table.columns:
+        return None
+    if name not in table.columns:
+        raise ConfigError(f"Option '{option}': '{table.path}' has no column '{name}'{nearest(name, table.columns)}")
+    return name
+
+
+def guess_unit(table: Table, taken: set[str]) -> Part:
+    """The column whose values name the units: it repeats, and blocks or restarting clocks go with it."""
+    whole = order_by(table, None)
+    times = [name for name in _clock_names(table, taken) if not _rises(table, name, whole)]
+    found: list[tuple[int, str, str]] = []
+    for name in _unit_names(table, taken):
+        column = table.columns[name]
+        hint, blocks = _unit_like(name), column.counts is not None and column.runs == column.distinct
+        order = order_by(table, name)
+        clock = next((t for t in times if t != name and _rises(table, t, order)), None)
+        counted = blocks and column.distinct >= 10
+        score = 3 * hint + 2 * blocks + 4 * (clock is not None) + 2 * counted - 4 * named(name, TIME_WORDS)
+        reasons = [f"{column.distinct} values that repeat"]
+        reasons += ["each in one block of rows"] if blocks else []
+        reasons += [f"'{clock}' rises within each and starts again"] if clock else []
+        found.append((score, name, ", ".join(reasons)))
+    found.sort(key=lambda item: -item[0])  # stable: the first column of equals
+    sure = [item for item in found if item[0] >= 4]
+    if not sure:
+        others = tuple(name for score, name, _ in found if score > 0)
+        why = "no column repeats as the name of a unit would: the whole file is one series"
+        return Part(None, why, others, _holed_unit(table, taken))
+    return Part(sure[0][1], sure[0][2], tuple(name for _, name, _ in sure[1:4]))
+
+
+def guess_time(table: Table, unit: str | None, taken: set[str]) -> Part:
+    """The column that rises within every unit; dates first, then by name.
+
+    Raises:
+        DataError: dates are there, but they do not rise; says how to sort the file.
+    """
+    order = order_by(table, unit)
+    names = _clock_names(table, taken)
+    rising = [name for name in names if _rises(table, name, order)]
+    if not unit:  # a sensor may happen to rise all the way: without a name or dates only even steps count
+        rising = [n for n in rising if table.is_date(n) or named(n, TIME_WORDS) or _even(table, n, order)]
+    else:
+        rising = [n for n in rising if table.is_date(n) or named(n, TIME_WORDS) or table.columns[n].whole]
+    dates = [name for name in names if table.is_date(name)]
+    if dates and not any(name in rising for name in dates):
+        raise _unsorted(table, dates[0], unit, order)
+    if not rising:
+        why = "no column rises with the rows: steps are counted, in the order of the file"
+        return Part(None, why, note=_unread_time(table, taken))
+    where = "within every unit" if unit else "from row to row"
+    what = "dates that rise" if table.is_date(rising[0]) else "rises"
+    return Part(rising[0], f"{what} {where}", tuple(rising[1:4]))
+
+
+def guess_group(table: Table, unit: str | None, taken: set[str]) -> Part:
+    """A column that holds several units each, by its name."""
+    if unit is None:
+        return Part(None, "without units there are no groups of them")
+    order, units = order_by(table, unit), table.columns[unit].distinct
+    found = [
+        name
+        for name, column in table.columns.items()
+        if name not in taken
+        and (column.kind == "text" or (column.kind == "number" and column.whole))
+        and not column.missing
+        and 4 <= column.distinct < units
+        and order.same(codes(table, name))
+    ]
+    likely = [name for name in found if named(name, GROUP_WORDS)]
+    if not likely:
+        return Part(None, "no column is known to hold units that belong together", tuple(found[:3]))
+    count = table.columns[likely[0]].distinct
+    return Part(likely[0], f"{count} values, each for whole units: they are never split apart", tuple(likely[1:3]))
+
+
+def check_part(table: Table, part: str, name: str | None, unit: str | None) -> None:
+    """Refuse a column that an option gives a part it cannot play.
+
+    Raises:
+        DataError: a unit or group without name in some row, a time that does not rise.
+    """
+    if name is None:
+        return
+    if part in ("unit", "group"):
+        if table.columns[name].missing:
+            raise DataError(
+                f"Column '{name}' of '{table.path}' is empty in {table.columns[name].missing} rows, so it cannot tell "
+                f"the {part}; fill it, or name another column with --{part}."
+            )
+        return
+    order = order_by(table, unit)
+    if name not in table.clocks:
+        raise DataError(
+            f"Column '{name}' of '{table.path}' is no time: it must hold a number in every row, or dates in one format "
+            "such as 2024-05-31 14:00:00. Mend it, name another column with --time, or give --time none."
+        )
+    if not _rises(table, name, order):
+        raise _unsorted(table, name, unit, order)
+
+
+def _unit_like(name: str) -> bool:
+    """Whether a name is one of units; ``sensor_7`` is not."""
+    return named(name, UNIT_WORDS) and not name[-1:].isdigit()
+
+
+def _unit_names(table: Table, taken: set[str]) -> list[str]:
+    fit = [
+        name
+        for name, column in table.columns.items()
+        if name not in taken
+        and (column.kind == "text" or (column.kind == "number" and column.whole))
+        and not column.missing
+        and 2 <= column.distinct <= table.rows // 2
+        and column.counts is not None
+    ]
+    return sorted(fit, key=lambda name: not _unit_like(name))[:MOST_TRIED]
+
+
+def _clock_names(table: Table, taken: set[str]) -> list[str]:
+    fit = [name for name in table.clocks if name not in taken and table.columns[name].distinct > 1]
+    return sorted(fit, key=lambda name: (not table.is_date(name), not named(name, TIME_WORDS)))[:MOST_TRIED]
+
+
+def _holed_unit(table: Table, taken: set[str]) -> str:
+    """That a column would name the units were it not empty in some rows; empty: there is none such."""
+    for name, column in table.columns.items():
+        likely = column.kind == "text" and _unit_like(name) and 2 <= column.distinct <= table.rows // 2
+        if name not in taken and column.missing and likely:
+            return (
+                f"column '{name}' seems to name the units, but is empty in {column.missing} rows, so the file is taken "
+                "for one series: fill it in every row"
+            )
+    return ""
+
+
+def _unread_time(table: Table, taken: set[str]) -> str:
+    """That a column seems to tell the time but cannot be read as one, and why; empty: there is none such."""
+    for name, column in table.columns.items():
+        text = column.word or next(iter(column.counts or ()), "")
+        timed = named(name, TIME_WORDS) and column.kind in ("text", "mixed", "number")
+        stamps = column.kind == "text" and re.search(r"\d[-/.:]\d", text) and column.distinct > table.rows // 2
+        if name in taken or name in table.clocks or not (timed or stamps):
+            continue
+        if column.missing:
+            what = f"is empty in {column.missing} rows"
+        elif column.kind == "mixed":
+            what = f"holds {text!r} in data row {column.word_row} ({column.words} in all)"
+        else:
+            what = f"holds no dates in one format that is known or named with data.date_format (first: {text!r})"
+        return (
+            f"column '{name}' seems to tell the time, but {what}: every row is taken for one step, in the order of "
+            "the file, and gaps or rows out of order cannot be seen. Mend it and give --time "
+            f"{shlex.quote(name)}; or --time none, if it is no time"
+        )
+    return ""
+
+
+def _rises(table: Table, name: str, order: Order) -> bool:
+    steps = order.steps(table.clocks[name])
+    return bool(len(steps) and (steps > 0).all())
+
+
+def _even(table: Table, name: str, order: Order) -> bool:
+    steps = order.steps(table.clocks[name])
+    return table.columns[name].whole and bool((steps == steps[0]).all())
+
+
+def _unsorted(table: Table, name: str, unit: str | None, order: Order) -> DataError:
+    """What is wrong with a time that does not rise, and the way to sort it."""
+    steps = order.steps(table.clocks[name])
+    clock = ""
+    if table.is_date(name) and (steps <= 0).sum() <= 2 + len(steps) // 1000 and (steps >= -HOUR).all():
+        clock = " Where a clock was put back for winter, name its zone instead: --data.zone Europe/Berlin."
+    if (steps < 0).any():
+        newest = " (the newest rows come first)" if (steps <= 0).all() else ""
+        target = table.path.with_name(table.path.stem.removesuffix(".csv") + "_sorted.csv")
+        read = "read_parquet" if table.path.suffix in (".parquet", ".pq") else "read_csv"
+        options = "" if read == "read_parquet" else ", sep=None, engine='python'"
+        by = [unit, name] if unit else [name]
+        key = f", key=lambda c: pd.to_datetime(c) if c.name == {name!r} else c" if table.is_date(name) else ""
+        return DataError(
+            f"Column '{name}' of '{table.path}' goes back in time{newest}; rows must be sorted"
+            f'{" within each " + repr(unit) if unit else ""}. Sort them: python -c "import pandas as pd; '
+            f"pd.{read}({str(table.path)!r}{options}).sort_values({by!r}, kind='stable'{key}).to_csv({str(target)!r}, "
+            f'index=False)" (or, if it is not the time, give --time none or another column).{clock}'
+        )
+    value = table.head[name].iloc[order.rows[1:][order.inside][int((steps == 0).argmax())]]
+    told = f"unit '{unit}'" if unit else "file"
+    return DataError(
+        f"Column '{name}' of '{table.path}' holds {value!r} twice within one {told}. If several things are measured at "
+        "each time, name the column that tells them apart with --unit; else remove the doubled rows, or give "
+        f"--time none.{clock}"
+    )

@@ -1,0 +1,139 @@
+"""Running a command: its result as text or JSON, mistakes as one paragraph, exit code 2."""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import functools
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from keras_seq.cli import output
+from keras_seq.cli.output import Lines, Result
+from keras_seq.errors import KerasSeqError, OutputError
+
+Body = Callable[[Sequence[str]], "Result | Lines | int | None"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def command(name: str, *, actions: Sequence[str] = ()) -> Callable[[Body], Callable[..., int]]:
+    """Make a command line of a function that takes words and returns a ``Result``.
+
+    The command line returns the exit code after it has shown the result: as text, or with ``--json`` as one document.
+    Mistakes are raised; ``run`` tells them.
+
+    Args:
+        name: as in ``python -m NAME``.
+        actions: words one of which says what is done, such as ``status``; the document's ``command`` names it too.
+    """
+
+    def title(words: Sequence[str]) -> str:
+        action = next((word for word in words if word in actions), "")
+        return f"{name} {action}".rstrip()
+
+    def wrap(body: Body) -> Callable[..., int]:
+        @functools.wraps(body)
+        def main(argv: Sequence[str] | None = None) -> int:
+            given = list(sys.argv[1:] if argv is None else argv)
+            words = [word for word in given if word != output.FLAG]
+            if len(words) == len(given):
+                return _show(body(words))
+            with output.only_json(title(words)):
+                return _write(body, words)
+
+        main.title, main.actions = title, tuple(actions)  # type: ignore[attr-defined]
+        return main
+
+    return wrap
+
+
+def _show(found: Result | Lines | int | None) -> int:
+    """For people."""
+    if isinstance(found, Lines):
+        found.show()
+        return 0
+    if not isinstance(found, Result):
+        return found or 0
+    if callable(found.show):
+        found.show()
+    elif found.show:
+        print(found.show)
+    return _complain(found.error) if found.error else 0
+
+
+def _write(body: Body, words: Sequence[str]) -> int:
+    """For programs."""
+    start = time.perf_counter()
+    try:
+        found = body(words)
+    except output.Told as told:
+        found = Result({"text": str(told)})
+    if isinstance(found, Lines):
+        for row in found.rows:
+            output.write_line(row)
+        return 0
+    if not isinstance(found, Result):
+        return found or 0
+    output.write(found.fields, seconds=time.perf_counter() - start, error=found.error)
+    return _complain(found.error) if found.error else 0
+
+
+def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> int:
+    """Run a command: user errors become one paragraph on stderr and exit code 2; with ``--json`` also a document."""
+    if argv is None and main.__module__ == "__main__":
+        _speak_utf8()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    words, start = list(sys.argv[1:] if argv is None else argv), time.perf_counter()
+
+    def fail(error: BaseException) -> None:
+        if output.FLAG in words and hasattr(main, "title"):
+            with output.only_json(main.title([word for word in words if word != output.FLAG])):
+                output.write({}, seconds=time.perf_counter() - start, error=error)
+
+    try:
+        return main(argv) or 0
+    except KerasSeqError as error:
+        fail(error)
+        return _complain(error)
+    except KeyboardInterrupt:
+        fail(KeyboardInterrupt("stopped"))
+        print("\nstopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in FULL:
+            fail(error)
+            raise
+        where = f" '{error.filename}'" if error.filename else ""
+        told = OutputError(f"Writing{where} failed: {error.strerror}. Free space, or choose another folder.")
+        fail(told)
+        return _complain(told)
+    except Exception as error:  # a bug: it keeps its traceback, and programs get their document all the same
+        fail(error)
+        raise
+
+
+def _speak_utf8() -> None:
+    """Begin this process anew in Python's UTF-8 mode where it could name ASCII files only (``LC_ALL=C PYTHONUTF8=0``).
+
+    In other places output may hold what a terminal cannot show; it is then written as an escape.
+    """
+    if not sys.flags.utf8_mode and codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
+        os.environ["PYTHONUTF8"] = "1"  # for the processes of this one, too
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _complain(error: Exception) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return 2

@@ -1,0 +1,106 @@
+"""A first configuration for your own table: ``python -m keras_seq.init FILE``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_seq import cli, config, files
+from keras_seq.cli import output
+from keras_seq.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    pass
+from keras_seq.autoconfig.look import look
+
+READING = (
+    "delimiter",
+    "encoding",
+    "decimal",
+    "thousands",
+    "row_names",
+    "date_format",
+    "zone",
+    "missing_codes",
+    "missing_texts",
+    "strict",
+)
+DESCRIPTION = """Look at a CSV or Parquet file and write a commented configuration for it.
+
+  python -m keras_seq.init pumps.csv --target wear
+  python -m keras_seq.init sales.csv --target sales --horizon 4 --out sales.yaml
+  python -m keras_seq.init engines.parquet --target rul --unit engine --time cycle --json
+  python -m keras_seq.init log.csv --target flow --data.date_format %d/%m/%Y --data.missing_codes [-999]
+
+It guesses units, time, groups, inputs, windows, split, family and size, and says why beside each value; what only you
+can know, it asks for. The result is read and tried on your file before it is written, and keras_seq.train takes it as
+it is. Nothing is trained.
+"""
+
+
+@cli.command("keras_seq.init")
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    options, rest = _parser().parse_known_args(argv)
+    if options.horizon < 0:
+        raise ConfigError(f"Option '--horizon' is a number of steps from 0 on, got {options.horizon}.")
+    from keras_seq.autoconfig.plan import name_of
+    from keras_seq.autoconfig.write import refuse_existing
+
+    path = Path(options.file).expanduser()
+    out = Path(options.out or f"{name_of(path)}.yaml").expanduser()
+    refuse_existing(out, overwrite=options.overwrite)
+    found = look(
+        path,
+        out,
+        targets=tuple(name for name in options.target.split(",") if name),
+        asked={part: getattr(options, part) for part in ("unit", "time", "group")},
+        task=options.task,
+        horizon=options.horizon,
+        ask=sys.stdin.isatty() and not output.wanted(),
+        reading=_reading(rest) | ({"strict": True} if options.strict else {}),
+    )
+    if found.schema_text:
+        files.write_text(found.schema_file, found.schema_text)
+    from keras_seq.autoconfig.write import write
+
+    write(out, found.text)
+    return cli.Result(found.to_dict(), found.to_text())
+
+
+def _reading(words: Sequence[str]) -> dict[str, Any]:
+    """Fields of ``data`` that say how the file is read, from ``--data.delimiter ";"`` and the like.
+
+    Raises:
+        ConfigError: another option.
+    """
+    overrides = cli.read_overrides(words)
+    known = {f"data.{name}": name for name in READING}
+    for key in overrides:
+        if key not in known:
+            raise ConfigError(f"Option '--{key}' is none of init{nearest(key, [*known, 'target', 'task', 'horizon'])}")
+    data = config.to_dict(config.from_dict(config.override({}, overrides)))["data"]
+    return {known[key]: data[known[key]] for key in overrides}
+
+
+def _parser() -> cli.Parser:
+    keys = [f"data.{name}" for name in READING]
+    parser = cli.Parser(prog="python -m keras_seq.init", description=DESCRIPTION, keys=keys)
+    parser.add_argument("file", metavar="FILE", help="CSV of any dialect (also gzip) or Parquet")
+    parser.add_argument("--out", metavar="FILE", help="the configuration; default: the table's name with .yaml")
+    parser.add_argument("--target", default="", metavar="NAME[,NAME]", help="column(s) to predict")
+    parser.add_argument("--task", choices=("regression", "binary", "multiclass", "forecast"), help="default: guessed")
+    parser.add_argument("--horizon", type=int, default=0, metavar="STEPS", help="forecast the target so far ahead")
+    for part in ("unit", "time", "group"):
+        parser.add_argument(f"--{part}", metavar="NAME", help=f"the {part} column, or none; default: guessed")
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse a table where two readings fit and nothing decides"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing configuration")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,1 @@
+"""Features of windows in numpy, for what is fitted outside a graph."""

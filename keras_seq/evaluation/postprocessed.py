@@ -1,0 +1,195 @@
+"""Points after the decision layer: calibrated probabilities and intervals, and how well they hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_seq.config import Experiment
+from keras_seq.data.series import Series
+from keras_seq.data.spec import DataSpec
+from keras_seq.evaluation.naive_error import naive_errors
+from keras_seq.evaluation.scores import interval_metrics, judge, renamed
+from keras_seq.training import adaptive, metrics
+from keras_seq.training.decision import clusters, events, fit_decision
+from keras_seq.training.predictions import Points, has_quantiles
+from keras_seq.training.thresholds import FEW
+
+if TYPE_CHECKING:
+    from keras_seq.data.prepare import Prepared
+
+INTERVALS = ("coverage", "interval_width")
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Answers as a server gives them.
+
+    Attributes:
+        points: truth beside calibrated probabilities, or beside the model's values.
+        raw: the model's own predictions, the shape of ``points.prediction``.
+        value: point answers, the shape of ``points.truth`` (a quantile model's middle); None for classes.
+        lower: ends of the intervals as predict and the server give them, the shape of ``points.truth``; None without.
+        upper: likewise.
+        followed: lower and upper ends that somebody would get who feeds every truth back as it comes
+            (``training.adaptive``); None where nobody can.
+        naive: what a forecast's errors are scaled by, see ``naive_errors``.
+    """
+
+    points: Points
+    raw: np.ndarray
+    value: np.ndarray | None = None
+    lower: np.ndarray | None = None
+    upper: np.ndarray | None = None
+    followed: tuple[np.ndarray, np.ndarray] | None = None
+    naive: np.ndarray | None = None
+
+    def select(self, chosen: np.ndarray) -> Decided:
+        """The answers where ``chosen`` (mask or numbers) says so."""
+        names = ("raw", "value", "lower", "upper")
+        cut = {name: part[chosen] for name in names if (part := getattr(self, name)) is not None}
+        followed = None if self.followed is None else (self.followed[0][chosen], self.followed[1][chosen])
+        return dataclasses.replace(self, points=self.points.select(chosen), followed=followed, **cut)
+
+    def as_taught(self, cap: float | None) -> Decided:
+        """Truth and values no higher than the cap of training, where intervals end too: what pictures compare."""
+        if cap is None or self.value is None:
+            return self
+        points = dataclasses.replace(self.points, truth=np.minimum(self.points.truth, cap))
+        return dataclasses.replace(self, points=points, value=np.minimum(self.value, cap))
+
+    def judged(self, experiment: Experiment, part: str) -> Decided:
+        """The answers that are judged; see ``Points.judged``."""
+        numbered = dataclasses.replace(self.points, prediction=np.arange(len(self.raw)))
+        last_only = part == "test" and experiment.evaluation.at == "last"
+        return self.select(numbered.judged(experiment.evaluation, last_only=last_only).prediction)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Answers and metrics of one model, and the decision layer that was fitted on its validation answers."""
+
+    parts: dict[str, Decided]
+    metrics: dict[str, dict[str, Any]]  # by part; "test_files": by file where the test part comes in several
+    decision: dict[str, Any]
+
+
+def judge_parts(found: Mapping[str, Points], prepared: Prepared, experiment: Experiment) -> Judgement:
+    """Decide and judge a model's points by part: the one rule of training, tuning and baselines.
+
+    The decision layer is fitted on ``found["validation"]``; other parts are only judged.
+    """
+    spec = prepared.spec
+    decision = fit_points(found["validation"], prepared.series, spec, experiment)
+    naive = naive_errors(prepared, experiment)
+    parts = {
+        part: decide_points(answers, spec, experiment, decision, part=part, naive=naive)
+        for part, answers in found.items()
+    }
+    metrics = {part: judge_decided(decided, spec, experiment, decision, part=part) for part, decided in parts.items()}
+    return Judgement(parts, metrics, decision)
+
+
+def fit_points(found: Points, series: Series, spec: DataSpec, experiment: Experiment) -> dict[str, Any]:
+    """The decision layer from validation points: numbers for ``decision.json``.
+
+    Steps before ``evaluation.min_steps`` are left out, as they are when judged.
+    """
+    chosen = found.judged(experiment.evaluation, last_only=False)
+    by_time = experiment.data.split.by == "time" or len(np.unique(chosen.unit)) == 1
+    cluster = clusters(chosen.unit, chosen.row, series.groups, block=max(spec.horizon, 1) if by_time else 0)
+    few = by_time or len(np.unique(cluster)) < FEW
+    piece = events(chosen.unit, chosen.row, chosen.truth) if few and spec.task == "binary" else None
+    return fit_decision(
+        experiment.evaluation,
+        spec,
+        chosen.truth,
+        chosen.prediction,
+        cluster,
+        quantiles=_levels(chosen, spec, experiment),
+        cap=experiment.data.target_cap,
+        piece=piece,
+    )
+
+
+def decide_points(
+    found: Points,
+    spec: DataSpec,
+    experiment: Experiment,
+    decision: Mapping[str, Any],
+    *,
+    part: str,
+    naive: np.ndarray | None = None,
+) -> Decided:
+    """Apply the decision layer, through the same layers as the served graph.
+
+    Beside them, ``followed`` intervals run over the test part in order, learning from each truth once it would be
+    known. ``naive``: see ``Decided``.
+    """
+    from keras_seq.models.decision import decide_array
+
+    raw = found.prediction
+    answers = decide_array(raw, spec, decision, _levels(found, spec, experiment))
+    if spec.task in ("binary", "multiclass"):
+        name = "probability" if spec.task == "binary" else "probabilities"
+        return Decided(dataclasses.replace(found, prediction=answers[name]), raw)
+    value = answers["prediction"].reshape(found.truth.shape)
+    if "lower" not in answers:
+        return Decided(found, raw, value, naive=naive)
+    lower, upper = (answers[name].reshape(found.truth.shape) for name in ("lower", "upper"))
+    if "adaptive" not in decision or part != "test":
+        return Decided(found, raw, value, lower, upper, naive=naive)
+    width = _follow(found, decision["adaptive"], -(-spec.horizon // experiment.data.windows.stride))
+    return Decided(found, raw, value, lower, upper, followed=(value - width, value + width), naive=naive)
+
+
+def judge_decided(
+    decided: Decided, spec: DataSpec, experiment: Experiment, decision: Mapping[str, Any], *, part: str
+) -> dict[str, float]:
+    """Metrics of one part: those of ``judge`` and how well the decision layer holds.
+
+    ``ece`` is of calibrated probabilities, ``ece_raw`` of the model's own. ``coverage`` and
+    ``interval_width`` are of the intervals that predict and the server give, against truth capped as in training; with
+    ``_raw`` of a quantile model's outermost quantiles, with ``_followed`` of intervals of somebody who feeds every
+    truth back. Of the validation part they are the numbers of the fit itself.
+    """
+    threshold = decision.get("threshold", 0.5)
+    result = judge(decided.points, spec, experiment, part=part, threshold=threshold, naive=decided.naive)
+    chosen = decided.judged(experiment, part)
+    truth = chosen.points.truth
+    if spec.task in ("binary", "multiclass"):
+        return {**result, "ece_raw": metrics.ece(truth, chosen.raw)}
+    if chosen.lower is None or chosen.upper is None:
+        return result
+    for name in [name for name in result if name.split("/")[0] in INTERVALS]:
+        result[renamed(name, "_raw")] = result.pop(name)
+    cap = experiment.data.target_cap
+    capped = truth if cap is None else np.minimum(truth, cap)
+    result |= interval_metrics(capped, chosen.lower, chosen.upper, spec)
+    if chosen.followed is not None:
+        followed = interval_metrics(capped, *chosen.followed, spec)
+        result |= {renamed(name, "_followed"): value for name, value in followed.items() if "/" not in name}
+    return result
+
+
+def _levels(found: Points, spec: DataSpec, experiment: Experiment) -> tuple[float, ...]:
+    """Quantile levels of the predictions; a baseline of a quantile model answers with points."""
+    levels = experiment.model.quantiles
+    if spec.task == "forecast":
+        return levels if found.prediction.ndim > found.truth.ndim else ()
+    return levels if spec.task == "regression" and has_quantiles(found.prediction, found.truth, levels) else ()
+
+
+def _follow(found: Points, state: Mapping[str, Any], delay: int) -> np.ndarray:
+    """Half widths of every answer; each unit starts from the state after validation."""
+    width = np.empty(found.truth.shape, np.float32)
+    for unit in np.unique(found.unit):
+        mine = np.flatnonzero(found.unit == unit)
+        mine = mine[np.argsort(found.row[mine], kind="stable")]
+        start = adaptive.AdaptiveInterval.from_dict(state)
+        width[mine] = adaptive.follow(start, found.truth[mine], found.prediction[mine], delay=delay)
+    return width

@@ -1,0 +1,107 @@
+"""How far the attributions of a run are to be trusted: everything that is measured beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_seq.errors import DataError
+from keras_seq.explain.attribution import Attribution
+from keras_seq.explain.faithfulness import Curves, agreement, curves, grouped, randomised, spearman
+from keras_seq.explain.views import interactions
+
+if TYPE_CHECKING:
+    from keras_seq.explain.run import Explainer
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Checks of a run.
+
+    Attributes:
+        agreement: rank correlations of the methods.
+        curves: deletion and insertion by method, and of a random order.
+        interactions: joint effects of the main method's top sensors.
+        importance: permutation importance; empty where the truth is unknown.
+        sanity: rank correlation with attributions of shuffled weights, and with those over other backgrounds; empty
+            unless asked for.
+    """
+
+    agreement: list[dict[str, Any]]
+    curves: dict[str, Curves]
+    interactions: list[dict[str, Any]]
+    importance: list[dict[str, Any]]
+    sanity: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def areas(self) -> dict[str, tuple[float, float]]:
+        """Areas under deletion and insertion."""
+        return {name: one.areas for name, one in self.curves.items()}
+
+
+def judge(opened: Explainer, found: Mapping[str, Attribution]) -> Judged:
+    """Measure agreement, faithfulness, interactions, importance, and where asked for sanity and stability."""
+    main, game, plan = found[opened.methods[0]], opened.game, opened.plan
+    measured: dict[str, Curves] = {}
+    with opened.ticker.stage("faithfulness", len(found) + 1) as tick:
+        for name, one in found.items():
+            measured[name] = curves(game, one, blocks=plan.blocks)
+            tick()
+        measured["random"] = curves(game, None, blocks=plan.blocks, seed=plan.seed)
+    several = main.values.shape[2] > 1
+    return Judged(
+        agreement(found, plan.blocks),
+        measured,
+        interactions(game, main) if several else [],
+        _importance(opened),
+        _sanity(opened, main) if plan.thorough else {},
+    )
+
+
+def _importance(opened: Explainer) -> list[dict[str, Any]]:
+    from keras_seq.explain.permutation import permutation_importance
+
+    experiment = opened.bundle.experiment
+    constant = set(opened.game.background.constant())
+    groups = {name: (name,) for name in opened.bundle.spec.features if name not in constant}
+    if not groups:
+        return []
+    try:
+        rows = permutation_importance(
+            opened.judged,
+            groups,
+            repeats=3,
+            seed=opened.plan.seed,
+            quantiles=experiment.model.quantiles,
+            target_cap=experiment.data.target_cap,
+        )
+    except DataError:  # truth is unknown: nothing to measure the loss on
+        return []
+    return [asdict(row) for row in rows]
+
+
+def _sanity(opened: Explainer, main: Attribution) -> dict[str, float]:
+    """Rank correlations with a model of shuffled weights (should be near 0) and with other backgrounds (near 1)."""
+    from keras_seq.explain.background import make_background
+    from keras_seq.explain.explained_model import Asked
+    from keras_seq.explain.masked_model import Game
+    from keras_seq.explain.methods import run_method
+
+    game, plan = opened.game, opened.plan
+    other = make_background(opened.prepared, plan.backgrounds, kind=plan.baseline, seed=plan.seed + 1)
+    given: dict[str, Any] = {"blocks": plan.blocks, "evaluations": plan.evaluations, "seed": plan.seed + 1}
+    again = run_method(main.method, Game(game.asked, game.samples, other), opened.bundle.model, **given)
+    found = {"other_backgrounds": _mean_correlation(main, again, plan.blocks)}
+    if not game.asked.stepped:
+        shuffled = Asked(randomised(opened.bundle.model, plan.seed), game.asked.spec, game.asked.question)
+        empty = run_method(main.method, Game(shuffled, game.samples, game.background), shuffled.model, nodes=8, **given)
+        found["shuffled_weights"] = _mean_correlation(main, empty, plan.blocks)
+    return found
+
+
+def _mean_correlation(one: Attribution, other: Attribution, blocks: int) -> float:
+    pairs = zip(grouped(one, blocks), grouped(other, blocks), strict=True)
+    return float(np.nanmean([spearman(a, b) for a, b in pairs]))

@@ -1,0 +1,227 @@
+"""Which model is better, and is that sure."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_seq import config, files, machine
+from keras_seq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from keras_seq.evaluation.answers import Answers
+    from keras_seq.evaluation.candidates import Field
+    from keras_seq.evaluation.comparison import Comparison
+    from keras_seq.evaluation.costs import Costs
+    from keras_seq.evaluation.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What ``compare`` gives back.
+
+    Attributes:
+        comparison: estimates and tests.
+        verdict: winner and words.
+        costs: by contender; empty if not measured.
+        answers: of all contenders at the judged points.
+        facts: data, part, period, sizes.
+        folder: where the report is.
+        run_id: of the record.
+    """
+
+    comparison: Comparison
+    verdict: Verdict
+    costs: dict[str, Costs]
+    answers: Answers
+    facts: dict[str, Any]
+    folder: Path
+    run_id: str | None
+
+
+def compare(
+    words: Sequence[str],
+    *,
+    output: str | Path = "runs/comparison",
+    part: Any = None,
+    metric: str | None = None,
+    rule: str = "accuracy_per_latency",
+    level: float = 0.05,
+    resamples: int = 2000,
+    seed: int = 0,
+    costs: bool = True,
+    overrides: Mapping[str, Any] | None = None,
+    quiet: bool = True,
+) -> Outcome:
+    """Compare contenders and write the report.
+
+    Args:
+        words: contenders, ``[NAME=]FOLDER[,FOLDER...]``.
+        output: folder of the report.
+        part: "test" or "validation"; none: held-out folds where there are folds, else test.
+        metric: that decides; none: the task's own (rmse, auc_pr, accuracy).
+        rule: of the winner, a key of ``verdict.RULES``.
+        level: of significance.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+        costs: measure latency, size and memory.
+        overrides: dotted options that stand in for those of every bundle.
+        quiet: print nothing.
+
+    Raises:
+        ConfigError, DataError, ModelError: contenders that cannot be compared; says what differs.
+    """
+    from keras_seq.evaluation.answers import collect
+    from keras_seq.evaluation.candidates import gather
+    from keras_seq.evaluation.comparison import compare_answers, measures_of
+    from keras_seq.evaluation.verdict import RULES, decide
+
+    if rule not in RULES:
+        raise ConfigError(f"Option '--rule' must be one of {', '.join(RULES)}, got '{rule}'.")
+    say = (lambda text: None) if quiet else (lambda text: print(text, file=sys.stderr, flush=True))
+    field = gather(words, overrides or {}, part=part)
+    spec = field.contenders[0].first.spec
+    measures_of(spec, metric)  # a wrong name is answered before models load
+    files.ensure_writable(output)
+    machine.load_tensorflow()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a graph per model is meant, not a mistake
+    answers = collect(field, say)
+    field = dataclasses.replace(
+        field, contenders=tuple(one for one in field.contenders if one.name in answers.predictions)
+    )
+    comparison = compare_answers(answers, spec, deciding=metric, resamples=resamples, seed=seed, level=level)
+    found = _costs(field, say) if costs else {}
+    verdict = decide(comparison, found, rule=rule, level=level)
+    facts = _facts(field, answers, comparison)
+    folder = _write(Path(output), comparison, verdict, found, answers, facts)
+    run_id = _record(field, comparison, verdict, found, facts, folder)
+    return Outcome(comparison, verdict, found, answers, facts, folder, run_id)
+
+
+def _costs(field: Field, say: Any) -> dict[str, Costs]:
+    from keras_seq.evaluation.answers import Preparer
+    from keras_seq.export import measure_costs
+
+    say("measuring latency, size and memory")
+    prepare = Preparer()
+    prepared = {one.name: prepare(one.first.experiment.data) for one in field.contenders}
+    return measure_costs.measure(field.contenders, prepared, say=say)
+
+
+def _facts(field: Field, answers: Answers, comparison: Comparison) -> dict[str, Any]:
+    """What was judged, for people and for the record."""
+    import numpy as np
+
+    first, series = field.contenders[0].first, answers.series
+    train = first.data.get("statistics", {}).get("train", {})
+    clock = series.time[answers.row]
+    period = [str(edge)[:19] if clock.dtype.kind == "M" else float(edge) for edge in (clock.min(), clock.max())]
+    return {
+        "data": first.schema.name,
+        "part": f"{field.part} of every fold, put together" if field.union else field.part,
+        "points": len(answers.truth),
+        "units": len(np.unique(answers.unit)),
+        "period": f"{period[0]} to {period[1]}",
+        "train units": train.get("units", ""),
+        "train rows": train.get("rows", ""),
+        "data fingerprint": str(first.data.get("fingerprint", ""))[:16],
+        "split": str(first.data.get("split", ""))[:16],
+        "deciding metric": comparison.measures[0].name,
+    }
+
+
+def _write(
+    folder: Path,
+    comparison: Comparison,
+    verdict: Verdict,
+    costs: dict[str, Costs],
+    answers: Answers,
+    facts: dict[str, Any],
+) -> Path:
+    from keras_seq.reports import comparison as report
+
+    replicates = {name: len(of) for name, of in answers.predictions.items()}
+    rows = report.table_rows(comparison, costs, replicates, _means(answers.metrics))
+    files.write_text(folder / "comparison.csv", report.to_csv(rows))
+    files.write_text(folder / "comparison.md", report.to_markdown(comparison, verdict, rows, facts, answers.failures))
+    files.write_json(
+        folder / "comparison.json",
+        plain(
+            {
+                "winner": verdict.winner,
+                "significant": verdict.significant,
+                "verdict": {key: value for key, value in dataclasses.asdict(verdict).items() if key != "winner"},
+                "facts": facts,
+                "contenders": rows,
+                "pairs": [dataclasses.asdict(pair) for pair in comparison.pairs],
+                "notes": comparison.notes,
+                "failures": [dataclasses.asdict(failure) for failure in answers.failures],
+            }
+        ),
+    )
+    report.draw(comparison, folder / "comparison.png")
+    return folder
+
+
+def plain(value: Any) -> Any:
+    """Nested plain values with None for numbers that are not finite, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _means(metrics: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """Every metric of ``judge``, mean over replicates, by contender."""
+    return {
+        name: {key: sum(of[key] for of in replicates) / len(replicates) for key in replicates[0]}
+        for name, replicates in metrics.items()
+    }
+
+
+def _record(
+    field: Field,
+    comparison: Comparison,
+    verdict: Verdict,
+    costs: dict[str, Costs],
+    facts: dict[str, Any],
+    folder: Path,
+) -> str | None:
+    from keras_seq import tracking
+
+    metric = comparison.measures[0].name
+    winner = comparison.estimates[verdict.winner][metric]
+    experiment = config.replace(
+        field.contenders[0].first.experiment, output=str(folder.parent)
+    )  # not into what it copies
+    with tracking.track(experiment, run_name=f"comparison-{folder.name}") as tracker:
+        tracker.log_params(
+            {"winner": verdict.winner, "rule": verdict.rule, "test": verdict.pair.test, "words": verdict.words}
+            | {"contenders": ", ".join(comparison.estimates), "significant": verdict.significant}
+            | {key.replace(" ", "_"): value for key, value in facts.items()}
+        )
+        numbers = {
+            "p_value": verdict.pair.p_value,
+            "p_value_adjusted": verdict.pair.adjusted,
+            "difference_low": verdict.pair.low,
+            "difference_high": verdict.pair.high,
+            f"winner_{metric}": winner.value,
+            f"winner_{metric}_low": winner.low,
+            f"winner_{metric}_high": winner.high,
+            "points": float(facts["points"]),
+            "units": float(facts["units"]),
+        }
+        for position, name in enumerate(comparison.ranked()):
+            numbers |= {f"rank{position + 1}_{key}": e.value for key, e in comparison.estimates[name].items()}
+            if name in costs:
+                numbers |= {f"rank{position + 1}_{key}": value for key, value in costs[name].to_dict().items()}
+        tracker.log_metrics(numbers)
+        tracker.log_folder(folder, "comparison")
+        return tracker.run_id

@@ -1,0 +1,1 @@
+"""Feature selection on training units only."""
