@@ -91,11 +91,11 @@ def main() -> None:
     )
     for layers, units in NETWORKS:
         model, spec = trained(layers, units)
-        ask = explained_model.Asked(model, spec, output_target.make_question(spec))
+        ask = explained_model.ExplainedModel(model, spec, output_target.make_question(spec))
         backgrounds = background.from_windows(beside, np.full(BACKGROUNDS, TIME), spec, count=BACKGROUNDS)
 
         def played(rows: np.ndarray, ask: Any = ask, backgrounds: Any = backgrounds, spec: Any = spec) -> Any:
-            return masked_model.Game(ask, samples.from_arrays(rows, spec), backgrounds)
+            return masked_model.MaskedModel(ask, samples.from_arrays(rows, spec), backgrounds)
 
         name = f"LSTM {units} x {layers}"
         for number in range(options.rounds):

@@ -14,7 +14,7 @@ needed for numbers worth quoting. torch is optional: `pip install torch`.
 
 "torch-kept" is torch with glibc told to keep freed memory: otherwise torch takes fresh pages from the system at every
 step (see its faults). Beside them: "plain", "whole", "split", "loops" and "loops-split" are our loop with other plans
-(`keras_seq.training.compiled.Plan`) than the one that training would choose; "products" is the time of the recurrent
+(`keras_seq.training.compiled.XlaPlan`) than the one that training would choose; "products" is the time of the recurrent
 layers' matrix products alone, which no implementation on the same library undercuts.
 """
 
@@ -95,7 +95,7 @@ def train_ours(kind: str, model: Any, dataset: Any, options: argparse.Namespace)
     import keras
     import tensorflow as tf
 
-    from keras_seq.training.compiled import Plan, plan_step
+    from keras_seq.training.compiled import XlaPlan, plan_step
     from keras_seq.training.loop import Loop
 
     optimizer = keras.optimizers.Adam()
@@ -108,11 +108,11 @@ def train_ours(kind: str, model: Any, dataset: Any, options: argparse.Namespace)
     )
     plans = {
         "ours": chosen,
-        "plain": Plan(),
-        "whole": Plan(jit=True),
-        "split": Plan(jit=True, parts=options.threads),
-        "loops": Plan(loops=1),
-        "loops-split": Plan(loops=options.threads),
+        "plain": XlaPlan(),
+        "whole": XlaPlan(jit=True),
+        "split": XlaPlan(jit=True, parts=options.threads),
+        "loops": XlaPlan(loops=1),
+        "loops-split": XlaPlan(loops=options.threads),
     }
     loop = Loop(model, keras.losses.MeanSquaredError(), optimizer, weighted, spec, plan=plans[kind])
     loop.run(2 * options.steps, at_once=options.steps_per_execution)  # compiles

@@ -9,7 +9,7 @@ from serving.models.servable import Arrays, Models
 
 
 @dataclass(frozen=True)
-class Call:
+class ObservedCall:
     """One answered predict call.
 
     Attributes:
@@ -36,7 +36,7 @@ class Observer(Protocol):
     def wants(self, model: str) -> bool:
         """Whether the next call of this model is to be observed; sampling happens here, before anything is copied."""
 
-    def served(self, call: Call) -> None:
+    def served(self, call: ObservedCall) -> None:
         """One call; its arrays are the observer's to keep."""
 
     def metrics(self) -> str:
@@ -62,4 +62,4 @@ class Router(Protocol):
         """Shares of the callers that versions get; what is left to 1 is the contract's own choice."""
 
 
-__all__ = ["Call", "Models", "Observer", "Router"]
+__all__ = ["ObservedCall", "Models", "Observer", "Router"]

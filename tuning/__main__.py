@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from keras_seq import cli, machine
 from keras_seq.config.main_job import MAIN_JOB
 from keras_seq.errors import ConfigError
-from tuning.settings import TUNERS, Plan, TuningConfig, load_plan
+from tuning.settings import TUNERS, StudyPlan, TuningConfig, load_plan
 
 DESCRIPTION = """Search for better hyperparameters with KerasTuner; resumable, parallel, every trial on record.
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> cli.Result | int:
     return _search(plan, folder, options)
 
 
-def _search(plan: Plan, folder: Path, options: argparse.Namespace) -> cli.Result:
+def _search(plan: StudyPlan, folder: Path, options: argparse.Namespace) -> cli.Result:
     if options.workers < (0 if options.role == "chief" else 1):
         raise ConfigError(f"--workers must be at least 1 (0 with --role chief), got {options.workers}.")
     machine.load_tensorflow()

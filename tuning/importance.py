@@ -26,7 +26,7 @@ WEAK = 0.2  # out-of-bag R^2 under which a ranking is guesswork
 
 
 @dataclass(frozen=True)
-class Importance:
+class FieldImportance:
     """What a forest says of the fields.
 
     Attributes:
@@ -51,7 +51,7 @@ class Importance:
         return self.explained < WEAK
 
 
-def importance(study: Study, records: Sequence[Record] | None = None) -> Importance | None:
+def importance(study: Study, records: Sequence[Record] | None = None) -> FieldImportance | None:
     """Importance of every field that varied.
 
     Where trials had different budgets (hyperband), the forest learns each one's rank among those of its own budget:
@@ -72,7 +72,7 @@ def importance(study: Study, records: Sequence[Record] | None = None) -> Importa
     places = np.array(table([scale_of(study, name, chosen) for name in names], chosen), np.float32)
     main, total, explained = _decompose(places, target)
     order = np.argsort(-total, kind="stable")
-    return Importance(
+    return FieldImportance(
         tuple(names[i] for i in order),
         tuple(float(main[i]) for i in order),
         tuple(float(total[i]) for i in order),

@@ -21,7 +21,7 @@ from tuning.history import (
     text_of,
     text_of_reference,
 )
-from tuning.importance import Importance, importance
+from tuning.importance import FieldImportance, importance
 from tuning.records import Record, Study
 from tuning.scales import Scale, scale_of
 
@@ -83,7 +83,7 @@ def history(study: Study, records: Sequence[Record], path: Path) -> Path:
     return save(figure, path, f"{study.name}: {len(records)} trials{small}")
 
 
-def importances(found: Importance, path: Path) -> Path:
+def importances(found: FieldImportance, path: Path) -> Path:
     """Share of the score's variance by field, alone and with interactions."""
     figure, (axis,) = panels(1, width=8.0)
     figure.set_figheight(1.6 + 0.42 * len(found.fields))

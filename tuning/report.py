@@ -52,10 +52,10 @@ def page(study: Study, pictures: dict[str, Path]) -> str:
     records = study.records()
     drawn = "".join(html.picture(pictures[name], CAPTIONS[name]) for name in CAPTIONS if name in pictures)
     sections = [
-        html.Section("verdict", "Trained anew, against the configuration itself", _verdict(study)),
-        html.Section("values", "Best values", _values(study)),
-        html.Section("pictures", "Pictures", drawn),
-        html.Section("trials", "Trials", _trials(study, records)),
+        html.PageSection("verdict", "Trained anew, against the configuration itself", _verdict(study)),
+        html.PageSection("values", "Best values", _values(study)),
+        html.PageSection("pictures", "Pictures", drawn),
+        html.PageSection("trials", "Trials", _trials(study, records)),
     ]
     written = f"Written {time.strftime('%Y-%m-%d %H:%M')} from {study.folder}."
     return html.page(f"{study.name}: search", _summary(study, records), sections, foot=html.paragraph(written, "small"))

@@ -24,7 +24,7 @@ from tuning.objective import choose_objective
 from tuning.records import Record, Study, begin_study
 from tuning.report import write_report
 from tuning.rows import check_common_rows, windows_of
-from tuning.settings import Plan
+from tuning.settings import StudyPlan
 from tuning.tracking import Backend, finish, make_backend, sync
 
 POLL_SECONDS = 0.2
@@ -51,7 +51,9 @@ class Where:
     overwrite: bool = False
 
 
-def search(plan: Plan, where: Where, *, tracking: str | None = "none", say: Callable[[str], None] = print) -> Study:
+def search(
+    plan: StudyPlan, where: Where, *, tracking: str | None = "none", say: Callable[[str], None] = print
+) -> Study:
     """Run a study, or go on with it.
 
     Args:
@@ -77,7 +79,7 @@ def search(plan: Plan, where: Where, *, tracking: str | None = "none", say: Call
         return _run(study, plan, where, make_backend(tracking, study), say)
 
 
-def describe(plan: Plan) -> dict[str, Any]:
+def describe(plan: StudyPlan) -> dict[str, Any]:
     """What ``study.json`` holds; everything is checked on the way, the data included.
 
     Raises:
@@ -123,7 +125,7 @@ def _note_outside(outside: list[str], experiment: config.Experiment) -> str:
     )
 
 
-def _run(study: Study, plan: Plan, where: Where, backend: Backend, say: Callable[[str], None]) -> Study:
+def _run(study: Study, plan: StudyPlan, where: Where, backend: Backend, say: Callable[[str], None]) -> Study:
     from tuning.chief import Chief, Workers
     from tuning.oracle import make_oracle
 

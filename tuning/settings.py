@@ -13,13 +13,13 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from keras_seq import config
-from keras_seq.config.base import Count, NonNegative, Section
+from keras_seq.config.base import ConfigSection, Count, NonNegative
 from keras_seq.errors import ConfigError
 
 TUNERS = ("random", "bayesian", "hyperband", "grid")
 
 
-class TuningConfig(Section):
+class TuningConfig(ConfigSection):
     """Settings of a study."""
 
     tuner: Literal["random", "bayesian", "hyperband", "grid"] = Field("bayesian", description="KerasTuner's oracle")
@@ -57,14 +57,14 @@ class TuningConfig(Section):
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """What a command asks for: an experiment and the settings of its study."""
 
     experiment: config.Experiment
     tuning: TuningConfig
 
 
-def load_plan(path: str | Path | None, overrides: Mapping[str, Any], start: Mapping[str, Any]) -> Plan:
+def load_plan(path: str | Path | None, overrides: Mapping[str, Any], start: Mapping[str, Any]) -> StudyPlan:
     """Read the experiment and its ``tuning`` section.
 
     Args:
@@ -78,13 +78,15 @@ def load_plan(path: str | Path | None, overrides: Mapping[str, Any], start: Mapp
     mine = {key.removeprefix("tuning."): value for key, value in overrides.items() if key.startswith("tuning.")}
     rest = {key: value for key, value in overrides.items() if not key.startswith("tuning.")}
     if path is None:
-        return Plan(config.from_dict(config.override(start, rest)), settings(config.override({}, mine, TuningConfig)))
+        return StudyPlan(
+            config.from_dict(config.override(start, rest)), settings(config.override({}, mine, TuningConfig))
+        )
     tree = config.read(path)
     section = tree.pop("tuning", None) or {}
     experiment = config.from_dict(config.override(tree, rest))
     if not isinstance(section, dict):
         raise ConfigError(f"Section 'tuning' of '{path}' must be a mapping, got {type(section).__name__}.")
-    return Plan(experiment, settings(config.override(section, mine, TuningConfig)))
+    return StudyPlan(experiment, settings(config.override(section, mine, TuningConfig)))
 
 
 def settings(tree: Mapping[str, Any]) -> TuningConfig:

@@ -31,7 +31,7 @@ class MlflowBackend(Backend):
 
     def __init__(self) -> None:
         super().__init__()
-        self._connection: tracking.Connection | None = None
+        self._connection: tracking.StoreConnection | None = None
         self._parent = ""
         self._best: dict[str, float] = {}
 
@@ -91,7 +91,7 @@ class MlflowBackend(Backend):
         assert self._connection is not None
         return self._connection.experiment_id
 
-    def _connect(self, study: Study) -> tracking.Connection:
+    def _connect(self, study: Study) -> tracking.StoreConnection:
         if self._connection is None:
             self._connection = retried(lambda: tracking.connect(study.experiment))
         return self._connection

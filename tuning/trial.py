@@ -186,7 +186,7 @@ class _Trial:
 
     def _judge(self, model: Any, experiment: Experiment, prepared: Prepared) -> dict[str, float]:
         """Metrics of the validation part, by the rule of ``keras_seq.train``: its threshold, calibration and cap."""
-        from keras_seq.evaluation.postprocessed import judge_parts
+        from keras_seq.evaluation.postprocessed import score_parts
         from keras_seq.export.convertible import in_float32
         from keras_seq.training.device import precision
         from keras_seq.training.predictions import points, predict_windows
@@ -195,7 +195,7 @@ class _Trial:
         with precision("none"):
             answers = predict_windows(in_float32(model), prepared.series, index, prepared.spec, experiment.data)
         found = {"validation": points(prepared.series, index, prepared.spec, answers)}
-        metrics = judge_parts(found, prepared, experiment).metrics["validation"]
+        metrics = score_parts(found, prepared, experiment).metrics["validation"]
         score = metrics.get(self.runner.study.objective, math.nan)
         if not math.isfinite(score):
             raise TrainingError(f"The objective {self.runner.study.objective} is {score} on the validation part.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from keras_seq.autoconfig.facts import Choice, Facts
+from keras_seq.autoconfig.facts import Choice, ConfigurationFacts
 from keras_seq.data.sources.positive import FLAGS, order_classes
 from keras_seq.errors import DataError
 
@@ -17,7 +17,7 @@ RARE = 0.4  # of an equal share: below this the rarest class is weighed (two cla
 _SEASONS = ((3600, 24, "a day of hours"), (604800, 52, "a year of weeks"), (86400, 7, "a week of days"))
 
 
-def season(facts: Facts) -> tuple[int, str]:
+def season(facts: ConfigurationFacts) -> tuple[int, str]:
     """Steps of the season that the dates suggest, and its words; 0 where they suggest none."""
     if facts.weekdays:
         return 5, "a week of working days"
@@ -32,12 +32,12 @@ def season(facts: Facts) -> tuple[int, str]:
     return 0, ""
 
 
-def by_time(facts: Facts) -> bool:
+def by_time(facts: ConfigurationFacts) -> bool:
     """Whether the data can only be divided in time."""
     return facts.question.task == "forecast" or len(facts.lengths) < 3
 
 
-def dense(facts: Facts) -> bool:
+def dense(facts: ConfigurationFacts) -> bool:
     """Whether whole sequences are answered at every step."""
     question = facts.question
     return (
@@ -48,7 +48,7 @@ def dense(facts: Facts) -> bool:
     )
 
 
-def windows(facts: Facts, horizon: int) -> list[Choice]:
+def windows(facts: ConfigurationFacts, horizon: int) -> list[Choice]:
     """``data.windows`` and ``data.bucket``."""
     shortest, longest = min(facts.lengths), max(facts.lengths)
     if facts.question.per_unit or dense(facts):
@@ -83,7 +83,7 @@ def _horizon_words(horizon: int) -> str:
     return "steps ahead. This cannot be guessed: set it to how far ahead an answer is of use (--horizon)"
 
 
-def _window(facts: Facts, shortest: int, horizon: int) -> tuple[int, str]:
+def _window(facts: ConfigurationFacts, shortest: int, horizon: int) -> tuple[int, str]:
     steps, words = season(facts)
     ahead = horizon or 1
     room = (
@@ -101,7 +101,7 @@ def _window(facts: Facts, shortest: int, horizon: int) -> tuple[int, str]:
     return min(usual, room), "steps" + (" (as many as the data bear)" if room < usual else ", a usual start")
 
 
-def split(facts: Facts, attempt: int = 0) -> list[Choice]:
+def split(facts: ConfigurationFacts, attempt: int = 0) -> list[Choice]:
     """``data.split``; ``attempt`` counts on to wider shares where a part lacked a class or rows."""
     units = len(facts.lengths)
     if facts.question.per_unit and units < 3:
@@ -130,7 +130,7 @@ def split(facts: Facts, attempt: int = 0) -> list[Choice]:
     return [chosen, *parts]
 
 
-def model(facts: Facts) -> list[Choice]:
+def model(facts: ConfigurationFacts) -> list[Choice]:
     """``model``: a family and size that the amount of data bears."""
     task, units, rows = facts.question.task, len(facts.lengths), facts.rows
     if task == "forecast":
@@ -158,7 +158,7 @@ def model(facts: Facts) -> list[Choice]:
     return _network(kind, sizes, why, "hist_gradient_boosting, tcn")
 
 
-def _forecaster(facts: Facts) -> list[Choice]:
+def _forecaster(facts: ConfigurationFacts) -> list[Choice]:
     steps, words = season(facts)
     if facts.rows < 300:
         found = _fitted("ridge", f"{facts.rows} rows: a linear model of the past values", "seasonal_naive, sarimax")
@@ -186,7 +186,7 @@ def _fitted(family: str, why: str, instead: str) -> list[Choice]:
     return [Choice("model.family", family, why, instead)]
 
 
-def training(facts: Facts) -> list[Choice]:
+def training(facts: ConfigurationFacts) -> list[Choice]:
     """``training`` of a network; class weights where a class is rare."""
     if not is_network(facts):
         return []
@@ -210,7 +210,7 @@ def training(facts: Facts) -> list[Choice]:
     return found
 
 
-def positive(facts: Facts) -> list[Choice]:
+def positive(facts: ConfigurationFacts) -> list[Choice]:
     """``data.positive`` where two classes do not say it themselves."""
     if facts.question.task != "binary" or len(facts.shares) != 2 or tuple(facts.shares) in FLAGS:
         return []
@@ -219,7 +219,7 @@ def positive(facts: Facts) -> list[Choice]:
     return [Choice("data.positive", chosen, f"the rarer class, {facts.shares[chosen]:.1%}: what is looked for", other)]
 
 
-def evaluation(facts: Facts) -> list[Choice]:
+def evaluation(facts: ConfigurationFacts) -> list[Choice]:
     """``evaluation``: the rule that turns probabilities into calls, or intervals that follow drift."""
     if facts.question.task == "binary":
         why = f"'{positive_of(facts)}' is the positive class; the threshold is of its probability"
@@ -231,13 +231,13 @@ def evaluation(facts: Facts) -> list[Choice]:
     return []
 
 
-def positive_of(facts: Facts) -> str:
+def positive_of(facts: ConfigurationFacts) -> str:
     """The positive one of two classes."""
     asked, target = None, facts.question.targets[0]
     often = {text: round(share * 1e9) for text, share in facts.shares.items()}
     return order_classes(tuple(facts.shares), often, asked=asked, listed=False, target=target)[1]
 
 
-def is_network(facts: Facts) -> bool:
+def is_network(facts: ConfigurationFacts) -> bool:
     """Whether the chosen family is trained by epochs."""
     return model(facts)[0].value in ("lstm", "gru", "tcn")

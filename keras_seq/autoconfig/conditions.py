@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.autoconfig.roles import named, words
-from keras_seq.autoconfig.table import Table
+from keras_seq.autoconfig.table import TableProfile
 
 SETTING_WORDS = words("setting settings condition mode regime recipe gear program setpoint operating op os")
 MOST_LEVELS = 10  # settings of one column
@@ -27,7 +27,7 @@ class Conditions:
     explained: float  # median share of the other columns' variance that lies between conditions
 
 
-def find_conditions(table: Table, features: tuple[str, ...]) -> Conditions | None:
+def find_conditions(table: TableProfile, features: tuple[str, ...]) -> Conditions | None:
     """Look for columns with few settings which decide the level of most others; None where there are none.
 
     Quantised sensors have few values, too. What tells a setting from them is its name, or uneven distances between

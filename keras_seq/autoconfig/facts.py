@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_seq.autoconfig.conditions import Conditions
-from keras_seq.autoconfig.roles import Part
-from keras_seq.autoconfig.target import Question
+from keras_seq.autoconfig.roles import ColumnRole
+from keras_seq.autoconfig.target import TargetQuestion
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Choice:
 
 
 @dataclass
-class Facts:
+class ConfigurationFacts:
     """What choices rest on.
 
     Attributes:
@@ -34,8 +34,8 @@ class Facts:
         conditions: operating conditions, or None.
     """
 
-    parts: dict[str, Part]
-    question: Question
+    parts: dict[str, ColumnRole]
+    question: TargetQuestion
     lengths: list[int]
     step: float = 0.0
     weekdays: bool = False

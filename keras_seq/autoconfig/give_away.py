@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.autoconfig.roles import codes
-from keras_seq.autoconfig.table import Table
+from keras_seq.autoconfig.table import TableProfile
 from keras_seq.data.quality.companions import companions
 from keras_seq.data.quality.rows import thinned
 
 if TYPE_CHECKING:
-    from keras_seq.autoconfig.target import Question
+    from keras_seq.autoconfig.target import TargetQuestion
 
 MOST_WORDS = 50  # different words of a column that may be classes
 
 
-def leave_copies_out(table: Table, question: Question, kept: list[str]) -> None:
+def leave_copies_out(table: TableProfile, question: TargetQuestion, kept: list[str]) -> None:
     """Take copies of a target out of ``kept``, with the reason."""
     for target in question.targets:
         if table.columns[target].kind == "text" or question.task == "forecast":
@@ -32,7 +32,9 @@ def leave_copies_out(table: Table, question: Question, kept: list[str]) -> None:
                 question.left_out[name] = f"holds the values of the target '{target}'"
 
 
-def tell_companions(table: Table, question: Question, kept: list[str], unit: str | None, taken: set[str]) -> None:
+def tell_companions(
+    table: TableProfile, question: TargetQuestion, kept: list[str], unit: str | None, taken: set[str]
+) -> None:
     """Note the inputs, and the words left out, that tell a target exactly."""
     order, offsets = _order(table, unit, taken)
     rows = thinned(offsets)
@@ -62,7 +64,7 @@ def tell_companions(table: Table, question: Question, kept: list[str], unit: str
                 question.notes.append(f"{companion}.")
 
 
-def _order(table: Table, unit: str | None, taken: set[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _order(table: TableProfile, unit: str | None, taken: set[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The head's rows by unit and time, and where the units begin ``(units + 1,)``."""
     owner = np.zeros(len(table.head), np.int64) if unit is None else codes(table, unit)
     clocks = [table.clocks[name] for name in taken if name in table.clocks and name != unit]
@@ -71,14 +73,14 @@ def _order(table: Table, unit: str | None, taken: set[str]) -> tuple[NDArray[np.
     return order.astype(np.int64), np.append(starts, len(order)).astype(np.int64)
 
 
-def _numbers(table: Table, name: str) -> NDArray[np.float64]:
+def _numbers(table: TableProfile, name: str) -> NDArray[np.float64]:
     if table.columns[name].kind in ("number", "flag", "mixed"):
         return np.asarray(table.head[name].to_numpy(np.float64))
     numbers = codes(table, name).astype(np.float64)
     return np.where(numbers < 0, np.nan, numbers)
 
 
-def _labels(table: Table, name: str, labels: list[str]) -> NDArray[np.float64]:
+def _labels(table: TableProfile, name: str, labels: list[str]) -> NDArray[np.float64]:
     """Class numbers in the order of ``labels``; NaN where missing."""
     values = table.head[name]
     if table.columns[name].kind == "text":

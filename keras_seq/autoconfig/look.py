@@ -13,9 +13,9 @@ from keras_seq import config
 from keras_seq.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
-    from keras_seq.autoconfig.facts import Choice, Facts
-    from keras_seq.autoconfig.roles import Part
-    from keras_seq.autoconfig.table import Table
+    from keras_seq.autoconfig.facts import Choice, ConfigurationFacts
+    from keras_seq.autoconfig.roles import ColumnRole
+    from keras_seq.autoconfig.table import TableProfile
 
 CHECKED_MB = 200  # larger files are not read a second time to prove the configuration
 ATTEMPTS = 4
@@ -25,7 +25,7 @@ MOST_NOTES = 8  # findings of the check that are shown
 class Findings:
     """What was found in a table, and the configuration made of it."""
 
-    def __init__(self, table: Table, facts: Facts, choices: list[Choice], out: Path) -> None:
+    def __init__(self, table: TableProfile, facts: ConfigurationFacts, choices: list[Choice], out: Path) -> None:
         self.table, self.facts, self.choices, self.out = table, facts, choices, out
         self.schema_file = out.with_name(f"{out.stem}_schema.yaml")
         self.schema_text = ""
@@ -153,7 +153,9 @@ def look(
     return _prove(table, facts, out, horizon, why, reading or {})
 
 
-def _target(table: Table, parts: dict[str, Part], taken: set[str], *, ask: bool) -> tuple[tuple[str, ...], str]:
+def _target(
+    table: TableProfile, parts: dict[str, ColumnRole], taken: set[str], *, ask: bool
+) -> tuple[tuple[str, ...], str]:
     """The column that stands out, or the one that a person names."""
     from keras_seq.autoconfig.target import ask_for_target, candidates, sure_of
 
@@ -177,7 +179,9 @@ def _target(table: Table, parts: dict[str, Part], taken: set[str], *, ask: bool)
     return (answer,), "as answered"
 
 
-def _prove(table: Table, facts: Facts, out: Path, horizon: int, why: str, reading: dict[str, Any]) -> Findings:
+def _prove(
+    table: TableProfile, facts: ConfigurationFacts, out: Path, horizon: int, why: str, reading: dict[str, Any]
+) -> Findings:
     """Choices that the file was tried with: loaded, checked and divided; wider shares where a part lacks something."""
     from keras_seq.autoconfig import advise, plan, write
     from keras_seq.autoconfig.facts import Choice

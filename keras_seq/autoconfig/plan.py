@@ -10,10 +10,10 @@ import numpy as np
 
 from keras_seq.autoconfig import advise
 from keras_seq.autoconfig.conditions import find_conditions
-from keras_seq.autoconfig.facts import Choice, Facts
+from keras_seq.autoconfig.facts import Choice, ConfigurationFacts
 from keras_seq.autoconfig.roles import (
     NONE,
-    Part,
+    ColumnRole,
     check_part,
     choose_asked,
     guess_group,
@@ -21,18 +21,18 @@ from keras_seq.autoconfig.roles import (
     guess_unit,
     order_by,
 )
-from keras_seq.autoconfig.table import Table
-from keras_seq.autoconfig.target import CLASS_TASKS, Question
+from keras_seq.autoconfig.table import TableProfile
+from keras_seq.autoconfig.target import CLASS_TASKS, TargetQuestion
 from keras_seq.data.reading.labels import number_text, own_text
 
 
-def settle_parts(table: Table, asked: dict[str, str | None], taken: set[str]) -> dict[str, Part]:
+def settle_parts(table: TableProfile, asked: dict[str, str | None], taken: set[str]) -> dict[str, ColumnRole]:
     """Unit, time and group: as options say, else guessed; ``taken`` are the targets asked for.
 
     Raises:
         ConfigError, DataError: an option names no column, or a column that cannot play the part.
     """
-    parts: dict[str, Part] = {}
+    parts: dict[str, ColumnRole] = {}
     used = set(taken)
     for part in ("unit", "time", "group"):
         word = asked.get(part)
@@ -40,7 +40,7 @@ def settle_parts(table: Table, asked: dict[str, str | None], taken: set[str]) ->
         if word:
             name = choose_asked(table, word, f"--{part}")
             check_part(table, part, name, unit)
-            parts[part] = Part(name, f"as asked for with --{part} {word if name else NONE}")
+            parts[part] = ColumnRole(name, f"as asked for with --{part} {word if name else NONE}")
         elif part == "unit":
             # Columns named as time or group cannot be the unit.
             parts[part] = guess_unit(table, used | {w for w in asked.values() if w})
@@ -53,11 +53,11 @@ def settle_parts(table: Table, asked: dict[str, str | None], taken: set[str]) ->
     return parts
 
 
-def gather(table: Table, parts: dict[str, Part], question: Question) -> Facts:
+def gather(table: TableProfile, parts: dict[str, ColumnRole], question: TargetQuestion) -> ConfigurationFacts:
     """Lengths, steps of time, class shares and conditions."""
     unit = parts["unit"].column
     counts = table.columns[unit].counts if unit else None
-    facts = Facts(parts, question, list(counts.values()) if counts else [table.rows])
+    facts = ConfigurationFacts(parts, question, list(counts.values()) if counts else [table.rows])
     order = order_by(table, unit)
     time = parts["time"].column
     if time and table.is_date(time):
@@ -70,7 +70,7 @@ def gather(table: Table, parts: dict[str, Part], question: Question) -> Facts:
     return facts
 
 
-def _shares(table: Table, question: Question, unit: str | None) -> dict[str, float]:
+def _shares(table: TableProfile, question: TargetQuestion, unit: str | None) -> dict[str, float]:
     labels = table.head[question.targets[0]]
     if question.per_unit:
         labels = table.head.groupby(unit, sort=False)[question.targets[0]].first()
@@ -88,7 +88,7 @@ def _natural(text: str) -> tuple[int, float, str]:
         return 1, 0.0, text
 
 
-def choices(table: Table, facts: Facts, *, horizon: int, schema_file: str | None) -> list[Choice]:
+def choices(table: TableProfile, facts: ConfigurationFacts, *, horizon: int, schema_file: str | None) -> list[Choice]:
     """The whole experiment, in the order in which it is written."""
     return [
         Choice("name", name_of(table.path), "runs, bundles and the served model carry it"),
@@ -108,7 +108,7 @@ def name_of(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-") or "table"
 
 
-def _columns(table: Table, facts: Facts, schema_file: str | None) -> list[Choice]:
+def _columns(table: TableProfile, facts: ConfigurationFacts, schema_file: str | None) -> list[Choice]:
     question = facts.question
     found = [
         Choice("data.source", "table", "your own file"),
@@ -142,7 +142,7 @@ def _columns(table: Table, facts: Facts, schema_file: str | None) -> list[Choice
     return found
 
 
-def _cleaning(table: Table, facts: Facts, schema_file: str | None) -> list[Choice]:
+def _cleaning(table: TableProfile, facts: ConfigurationFacts, schema_file: str | None) -> list[Choice]:
     question = facts.question
     missing = {n: table.columns[n].missing_share for n in question.features if table.columns[n].missing}
     found = []

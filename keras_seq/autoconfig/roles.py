@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.autoconfig.table import Table
+from keras_seq.autoconfig.table import TableProfile
 from keras_seq.errors import ConfigError, DataError, nearest
 
 
@@ -53,7 +53,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Part:
+class ColumnRole:
     """A part, the column that plays it (None: none does), why, which others could, and what the user should know."""
 
     column: str | None
@@ -68,14 +68,14 @@ def named(name: str, words: frozenset[str]) -> bool:
     return not words.isdisjoint(re.split(r"[^a-z]+", apart.lower()))
 
 
-def codes(table: Table, name: str) -> NDArray[np.int64]:
+def codes(table: TableProfile, name: str) -> NDArray[np.int64]:
     """Values of a column of the head as numbers, equal for equal values; -1 where missing."""
     import pandas as pd
 
     return np.asarray(pd.factorize(table.head[name])[0], np.int64)
 
 
-def order_by(table: Table, unit: str | None) -> Order:
+def order_by(table: TableProfile, unit: str | None) -> Order:
     """The head's rows by unit, in file order within one."""
     if unit is None:
         return Order(np.arange(len(table.head)), np.ones(len(table.head) - 1, bool))
@@ -84,7 +84,7 @@ def order_by(table: Table, unit: str | None) -> Order:
     return Order(rows, np.diff(found[rows]) == 0)
 
 
-def choose_asked(table: Table, name: str, option: str) -> str | None:
+def choose_asked(table: TableProfile, name: str, option: str) -> str | None:
     """The column an option names, None for "none".
 
     Raises:
@@ -97,7 +97,7 @@ def choose_asked(table: Table, name: str, option: str) -> str | None:
     return name
 
 
-def guess_unit(table: Table, taken: set[str]) -> Part:
+def guess_unit(table: TableProfile, taken: set[str]) -> ColumnRole:
     """The column whose values name the units: it repeats, and blocks or restarting clocks go with it."""
     whole = order_by(table, None)
     times = [name for name in _clock_names(table, taken) if not _rises(table, name, whole)]
@@ -118,11 +118,11 @@ def guess_unit(table: Table, taken: set[str]) -> Part:
     if not sure:
         others = tuple(name for score, name, _ in found if score > 0)
         why = "no column repeats as the name of a unit would: the whole file is one series"
-        return Part(None, why, others, _holed_unit(table, taken))
-    return Part(sure[0][1], sure[0][2], tuple(name for _, name, _ in sure[1:4]))
+        return ColumnRole(None, why, others, _holed_unit(table, taken))
+    return ColumnRole(sure[0][1], sure[0][2], tuple(name for _, name, _ in sure[1:4]))
 
 
-def guess_time(table: Table, unit: str | None, taken: set[str]) -> Part:
+def guess_time(table: TableProfile, unit: str | None, taken: set[str]) -> ColumnRole:
     """The column that rises within every unit; dates first, then by name.
 
     Raises:
@@ -140,16 +140,16 @@ def guess_time(table: Table, unit: str | None, taken: set[str]) -> Part:
         raise _unsorted(table, dates[0], unit, order)
     if not rising:
         why = "no column rises with the rows: steps are counted, in the order of the file"
-        return Part(None, why, note=_unread_time(table, taken))
+        return ColumnRole(None, why, note=_unread_time(table, taken))
     where = "within every unit" if unit else "from row to row"
     what = "dates that rise" if table.is_date(rising[0]) else "rises"
-    return Part(rising[0], f"{what} {where}", tuple(rising[1:4]))
+    return ColumnRole(rising[0], f"{what} {where}", tuple(rising[1:4]))
 
 
-def guess_group(table: Table, unit: str | None, taken: set[str]) -> Part:
+def guess_group(table: TableProfile, unit: str | None, taken: set[str]) -> ColumnRole:
     """A column that holds several units each, by its name."""
     if unit is None:
-        return Part(None, "without units there are no groups of them")
+        return ColumnRole(None, "without units there are no groups of them")
     order, units = order_by(table, unit), table.columns[unit].distinct
     found = [
         name
@@ -162,12 +162,14 @@ def guess_group(table: Table, unit: str | None, taken: set[str]) -> Part:
     ]
     likely = [name for name in found if named(name, GROUP_WORDS)]
     if not likely:
-        return Part(None, "no column is known to hold units that belong together", tuple(found[:3]))
+        return ColumnRole(None, "no column is known to hold units that belong together", tuple(found[:3]))
     count = table.columns[likely[0]].distinct
-    return Part(likely[0], f"{count} values, each for whole units: they are never split apart", tuple(likely[1:3]))
+    return ColumnRole(
+        likely[0], f"{count} values, each for whole units: they are never split apart", tuple(likely[1:3])
+    )
 
 
-def check_part(table: Table, part: str, name: str | None, unit: str | None) -> None:
+def check_part(table: TableProfile, part: str, name: str | None, unit: str | None) -> None:
     """Refuse a column that an option gives a part it cannot play.
 
     Raises:
@@ -197,7 +199,7 @@ def _unit_like(name: str) -> bool:
     return named(name, UNIT_WORDS) and not name[-1:].isdigit()
 
 
-def _unit_names(table: Table, taken: set[str]) -> list[str]:
+def _unit_names(table: TableProfile, taken: set[str]) -> list[str]:
     fit = [
         name
         for name, column in table.columns.items()
@@ -210,12 +212,12 @@ def _unit_names(table: Table, taken: set[str]) -> list[str]:
     return sorted(fit, key=lambda name: not _unit_like(name))[:MOST_TRIED]
 
 
-def _clock_names(table: Table, taken: set[str]) -> list[str]:
+def _clock_names(table: TableProfile, taken: set[str]) -> list[str]:
     fit = [name for name in table.clocks if name not in taken and table.columns[name].distinct > 1]
     return sorted(fit, key=lambda name: (not table.is_date(name), not named(name, TIME_WORDS)))[:MOST_TRIED]
 
 
-def _holed_unit(table: Table, taken: set[str]) -> str:
+def _holed_unit(table: TableProfile, taken: set[str]) -> str:
     """That a column would name the units were it not empty in some rows; empty: there is none such."""
     for name, column in table.columns.items():
         likely = column.kind == "text" and _unit_like(name) and 2 <= column.distinct <= table.rows // 2
@@ -227,7 +229,7 @@ def _holed_unit(table: Table, taken: set[str]) -> str:
     return ""
 
 
-def _unread_time(table: Table, taken: set[str]) -> str:
+def _unread_time(table: TableProfile, taken: set[str]) -> str:
     """That a column seems to tell the time but cannot be read as one, and why; empty: there is none such."""
     for name, column in table.columns.items():
         text = column.word or next(iter(column.counts or ()), "")
@@ -249,17 +251,17 @@ def _unread_time(table: Table, taken: set[str]) -> str:
     return ""
 
 
-def _rises(table: Table, name: str, order: Order) -> bool:
+def _rises(table: TableProfile, name: str, order: Order) -> bool:
     steps = order.steps(table.clocks[name])
     return bool(len(steps) and (steps > 0).all())
 
 
-def _even(table: Table, name: str, order: Order) -> bool:
+def _even(table: TableProfile, name: str, order: Order) -> bool:
     steps = order.steps(table.clocks[name])
     return table.columns[name].whole and bool((steps == steps[0]).all())
 
 
-def _unsorted(table: Table, name: str, unit: str | None, order: Order) -> DataError:
+def _unsorted(table: TableProfile, name: str, unit: str | None, order: Order) -> DataError:
     """What is wrong with a time that does not rise, and the way to sort it."""
     steps = order.steps(table.clocks[name])
     clock = ""

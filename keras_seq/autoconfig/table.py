@@ -34,7 +34,7 @@ Kind = Literal["number", "flag", "date", "text", "mixed", "empty"]
 
 
 @dataclass
-class Column:
+class ColumnProfile:
     """One column over the whole file.
 
     Attributes:
@@ -106,7 +106,7 @@ class Column:
 
 
 @dataclass
-class Table:
+class TableProfile:
     """A file and what one pass over it has told.
 
     Attributes:
@@ -122,7 +122,7 @@ class Table:
     path: Path
     remarks: tuple[str, ...]
     choices: tuple[str, ...]
-    columns: dict[str, Column]
+    columns: dict[str, ColumnProfile]
     rows: int
     head: pd.DataFrame
     clocks: dict[str, NDArray[Any]]
@@ -136,7 +136,7 @@ class Table:
         return [name for name, column in self.columns.items() if column.kind in ("number", "flag")]
 
 
-def read_table(path: Path, reading: Mapping[str, Any] | None = None) -> Table:
+def read_table(path: Path, reading: Mapping[str, Any] | None = None) -> TableProfile:
     """Look at the whole file once.
 
     Args:
@@ -149,7 +149,7 @@ def read_table(path: Path, reading: Mapping[str, Any] | None = None) -> Table:
     config = DataConfig.model_validate({"source": "table", "path": str(path), **(reading or {})})
     facts = settle_table(path, config)
     names = facts.names
-    columns = {name: Column(name) for name in names}
+    columns = {name: ColumnProfile(name) for name in names}
     texts: dict[str, list[Any]] = {name: [] for name in names}
     values: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
     rows = 0
@@ -179,7 +179,7 @@ def read_table(path: Path, reading: Mapping[str, Any] | None = None) -> Table:
             f"No column of '{path}' holds dates of the format {config.date_format} (data.date_format) in every row; "
             f"its columns: {_kinds(columns)}."
         )
-    return Table(path, facts.remarks, facts.choices, columns, rows, head, clocks)
+    return TableProfile(path, facts.remarks, facts.choices, columns, rows, head, clocks)
 
 
 def _numbers(texts: Any, name: str, facts: TableFacts) -> tuple[Any, NDArray[np.float64]]:
@@ -214,7 +214,7 @@ def _parsed(texts: Any, marks: Marks) -> NDArray[np.float64]:
         return np.asarray(pd.to_numeric(texts.to_pandas(), errors="coerce"), np.float64)
 
 
-def _settle_kinds(facts: TableFacts, columns: dict[str, Column]) -> None:
+def _settle_kinds(facts: TableFacts, columns: dict[str, ColumnProfile]) -> None:
     for name, column in columns.items():
         filled = column.rows - column.missing
         if not filled:
@@ -228,7 +228,7 @@ def _settle_kinds(facts: TableFacts, columns: dict[str, Column]) -> None:
 
 
 def _head(
-    columns: dict[str, Column], texts: dict[str, list[Any]], values: dict[str, list[NDArray[np.float64]]]
+    columns: dict[str, ColumnProfile], texts: dict[str, list[Any]], values: dict[str, list[NDArray[np.float64]]]
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -243,7 +243,7 @@ def _head(
     return pd.DataFrame(parts)
 
 
-def _clocks(config: DataConfig, columns: dict[str, Column], head: pd.DataFrame) -> dict[str, NDArray[Any]]:
+def _clocks(config: DataConfig, columns: dict[str, ColumnProfile], head: pd.DataFrame) -> dict[str, NDArray[Any]]:
     """Dates as nanoseconds, and complete columns of numbers; dates are marked as such."""
     numbers = [name for name, column in columns.items() if column.kind == "number"]
     clocks: dict[str, NDArray[Any]] = {}
@@ -279,6 +279,6 @@ def _dates(config: DataConfig, name: str, number: str, head: pd.DataFrame) -> ND
     return None if np.isnat(dates).any() else dates.astype(np.int64)
 
 
-def _kinds(columns: dict[str, Column]) -> str:
+def _kinds(columns: dict[str, ColumnProfile]) -> str:
     told = [f"'{name}' is {column.kind}" for name, column in list(columns.items())[:8]]
     return ", ".join(told)

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_seq.autoconfig.give_away import leave_copies_out, tell_companions
 from keras_seq.autoconfig.roles import Order, codes, named, order_by, words
-from keras_seq.autoconfig.table import Column, Table
+from keras_seq.autoconfig.table import ColumnProfile, TableProfile
 from keras_seq.config import Task
 from keras_seq.data.reading.dialect import is_number
 from keras_seq.data.reading.reading import UNNAMED
@@ -34,7 +34,7 @@ class Candidate:
 
 
 @dataclass
-class Question:
+class TargetQuestion:
     """What is asked of the data.
 
     Attributes:
@@ -57,7 +57,7 @@ class Question:
     notes: list[str] = field(default_factory=list)
 
 
-def candidates(table: Table, unit: str | None, taken: set[str]) -> list[Candidate]:
+def candidates(table: TableProfile, unit: str | None, taken: set[str]) -> list[Candidate]:
     """Columns that could be the target, likeliest first."""
     order = order_by(table, unit)
     free = [c for c in table.columns.values() if c.name not in taken and _possible(c)]
@@ -89,7 +89,7 @@ def sure_of(found: list[Candidate]) -> Candidate | None:
     return found[0]
 
 
-def ask_for_target(found: list[Candidate], table: Table, *, counts: bool) -> ConfigError:
+def ask_for_target(found: list[Candidate], table: TableProfile, *, counts: bool) -> ConfigError:
     """The question that only the user can answer, as an error with the candidates.
 
     Args:
@@ -114,8 +114,8 @@ def ask_for_target(found: list[Candidate], table: Table, *, counts: bool) -> Con
 
 
 def settle(
-    table: Table, targets: tuple[str, ...], unit: str | None, taken: set[str], *, task: Task | None, horizon: int
-) -> Question:
+    table: TableProfile, targets: tuple[str, ...], unit: str | None, taken: set[str], *, task: Task | None, horizon: int
+) -> TargetQuestion:
     """Task and features for the given targets.
 
     Raises:
@@ -130,25 +130,25 @@ def settle(
     task, why = (task, "as asked for with --task") if task and task != guessed else (guessed, why)
     _fits(table, columns, task)
     falls = unit is not None and columns[0].kind == "number" and _falls(table, columns[0], order)
-    question = Question(targets, task, why, per_unit=same and task != "forecast", falls=falls)
+    question = TargetQuestion(targets, task, why, per_unit=same and task != "forecast", falls=falls)
     _choose_features(table, question, unit, taken, order)
     return question
 
 
-def _possible(column: Column) -> bool:
+def _possible(column: ColumnProfile) -> bool:
     if column.kind == "text":
         return 2 <= column.distinct <= MOST_CLASSES
     return column.kind in ("number", "flag") and column.distinct > 1 and not column.infinite
 
 
-def _falls(table: Table, column: Column, order: Order) -> bool:
+def _falls(table: TableProfile, column: ColumnProfile, order: Order) -> bool:
     if column.missing or not column.whole:
         return False
     steps = order.steps(table.head[column.name].to_numpy())
     return bool(len(steps) and (steps <= 0).all() and (steps == -1).mean() > 0.3)
 
 
-def _usable(table: Table, column: Column) -> None:
+def _usable(table: TableProfile, column: ColumnProfile) -> None:
     """Refuse a target that no task could take."""
     if column.kind == "mixed":
         raise DataError(
@@ -161,7 +161,9 @@ def _usable(table: Table, column: Column) -> None:
         raise DataError(f"Target '{column.name}' of '{table.path}' {what}; name another one with --target.")
 
 
-def _guess_task(table: Table, columns: list[Column], unit: str | None, same: bool, horizon: int) -> tuple[Task, str]:
+def _guess_task(
+    table: TableProfile, columns: list[ColumnProfile], unit: str | None, same: bool, horizon: int
+) -> tuple[Task, str]:
     first = columns[0]
     if horizon:
         return "forecast", f"--horizon {horizon} asks for the future"
@@ -182,7 +184,7 @@ def _guess_task(table: Table, columns: list[Column], unit: str | None, same: boo
     return "regression", "numbers"
 
 
-def _fits(table: Table, columns: list[Column], task: Task) -> None:
+def _fits(table: TableProfile, columns: list[ColumnProfile], task: Task) -> None:
     first = columns[0]
     words = [column.name for column in columns if column.kind not in ("number", "flag")]
     if task in ("regression", "forecast") and words:
@@ -198,7 +200,9 @@ def _fits(table: Table, columns: list[Column], task: Task) -> None:
         raise ConfigError(f"Task 'multiclass': '{first.name}' has {first.distinct} different values, no classes.")
 
 
-def _choose_features(table: Table, question: Question, unit: str | None, taken: set[str], order: Order) -> None:
+def _choose_features(
+    table: TableProfile, question: TargetQuestion, unit: str | None, taken: set[str], order: Order
+) -> None:
     """Inputs, and why the others are left out."""
     kept: list[str] = []
     seen: dict[bytes, str] = {}
@@ -225,7 +229,7 @@ def _choose_features(table: Table, question: Question, unit: str | None, taken: 
     tell_companions(table, question, kept, unit, taken)
 
 
-def _reason(table: Table, column: Column, unit: str | None, order: Order) -> str:
+def _reason(table: TableProfile, column: ColumnProfile, unit: str | None, order: Order) -> str:
     """Why a column is no input; empty: it is one."""
     if column.name.startswith(UNNAMED):
         return "has no name"

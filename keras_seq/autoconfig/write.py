@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq import config, files
-from keras_seq.autoconfig.facts import Choice, Facts
+from keras_seq.autoconfig.facts import Choice, ConfigurationFacts
 from keras_seq.config import yaml_text
 from keras_seq.errors import ConfigError
 
@@ -33,7 +33,7 @@ def to_yaml(choices: list[Choice], head: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def schema_yaml(facts: Facts) -> str:
+def schema_yaml(facts: ConfigurationFacts) -> str:
     """The schema file that marks the condition columns."""
     marked = facts.conditions.columns if facts.conditions else ()
     lines = ["# Which inputs tell the operating condition; unit, minimum and maximum may be added (docs/data.md)."]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_seq.baselines.fitted import Grown, Job, fit_on_table
+from keras_seq.baselines.fitted import FitRequest, Grown, fit_on_table
 from keras_seq.baselines.forests import threads
 from keras_seq.baselines.grown import histogram_layer, lightgbm_layer
 from keras_seq.baselines.history_defaults import VARIANTS
@@ -45,7 +45,7 @@ def lightgbm(experiment: Experiment, prepared: Prepared, say: Callable[[str], No
     return fit_on_table(experiment, prepared, say, grow_lightgbm)
 
 
-def grow_histogram(job: Job) -> Grown:
+def grow_histogram(job: FitRequest) -> Grown:
     """Fit one model of classes, or one of values per output."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
@@ -68,7 +68,7 @@ def grow_histogram(job: Job) -> Grown:
     return Grown(_told(found, len(models), layer[0].nodes), [layer], oracle_of(job, models))
 
 
-def grow_lightgbm(job: Job) -> Grown:
+def grow_lightgbm(job: FitRequest) -> Grown:
     """The same with LightGBM."""
     module, found = _require_lightgbm(), boosting_settings(job)
     settings = {
@@ -92,7 +92,7 @@ def grow_lightgbm(job: Job) -> Grown:
     return Grown(_told(found, len(models), layer[0].nodes), [layer], oracle_of(job, models))
 
 
-def boosting_settings(job: Job) -> dict[str, Any]:
+def boosting_settings(job: FitRequest) -> dict[str, Any]:
     """The configured numbers, else the defaults of the features' kind."""
     defaults = DEFAULTS["window" if job.kind == "window" else "history"]
     given = {name: getattr(job.model.trees, name) for name in defaults}
@@ -102,7 +102,7 @@ def boosting_settings(job: Job) -> dict[str, Any]:
     return found
 
 
-def fit_each(job: Job, make: Callable[[], Any]) -> list[Any]:
+def fit_each(job: FitRequest, make: Callable[[], Any]) -> list[Any]:
     """One fitted model of classes, or one per output.
 
     Raises:
@@ -120,7 +120,7 @@ def fit_each(job: Job, make: Callable[[], Any]) -> list[Any]:
     return [make().fit(table.features, column) for column in table.answers.T]
 
 
-def oracle_of(job: Job, models: list[Any]) -> Callable[[Any], Any]:
+def oracle_of(job: FitRequest, models: list[Any]) -> Callable[[Any], Any]:
     """The library's own answers, ``(n, outputs)``."""
 
     def values(rows: Any) -> Any:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.baselines.inputs import Inputs, Kind, Table, collect, kind_of, make_inputs
+from keras_seq.baselines.inputs import Inputs, Kind, TrainingTable, collect, kind_of, make_inputs
 from keras_seq.config import Experiment, ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, ModelError
@@ -25,7 +25,7 @@ SIGNIFICANT = 1e-6  # of a row's largest magnitude: what float32 sums cannot hol
 
 
 @dataclass(frozen=True)
-class Job:
+class FitRequest:
     """What a grower gets.
 
     Attributes:
@@ -37,7 +37,7 @@ class Job:
         seed: of the experiment.
     """
 
-    table: Table
+    table: TrainingTable
     kind: Kind
     model: ModelConfig
     spec: DataSpec
@@ -65,7 +65,7 @@ class Grown:
     oracle: Callable[[NDArray[np.float32]], NDArray[Any]]
 
 
-Grow = Callable[[Job], Grown]
+Grow = Callable[[FitRequest], Grown]
 
 
 def fit_on_table(
@@ -103,7 +103,7 @@ def fit_on_table(
     shape = table.features.shape
     read = kind if front is make_inputs else "lags"
     say(f"features: {read}, {int(np.prod(shape[1:]))} columns, {shape[0]} training rows")
-    job = Job(table, kind, model, spec, count_outputs(spec, table), experiment.seed)
+    job = FitRequest(table, kind, model, spec, count_outputs(spec, table), experiment.seed)
     grown = grow(job)
     output = inputs.features
     for layer, weights in grown.layers:
@@ -129,7 +129,7 @@ def check_fitted(model: ModelConfig, spec: DataSpec) -> None:
         )
 
 
-def count_outputs(spec: DataSpec, table: Table) -> int:
+def count_outputs(spec: DataSpec, table: TrainingTable) -> int:
     """Numbers in an answer."""
     if spec.task == "binary":
         return 1
@@ -151,7 +151,7 @@ def named_output(output: Any, spec: DataSpec, inputs: Inputs) -> Any:
     return keras.layers.Add(dtype="float32", name=name)([output, level])
 
 
-def prove(grown: Grown, job: Job) -> None:
+def prove(grown: Grown, job: FitRequest) -> None:
     """Compare the layers with the library on training rows.
 
     Raises:

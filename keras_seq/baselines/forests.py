@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_seq.baselines.fitted import Grown, Job, fit_on_table
+from keras_seq.baselines.fitted import FitRequest, Grown, fit_on_table
 from keras_seq.baselines.grown import forest_layer
 from keras_seq.baselines.history_defaults import VARIANTS
 from keras_seq.config import Experiment
@@ -39,7 +39,7 @@ def last_row_forest(experiment: Experiment, prepared: Prepared, say: Callable[[s
     return fit_on_table(experiment, prepared, say, lambda job: grow_forest(job, "RandomForest"), features="last")
 
 
-def grow_forest(job: Job, kind: str) -> Grown:
+def grow_forest(job: FitRequest, kind: str) -> Grown:
     """Fit scikit-learn's forest of the task."""
     from sklearn import ensemble
 
@@ -60,7 +60,7 @@ def grow_forest(job: Job, kind: str) -> Grown:
     return Grown(f"{settings['n_estimators']} trees, {layer[0].nodes} nodes", [layer], oracle)
 
 
-def forest_settings(job: Job, kind: str) -> dict[str, Any]:
+def forest_settings(job: FitRequest, kind: str) -> dict[str, Any]:
     """scikit-learn's parameters: the configured ones, else defaults by the size of the table."""
     wanted, rows = job.model.trees, len(job.table.features)
     bootstrap = kind == "RandomForest"

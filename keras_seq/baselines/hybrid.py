@@ -42,7 +42,7 @@ from keras_seq.data.windows import WindowIndex
 from keras_seq.errors import DataError
 from keras_seq.figures import figure
 from keras_seq.models.blocks import pool, with_lengths
-from keras_seq.models.kalman import Members, MixMembers, Recent
+from keras_seq.models.kalman import HybridMembers, MixMembers, Recent
 from keras_seq.models.preprocess import Preprocess
 from keras_seq.models.registry import Encoded, Steps, get_family, register_fitted
 
@@ -94,7 +94,7 @@ def build_hybrid(experiment: Experiment, spec: DataSpec, filters: Filters, repai
     zero = keras.layers.Dense(int(np.prod(shape)), kernel_initializer="zeros", dtype="float32", name="head_output")
     correction = keras.layers.Reshape(shape, dtype="float32", name="correction")(zero(x))
     season = int(experiment.model.arima.seasonal[3] or round(filters.fitted[0].arima.period)) or 1
-    layer = Members(deviation, season, name="members")
+    layer = HybridMembers(deviation, season, name="members")
     members = layer(y, forecast, correction) if lengths is None else layer(y, forecast, correction, lengths)
     joined = MixMembers(name="mix")(members)
     model = keras.Model(inputs, restore(joined, spec), name="hybrid")

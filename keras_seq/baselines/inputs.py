@@ -47,7 +47,7 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Table:
+class TrainingTable:
     """Training rows.
 
     Attributes:
@@ -139,7 +139,7 @@ def _raw_targets(channels: Any, spec: DataSpec) -> Any:
     return preprocess.Rescale(mean, deviation, name="target_level")(chosen)
 
 
-def collect(experiment: Experiment, prepared: Prepared, inputs: Inputs) -> Table:
+def collect(experiment: Experiment, prepared: Prepared, inputs: Inputs) -> TrainingTable:
     """Run the features over the training windows, in order and unchanged by augmentation.
 
     Rows whose target is missing or belongs to another part are left out. Steps before ``evaluation.min_steps``
@@ -173,8 +173,10 @@ def collect(experiment: Experiment, prepared: Prepared, inputs: Inputs) -> Table
         parts.append((found["features"].numpy()[wanted], answers[wanted], unit[wanted]))
     features, answers, unit = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
     if spec.task in ("binary", "multiclass"):
-        return _checked(Table(features, answers.reshape(len(answers), -1)[:, 0].astype(np.int64), unit), prepared)
-    return _checked(Table(features, answers.reshape(len(answers), -1), unit), prepared)
+        return _checked(
+            TrainingTable(features, answers.reshape(len(answers), -1)[:, 0].astype(np.int64), unit), prepared
+        )
+    return _checked(TrainingTable(features, answers.reshape(len(answers), -1), unit), prepared)
 
 
 def _share(experiment: Experiment, prepared: Prepared) -> float:
@@ -183,7 +185,7 @@ def _share(experiment: Experiment, prepared: Prepared) -> float:
     return experiment.model.trees.most_rows / rows
 
 
-def _checked(table: Table, prepared: Prepared) -> Table:
+def _checked(table: TrainingTable, prepared: Prepared) -> TrainingTable:
     spec = prepared.spec
     where = f"data set '{prepared.series.schema.name}'"
     if len(table.features) < FEWEST:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.baselines.fitted import Grown, Job
+from keras_seq.baselines.fitted import FitRequest, Grown
 from keras_seq.baselines.inputs import Inputs, Kind
 from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec
@@ -34,7 +34,7 @@ def lag_inputs(model: ModelConfig, spec: DataSpec, kind: Kind) -> Inputs:
     return Inputs(tensors, with_lengths(Lags(min(spec.time, MOST_LAGS), name="lags"), targets, lengths))
 
 
-def grow_lags(job: Job) -> Grown:
+def grow_lags(job: FitRequest) -> Grown:
     """Every target from its own lags; penalty and centre are chosen on the latest training windows."""
     spec, lags = job.spec, job.table.features.astype(np.float64)
     center, scale = (

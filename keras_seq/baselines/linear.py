@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.baselines.fitted import Grown, Job, fit_on_table
+from keras_seq.baselines.fitted import FitRequest, Grown, fit_on_table
 from keras_seq.baselines.history_defaults import VARIANTS
 from keras_seq.baselines.lag_ridge import grow_lags, lag_inputs
 from keras_seq.config import Experiment
@@ -33,7 +33,7 @@ def ridge(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]
     return fit_on_table(experiment, prepared, say, grow_linear)
 
 
-def grow_linear(job: Job) -> Grown:
+def grow_linear(job: FitRequest) -> Grown:
     """Standardise, choose the penalty on folds of the training rows, fit; a ``Dense`` layer holds the weights."""
     rows = job.table.features.astype(np.float64)
     mean, deviation = rows.mean(0), rows.std(0)
@@ -60,7 +60,7 @@ def grow_linear(job: Job) -> Grown:
     return Grown(f"{kind} with penalty {penalty:g}", layers, oracle)
 
 
-def choose_penalty(job: Job, inputs: NDArray[Any]) -> float:
+def choose_penalty(job: FitRequest, inputs: NDArray[Any]) -> float:
     """The penalty with the least loss on held-out units, or of a single unit on blocks of its rows.
 
     Args:
@@ -83,7 +83,7 @@ def choose_penalty(job: Job, inputs: NDArray[Any]) -> float:
     return min(PENALTIES, key=loss)
 
 
-def _loss(job: Job, inputs: Any, answers: Any, teach: Any, judge: Any, penalty: float) -> float:
+def _loss(job: FitRequest, inputs: Any, answers: Any, teach: Any, judge: Any, penalty: float) -> float:
     model = _fitted(job, inputs[teach], answers[teach], penalty)
     if not job.classes:
         spread = np.maximum(np.std(answers, axis=0), 1e-12)  # targets may differ in scale
@@ -92,7 +92,7 @@ def _loss(job: Job, inputs: Any, answers: Any, teach: Any, judge: Any, penalty: 
     return float(-np.mean(model.predict_log_proba(inputs[judge])[np.arange(len(judge)), place]))
 
 
-def _fitted(job: Job, inputs: Any, answers: Any, penalty: float) -> Any:
+def _fitted(job: FitRequest, inputs: Any, answers: Any, penalty: float) -> Any:
     from sklearn.linear_model import LogisticRegression, Ridge
 
     if not job.classes:
@@ -100,7 +100,7 @@ def _fitted(job: Job, inputs: Any, answers: Any, penalty: float) -> Any:
     return LogisticRegression(C=1.0 / max(penalty, 1e-9), max_iter=500).fit(inputs, answers)
 
 
-def _weights(job: Job, model: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+def _weights(job: FitRequest, model: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """Kernel ``(k, outputs)`` and bias; classes that training never saw get an impossible logit."""
     from keras_seq.baselines.grown import IMPOSSIBLE
 
@@ -114,7 +114,7 @@ def _weights(job: Job, model: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     return full, start
 
 
-def _answers(job: Job, model: Any, inputs: NDArray[Any]) -> NDArray[Any]:
+def _answers(job: FitRequest, model: Any, inputs: NDArray[Any]) -> NDArray[Any]:
     if not job.classes:
         values: NDArray[Any] = model.predict(inputs).reshape(len(inputs), -1)
         return values

@@ -22,7 +22,7 @@ TREES = ("random_forest", "extra_trees", "last_row_forest", "hist_gradient_boost
 
 
 @dataclass(frozen=True)
-class Reference:
+class FittedBaseline:
     """A fitted baseline.
 
     Attributes:
@@ -36,7 +36,7 @@ class Reference:
     predict: Callable[[WindowIndex], NDArray]
 
 
-def fit_reference(experiment: Experiment, prepared: Prepared) -> Reference:
+def fit_reference(experiment: Experiment, prepared: Prepared) -> FittedBaseline:
     """Fit the baseline of the task on ``prepared.index["train"]``.
 
     - a label per unit: trees on statistics of the sequence, by numpy (half the time of the same in a graph);
@@ -57,8 +57,8 @@ def fit_reference(experiment: Experiment, prepared: Prepared) -> Reference:
         from keras_seq.baselines.trees import fit_units
 
         family, predict = fit_units(prepared, experiment.seed, target_cap=experiment.data.target_cap)
-        return Reference(family, _with_family(experiment, family), predict)
-    fitted: list[Reference] = []
+        return FittedBaseline(family, _with_family(experiment, family), predict)
+    fitted: list[FittedBaseline] = []
     refused: KerasSeqError | None = None
     for family in families:
         try:
@@ -79,21 +79,23 @@ def rivals(family: str, prepared: Prepared) -> tuple[str, ...]:
     return () if prepared.series.schema.target_per == "unit" else ("hist_gradient_boosting",)
 
 
-def _fit(family: str, experiment: Experiment, prepared: Prepared) -> Reference:
+def _fit(family: str, experiment: Experiment, prepared: Prepared) -> FittedBaseline:
     from keras_seq.training.device import precision
     from keras_seq.training.predictions import predict_windows
 
     own = _with_family(experiment, family)
     with precision("none"):  # trees split at float32 numbers, whatever the network computes in
         model = get_family(family).fit(own, prepared, lambda text: None)  # type: ignore[misc]
-    return Reference(family, own, lambda index: predict_windows(model, prepared.series, index, prepared.spec, own.data))
+    return FittedBaseline(
+        family, own, lambda index: predict_windows(model, prepared.series, index, prepared.spec, own.data)
+    )
 
 
 def _with_family(experiment: Experiment, family: str) -> Experiment:
     return experiment.model_copy(update={"model": resolve(ModelConfig(family=family, arima=experiment.model.arima))})
 
 
-def _error(found: Reference, prepared: Prepared) -> float:
+def _error(found: FittedBaseline, prepared: Prepared) -> float:
     """Mean squared error of validation forecasts, in deviations of the targets."""
     from keras_seq.training.predictions import locate
 

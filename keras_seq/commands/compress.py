@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from keras_seq import cli, files, machine
-from keras_seq.compress.plan import METHODS, Plan
+from keras_seq.compress.plan import METHODS, CompressionPlan
 
 DESCRIPTION = f"""Prune, cluster or quantise a trained bundle; writes <run>-<method>/bundle beside it.
 
@@ -40,7 +40,7 @@ def parser() -> cli.Parser:
 def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
     options = parser().parse_args(argv)
-    plan = Plan(
+    plan = CompressionPlan(
         options.method,
         sparsity=options.sparsity,
         clusters=options.clusters,

@@ -61,11 +61,11 @@ def main(argv: Sequence[str]) -> cli.Result:
         raise ConfigError(f"Option '--{foreign[0]}' cannot change a trained model; --data.* and --tracking.* can.")
     from keras_seq.explain.methods import check_names
     from keras_seq.explain.progress import SILENT, Bar
-    from keras_seq.explain.run import Plan, as_methods, explain
+    from keras_seq.explain.run import ExplanationPlan, as_methods, explain
 
     methods = as_methods(options.methods)
     check_names(methods)
-    plan = Plan(
+    plan = ExplanationPlan(
         samples=options.samples,
         methods=methods or ("auto",),
         backgrounds=options.backgrounds,

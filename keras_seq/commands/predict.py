@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_seq import cli, machine
 from keras_seq.errors import ConfigError
-from keras_seq.evaluation.answered import Answers
+from keras_seq.evaluation.answered import AnswerTable
 
 if TYPE_CHECKING:
     pass
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
     return tell(answers, options.out, {})
 
 
-def tell(answers: Answers, out: str | None, fields: dict[str, Any]) -> cli.Result:
+def tell(answers: AnswerTable, out: str | None, fields: dict[str, Any]) -> cli.Result:
     """Write answers to a file or the terminal, with what was not answered.
 
     Args:

@@ -55,7 +55,7 @@ def _launch(words: Sequence[str], experiment: config.Experiment, workers: int, r
     command = [sys.executable, "-m", "keras_seq.train", *told]
     with tempfile.TemporaryFile() as file:
         out = file if output.wanted() else None
-        code = launch.Job(command, workers, run_folder(experiment) / "workers", restarts, out=out).run()
+        code = launch.WorkerJob(command, workers, run_folder(experiment) / "workers", restarts, out=out).run()
         if out is None or code == launch.STOPPED:
             return code
         file.seek(0)

@@ -15,10 +15,10 @@ from keras_seq.compress.twin import make_twin
 from keras_seq.data.pipeline import make_dataset, steps_per_epoch
 from keras_seq.models.build import plain_twin
 from keras_seq.training.class_weights import class_shares, class_weights
-from keras_seq.training.compiled import Plan
+from keras_seq.training.compiled import XlaPlan
 from keras_seq.training.loop import Loop
 from keras_seq.training.losses import make_loss
-from keras_seq.training.monitors import Monitor, Validation
+from keras_seq.training.monitors import MetricMonitor, Validation
 
 if TYPE_CHECKING:
     from keras_seq.compress.tfmot import Treatment
@@ -86,7 +86,7 @@ def _train(
     optimizer = tf_keras.optimizers.Adam(rate, global_clipnorm=training.clip_norm or None)
     optimizer.build(twin.model.trainable_variables)
     loop, validation = _loops(bundle, prepared, twin.model, optimizer)
-    monitor = Monitor.choose(training.monitor, prepared.spec.task)
+    monitor = MetricMonitor.choose(training.monitor, prepared.spec.task)
     treatment.begin(twin.model)
     history: dict[str, list[float]] = {"loss": [], f"val_{monitor.name}": []}
     best, value, kept = 0, None, []
@@ -121,7 +121,7 @@ def _loops(bundle: Bundle, prepared: Prepared, twin: Any, optimizer: Any) -> tup
     held_out = make_dataset(
         series, index["validation"], spec, experiment.data, batch_size=min(max(size, 64), BATCH), training=False
     )
-    loop = Loop(twin, loss, Optimizer(optimizer), batches, spec, plan=Plan(), class_weights=weights)
+    loop = Loop(twin, loss, Optimizer(optimizer), batches, spec, plan=XlaPlan(), class_weights=weights)
     return loop, Validation(twin, loss, held_out, spec, quantiles=experiment.model.quantiles)
 
 

@@ -23,7 +23,7 @@ SHARES = {"prune": 1.0, "cluster": 1 / 3, "qat": 1 / 3}  # of the epochs: a trai
 
 
 @dataclass(frozen=True)
-class Plan:
+class CompressionPlan:
     """A checked request.
 
     Attributes:
@@ -90,7 +90,7 @@ class Plan:
         return asdict(self)
 
 
-def check_bundle(bundle: Bundle, plan: Plan) -> None:
+def check_bundle(bundle: Bundle, plan: CompressionPlan) -> None:
     """Refuse what cannot be compressed.
 
     Raises:

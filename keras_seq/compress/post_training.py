@@ -17,7 +17,7 @@ from keras_seq.compress.kernels import file_sizes
 from keras_seq.compress.scoring import Scorer
 from keras_seq.config import Experiment
 from keras_seq.errors import KerasSeqError
-from keras_seq.evaluation.scores import judge
+from keras_seq.evaluation.scores import score
 from keras_seq.export.formats import write_formats
 from keras_seq.export.metadata import Source
 from keras_seq.export.parity import run_file
@@ -109,7 +109,7 @@ def measure_forms(
             continue
         task, metric = prepared.spec.task, deciding(prepared.spec.task)
         judged = {
-            part: judge(given.answered(answers[part], task), prepared.spec, experiment, part=part)[metric]
+            part: score(given.answered(answers[part], task), prepared.spec, experiment, part=part)[metric]
             for part, given in windows.items()
         }
         found[name] = {"file": path.name, **file_sizes(path), "holds": held(path), **judged}

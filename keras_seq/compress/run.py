@@ -15,12 +15,12 @@ from keras_seq import files
 from keras_seq.bundle import Bundle, load_bundle, save_bundle
 from keras_seq.compress import kernels, post_training
 from keras_seq.compress.finetune import read_weights
-from keras_seq.compress.plan import Plan, check_bundle
+from keras_seq.compress.plan import CompressionPlan, check_bundle
 from keras_seq.compress.scoring import Scorer, relative_loss
 from keras_seq.compress.sensitivity import Sensitivity, choose_sparsity, measure
 from keras_seq.errors import ModelError
 from keras_seq.evaluation.naive_error import naive_errors
-from keras_seq.evaluation.postprocessed import decide_points, fit_points, judge_decided
+from keras_seq.evaluation.postprocessed import decide_points, fit_points, score_postprocessed
 from keras_seq.export.formats import FORMATS
 from keras_seq.export.isolated import run_apart
 from keras_seq.export.metadata import Source
@@ -52,7 +52,7 @@ class Compressed:
 
 
 def compress(
-    path: str | Path, plan: Plan, *, output: str | Path | None = None, say: Say = lambda text: None
+    path: str | Path, plan: CompressionPlan, *, output: str | Path | None = None, say: Say = lambda text: None
 ) -> Compressed:
     """Compress a bundle; killed at any moment and started again, finished stages are taken up.
 
@@ -109,7 +109,7 @@ def default_folder(bundle: Bundle, method: str) -> Path:
 def sensitivity_of(path: str | Path, *, say: Say = lambda text: None) -> Sensitivity:
     """How much each layer of a bundle bears; see ``keras_seq.compress.sensitivity``."""
     bundle = load_bundle(path)
-    check_bundle(bundle, Plan("auto"))
+    check_bundle(bundle, CompressionPlan("auto"))
     return _measured(bundle, bundle.prepared, None, say)
 
 
@@ -121,14 +121,14 @@ def _measured(bundle: Bundle, prepared: Prepared, stages: Path | None, say: Say)
     return measure(bundle.model, Scorer(bundle.model, prepared, bundle.experiment))
 
 
-def _sparsity(bundle: Bundle, plan: Plan, sensitivity: Sensitivity | None) -> dict[str, float]:
+def _sparsity(bundle: Bundle, plan: CompressionPlan, sensitivity: Sensitivity | None) -> dict[str, float]:
     if sensitivity is not None:
         return choose_sparsity(sensitivity, plan.sparsity)
     return dict.fromkeys(kernels.compressible(bundle.model), plan.sparsity)
 
 
 def _stages(
-    bundle: Bundle, plan: Plan, by_layer: Mapping[str, float], folder: Path, say: Say
+    bundle: Bundle, plan: CompressionPlan, by_layer: Mapping[str, float], folder: Path, say: Say
 ) -> tuple[list[dict[str, Any]], list[Any] | None]:
     """Run what is not there yet; what happened, and the weights of the last stage."""
     told, previous = [], ""
@@ -165,7 +165,7 @@ def _run(bundle: Bundle, stage: str, options: dict[str, Any], weights: str, done
         partial.unlink(missing_ok=True)
 
 
-def _check_sparsity(model: Any, plan: Plan, by_layer: Mapping[str, float]) -> None:
+def _check_sparsity(model: Any, plan: CompressionPlan, by_layer: Mapping[str, float]) -> None:
     if "prune" not in plan.stages:
         return
     for name, reached in kernels.sparsity(model).items():
@@ -179,7 +179,7 @@ def _check_sparsity(model: Any, plan: Plan, by_layer: Mapping[str, float]) -> No
 # ---------------------------------------------------------------- judging and writing
 
 
-def _forms(plan: Plan) -> list[str]:
+def _forms(plan: CompressionPlan) -> list[str]:
     if "ptq" in plan.stages:
         return list(FORMATS)
     return ["onnx", "onnx-int8"]
@@ -197,14 +197,14 @@ def _judge(bundle: Bundle, prepared: Prepared, model: Any, decision: Mapping[str
     metrics: dict[str, Any] = {"decision": decision}
     for part, given in found.items():
         decided = decide_points(given, spec, experiment, decision, part=part, naive=naive)
-        metrics[part] = judge_decided(decided, spec, experiment, decision, part=part)
+        metrics[part] = score_postprocessed(decided, spec, experiment, decision, part=part)
     return metrics
 
 
 def _finish(
     bundle: Bundle,
     prepared: Prepared,
-    plan: Plan,
+    plan: CompressionPlan,
     folder: Path,
     report: dict[str, Any],
     was: dict[str, Any],
@@ -255,7 +255,7 @@ def _finish(
     return Compressed(folder, folder / "bundle", report)
 
 
-def _compare(forms: dict[str, Any], was: dict[str, Any], metric: str, plan: Plan) -> None:
+def _compare(forms: dict[str, Any], was: dict[str, Any], metric: str, plan: CompressionPlan) -> None:
     """Add to each form its size and loss against the float ONNX file of the bundle as it was, and whether it pays.
 
     A form is kept if it is smaller packed and not larger as it lies than the float ONNX file, and of TFLite's rounded

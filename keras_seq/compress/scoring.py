@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_seq.config import Experiment
 from keras_seq.data.pipeline import make_dataset
-from keras_seq.evaluation.scores import judge
+from keras_seq.evaluation.scores import score
 from keras_seq.tasks import deciding
 from keras_seq.training.metrics import HIGHER_IS_BETTER
 from keras_seq.training.predictions import Points, points
@@ -50,12 +50,12 @@ class Scorer:
                 output = output[np.arange(output.shape[1]) < lengths[:, None]]
             outputs.append(output)
         found = points(self.prepared.series, self._index, spec, np.concatenate(outputs).astype(np.float32))
-        return score(found, self.prepared, self.experiment)
+        return primary_metric(found, self.prepared, self.experiment)
 
 
-def score(found: Points, prepared: Prepared, experiment: Experiment) -> float:
+def primary_metric(found: Points, prepared: Prepared, experiment: Experiment) -> float:
     """The task's primary metric of validation points."""
-    return judge(found, prepared.spec, experiment, part="validation")[deciding(prepared.spec.task)]
+    return score(found, prepared.spec, experiment, part="validation")[deciding(prepared.spec.task)]
 
 
 def relative_loss(metric: str, before: float, after: float) -> float:

@@ -63,7 +63,7 @@ def make_treatment(stage: str, options: Mapping[str, Any], *, steps: int) -> Tre
     if stage == "prune":
         return Prune(options["sparsity"], steps)
     if stage == "cluster":
-        return Cluster(options["clusters"])
+        return WeightClustering(options["clusters"])
     return Quantise()
 
 
@@ -115,7 +115,7 @@ class Prune(Treatment):
                     raise ModelError(f"Pruning of '{wrapper.layer.name}' did not keep its zeros; report this as a bug.")
 
 
-class Cluster(Treatment):
+class WeightClustering(Treatment):
     """Weight clustering (Han et al., 2016): each kernel has at most ``clusters`` values; zeros stay zeros.
 
     Args:

@@ -4,7 +4,7 @@
 known one. Importing this module imports neither TensorFlow nor pandas.
 """
 
-from keras_seq.config.base import Section, Task
+from keras_seq.config.base import ConfigSection, Task
 from keras_seq.config.data import (
     AugmentConfig,
     CasterConfig,
@@ -37,7 +37,7 @@ __all__ = [
     "ExportConfig",
     "HistoryConfig",
     "ModelConfig",
-    "Section",
+    "ConfigSection",
     "SplitConfig",
     "TargetsConfig",
     "Task",

@@ -17,7 +17,7 @@ Amount = Annotated[float, Field(ge=0.0)]
 Task = Literal["regression", "binary", "multiclass", "forecast"]
 
 
-class Section(BaseModel):
+class ConfigSection(BaseModel):
     """A frozen branch of the tree; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), defer_build=True)

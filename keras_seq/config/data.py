@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from keras_seq.config.base import Amount, Count, NonNegative, Positive, Section, Share, Task
+from keras_seq.config.base import Amount, ConfigSection, Count, NonNegative, Positive, Share, Task
 from keras_seq.config.forecasting import CovariatesConfig
 
 
-class CasterConfig(Section):
+class CasterConfig(ConfigSection):
     """Knobs of the continuous-casting generator; the defaults are frozen, results refer to them."""
 
     sequences: Count = Field(8000, description="number of cast sequences")
@@ -29,7 +29,7 @@ class CasterConfig(Section):
     seed: int = Field(7, description="seed of the generator (not of the training)")
 
 
-class SplitConfig(Section):
+class SplitConfig(ConfigSection):
     """Which units or times are train, validation and test; never which windows."""
 
     by: Literal["unit", "group", "stratified", "time", "official"] = Field(
@@ -74,7 +74,7 @@ class SplitConfig(Section):
         return self
 
 
-class WindowsConfig(Section):
+class WindowsConfig(ConfigSection):
     """How a unit's series becomes samples."""
 
     mode: Literal["whole", "sliding", "last"] = Field(
@@ -87,7 +87,7 @@ class WindowsConfig(Section):
     pad_short: bool = Field(True, description="post-pad units shorter than the window (False: an error)")
 
 
-class AugmentConfig(Section):
+class AugmentConfig(ConfigSection):
     """Changes made to training samples only; 0 switches one off. Units: feature deviations or shares."""
 
     jitter: NonNegative = Field(0.0, description="deviation of added noise, in feature deviations")
@@ -98,7 +98,7 @@ class AugmentConfig(Section):
     minority_only: bool = Field(False, description="only the rarest class")
 
 
-class ShardsConfig(Section):
+class ShardsConfig(ConfigSection):
     """How training reads a folder of shards; nothing here changes what is read, only in which order."""
 
     interleave: Count = Field(4, description="blocks from different places that are shuffled together")
@@ -107,7 +107,7 @@ class ShardsConfig(Section):
     verify: bool = Field(True, description="check the sha256 of shards that changed since they were last checked")
 
 
-class DataConfig(Section):
+class DataConfig(ConfigSection):
     """From where the series come and how they are cut, mended, scaled and fed."""
 
     source: str = Field("caster", description="known source (python -m keras_seq.data lists them) or 'table'")

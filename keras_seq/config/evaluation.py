@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from keras_seq.config.base import NonNegative, Positive, Section
+from keras_seq.config.base import ConfigSection, NonNegative, Positive
 from keras_seq.config.secret import keep_password
 
 
-class TargetsConfig(Section):
+class TargetsConfig(ConfigSection):
     """What the run should reach; the summary says which of those set are met."""
 
     auc_roc: float | None = Field(None, description="at least: area under the ROC curve of the test part")
@@ -21,14 +21,14 @@ class TargetsConfig(Section):
     training_minutes: Positive | None = Field(None, description="at most")
 
 
-class CostConfig(Section):
+class CostConfig(ConfigSection):
     """What a wrong call costs, in any unit; right calls cost nothing."""
 
     false_negative: NonNegative = Field(1.0, description="cost of a positive that is not called")
     false_positive: NonNegative = Field(1.0, description="cost of a negative that is called")
 
 
-class EvaluationConfig(Section):
+class EvaluationConfig(ConfigSection):
     """How predictions become decisions and how they are judged."""
 
     at: Literal["all", "last"] = Field("all", description="test windows/steps judged: all or each unit's last")
@@ -60,7 +60,7 @@ class EvaluationConfig(Section):
         return self
 
 
-class TrackingConfig(Section):
+class TrackingConfig(ConfigSection):
     """Where runs are recorded."""
 
     backend: Literal["mlflow", "none"] = Field("mlflow", description="none: nothing is recorded")
@@ -79,7 +79,7 @@ class TrackingConfig(Section):
         return keep_password(uri)
 
 
-class ExportConfig(Section):
+class ExportConfig(ConfigSection):
     """What a server gets."""
 
     saved_models: str = Field("saved_models", description="folder of model base paths")

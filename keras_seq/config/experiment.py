@@ -11,18 +11,18 @@ import yaml
 from pydantic import Field, ValidationError
 
 from keras_seq.config import yaml_text
-from keras_seq.config.base import Section
+from keras_seq.config.base import ConfigSection
 from keras_seq.config.data import DataConfig
 from keras_seq.config.evaluation import EvaluationConfig, ExportConfig, TrackingConfig
 from keras_seq.config.model import ModelConfig
 from keras_seq.config.training import TrainingConfig
 from keras_seq.errors import ConfigError, nearest, shorten
 
-S = TypeVar("S", bound=Section)
+S = TypeVar("S", bound=ConfigSection)
 MOST = 10  # errors told at once
 
 
-class Experiment(Section):
+class Experiment(ConfigSection):
     """Everything that defines a run."""
 
     name: str = Field(
@@ -93,7 +93,9 @@ def read(path: str | Path) -> dict[str, Any]:
     return tree
 
 
-def override(tree: Mapping[str, Any], overrides: Mapping[str, Any], kind: type[Section] = Experiment) -> dict[str, Any]:
+def override(
+    tree: Mapping[str, Any], overrides: Mapping[str, Any], kind: type[ConfigSection] = Experiment
+) -> dict[str, Any]:
     """A copy of ``tree`` with dotted keys set.
 
     Args:
@@ -135,12 +137,12 @@ def replace(experiment: Experiment, **dotted: Any) -> Experiment:
     return from_dict(result)
 
 
-def fields(section: type[Section] = Experiment, prefix: str = "") -> dict[str, Any]:
+def fields(section: type[ConfigSection] = Experiment, prefix: str = "") -> dict[str, Any]:
     """Every leaf of the tree as ``{"model.units": FieldInfo}``, in the order of declaration."""
     leaves: dict[str, Any] = {}
     for name, info in section.model_fields.items():
         kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, Section):
+        if isinstance(kind, type) and issubclass(kind, ConfigSection):
             leaves.update(fields(kind, f"{prefix}{name}."))
         else:
             leaves[prefix + name] = info
@@ -160,7 +162,7 @@ def _copy(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copy(value) if isinstance(value, dict) else value for key, value in tree.items()}
 
 
-def _one_paragraph(error: ValidationError, kind: type[Section], prefix: str, noun: str) -> str:
+def _one_paragraph(error: ValidationError, kind: type[ConfigSection], prefix: str, noun: str) -> str:
     parts, errors = [], error.errors()
     for item in errors[:MOST]:
         path = prefix + ".".join(str(key) for key in item["loc"])
@@ -177,7 +179,7 @@ def _one_paragraph(error: ValidationError, kind: type[Section], prefix: str, nou
     return " ".join(parts)
 
 
-def _hint(leaf: str, section: str, kind: type[Section]) -> str:
+def _hint(leaf: str, section: str, kind: type[ConfigSection]) -> str:
     leaves = fields(kind)
     prefix = f"{section}." if section else ""
     siblings = {key.removeprefix(prefix).split(".")[0] for key in leaves if key.startswith(prefix)}

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from keras_seq.config.base import Count, NonNegative, Positive, Section
+from keras_seq.config.base import ConfigSection, Count, NonNegative, Positive
 
 Lags = tuple[Count, ...]
 
 
-class ArimaConfig(Section):
+class ArimaConfig(ConfigSection):
     """Orders of families ``sarimax`` and ``hybrid``."""
 
     order: tuple[int, int, int] = Field((1, 1, 1), description="p, d, q")
@@ -31,7 +31,7 @@ class ArimaConfig(Section):
         return self
 
 
-class CovariatesConfig(Section):
+class CovariatesConfig(ConfigSection):
     """Columns computed from a series before it is split; each row of a past-only one uses rows up to its own."""
 
     calendar: tuple[Literal["year", "month", "week", "hour"], ...] = Field(

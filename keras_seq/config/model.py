@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from keras_seq.config.base import Count, NonNegative, Positive, Section, Share
+from keras_seq.config.base import ConfigSection, Count, NonNegative, Positive, Share
 from keras_seq.config.forecasting import ArimaConfig
 
 
-class HistoryConfig(Section):
+class HistoryConfig(ConfigSection):
     """Causal channels computed inside the graph from the unit's past; constant-size state."""
 
     ewm: tuple[float, ...] = Field((), description="decays of exponentially weighted means, each in (0, 1)")
@@ -27,7 +27,7 @@ class HistoryConfig(Section):
         return self
 
 
-class TreesConfig(Section):
+class TreesConfig(ConfigSection):
     """Forests and boosted trees; what is left open takes the family's own value (docs/baselines.md)."""
 
     iterations: Count | None = Field(None, description="boosting rounds, or trees of a forest")
@@ -41,7 +41,7 @@ class TreesConfig(Section):
     most_rows: Count = Field(300_000, description="training rows taken at most, by chance")
 
 
-class ModelConfig(Section):
+class ModelConfig(ConfigSection):
     """Architecture; every family reads the fields that concern it."""
 
     family: str = Field("cnn_lstm", description="python -m keras_seq lists them")

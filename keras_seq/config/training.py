@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from keras_seq.config.base import Count, NonNegative, Positive, Section, Share
+from keras_seq.config.base import ConfigSection, Count, NonNegative, Positive, Share
 
 
-class TrainingConfig(Section):
+class TrainingConfig(ConfigSection):
     """Optimisation, its safety nets and the device."""
 
     epochs: Count = Field(40, description="at most; see patience")

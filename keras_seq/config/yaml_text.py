@@ -39,7 +39,7 @@ class Plain(str):
     __slots__ = ()
 
 
-class _Reader(yaml.SafeLoader):
+class _YamlReader(yaml.SafeLoader):
     """PyYAML's safe loader, bounded; unquoted scalars become ``Plain``."""
 
     def __init__(self, text: str) -> None:
@@ -79,8 +79,8 @@ def _only(*names: str) -> dict[Any, Any]:
     return {tag: safe[tag] for tag in (None, *(_YAML_TAG + name for name in names))}
 
 
-_Reader.yaml_constructors = _only("null", "bool", "int", "float", "seq", "map", "str")
-_Reader.add_constructor(_PLAIN_TAG, lambda loader, node: Plain(node.value))
+_YamlReader.yaml_constructors = _only("null", "bool", "int", "float", "seq", "map", "str")
+_YamlReader.add_constructor(_PLAIN_TAG, lambda loader, node: Plain(node.value))
 
 
 def read(text: str) -> Any:
@@ -90,7 +90,7 @@ def read(text: str) -> Any:
         NotYaml: why it cannot be read, in one line.
     """
     try:
-        return _Reader(text).get_single_data()
+        return _YamlReader(text).get_single_data()
     except NotYaml:
         raise
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:

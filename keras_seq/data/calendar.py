@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from keras_seq.config.base import Section
+from keras_seq.config.base import ConfigSection
 from keras_seq.errors import DataError
 
 Int = NDArray[np.int64]
@@ -23,7 +23,7 @@ WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 
 
-class Calendar(Section):
+class Calendar(ConfigSection):
     """The rule of the stamps of a table.
 
     - step: one after ``step``. A step of whole days keeps the wall clock of the zone.

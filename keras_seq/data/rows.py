@@ -21,7 +21,7 @@ SHOWN = 5  # refused units that a message names
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedUnit:
     """A unit that was not answered.
 
     Attributes:
@@ -39,7 +39,7 @@ class Refused:
         return {"unit": self.unit, "rows": self.rows, "reason": self.reason}
 
 
-def refused_line(refused: Sequence[Refused]) -> str:
+def refused_line(refused: Sequence[RefusedUnit]) -> str:
     """Which units were not answered, and why, in a line."""
     first, others = refused[0], [f"'{one.unit}' ({one.rows} rows)" for one in refused[1:SHOWN]]
     more = f" and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
@@ -69,7 +69,7 @@ class Rows:
     stamps: Any
     units: Any = None
     history: int = 0
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RefusedUnit, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
@@ -102,7 +102,8 @@ class Rows:
             official=series.official[chosen],
         )
         refused = tuple(
-            Refused(str(series.unit_ids[unit]), int(series.lengths[unit]), reason) for unit in np.flatnonzero(~chosen)
+            RefusedUnit(str(series.unit_ids[unit]), int(series.lengths[unit]), reason)
+            for unit in np.flatnonzero(~chosen)
         )
         return dataclasses.replace(
             self,

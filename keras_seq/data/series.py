@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from keras_seq.config import Section, Task
+from keras_seq.config import ConfigSection, Task
 from keras_seq.data.calendar import Calendar
 from keras_seq.data.reading.reading import Reading
 
@@ -19,7 +19,7 @@ Float = NDArray[np.float32]
 Int = NDArray[np.int64]
 
 
-class Column(Section):
+class Column(ConfigSection):
     """One input column: what it measures and what is allowed in it."""
 
     name: str
@@ -31,7 +31,7 @@ class Column(Section):
     known_ahead: bool = Field(False, description="tells of later steps what is known before they come (a calendar)")
 
 
-class Schema(Section):
+class Schema(ConfigSection):
     """What the columns of a data set mean; travels in the bundle as ``schema.json``."""
 
     name: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from keras_seq.config import Section, Task
+from keras_seq.config import ConfigSection, Task
 
 
-class Scaling(Section):
+class Scaling(ConfigSection):
     """Fitted numbers of the scaler, per operating condition.
 
     ``scaled = (value - center[condition]) / scale[condition]``. Features that are constant in train have scale 1 and
@@ -24,7 +24,7 @@ class Scaling(Section):
     centroids: tuple[tuple[float, ...], ...] = ()  # (conditions, condition_features), in raw units
 
 
-class DataSpec(Section):
+class DataSpec(ConfigSection):
     """Shapes, names and fitted numbers that turn raw windows into model inputs and back.
 
     The model's inputs are ``values (batch, time, features)`` float32 in raw units (NaN where

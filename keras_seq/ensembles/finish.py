@@ -9,13 +9,13 @@ import numpy as np
 
 from keras_seq.config import Experiment
 from keras_seq.ensembles.enough import no_better, too_few
-from keras_seq.ensembles.held_out import Group, HeldOut, view_of
+from keras_seq.ensembles.held_out import HeldOut, MemberGroup, view_of
 from keras_seq.ensembles.learn import LEARNT, learn_rule, nested
 from keras_seq.ensembles.members import predict_member
 from keras_seq.ensembles.rules import Array, Rule
 from keras_seq.errors import ConfigError
 from keras_seq.evaluation.naive_error import naive_errors
-from keras_seq.evaluation.scores import judge
+from keras_seq.evaluation.scores import score
 from keras_seq.training.predictions import middle, points
 from keras_seq.training.thresholds import choose_threshold
 
@@ -96,14 +96,14 @@ def member_metrics(held_out: HeldOut, experiment: Experiment) -> list[dict[str, 
         threshold = 0.5
         if spec.task == "binary":
             threshold = choose_threshold(found.truth, found.prediction, experiment.evaluation)
-        metrics = {"validation": judge(found, spec, experiment, part="validation", threshold=threshold, naive=naive)}
+        metrics = {"validation": score(found, spec, experiment, part="validation", threshold=threshold, naive=naive)}
         answers = points(prepared.series, prepared.index["test"], spec, _test(group, held_out, experiment))
-        metrics["test"] = judge(answers, spec, experiment, part="test", threshold=threshold, naive=naive)
+        metrics["test"] = score(answers, spec, experiment, part="test", threshold=threshold, naive=naive)
         rows.append(metrics)
     return rows
 
 
-def _test(group: Group, held_out: HeldOut, experiment: Experiment) -> Array:
+def _test(group: MemberGroup, held_out: HeldOut, experiment: Experiment) -> Array:
     """The group's mean answer for the test windows."""
     spec = held_out.prepared.spec
     answers = [

@@ -24,7 +24,7 @@ BLOCKS = 5  # groups of validation units, each answered by a rule learnt on the 
 
 
 @dataclass(frozen=True)
-class Group:
+class MemberGroup:
     """Members that answer together by their mean: one bundle, or all folds and seeds of a family."""
 
     name: str
@@ -46,7 +46,7 @@ class HeldOut:
     """
 
     prepared: Prepared
-    groups: tuple[Group, ...]
+    groups: tuple[MemberGroup, ...]
     predictions: Array
     truth: Array
     blocks: Int
@@ -68,13 +68,13 @@ def from_validation(members: Sequence[Member], experiment: Experiment, say: Say)
     """
     prepared = prepare(experiment.data)
     _check_split(members, prepared)
-    groups: list[Group] = []
+    groups: list[MemberGroup] = []
     rows: list[Array] = []
     failed: list[dict[str, str]] = []
     for member in members:
         try:
             rows.append(_predict(member, prepared, experiment.data))
-            groups.append(Group(member.name, (member,)))
+            groups.append(MemberGroup(member.name, (member,)))
         except ModelError as error:
             failed.append({"path": str(member.bundle.folder), "reason": str(error)})
             say(f"  left out: {error}")
@@ -102,7 +102,7 @@ def from_folds(families: dict[str, Sequence[Member]], experiment: Experiment, sa
     folds = experiment.data.split.folds
     first = prepare(_fold(experiment.data, 0))
     prepared = [first, *(prepare_series(first.series, _fold(experiment.data, fold)) for fold in range(1, folds))]
-    groups: list[Group] = []
+    groups: list[MemberGroup] = []
     rows: list[Array] = []
     failed: list[dict[str, str]] = []
     for name, members in families.items():
@@ -113,7 +113,7 @@ def from_folds(families: dict[str, Sequence[Member]], experiment: Experiment, sa
             failed.append({"path": name, "reason": reason})
             say(f"  left out: family '{name}': {reason}")
             continue
-        groups.append(Group(name, tuple(working)))
+        groups.append(MemberGroup(name, tuple(working)))
         rows.append(np.concatenate([np.mean(found[fold], axis=0) for fold in range(folds)]))
     require(sum(len(group.members) for group in groups), failed)
     index = _join([one.index["validation"] for one in prepared])

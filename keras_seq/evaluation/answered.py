@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_seq.data.calendar import forecast_stamps
-from keras_seq.data.rows import Refused, Rows, refused_line
+from keras_seq.data.rows import RefusedUnit, Rows, refused_line
 from keras_seq.data.series import Int
 from keras_seq.errors import DataError
 from keras_seq.evaluation.answer_columns import ENDS, AnswerColumns, columns_for
@@ -22,7 +22,7 @@ CLASS_TASKS = ("binary", "multiclass")
 
 
 @dataclass(frozen=True)
-class Answers:
+class AnswerTable:
     """A table of answers and what is to be said beside it.
 
     Attributes:
@@ -32,7 +32,7 @@ class Answers:
     """
 
     table: pd.DataFrame
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RefusedUnit, ...] = ()
     notes: tuple[str, ...] = ()
 
     def warnings(self) -> list[str]:
@@ -56,7 +56,7 @@ class Cut:
     start: Int
     length: Int
     unit: Int
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedUnit, ...]
 
 
 def cut(rows: Rows, spec: Any, *, every: int = 0) -> Cut:
@@ -84,7 +84,7 @@ def cut(rows: Rows, spec: Any, *, every: int = 0) -> Cut:
         chosen &= end - start == spec.time
     short = np.flatnonzero(~np.isin(np.arange(len(names)), unit[chosen]))
     reason = f"the model's window needs {spec.time} rows; give more of its past"
-    refused = tuple(Refused(str(names[number]), int(rows.series.lengths[number]), reason) for number in short)
+    refused = tuple(RefusedUnit(str(names[number]), int(rows.series.lengths[number]), reason) for number in short)
     refused = (*rows.refused, *refused)
     if not chosen.any():
         raise DataError(f"No unit can be answered: {refused_line(refused)}")

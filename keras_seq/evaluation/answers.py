@@ -12,10 +12,10 @@ import numpy as np
 
 from keras_seq.config import DataConfig
 from keras_seq.errors import DataError, KerasSeqError
-from keras_seq.evaluation.candidates import Failure, Field, Judged
+from keras_seq.evaluation.candidates import Candidates, Failure, Judged
 from keras_seq.evaluation.naive_error import naive_errors
-from keras_seq.evaluation.postprocessed import Decided, decide_points, judge_decided
-from keras_seq.evaluation.scores import judge
+from keras_seq.evaluation.postprocessed import Postprocessed, decide_points, score_postprocessed
+from keras_seq.evaluation.scores import score
 from keras_seq.training.metrics import deviations
 from keras_seq.training.predictions import Points, points, predict_windows
 
@@ -34,7 +34,7 @@ class Replicate:
 
     Attributes:
         found: judged points, capped truth; quantile models by their middle.
-        metrics: everything ``judge`` knows of them.
+        metrics: everything ``score`` knows of them.
     """
 
     found: Points
@@ -42,7 +42,7 @@ class Replicate:
 
 
 @dataclass(frozen=True)
-class Answers:
+class CandidateAnswers:
     """What is compared.
 
     Attributes:
@@ -91,7 +91,7 @@ class Preparer:
         return self._prepared[key]
 
 
-def collect(field_: Field, say: Callable[[str], None] = lambda text: None) -> Answers:
+def collect(field_: Candidates, say: Callable[[str], None] = lambda text: None) -> CandidateAnswers:
     """Predict with every run and keep the points that all contenders answer.
 
     Raises:
@@ -125,7 +125,7 @@ def collect(field_: Field, say: Callable[[str], None] = lambda text: None) -> An
     return _aligned(by_name, series, failures)
 
 
-def run_answers(bundle: Bundle, prepared: Prepared, part: Judged) -> Decided:
+def run_answers(bundle: Bundle, prepared: Prepared, part: Judged) -> Postprocessed:
     """A bundle's answers on a part of its data, calibrated as it serves them, as they are judged.
 
     Raises:
@@ -140,7 +140,7 @@ def run_answers(bundle: Bundle, prepared: Prepared, part: Judged) -> Decided:
     return decided.judged(experiment, part)
 
 
-def in_deviations(answers: Answers, spec: DataSpec) -> Answers:
+def in_deviations(answers: CandidateAnswers, spec: DataSpec) -> CandidateAnswers:
     """Answers of several targets in each target's deviation on the train part, so that none outweighs the others."""
     if len(spec.target_std) < 2:
         return answers
@@ -155,7 +155,7 @@ def join(found: list[Points]) -> Points:
     return Points(*(np.concatenate([getattr(points_, name) for points_ in found]) for name in names))
 
 
-def comparable(decided: Decided, bundle: Bundle) -> Points:
+def comparable(decided: Postprocessed, bundle: Bundle) -> Points:
     """Capped truth ``(points[, values])`` and answers of the same shape (classes keep their axis)."""
     found = decided.points
     if decided.value is None:
@@ -166,18 +166,18 @@ def comparable(decided: Decided, bundle: Bundle) -> Points:
     return Points(capped, decided.value.reshape(len(truth), -1), found.unit, found.row, found.steps)
 
 
-def replicate(pieces: list[tuple[Bundle, Decided]], part: Judged) -> Replicate:
+def replicate(pieces: list[tuple[Bundle, Postprocessed]], part: Judged) -> Replicate:
     """Put the pieces of one seed together; numbers that hang on each piece's own threshold or intervals are means."""
     bundle = pieces[0][0]
-    own = [judge_decided(got, run.spec, run.experiment, run.decision, part=part) for run, got in pieces]
+    own = [score_postprocessed(got, run.spec, run.experiment, run.decision, part=part) for run, got in pieces]
     metrics = {key: float(np.mean([numbers[key] for numbers in own])) for key in own[0] if all(key in of for of in own)}
     if len(pieces) > 1:
-        together = judge(join([got.points for _, got in pieces]), bundle.spec, bundle.experiment, part=part)
+        together = score(join([got.points for _, got in pieces]), bundle.spec, bundle.experiment, part=part)
         metrics |= {key: value for key, value in together.items() if key.split("/")[0] not in OF_ONE_RUN}
     return Replicate(join([comparable(got, run) for run, got in pieces]), metrics)
 
 
-def _aligned(by_name: dict[str, list[Replicate]], series: Series, failures: list[Failure]) -> Answers:
+def _aligned(by_name: dict[str, list[Replicate]], series: Series, failures: list[Failure]) -> CandidateAnswers:
     """Keep the rows that every replicate answers; rows are absolute, so they tell the unit too."""
     rows = [np.unique(replicate.found.row) for replicates in by_name.values() for replicate in replicates]
     common = functools.reduce(np.intersect1d, rows)
@@ -189,7 +189,7 @@ def _aligned(by_name: dict[str, list[Replicate]], series: Series, failures: list
     placed = {name: [_at(replicate.found, common) for replicate in of] for name, of in by_name.items()}
     first = next(iter(placed.values()))[0]
     _check_truth(placed, first)
-    return Answers(
+    return CandidateAnswers(
         truth=np.asarray(first.truth, np.float64),
         predictions={
             name: np.stack([np.asarray(found.prediction, np.float64) for found in of]) for name, of in placed.items()

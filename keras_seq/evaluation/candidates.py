@@ -17,7 +17,7 @@ Judged = Literal["test", "validation"]
 
 
 @dataclass(frozen=True)
-class Contender:
+class Candidate:
     """One side of a comparison.
 
     Attributes:
@@ -54,7 +54,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Field:
+class Candidates:
     """Who takes part, who does not, and which part is judged.
 
     Attributes:
@@ -64,13 +64,13 @@ class Field:
         failures: runs left out.
     """
 
-    contenders: tuple[Contender, ...]
+    contenders: tuple[Candidate, ...]
     part: Judged
     union: bool
     failures: list[Failure] = field(default_factory=list)
 
 
-def gather(words: Sequence[str], overrides: Mapping[str, Any], *, part: Judged | None = None) -> Field:
+def gather(words: Sequence[str], overrides: Mapping[str, Any], *, part: Judged | None = None) -> Candidates:
     """Load every contender and refuse those that cannot be compared.
 
     Args:
@@ -89,7 +89,7 @@ def gather(words: Sequence[str], overrides: Mapping[str, Any], *, part: Judged |
     for name, paths in _named(words):
         bundles = _bundles(name, paths, overrides, failures)
         if bundles:
-            contenders.append(Contender(name, tuple(bundles)))
+            contenders.append(Candidate(name, tuple(bundles)))
     if len(contenders) < 2:
         said = " ".join(f"{failure.folder}: {failure.reason}" for failure in failures)
         raise ModelError(f"A comparison needs at least two contenders, {len(contenders)} can be read. {said}".strip())
@@ -97,7 +97,7 @@ def gather(words: Sequence[str], overrides: Mapping[str, Any], *, part: Judged |
     for contender in contenders:
         for bundle in contender.bundles:
             refuse_seen(bundle, chosen, contender.name)
-    found = Field(tuple(contenders), chosen, union, failures)
+    found = Candidates(tuple(contenders), chosen, union, failures)
     check_alike(found)
     return found
 
@@ -119,7 +119,7 @@ def run_folders(path: Path) -> list[Path]:
     return found
 
 
-def check_alike(field_: Field) -> None:
+def check_alike(field_: Candidates) -> None:
     """Refuse contenders of different questions: task, targets, horizon, cap, data or split.
 
     Raises:
@@ -145,7 +145,7 @@ def check_alike(field_: Field) -> None:
                 )
 
 
-def _check_question(reference: Contender, contender: Contender, bundle: Bundle) -> None:
+def _check_question(reference: Candidate, contender: Candidate, bundle: Bundle) -> None:
     mine, theirs = reference.first, bundle
     for option, one, two in (
         ("data.task", mine.spec.task, theirs.spec.task),
@@ -216,7 +216,7 @@ def _load(folder: Path, overrides: Mapping[str, Any]) -> Bundle:
     return dataclasses.replace(bundle, experiment=experiment)
 
 
-def _part(contenders: Sequence[Contender], part: Judged | None) -> tuple[Judged, bool]:
+def _part(contenders: Sequence[Candidate], part: Judged | None) -> tuple[Judged, bool]:
     splits = [bundle.experiment.data.split for contender in contenders for bundle in contender.bundles]
     if all(split.origins for split in splits):
         return part or "test", True  # each origin has a test part of its own
@@ -246,7 +246,7 @@ def refuse_seen(bundle: Bundle, part: str, name: str) -> None:
         )
 
 
-def _fingerprints(contender: Contender, key: str) -> set[str]:
+def _fingerprints(contender: Candidate, key: str) -> set[str]:
     return {str(bundle.data.get(key, "missing")) for bundle in contender.bundles}
 
 

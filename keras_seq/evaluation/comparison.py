@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, nearest
 from keras_seq.evaluation import significance
-from keras_seq.evaluation.answers import Answers, in_deviations
+from keras_seq.evaluation.answers import CandidateAnswers, in_deviations
 from keras_seq.evaluation.measures import MEASURES, Measure
 from keras_seq.evaluation.paired import Pair, compare_pair, influence, serial_error, with_seeds
-from keras_seq.evaluation.plan import Plan, make_plan
+from keras_seq.evaluation.plan import ResamplingPlan, make_plan
 
 Array = NDArray[np.float64]
 
@@ -81,7 +81,7 @@ def measures_of(spec: DataSpec, deciding: str | None = None) -> tuple[Measure, .
 
 
 def compare_answers(
-    answers: Answers,
+    answers: CandidateAnswers,
     spec: DataSpec,
     *,
     deciding: str | None = None,
@@ -121,7 +121,7 @@ def compare_answers(
 
 
 def _estimate(
-    measure: Measure, truth: Array, predictions: Array, plan: Plan, seed_weights: Array
+    measure: Measure, truth: Array, predictions: Array, plan: ResamplingPlan, seed_weights: Array
 ) -> tuple[Estimate, Array]:
     """Mean over seeds with its bootstrap interval; the number in every resample, mean over seeds ``(resamples,)``."""
     assert plan.counts is not None
@@ -137,7 +137,7 @@ def _estimate(
     return Estimate(value, low, high, _deviation(values)), np.asarray(np.mean(samples, axis=0))
 
 
-def _over_time(measure: Measure, answers: Answers, predictions: Array, plan: Plan) -> Estimate:
+def _over_time(measure: Measure, answers: CandidateAnswers, predictions: Array, plan: ResamplingPlan) -> Estimate:
     """Mean over seeds; an interval that knows the dependence of neighbouring times, NaN where there is too little."""
     values = [measure.of(answers.truth, prediction) for prediction in predictions]
     value = float(np.mean(values))
@@ -153,7 +153,12 @@ def _deviation(values: list[float]) -> float:
 
 
 def _pairs(
-    answers: Answers, spec: DataSpec, measure: Measure, drawn: dict[str, Array], plan: Plan, level: float
+    answers: CandidateAnswers,
+    spec: DataSpec,
+    measure: Measure,
+    drawn: dict[str, Array],
+    plan: ResamplingPlan,
+    level: float,
 ) -> tuple[Pair, ...]:
     names = list(itertools.combinations(answers.predictions, 2))
     tests = [compare_pair(answers, spec, measure, both, plan, drawn) for both in names]
@@ -166,7 +171,7 @@ def _pairs(
     )
 
 
-def _notes(answers: Answers, plan: Plan, pairs: tuple[Pair, ...]) -> tuple[str, ...]:
+def _notes(answers: CandidateAnswers, plan: ResamplingPlan, pairs: tuple[Pair, ...]) -> tuple[str, ...]:
     notes = []
     if plan.serial and len(np.unique(answers.unit)) > 1:
         notes.append(

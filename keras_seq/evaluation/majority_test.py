@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
-class Calls:
+class MajorityTest:
     """How often calls are right, and how often a constant answer is.
 
     Attributes:
@@ -41,7 +41,7 @@ class Calls:
         )
 
 
-def judge_calls(truth: ArrayLike, called: ArrayLike, constant: ArrayLike) -> Calls:
+def majority_test(truth: ArrayLike, called: ArrayLike, constant: ArrayLike) -> MajorityTest:
     """Compare calls with a constant answer, point by point.
 
     Args:
@@ -56,6 +56,6 @@ def judge_calls(truth: ArrayLike, called: ArrayLike, constant: ArrayLike) -> Cal
     interval = binomtest(int(right.sum()), len(right)).proportion_ci(0.95)
     gained, lost = int((right & ~plain).sum()), int((plain & ~right).sum())
     p_value = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
-    return Calls(
+    return MajorityTest(
         len(right), float(right.mean()), float(interval.low), float(interval.high), float(plain.mean()), p_value
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keras_seq.config import Experiment
 from keras_seq.data.scaling import part_rows
 from keras_seq.evaluation.naive_error import naive_errors
-from keras_seq.evaluation.scores import judge
+from keras_seq.evaluation.scores import score
 from keras_seq.evaluation.seasons import find_seasons
 from keras_seq.training.metrics import deviations
 from keras_seq.training.predictions import locate, points
@@ -37,7 +37,7 @@ class NaiveReference:
     Attributes:
         name: in words.
         season: rows looked back; 0: none.
-        metrics: of "validation" and "test", as ``judge`` gives them.
+        metrics: of "validation" and "test", as ``score`` gives them.
         tried: validation error of every candidate, in deviations of the targets; empty for classes.
     """
 
@@ -159,7 +159,7 @@ def _judged(experiment: Experiment, prepared: Prepared, answers: dict[str, Array
     naive, metrics = naive_errors(prepared, experiment), {}
     for part, values in answers.items():
         found = points(prepared.series, prepared.index[part], spec, np.asarray(values, np.float32))
-        metrics[part] = judge(found, spec, plain, part=part, naive=naive)
+        metrics[part] = score(found, spec, plain, part=part, naive=naive)
     return metrics
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_seq.config import Experiment
 from keras_seq.data.quality import QualityReport
-from keras_seq.data.rows import Refused, Rows, refused_line
+from keras_seq.data.rows import RefusedUnit, Rows, refused_line
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.data.splits import Part, Splits
@@ -23,13 +23,13 @@ from keras_seq.errors import DataError
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
     from keras_seq.data.prepare import Prepared
-    from keras_seq.evaluation.postprocessed import Decided
+    from keras_seq.evaluation.postprocessed import Postprocessed
 
 TEST_FILES = "test_files"  # of ``Series.info``: units [first, last) by file; see ``data.sources.table_files``
 
 
 @dataclass(frozen=True)
-class FileJudged:
+class FileScores:
     """What became of a file.
 
     Attributes:
@@ -42,10 +42,10 @@ class FileJudged:
     metrics: dict[str, float]
     units: int
     answers: int
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedUnit, ...]
 
 
-def judge_file(bundle: Bundle, path: str | Path, experiment: Experiment, *, whole: bool = False) -> FileJudged:
+def score_file(bundle: Bundle, path: str | Path, experiment: Experiment, *, whole: bool = False) -> FileScores:
     """Metrics of a bundle on a labelled file as it is: nothing is divided, nothing is fitted.
 
     Windows are cut as in training and answers go through the bundle's decision layer. A forecast's ``mase`` is scaled
@@ -68,7 +68,7 @@ def judge_file(bundle: Bundle, path: str | Path, experiment: Experiment, *, whol
     prepared, refused = _prepared(rows, bundle, experiment, str(path))
     series = prepared.series
     from keras_seq.evaluation.naive_error import naive_errors
-    from keras_seq.evaluation.postprocessed import decide_points, judge_decided
+    from keras_seq.evaluation.postprocessed import decide_points, score_postprocessed
     from keras_seq.training.predictions import points, predict_windows
 
     index = prepared.index["test"]
@@ -78,12 +78,14 @@ def judge_file(bundle: Bundle, path: str | Path, experiment: Experiment, *, whol
         raise DataError(f"File '{path}' holds no target at a row that the model answers, so nothing can be judged.")
     naive = naive_errors(prepared, experiment)
     decided = decide_points(answers, bundle.spec, experiment, bundle.decision, part="test", naive=naive)
-    metrics = judge_decided(decided, bundle.spec, experiment, bundle.decision, part="test")
+    metrics = score_postprocessed(decided, bundle.spec, experiment, bundle.decision, part="test")
     judged = decided.judged(experiment, "test").points
-    return FileJudged(metrics, len(np.unique(judged.unit)), len(judged.truth), refused)
+    return FileScores(metrics, len(np.unique(judged.unit)), len(judged.truth), refused)
 
 
-def _prepared(rows: Rows, bundle: Bundle, experiment: Experiment, path: str) -> tuple[Prepared, tuple[Refused, ...]]:
+def _prepared(
+    rows: Rows, bundle: Bundle, experiment: Experiment, path: str
+) -> tuple[Prepared, tuple[RefusedUnit, ...]]:
     """The file as a data set whose test part is all that can be answered, and the units that cannot."""
     from keras_seq.data.prepare import Prepared
 
@@ -103,14 +105,16 @@ def _prepared(rows: Rows, bundle: Bundle, experiment: Experiment, path: str) -> 
     return Prepared(series, quality, Splits(empty, empty, judged, ""), index, spec), rows.refused
 
 
-def judge_test_files(
-    decided: Decided, series: Series, spec: DataSpec, experiment: Experiment, decision: Mapping[str, Any]
+def score_test_files(
+    decided: Postprocessed, series: Series, spec: DataSpec, experiment: Experiment, decision: Mapping[str, Any]
 ) -> dict[str, dict[str, float]]:
     """Metrics of each file of the test part by name, where it comes in files of its own; else empty."""
-    from keras_seq.evaluation.postprocessed import judge_decided
+    from keras_seq.evaluation.postprocessed import score_postprocessed
 
     unit = decided.points.unit
     return {
-        name: judge_decided(decided.select((unit >= first) & (unit < last)), spec, experiment, decision, part="test")
+        name: score_postprocessed(
+            decided.select((unit >= first) & (unit < last)), spec, experiment, decision, part="test"
+        )
         for name, (first, last) in series.info.get(TEST_FILES, {}).items()
     }

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.data.spec import DataSpec
-from keras_seq.evaluation.answers import Answers
+from keras_seq.evaluation.answers import CandidateAnswers
 from keras_seq.evaluation.dependence import FEWEST_TERMS, cosine_terms, cosines, sum_variance
 from keras_seq.evaluation.measures import AUC_ROC, MAE, RMSE, Measure
-from keras_seq.evaluation.plan import Plan, instants
+from keras_seq.evaluation.plan import ResamplingPlan, instants
 from keras_seq.evaluation.significance import Test, delong_test, paired_bootstrap, student_interval, student_test
 
 Array = NDArray[np.float64]
@@ -74,7 +74,12 @@ class Pair:
 
 
 def compare_pair(
-    answers: Answers, spec: DataSpec, measure: Measure, names: tuple[str, str], plan: Plan, drawn: dict[str, Array]
+    answers: CandidateAnswers,
+    spec: DataSpec,
+    measure: Measure,
+    names: tuple[str, str],
+    plan: ResamplingPlan,
+    drawn: dict[str, Array],
 ) -> Test:
     """The test made for the case.
 
@@ -107,14 +112,14 @@ def compare_pair(
     return with_seeds(with_shared_times(test, answers, measure, sides, plan), values)
 
 
-def influence(answers: Answers, measure: Measure, predictions: Array, plan: Plan) -> Array:
+def influence(answers: CandidateAnswers, measure: Measure, predictions: Array, plan: ResamplingPlan) -> Array:
     """What each time adds to a contender's metric times the points, mean over its seeds, ``(pieces,)``."""
     piece, pieces = plan.pieces(measure)
     found = [measure.influence(answers.truth, prediction, piece, pieces) for prediction in predictions]
     return np.asarray(np.mean(found, axis=0))
 
 
-def serial_error(series: Array, plan: Plan, points: int) -> tuple[float, float]:
+def serial_error(series: Array, plan: ResamplingPlan, points: int) -> tuple[float, float]:
     """Standard error of a number from its influence in order of time, and degrees; NaN: too few independent blocks."""
     if not np.isfinite(series).all():
         return NOTHING, 1.0
@@ -124,7 +129,7 @@ def serial_error(series: Array, plan: Plan, points: int) -> tuple[float, float]:
     return (float(np.sqrt(sum_variance(series, terms))) / points, float(terms)) if terms else (NOTHING, 1.0)
 
 
-def fewest_of_a_class(answers: Answers, plan: Plan) -> int:
+def fewest_of_a_class(answers: CandidateAnswers, plan: ResamplingPlan) -> int:
     """Clusters that hold the class found in fewer of them, of two."""
     positive = answers.truth.ravel() > 0.5
     return min(len(np.unique(plan.cluster[chosen])) for chosen in (positive, ~positive))
@@ -146,7 +151,9 @@ def with_seeds(test: Test, values: Sequence[Sequence[float]]) -> Test:
     return _with_variance(test, noise, float(np.abs(np.concatenate([np.asarray(of) for of in values])).max()))
 
 
-def with_shared_times(test: Test, answers: Answers, measure: Measure, sides: Sequence[Array], plan: Plan) -> Test:
+def with_shared_times(
+    test: Test, answers: CandidateAnswers, measure: Measure, sides: Sequence[Array], plan: ResamplingPlan
+) -> Test:
     """The test with what units judged at the same times have in common: a bad day is bad for all of them.
 
     The sums over units against slow cosines vary by more than the units' own do together: the surplus is added
@@ -170,7 +177,7 @@ def with_shared_times(test: Test, answers: Answers, measure: Measure, sides: Seq
     return _with_variance(test, [(max(surplus, 0.0), float(terms))], test.error)
 
 
-def shares_times(answers: Answers) -> bool:
+def shares_times(answers: CandidateAnswers) -> bool:
     """Units are judged at the same calendar times, and at enough of them."""
     if answers.series.time.dtype.kind != "M":
         return False

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.evaluation import significance
-from keras_seq.evaluation.answers import Answers
+from keras_seq.evaluation.answers import CandidateAnswers
 from keras_seq.evaluation.measures import Measure
 from keras_seq.evaluation.significance import FEWEST
 
@@ -20,7 +20,7 @@ BLOCKS = 500  # most pieces left out one after the other
 
 
 @dataclass(frozen=True)
-class Plan:
+class ResamplingPlan:
     """Which points belong together.
 
     Attributes:
@@ -66,7 +66,7 @@ class Plan:
         return self.cluster * pieces // self.clusters, pieces
 
 
-def make_plan(answers: Answers, spec: DataSpec, *, resamples: int, seed: int) -> Plan:
+def make_plan(answers: CandidateAnswers, spec: DataSpec, *, resamples: int, seed: int) -> ResamplingPlan:
     """Whole groups where units come in groups, whole units, or times in their order where there are few units.
 
     Args:
@@ -81,9 +81,9 @@ def make_plan(answers: Answers, spec: DataSpec, *, resamples: int, seed: int) ->
     if n_units >= FEWEST:
         cluster = np.unique(labels, return_inverse=True)[1].reshape(-1).astype(np.int64)
         draws = significance.cluster_counts(int(cluster.max()) + 1, resamples, np.random.default_rng(seed))
-        return Plan(kind, cluster, draws)
+        return ResamplingPlan(kind, cluster, draws)
     instant = instants(answers.series, answers.unit, answers.row)
-    return Plan("times", instant, overlap=overlapping(answers, spec))
+    return ResamplingPlan("times", instant, overlap=overlapping(answers, spec))
 
 
 def instants(series: Series, unit: NDArray[np.int64], row: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -99,7 +99,7 @@ def instants(series: Series, unit: NDArray[np.int64], row: NDArray[np.int64]) ->
     return np.unique(series.time[row], return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def overlapping(answers: Answers, spec: DataSpec) -> int:
+def overlapping(answers: CandidateAnswers, spec: DataSpec) -> int:
     """Neighbouring origins whose forecasts share steps: the horizon in units of the distance between two origins."""
     same_unit = np.diff(answers.unit) == 0
     gaps = np.diff(answers.row)[same_unit]

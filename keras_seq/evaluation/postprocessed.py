@@ -13,7 +13,7 @@ from keras_seq.config import Experiment
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.evaluation.naive_error import naive_errors
-from keras_seq.evaluation.scores import interval_metrics, judge, renamed
+from keras_seq.evaluation.scores import interval_metrics, renamed, score
 from keras_seq.training import adaptive, metrics
 from keras_seq.training.decision import clusters, events, fit_decision
 from keras_seq.training.predictions import Points, has_quantiles
@@ -26,7 +26,7 @@ INTERVALS = ("coverage", "interval_width")
 
 
 @dataclass(frozen=True)
-class Decided:
+class Postprocessed:
     """Answers as a server gives them.
 
     Attributes:
@@ -48,21 +48,21 @@ class Decided:
     followed: tuple[np.ndarray, np.ndarray] | None = None
     naive: np.ndarray | None = None
 
-    def select(self, chosen: np.ndarray) -> Decided:
+    def select(self, chosen: np.ndarray) -> Postprocessed:
         """The answers where ``chosen`` (mask or numbers) says so."""
         names = ("raw", "value", "lower", "upper")
         cut = {name: part[chosen] for name in names if (part := getattr(self, name)) is not None}
         followed = None if self.followed is None else (self.followed[0][chosen], self.followed[1][chosen])
         return dataclasses.replace(self, points=self.points.select(chosen), followed=followed, **cut)
 
-    def as_taught(self, cap: float | None) -> Decided:
+    def as_taught(self, cap: float | None) -> Postprocessed:
         """Truth and values no higher than the cap of training, where intervals end too: what pictures compare."""
         if cap is None or self.value is None:
             return self
         points = dataclasses.replace(self.points, truth=np.minimum(self.points.truth, cap))
         return dataclasses.replace(self, points=points, value=np.minimum(self.value, cap))
 
-    def judged(self, experiment: Experiment, part: str) -> Decided:
+    def judged(self, experiment: Experiment, part: str) -> Postprocessed:
         """The answers that are judged; see ``Points.judged``."""
         numbered = dataclasses.replace(self.points, prediction=np.arange(len(self.raw)))
         last_only = part == "test" and experiment.evaluation.at == "last"
@@ -70,15 +70,15 @@ class Decided:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ModelScores:
     """Answers and metrics of one model, and the decision layer that was fitted on its validation answers."""
 
-    parts: dict[str, Decided]
+    parts: dict[str, Postprocessed]
     metrics: dict[str, dict[str, Any]]  # by part; "test_files": by file where the test part comes in several
     decision: dict[str, Any]
 
 
-def judge_parts(found: Mapping[str, Points], prepared: Prepared, experiment: Experiment) -> Judgement:
+def score_parts(found: Mapping[str, Points], prepared: Prepared, experiment: Experiment) -> ModelScores:
     """Decide and judge a model's points by part: the one rule of training, tuning and baselines.
 
     The decision layer is fitted on ``found["validation"]``; other parts are only judged.
@@ -90,8 +90,10 @@ def judge_parts(found: Mapping[str, Points], prepared: Prepared, experiment: Exp
         part: decide_points(answers, spec, experiment, decision, part=part, naive=naive)
         for part, answers in found.items()
     }
-    metrics = {part: judge_decided(decided, spec, experiment, decision, part=part) for part, decided in parts.items()}
-    return Judgement(parts, metrics, decision)
+    metrics = {
+        part: score_postprocessed(decided, spec, experiment, decision, part=part) for part, decided in parts.items()
+    }
+    return ModelScores(parts, metrics, decision)
 
 
 def fit_points(found: Points, series: Series, spec: DataSpec, experiment: Experiment) -> dict[str, Any]:
@@ -124,11 +126,11 @@ def decide_points(
     *,
     part: str,
     naive: np.ndarray | None = None,
-) -> Decided:
+) -> Postprocessed:
     """Apply the decision layer, through the same layers as the served graph.
 
     Beside them, ``followed`` intervals run over the test part in order, learning from each truth once it would be
-    known. ``naive``: see ``Decided``.
+    known. ``naive``: see ``Postprocessed``.
     """
     from keras_seq.models.decision import decide_array
 
@@ -136,21 +138,21 @@ def decide_points(
     answers = decide_array(raw, spec, decision, _levels(found, spec, experiment))
     if spec.task in ("binary", "multiclass"):
         name = "probability" if spec.task == "binary" else "probabilities"
-        return Decided(dataclasses.replace(found, prediction=answers[name]), raw)
+        return Postprocessed(dataclasses.replace(found, prediction=answers[name]), raw)
     value = answers["prediction"].reshape(found.truth.shape)
     if "lower" not in answers:
-        return Decided(found, raw, value, naive=naive)
+        return Postprocessed(found, raw, value, naive=naive)
     lower, upper = (answers[name].reshape(found.truth.shape) for name in ("lower", "upper"))
     if "adaptive" not in decision or part != "test":
-        return Decided(found, raw, value, lower, upper, naive=naive)
+        return Postprocessed(found, raw, value, lower, upper, naive=naive)
     width = _follow(found, decision["adaptive"], -(-spec.horizon // experiment.data.windows.stride))
-    return Decided(found, raw, value, lower, upper, followed=(value - width, value + width), naive=naive)
+    return Postprocessed(found, raw, value, lower, upper, followed=(value - width, value + width), naive=naive)
 
 
-def judge_decided(
-    decided: Decided, spec: DataSpec, experiment: Experiment, decision: Mapping[str, Any], *, part: str
+def score_postprocessed(
+    decided: Postprocessed, spec: DataSpec, experiment: Experiment, decision: Mapping[str, Any], *, part: str
 ) -> dict[str, float]:
-    """Metrics of one part: those of ``judge`` and how well the decision layer holds.
+    """Metrics of one part: those of ``score`` and how well the decision layer holds.
 
     ``ece`` is of calibrated probabilities, ``ece_raw`` of the model's own. ``coverage`` and
     ``interval_width`` are of the intervals that predict and the server give, against truth capped as in training; with
@@ -158,7 +160,7 @@ def judge_decided(
     truth back. Of the validation part they are the numbers of the fit itself.
     """
     threshold = decision.get("threshold", 0.5)
-    result = judge(decided.points, spec, experiment, part=part, threshold=threshold, naive=decided.naive)
+    result = score(decided.points, spec, experiment, part=part, threshold=threshold, naive=decided.naive)
     chosen = decided.judged(experiment, part)
     truth = chosen.points.truth
     if spec.task in ("binary", "multiclass"):

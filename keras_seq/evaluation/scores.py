@@ -14,7 +14,7 @@ from keras_seq.training.predictions import Points, has_quantiles, middle
 Array = NDArray[np.float64]
 
 
-def judge(
+def score(
     found: Points,
     spec: DataSpec,
     experiment: Experiment,

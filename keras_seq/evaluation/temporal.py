@@ -21,7 +21,7 @@ Int = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Evolution:
+class PredictionEvolution:
     """Answers after more and more steps of every unit.
 
     Attributes:
@@ -70,7 +70,7 @@ class Detection:
         return {name: float(getattr(self, name)) for name in names}
 
 
-def evolve(bundle: Bundle, prepared: Prepared, part: str, *, answers: int = 20) -> Evolution:
+def evolve(bundle: Bundle, prepared: Prepared, part: str, *, answers: int = 20) -> PredictionEvolution:
     """Predict on growing prefixes of every unit.
 
     Models that answer at every step, and sliding windows, already do so in one pass; models of whole sequences get
@@ -106,7 +106,7 @@ def evolve(bundle: Bundle, prepared: Prepared, part: str, *, answers: int = 20) 
     shown = decided.points if decided.value is None else _with(found, decided.value)
     order = np.lexsort((shown.row, shown.unit))
     shown = shown.select(order)
-    return Evolution(shown, prepared.series.lengths[shown.unit])
+    return PredictionEvolution(shown, prepared.series.lengths[shown.unit])
 
 
 def prefixes(index: WindowIndex, answers: int) -> WindowIndex:
@@ -118,7 +118,7 @@ def prefixes(index: WindowIndex, answers: int) -> WindowIndex:
     return WindowIndex(start, length, start + length - 1, index.unit[window], index.first[window])
 
 
-def detection(evolution: Evolution, threshold: float) -> Detection:
+def detection(evolution: PredictionEvolution, threshold: float) -> Detection:
     """How early units of class 1 are called.
 
     Args:

@@ -29,7 +29,7 @@ RULES = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ComparisonVerdict:
     """Who wins, by which rule, and how sure that is.
 
     Attributes:
@@ -63,7 +63,7 @@ def decide(
     *,
     rule: str = "accuracy_per_latency",
     level: float | None = None,
-) -> Verdict:
+) -> ComparisonVerdict:
     """Pick a winner.
 
     Args:
@@ -88,7 +88,7 @@ def decide(
     other = best if winner != best else ranked[1]
     pair = comparison.pair(winner, other).at(level)
     words = _words(comparison, winner, best, pair, rule, level, unmeasured=bool(cost) and not known)
-    return Verdict(winner, best, rivals, rule, level, pair, words)
+    return ComparisonVerdict(winner, best, rivals, rule, level, pair, words)
 
 
 def _words(

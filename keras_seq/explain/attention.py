@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from keras_seq.errors import ModelError
 from keras_seq.explain.attribution import ALL, Attribution
-from keras_seq.explain.masked_model import Game
+from keras_seq.explain.masked_model import MaskedModel
 from keras_seq.models.attention import SelfAttention
 from keras_seq.models.blocks import AttentionPooling, LastStep
 
@@ -53,7 +53,7 @@ def require_attention(model: keras.Model) -> None:
         )
 
 
-def attention_weights(game: Game) -> AttentionWeights:
+def attention_weights(game: MaskedModel) -> AttentionWeights:
     """Weights of every attention layer, and their rollout to the step (or pooling) that the answer reads.
 
     Raises:
@@ -91,7 +91,7 @@ def attention_weights(game: Game) -> AttentionWeights:
     return AttentionWeights({name: np.stack(parts) for name, parts in heads.items()}, rolled)
 
 
-def attention(game: Game) -> Attribution:
+def attention(game: MaskedModel) -> Attribution:
     """The rollout as one column, summing to 1 over the real steps of each sample."""
     start = time.perf_counter()
     found = attention_weights(game)

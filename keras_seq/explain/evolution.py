@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from keras_seq.data.series import Series
 from keras_seq.explain.feature_groups import make_players
 from keras_seq.explain.gradients import integrated_gradients
-from keras_seq.explain.masked_model import Game
+from keras_seq.explain.masked_model import MaskedModel
 from keras_seq.explain.samples import Samples
 
 POINTS = 12  # moments looked at
@@ -18,7 +18,7 @@ BACKGROUNDS = 10  # laid beside every moment
 
 
 @dataclass(frozen=True)
-class Evolution:
+class AttributionEvolution:
     """One sample over time.
 
     Attributes:
@@ -42,7 +42,9 @@ class Evolution:
     unit: str
 
 
-def evolve(game: Game, k: int, series: Series | None = None, *, points: int = POINTS) -> Evolution | None:
+def evolve(
+    game: MaskedModel, k: int, series: Series | None = None, *, points: int = POINTS
+) -> AttributionEvolution | None:
     """Explain sample ``k`` at several moments.
 
     Models of variable length see its beginning, longer and longer; models of fixed windows see the unit's windows
@@ -56,14 +58,14 @@ def evolve(game: Game, k: int, series: Series | None = None, *, points: int = PO
         return None
     samples, steps = moments
     background = replace(game.background, count=min(game.background.count, BACKGROUNDS))
-    own = Game(game.asked, samples, background, schema_units=game.units)
+    own = MaskedModel(game.asked, samples, background, schema_units=game.units)
     own.__dict__["select"] = np.repeat(game.select[k : k + 1], len(samples), axis=0)  # the class that is called now
     if game.asked.stepped:
         parts, base = _by_leaving_out(own), own.base
     else:
         found = integrated_gradients(own, tolerance=0.02)
         parts, base = found.by_feature(), found.base
-    return Evolution(
+    return AttributionEvolution(
         game.samples.names[k],
         steps,
         own.predictions,
@@ -75,7 +77,7 @@ def evolve(game: Game, k: int, series: Series | None = None, *, points: int = PO
     )
 
 
-def _moments(game: Game, k: int, series: Series | None, points: int) -> tuple[Samples, NDArray[np.int64]] | None:
+def _moments(game: MaskedModel, k: int, series: Series | None, points: int) -> tuple[Samples, NDArray[np.int64]] | None:
     length, one = int(game.samples.lengths[k]), game.samples.take(np.array([k]))
     if game.asked.spec.variable_length:
         if length < 2:
@@ -107,7 +109,7 @@ def _joined(parts: list[Samples]) -> Samples:
     )
 
 
-def _by_leaving_out(game: Game) -> NDArray[np.float64]:
+def _by_leaving_out(game: MaskedModel) -> NDArray[np.float64]:
     """For models without a gradient: what the answer loses without each sensor, ``(samples, features)``."""
     parts = np.zeros((len(game.samples), len(game.asked.spec.features)))
     for k in range(len(game.samples)):

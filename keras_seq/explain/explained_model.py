@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ModelError
-from keras_seq.explain.output_target import SMALLEST, Question
+from keras_seq.explain.output_target import SMALLEST, OutputTarget
 from keras_seq.models.build import last_step, plain_twin
 from keras_seq.models.fast_lstm import FastLSTM
 from keras_seq.models.tree_ensemble import TreeEnsemble
@@ -37,7 +37,7 @@ class InputGradientLSTM(FastLSTM):
         return super()._own_loop_fits(sequences, mask, True)
 
 
-class Asked:
+class ExplainedModel:
     """A model and a question.
 
     Args:
@@ -49,7 +49,7 @@ class Asked:
     """
 
     def __init__(
-        self, model: Any, spec: DataSpec, question: Question, *, own_kernel: bool = True, jit: bool | None = None
+        self, model: Any, spec: DataSpec, question: OutputTarget, *, own_kernel: bool = True, jit: bool | None = None
     ) -> None:
         self.spec, self.question, self.jit = spec, question, jit
         single = last_step(model) if spec.per_step else model

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.feature_groups import BLOCKS, edges, make_players
-from keras_seq.explain.masked_model import Game
+from keras_seq.explain.masked_model import MaskedModel
 
 SHARES = np.linspace(0, 1, 11)
 
@@ -48,7 +48,7 @@ class Curves:
 
 
 def curves(
-    game: Game, found: Attribution | None, *, blocks: int = BLOCKS, seed: int = 0, backgrounds: int = 10
+    game: MaskedModel, found: Attribution | None, *, blocks: int = BLOCKS, seed: int = 0, backgrounds: int = 10
 ) -> Curves:
     """Deletion and insertion curves of a method, or of a random order.
 

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.errors import ConfigError
-from keras_seq.explain.masked_model import Game
+from keras_seq.explain.masked_model import MaskedModel
 
 BLOCKS = 5  # of time, where nothing else is asked for
 
 
 @dataclass(frozen=True)
-class Players:
+class FeatureGroups:
     """The groups of one sample.
 
     Attributes:
@@ -64,7 +64,7 @@ def edges(length: int, blocks: int) -> NDArray[np.int64]:
     return np.linspace(0, length, min(blocks, max(length, 1)) + 1).round().astype(np.int64)
 
 
-def make_players(game: Game, k: int, blocks: int = BLOCKS) -> Players:
+def make_players(game: MaskedModel, k: int, blocks: int = BLOCKS) -> FeatureGroups:
     """Groups (sensor, time block) of sample ``k``; those that hold nothing, or nothing new, are left out.
 
     Raises:
@@ -83,4 +83,4 @@ def make_players(game: Game, k: int, blocks: int = BLOCKS) -> Players:
         if differs[start:stop, feature].any()
     ]
     columns = np.array(found, np.int64).reshape(-1, 3).T
-    return Players(columns[0], columns[1], columns[2], known)
+    return FeatureGroups(columns[0], columns[1], columns[2], known)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from keras_seq import config
 from keras_seq.explain.attribution import Attribution
-from keras_seq.explain.explained_model import Asked
+from keras_seq.explain.explained_model import ExplainedModel
 from keras_seq.explain.faithfulness import spearman
-from keras_seq.explain.masked_model import Game
+from keras_seq.explain.masked_model import MaskedModel
 from keras_seq.models.registry import get_family, resolve_experiment
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ def forest_attribution(opened: Explainer, family: str = "random_forest", **setti
     fit = get_family(family).fit
     assert fit is not None  # families of trees are fitted
     model = fit(experiment, opened.prepared, lambda text: None)
-    asked = Asked(model, opened.bundle.spec, opened.game.asked.question)
+    asked = ExplainedModel(model, opened.bundle.spec, opened.game.asked.question)
     background = replace(opened.game.background, count=min(BACKGROUNDS, opened.game.background.count))
-    game = Game(asked, opened.game.samples, background, schema_units=opened.game.units, ticker=opened.ticker)
+    game = MaskedModel(asked, opened.game.samples, background, schema_units=opened.game.units, ticker=opened.ticker)
     return tree(game, model=model)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from keras_seq.errors import ConfigError
 from keras_seq.explain.attribution import Attribution
-from keras_seq.explain.masked_model import Game
+from keras_seq.explain.masked_model import MaskedModel
 
 TOLERANCE = 0.005  # of the range of answers
 FIRST_NODES, MOST_NODES = 4, 512  # kinks (relu, maxima) need many, on the few paths that cross them
@@ -26,7 +26,7 @@ ROWS_AT_ONCE = 2**27  # bytes of rows prepared at a time
 
 
 def integrated_gradients(
-    game: Game, *, nodes: int | None = None, tolerance: float = TOLERANCE, most_nodes: int = MOST_NODES
+    game: MaskedModel, *, nodes: int | None = None, tolerance: float = TOLERANCE, most_nodes: int = MOST_NODES
 ) -> Attribution:
     """Integrated gradients over all backgrounds.
 
@@ -71,7 +71,7 @@ def integrated_gradients(
 
 
 def _complete(
-    game: Game, batch: NDArray[np.int64], ladder: list[int], tolerance: float
+    game: MaskedModel, batch: NDArray[np.int64], ladder: list[int], tolerance: float
 ) -> tuple[list[NDArray[np.float64]], NDArray[np.float64], NDArray[np.float64]]:
     """Attributions of samples of one width, their errors, and the mean number of nodes on their paths.
 
@@ -106,7 +106,7 @@ def _worst(misses: NDArray[np.float64], allowed: float) -> NDArray[np.int64]:
 
 
 def _walk(
-    game: Game,
+    game: MaskedModel,
     batch: NDArray[np.int64],
     todo: dict[int, NDArray[np.int64]],
     places: NDArray[np.float64],
@@ -132,7 +132,7 @@ def _walk(
         pending = []
 
 
-def expected_gradients(game: Game, *, places: int = 1, seed: int = 0) -> Attribution:
+def expected_gradients(game: MaskedModel, *, places: int = 1, seed: int = 0) -> Attribution:
     """Expected gradients: ``places`` random places on the way from every background.
 
     Additive on average only: its error falls with the square root of backgrounds times places.
@@ -160,7 +160,7 @@ def expected_gradients(game: Game, *, places: int = 1, seed: int = 0) -> Attribu
     )
 
 
-def gradient_times_input(game: Game) -> Attribution:
+def gradient_times_input(game: MaskedModel) -> Attribution:
     """The gradient at the sample times its distance from the backgrounds' mean: quick, local, not additive.
 
     Raises:
@@ -188,7 +188,9 @@ def gauss_legendre(nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]
     return ((place + 1) / 2)[None], weight / 2
 
 
-def _rows(game: Game, k: int, backgrounds: NDArray[np.int64], shares: NDArray[np.float64]) -> tuple[NDArray[Any], ...]:
+def _rows(
+    game: MaskedModel, k: int, backgrounds: NDArray[np.int64], shares: NDArray[np.float64]
+) -> tuple[NDArray[Any], ...]:
     """All places on the paths from some backgrounds of one sample: what ``path_gradients`` takes."""
     windows, places = game.beside(k)[backgrounds], shares.shape[1]
     count = len(windows) * places
@@ -199,7 +201,7 @@ def _rows(game: Game, k: int, backgrounds: NDArray[np.int64], shares: NDArray[np
     return sample, np.repeat(windows, places, axis=0), share, lengths, select
 
 
-def _batches(game: Game, numbers: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def _batches(game: MaskedModel, numbers: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Samples of equal width whose paths fit into ``ROWS_AT_ONCE`` together."""
     for width in np.unique(game.width[numbers]):
         mine = numbers[game.width[numbers] == width]

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from keras_seq.errors import ConfigError
 from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.feature_groups import BLOCKS, make_players
-from keras_seq.explain.masked_model import Game
+from keras_seq.explain.masked_model import MaskedModel
 
 BACKGROUNDS = 10  # of every perturbation: lime asks for many
 
 
-def lime(game: Game, *, blocks: int = BLOCKS, draws: int = 500, seed: int = 0) -> Attribution:
+def lime(game: MaskedModel, *, blocks: int = BLOCKS, draws: int = 500, seed: int = 0) -> Attribution:
     """Coefficients of lime's local linear model over (sensor, time block) groups.
 
     lime's tabular explainer draws which groups are known; unknown ones come from up to 10 backgrounds. A

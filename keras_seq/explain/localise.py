@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from keras_seq.config import CasterConfig
 from keras_seq.data.sources.caster import CAST_OFFSET, HEAT_OFFSET, PROCESS, STATIC_CHANNELS, VISIBLE, _labels
-from keras_seq.data.sources.caster_events import PRECURSOR, Events, plan_events
+from keras_seq.data.sources.caster_events import PRECURSOR, CastingEvents, plan_events
 from keras_seq.errors import DataError
 from keras_seq.explain.attribution import Attribution
 
@@ -60,7 +60,7 @@ class Localisation:
         return self.true / self.decoy
 
 
-def caster_events(config: CasterConfig, series: Series) -> Events:
+def caster_events(config: CasterConfig, series: Series) -> CastingEvents:
     """The events of a generated data set, drawn again as ``load_caster`` draws them.
 
     Raises:
@@ -86,7 +86,7 @@ def caster_events(config: CasterConfig, series: Series) -> Events:
     return events
 
 
-def localise(found: Attribution, units: NDArray[np.int64], events: Events) -> Localisation:
+def localise(found: Attribution, units: NDArray[np.int64], events: CastingEvents) -> Localisation:
     """Divide attributions between true events and decoys.
 
     Args:
@@ -121,7 +121,9 @@ def localise(found: Attribution, units: NDArray[np.int64], events: Events) -> Lo
     return Localisation(found.samples, *np.array(rows, np.float64).T)
 
 
-def _moved(found: Attribution, k: int, events: Events, mine: NDArray[np.int64], *, wanted: bool) -> NDArray[np.bool_]:
+def _moved(
+    found: Attribution, k: int, events: CastingEvents, mine: NDArray[np.int64], *, wanted: bool
+) -> NDArray[np.bool_]:
     """Values ``(time, features)`` that the true event (``wanted``) or the decoys of a cast move."""
     cells = np.zeros(found.values.shape[1:], bool)
     step = np.arange(len(cells))

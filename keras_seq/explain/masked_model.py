@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.background import Background
-from keras_seq.explain.explained_model import Asked
+from keras_seq.explain.explained_model import ExplainedModel
 from keras_seq.explain.progress import SILENT, Ticker
 from keras_seq.explain.samples import Samples
 
@@ -23,7 +23,7 @@ ROWS_AT_ONCE = 2**27  # bytes of windows prepared at a time
 SIZES = 3  # padded lengths that samples are sorted into: the longest, a half and a quarter of it
 
 
-class Game:
+class MaskedModel:
     """Samples, their backgrounds and the model asked.
 
     Args:
@@ -36,7 +36,7 @@ class Game:
 
     def __init__(
         self,
-        asked: Asked,
+        asked: ExplainedModel,
         samples: Samples,
         background: Background,
         *,

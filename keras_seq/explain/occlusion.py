@@ -8,12 +8,12 @@ import numpy as np
 
 from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.feature_groups import BLOCKS, make_players
-from keras_seq.explain.masked_model import Game
+from keras_seq.explain.masked_model import MaskedModel
 
 BACKGROUNDS = 10  # in place of a group: a difference of means needs fewer than a sum that must add up
 
 
-def occlusion(game: Game, *, blocks: int = BLOCKS) -> Attribution:
+def occlusion(game: MaskedModel, *, blocks: int = BLOCKS) -> Attribution:
     """Prediction less the mean answer where one (sensor, time block) comes from up to 10 of the backgrounds.
 
     Not additive: what two groups tell together is counted twice, or not at all.

@@ -17,7 +17,7 @@ SMALLEST = 1e-6  # probabilities are kept so far from 0 and 1 before their logit
 
 
 @dataclass(frozen=True)
-class Question:
+class OutputTarget:
     """One number ``sum of weights * outputs`` of a model's answer, or its logit.
 
     Attributes:
@@ -62,7 +62,7 @@ def make_question(
     ahead: int | None = None,
     level: float | None = None,
     scale: Scale = "output",
-) -> Question:
+) -> OutputTarget:
     """The number that is explained, as people name it.
 
     Args:
@@ -97,10 +97,10 @@ def make_question(
         one = np.eye(len(quantiles))[nearest_level]
         weights = weights[..., None] * one if spec.task == "forecast" else one
         name = f"{quantiles[nearest_level]:g} quantile of {name}"
-    return Question(name, tuple(weights.ravel().tolist()), unit=target_unit)
+    return OutputTarget(name, tuple(weights.ravel().tolist()), unit=target_unit)
 
 
-def _of_class(spec: DataSpec, class_name: str | None, scale: Scale) -> Question:
+def _of_class(spec: DataSpec, class_name: str | None, scale: Scale) -> OutputTarget:
     what = "log-odds" if scale == "logit" else "probability"
     if spec.task == "binary":
         names = spec.classes or ("0", "1")
@@ -112,15 +112,15 @@ def _of_class(spec: DataSpec, class_name: str | None, scale: Scale) -> Question:
                 f"Option '--class': a binary model answers for class '{names[1]}' only; attributions for '{chosen}' "
                 "are the same with the opposite sign."
             )
-        return Question(f"{what} of '{chosen}'", (1.0,), scale)
+        return OutputTarget(f"{what} of '{chosen}'", (1.0,), scale)
     if class_name is None:
-        return Question(f"{what} of the called class", None, scale)
+        return OutputTarget(f"{what} of the called class", None, scale)
     if class_name not in spec.classes:
         raise ConfigError(
             f"Option '--class': the model has not seen a class '{class_name}'{nearest(class_name, spec.classes)}"
         )
     weights = np.eye(len(spec.classes))[spec.classes.index(class_name)]
-    return Question(f"{what} of '{class_name}'", tuple(weights.tolist()), scale)
+    return OutputTarget(f"{what} of '{class_name}'", tuple(weights.tolist()), scale)
 
 
 def _refuse_foreign(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_seq.errors import ConfigError, DataError, nearest
 from keras_seq.explain.background import from_windows
-from keras_seq.explain.masked_model import Game
+from keras_seq.explain.masked_model import MaskedModel
 from keras_seq.explain.samples import Samples
 from keras_seq.training.metrics import deviations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Importance:
+class PermutationImportance:
     """Loss with a group's values taken from other samples.
 
     Attributes:
@@ -37,14 +37,14 @@ class Importance:
 
 
 def permutation_importance(
-    game: Game,
+    game: MaskedModel,
     groups: Mapping[str, Sequence[str]] | None = None,
     *,
     repeats: int = 5,
     seed: int = 0,
     quantiles: Sequence[float] = (),
     target_cap: float | None = None,
-) -> list[Importance]:
+) -> list[PermutationImportance]:
     """Groups by how much the loss rises when their values come from another sample, aligned step for step.
 
     The loss is log loss for classes, root mean squared error else (of the middle quantile).
@@ -84,7 +84,7 @@ def permutation_importance(
                 changed[:, :, columns] = values[:, :, columns]
                 losses.append(loss(game.asked.outputs(changed, samples.lengths)))
                 tick()
-            found.append(Importance(name, before, float(np.mean(losses)) - before, float(np.std(losses))))
+            found.append(PermutationImportance(name, before, float(np.mean(losses)) - before, float(np.std(losses))))
     return sorted(found, key=lambda one: -one.increase)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.drawing import DIVERGING, DOWN, GREY, LINES, UP, amount, label, panels, save, whole_steps
-from keras_seq.explain.evolution import Evolution
+from keras_seq.explain.evolution import AttributionEvolution
 from keras_seq.explain.plots import nice
 
 BARS = 9  # sensors of a waterfall, the others are one bar
@@ -87,7 +87,7 @@ def traces(found: Attribution, k: int, values: NDArray[Any], path: Path) -> Path
     return save(figure, path, f"Sample {found.samples[k]}: red raises, blue lowers (answer {found.predictions[k]:.4g})")
 
 
-def evolution(course: Evolution, path: Path, top: int = 5) -> Path:
+def evolution(course: AttributionEvolution, path: Path, top: int = 5) -> Path:
     """The answer and the sensors' parts in it, as the steps arrive."""
     figure, (answer, reasons) = panels(2, columns=1, width=8.4, height=3.0)
     answer.plot(course.steps, course.predictions, color="black", marker=".", label="answer")

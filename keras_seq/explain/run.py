@@ -19,14 +19,14 @@ from keras_seq.explain.progress import SILENT, Ticker
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
     from keras_seq.data.prepare import Prepared
-    from keras_seq.explain.masked_model import Game
+    from keras_seq.explain.masked_model import MaskedModel
 
 Say = Callable[[str], None]
 JUDGED = 100  # samples of the part that permutation importance is measured on
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExplanationPlan:
     """What to explain and how.
 
     Attributes:
@@ -81,8 +81,8 @@ class Explainer:
 
     bundle: Bundle
     prepared: Prepared
-    plan: Plan
-    game: Game
+    plan: ExplanationPlan
+    game: MaskedModel
     methods: tuple[str, ...]
     ticker: Ticker = field(default=SILENT, repr=False)
 
@@ -94,15 +94,19 @@ class Explainer:
     @cached_property
     def judged(self) -> Any:
         """More samples of the part, with their truth, for permutation importance."""
-        from keras_seq.explain.masked_model import Game
+        from keras_seq.explain.masked_model import MaskedModel
         from keras_seq.explain.samples import choose
 
         samples = choose(self.prepared, self.plan.part, JUDGED)
-        return Game(self.game.asked, samples, self.game.background, ticker=self.ticker)
+        return MaskedModel(self.game.asked, samples, self.game.background, ticker=self.ticker)
 
 
 def open_bundle(
-    path: str | Path, plan: Plan | None = None, *, overrides: dict[str, Any] | None = None, ticker: Ticker = SILENT
+    path: str | Path,
+    plan: ExplanationPlan | None = None,
+    *,
+    overrides: dict[str, Any] | None = None,
+    ticker: Ticker = SILENT,
 ) -> Explainer:
     """Load a bundle, its data and backgrounds; everything that can be refused is refused here.
 
@@ -117,7 +121,7 @@ def open_bundle(
         ConfigError: an unknown method, class, target or part.
         DataError: the data are missing or others, units unknown, too few background windows.
     """
-    plan = plan or Plan()
+    plan = plan or ExplanationPlan()
     check_names(plan.methods)
     if plan.part not in ("train", "validation", "test"):
         raise ConfigError(f"Option '--part' is '{plan.part}'; it can be train, validation, test.")
@@ -136,13 +140,13 @@ def open_bundle(
         level=plan.level,
         scale=plan.scale,
     )
-    from keras_seq.explain.explained_model import Asked
+    from keras_seq.explain.explained_model import ExplainedModel
 
-    asked = Asked(bundle.model, bundle.spec, question)
+    asked = ExplainedModel(bundle.model, bundle.spec, question)
     methods = choose_methods(plan.methods, asked, bundle.model)
     from keras_seq.data.prepare import prepare
     from keras_seq.explain.background import make_background
-    from keras_seq.explain.masked_model import Game
+    from keras_seq.explain.masked_model import MaskedModel
     from keras_seq.explain.samples import choose
 
     experiment = config.from_dict(config.override(config.to_dict(bundle.experiment), overrides or {}))
@@ -152,13 +156,13 @@ def open_bundle(
     background = make_background(prepared, plan.backgrounds, kind=plan.baseline, seed=plan.seed)
     columns = {column.name: column.unit for column in bundle.schema.columns}
     units = tuple(columns.get(name, "") for name in bundle.spec.features)
-    game = Game(asked, samples, background, schema_units=units, ticker=ticker)
+    game = MaskedModel(asked, samples, background, schema_units=units, ticker=ticker)
     return Explainer(bundle, prepared, plan, game, methods, ticker)
 
 
 def explain(
     path: str | Path,
-    plan: Plan | None = None,
+    plan: ExplanationPlan | None = None,
     *,
     output: str | Path | None = None,
     overrides: dict[str, Any] | None = None,
@@ -178,7 +182,7 @@ def explain(
     Returns:
         The folder, read.
     """
-    from keras_seq.explain.scores import judge
+    from keras_seq.explain.scores import score_explanations
     from keras_seq.explain.write import write_folder
 
     began = time.perf_counter()
@@ -193,13 +197,13 @@ def explain(
         worst = found[method].additivity_error().max()
         adds = f", adds up within {worst:.2%}" if found[method].additive else ""
         say(f"  {method}: {found[method].details['seconds']:.1f} s{adds}")
-    judged = judge(opened, found)
+    judged = score_explanations(opened, found)
     with files.new_folder(folder, replace=True) as partial:
         write_folder(partial, opened, found, judged, seconds=time.perf_counter() - began)
     return layout.read(folder)
 
 
-def _target_unit(bundle: Bundle, plan: Plan) -> str:
+def _target_unit(bundle: Bundle, plan: ExplanationPlan) -> str:
     """Physical unit of the target explained: the schema's, or that of the column it is."""
     columns = {column.name: column.unit for column in bundle.schema.columns}
     name = plan.target or (bundle.spec.targets[0] if bundle.spec.targets else "")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ExplanationScores:
     """Checks of a run.
 
     Attributes:
@@ -42,7 +42,7 @@ class Judged:
         return {name: one.areas for name, one in self.curves.items()}
 
 
-def judge(opened: Explainer, found: Mapping[str, Attribution]) -> Judged:
+def score_explanations(opened: Explainer, found: Mapping[str, Attribution]) -> ExplanationScores:
     """Measure agreement, faithfulness, interactions, importance, and where asked for sanity and stability."""
     main, game, plan = found[opened.methods[0]], opened.game, opened.plan
     measured: dict[str, Curves] = {}
@@ -52,7 +52,7 @@ def judge(opened: Explainer, found: Mapping[str, Attribution]) -> Judged:
             tick()
         measured["random"] = curves(game, None, blocks=plan.blocks, seed=plan.seed)
     several = main.values.shape[2] > 1
-    return Judged(
+    return ExplanationScores(
         agreement(found, plan.blocks),
         measured,
         interactions(game, main) if several else [],
@@ -86,18 +86,20 @@ def _importance(opened: Explainer) -> list[dict[str, Any]]:
 def _sanity(opened: Explainer, main: Attribution) -> dict[str, float]:
     """Rank correlations with a model of shuffled weights (should be near 0) and with other backgrounds (near 1)."""
     from keras_seq.explain.background import make_background
-    from keras_seq.explain.explained_model import Asked
-    from keras_seq.explain.masked_model import Game
+    from keras_seq.explain.explained_model import ExplainedModel
+    from keras_seq.explain.masked_model import MaskedModel
     from keras_seq.explain.methods import run_method
 
     game, plan = opened.game, opened.plan
     other = make_background(opened.prepared, plan.backgrounds, kind=plan.baseline, seed=plan.seed + 1)
     given: dict[str, Any] = {"blocks": plan.blocks, "evaluations": plan.evaluations, "seed": plan.seed + 1}
-    again = run_method(main.method, Game(game.asked, game.samples, other), opened.bundle.model, **given)
+    again = run_method(main.method, MaskedModel(game.asked, game.samples, other), opened.bundle.model, **given)
     found = {"other_backgrounds": _mean_correlation(main, again, plan.blocks)}
     if not game.asked.stepped:
-        shuffled = Asked(randomised(opened.bundle.model, plan.seed), game.asked.spec, game.asked.question)
-        empty = run_method(main.method, Game(shuffled, game.samples, game.background), shuffled.model, nodes=8, **given)
+        shuffled = ExplainedModel(randomised(opened.bundle.model, plan.seed), game.asked.spec, game.asked.question)
+        empty = run_method(
+            main.method, MaskedModel(shuffled, game.samples, game.background), shuffled.model, nodes=8, **given
+        )
         found["shuffled_weights"] = _mean_correlation(main, empty, plan.blocks)
     return found
 

@@ -18,9 +18,9 @@ import tensorflow as tf
 
 from keras_seq.errors import ConfigError
 from keras_seq.explain.background import Background
-from keras_seq.explain.explained_model import Asked
+from keras_seq.explain.explained_model import ExplainedModel
 from keras_seq.explain.gradients import gauss_legendre
-from keras_seq.explain.output_target import Question
+from keras_seq.explain.output_target import OutputTarget
 from keras_seq.models.preprocess import Preprocess
 
 NODES = 8
@@ -44,7 +44,9 @@ class ServedExplanation:
     about: str
 
 
-def make_explain(model: Any, question: Question, background: Background, *, nodes: int = NODES) -> ServedExplanation:
+def make_explain(
+    model: Any, question: OutputTarget, background: Background, *, nodes: int = NODES
+) -> ServedExplanation:
     """The signature ``explain`` of a model.
 
     Args:
@@ -110,10 +112,10 @@ def make_explain(model: Any, question: Question, background: Background, *, node
     return ServedExplanation(function, signature, asked.model, about)
 
 
-class _Plain(Asked):
+class _Plain(ExplainedModel):
     """The model asked on the very layers that are exported."""
 
-    def __init__(self, model: Any, spec: Any, question: Question) -> None:
+    def __init__(self, model: Any, spec: Any, question: OutputTarget) -> None:
         super().__init__(model, spec, question, own_kernel=False)
         from keras_seq.models.build import last_step
 
@@ -162,7 +164,7 @@ class _Windows:
         return tf.argmin(distance, axis=-1, output_type=tf.int32)
 
 
-def _select(question: Question, outputs: Any) -> Any:
+def _select(question: OutputTarget, outputs: Any) -> Any:
     if question.weights is None:
         return tf.one_hot(tf.argmax(outputs, axis=1), outputs.shape[1])
     return tf.ones_like(outputs) * np.asarray(question.weights, np.float32)

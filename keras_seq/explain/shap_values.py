@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from keras_seq.errors import ConfigError
 from keras_seq.explain.attribution import Attribution
-from keras_seq.explain.explained_model import Asked
-from keras_seq.explain.feature_groups import BLOCKS, Players, make_players
-from keras_seq.explain.masked_model import Game
+from keras_seq.explain.explained_model import ExplainedModel
+from keras_seq.explain.feature_groups import BLOCKS, FeatureGroups, make_players
+from keras_seq.explain.masked_model import MaskedModel
 from keras_seq.explain.refused import refuse_deep
 from keras_seq.explain.tree_features import sources
 from keras_seq.explain.trees import take_out
@@ -42,7 +42,7 @@ def _shap() -> Any:
     return shap
 
 
-def deep(game: Game) -> NoReturn:
+def deep(game: MaskedModel) -> NoReturn:
     """Refuse: shap's DeepExplainer fails on recurrent networks and spoils the gradients of the whole process.
 
     Raises:
@@ -51,7 +51,7 @@ def deep(game: Game) -> NoReturn:
     refuse_deep()
 
 
-def kernel(game: Game, *, blocks: int = BLOCKS, evaluations: int = EVALUATIONS, seed: int = 0) -> Attribution:
+def kernel(game: MaskedModel, *, blocks: int = BLOCKS, evaluations: int = EVALUATIONS, seed: int = 0) -> Attribution:
     """Kernel SHAP (Lundberg and Lee, 2017) over groups.
 
     Args:
@@ -70,7 +70,9 @@ def kernel(game: Game, *, blocks: int = BLOCKS, evaluations: int = EVALUATIONS, 
     return _grouped(game, "kernel", solve, blocks, evaluations=evaluations, seed=seed)
 
 
-def permutation(game: Game, *, blocks: int = BLOCKS, evaluations: int = EVALUATIONS, seed: int = 0) -> Attribution:
+def permutation(
+    game: MaskedModel, *, blocks: int = BLOCKS, evaluations: int = EVALUATIONS, seed: int = 0
+) -> Attribution:
     """Shapley values by walking random orders of the groups forwards and backwards (shap's PermutationExplainer)."""
 
     def solve(shap: Any, worth: Callable[[Any], NDArray[np.float64]], players: int) -> NDArray[np.float64]:
@@ -81,7 +83,7 @@ def permutation(game: Game, *, blocks: int = BLOCKS, evaluations: int = EVALUATI
     return _grouped(game, "permutation", solve, blocks, evaluations=evaluations, seed=seed)
 
 
-def partition(game: Game, *, blocks: int = BLOCKS, evaluations: int = EVALUATIONS, seed: int = 0) -> Attribution:
+def partition(game: MaskedModel, *, blocks: int = BLOCKS, evaluations: int = EVALUATIONS, seed: int = 0) -> Attribution:
     """Owen values down a tree: all, then sensors, then blocks of time within a sensor (shap's PartitionExplainer)."""
     found: list[NDArray[np.float64]] = []
     shap, start = _shap(), time.perf_counter()
@@ -102,7 +104,7 @@ def partition(game: Game, *, blocks: int = BLOCKS, evaluations: int = EVALUATION
     )
 
 
-def gradient_shap(game: Game, *, draws: int = 200, seed: int = 0) -> Attribution:
+def gradient_shap(game: MaskedModel, *, draws: int = 200, seed: int = 0) -> Attribution:
     """Shap's GradientExplainer: expected gradients from ``draws`` random places. Adds up on average only.
 
     Raises:
@@ -136,7 +138,7 @@ def gradient_shap(game: Game, *, draws: int = 200, seed: int = 0) -> Attribution
 class _OneSample(keras.layers.Layer):
     """The number explained of one sample, whose length, missing values and class are variables."""
 
-    def __init__(self, asked: Asked, shape: tuple[int, ...]) -> None:
+    def __init__(self, asked: ExplainedModel, shape: tuple[int, ...]) -> None:
         super().__init__(dtype="float32")
         self._asked = asked
         self._length = tf.Variable(0, dtype=tf.int32, trainable=False)
@@ -158,7 +160,7 @@ class _OneSample(keras.layers.Layer):
         return (shape[0], 1)
 
 
-def tree(game: Game, *, model: Any) -> Attribution:
+def tree(game: MaskedModel, *, model: Any) -> Attribution:
     """Interventional Tree SHAP (Lundberg et al., 2020) of the trees in the graph, on the features they read.
 
     A feature's part goes to the values it was computed from (``keras_seq.explain.tree_features``). Boosted
@@ -212,7 +214,7 @@ def tree_importance(trees: Any, rows: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _tree_sample(
-    game: Game, k: int, taken: Any, shap: Any, *, probability: bool
+    game: MaskedModel, k: int, taken: Any, shap: Any, *, probability: bool
 ) -> tuple[NDArray[np.float64], float, float]:
     """Attributions ``(width, features)``, base and answer of one sample."""
     length, known = int(game.samples.lengths[k]), game.known(k)
@@ -252,7 +254,7 @@ def _tree_sample(
     return found, base, answer
 
 
-def _grouped(game: Game, method: str, solve: Solve, blocks: int, **details: Any) -> Attribution:
+def _grouped(game: MaskedModel, method: str, solve: Solve, blocks: int, **details: Any) -> Attribution:
     shap, start, values = _shap(), time.perf_counter(), []
     if details.get("evaluations", 1) < 1:
         raise ConfigError(f"'evaluations' is {details['evaluations']}; at least 1 set of groups is asked.")
@@ -271,16 +273,16 @@ def _grouped(game: Game, method: str, solve: Solve, blocks: int, **details: Any)
     return game.attribution(values, method, additive=True, blocks=blocks, seconds=seconds, **details)
 
 
-def _alone(game: Game, k: int, players: Players) -> NDArray[np.float64]:
+def _alone(game: MaskedModel, k: int, players: FeatureGroups) -> NDArray[np.float64]:
     return np.full(len(players), game.predictions[k] - game.base[k])
 
 
-def _worth_of(game: Game, k: int, players: Players) -> Callable[[Any], NDArray[np.float64]]:
+def _worth_of(game: MaskedModel, k: int, players: FeatureGroups) -> Callable[[Any], NDArray[np.float64]]:
     """Worth of rows of 0 and 1 ``(sets, players)``."""
     return lambda rows: game.worth(k, players.present(np.asarray(rows) > 0.5))
 
 
-def _sensor_tree(players: Players) -> NDArray[np.float64]:
+def _sensor_tree(players: FeatureGroups) -> NDArray[np.float64]:
     """Linkage in scipy's form: blocks of a sensor first, then the sensors."""
     merges: list[list[float]] = []
     number = len(players)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.errors import ModelError
-from keras_seq.explain.explained_model import Asked
+from keras_seq.explain.explained_model import ExplainedModel
 from keras_seq.models.tree_ensemble import TreeEnsemble
 
 
@@ -30,7 +30,9 @@ class TakenOut:
     layers: list[Any]
     per_step: bool
 
-    def features(self, asked: Asked, values: NDArray[Any], lengths: NDArray[Any]) -> tuple[NDArray, NDArray | None]:
+    def features(
+        self, asked: ExplainedModel, values: NDArray[Any], lengths: NDArray[Any]
+    ) -> tuple[NDArray, NDArray | None]:
         """Feature rows ``(rows, k)`` of padded windows, and the level ``(rows, targets)`` or None."""
         table, level = self.reader(asked.inputs(values, lengths), training=False)
         table, level = np.asarray(table), None if level is None else np.asarray(level)

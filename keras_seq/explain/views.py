@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.faithfulness import spearman
-from keras_seq.explain.masked_model import Game
+from keras_seq.explain.masked_model import MaskedModel
 
 LAG_BINS = 20  # of the sensor x lag map
 LARGEST = 50  # values of a sample in the table of attributions
@@ -131,7 +131,7 @@ def largest(found: Attribution, most: int = LARGEST) -> list[dict[str, Any]]:
 
 
 def interactions(
-    game: Game, found: Attribution, *, top: int = 5, samples: int = 20, backgrounds: int = 10
+    game: MaskedModel, found: Attribution, *, top: int = 5, samples: int = 20, backgrounds: int = 10
 ) -> list[dict]:
     """How much pairs of the top sensors tell beyond what each tells alone.
 

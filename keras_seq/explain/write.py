@@ -18,11 +18,11 @@ from keras_seq.explain.findings import findings
 
 if TYPE_CHECKING:
     from keras_seq.explain.run import Explainer
-    from keras_seq.explain.scores import Judged
+    from keras_seq.explain.scores import ExplanationScores
 
 
 def write_folder(
-    folder: Path, opened: Explainer, found: Mapping[str, Attribution], judged: Judged, *, seconds: float
+    folder: Path, opened: Explainer, found: Mapping[str, Attribution], judged: ExplanationScores, *, seconds: float
 ) -> None:
     """Write everything below ``folder``; see ``keras_seq.explain.layout`` for the names."""
     main, game = found[opened.methods[0]], opened.game
@@ -46,7 +46,9 @@ def write_folder(
     files.write_json(folder / layout.SUMMARY, summary(opened, found, judged, seconds))
 
 
-def tables(opened: Explainer, found: Mapping[str, Attribution], judged: Judged) -> dict[str, list[dict[str, Any]]]:
+def tables(
+    opened: Explainer, found: Mapping[str, Attribution], judged: ExplanationScores
+) -> dict[str, list[dict[str, Any]]]:
     """Rows of every table by name."""
     values = opened.game.samples.values
     each = {"sensors": [], "steps": [], "heatmap": [], "attributions": []}  # type: dict[str, list[dict[str, Any]]]
@@ -89,7 +91,9 @@ def samples_table(opened: Explainer, main: Attribution) -> list[dict[str, Any]]:
     return rows
 
 
-def summary(opened: Explainer, found: Mapping[str, Attribution], judged: Judged, seconds: float) -> dict[str, Any]:
+def summary(
+    opened: Explainer, found: Mapping[str, Attribution], judged: ExplanationScores, seconds: float
+) -> dict[str, Any]:
     """What was explained, how, and how well it adds up."""
     main, spec = found[opened.methods[0]], opened.bundle.spec
     methods = {
@@ -136,7 +140,7 @@ def farthest(main: Attribution, count: int) -> list[int]:
     return [int(k) for k in order[:count] if main.lengths[k] > 0]
 
 
-def draw_all(folder: Path, opened: Explainer, found: Mapping[str, Attribution], judged: Judged) -> None:
+def draw_all(folder: Path, opened: Explainer, found: Mapping[str, Attribution], judged: ExplanationScores) -> None:
     """All pictures; those of attention need its weights again."""
     game, values = opened.game, opened.game.samples.values
     main = found[opened.methods[0]]

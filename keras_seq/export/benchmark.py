@@ -15,7 +15,7 @@ import numpy as np
 from keras_seq import files
 from keras_seq.bundle import Bundle
 from keras_seq.errors import ConfigError, DataError, KerasSeqError, nearest
-from keras_seq.evaluation.scores import judge
+from keras_seq.evaluation.scores import score
 from keras_seq.export.formats import FORMATS, write_formats
 from keras_seq.export.isolated import run_apart
 from keras_seq.export.measure import SECONDS
@@ -230,7 +230,7 @@ def _row(
     return Measured(
         format=kind,
         threads=threads,
-        metrics=judge(found, spec, bundle.experiment, part="test", threshold=threshold),
+        metrics=score(found, spec, bundle.experiment, part="test", threshold=threshold),
         largest=float(every.max()),
         mean=float(every.mean()),
         size_mb=size,

@@ -24,7 +24,7 @@ def find_champion(base: Path) -> Path | None:
     return max(versions, key=lambda path: int(path.name), default=None)
 
 
-def judge_champion(bundle: Bundle, candidate: Path, champion: Path, margin: float) -> Check:
+def check_champion(bundle: Bundle, candidate: Path, champion: Path, margin: float) -> Check:
     """The deciding metric of both: as recorded if the split is the same, else measured on the candidate's test part.
 
     Args:
@@ -69,7 +69,7 @@ def measure_afresh(bundle: Bundle, versions: list[Path]) -> list[float]:
         DataError: the data are missing or differ.
         ExportError: a version takes other inputs, or cannot be loaded.
     """
-    from keras_seq.evaluation.scores import judge
+    from keras_seq.evaluation.scores import score
     from keras_seq.export.samples import spread
     from keras_seq.training.predictions import points
 
@@ -85,7 +85,7 @@ def measure_afresh(bundle: Bundle, versions: list[Path]) -> list[float]:
         if len(prediction) != len(chosen):
             raise ExportError(f"version '{version}' gave {len(prediction)} answers to {len(chosen)} windows.")
         given = points(prepared.series, chosen, spec, prediction)
-        found.append(judge(given, spec, bundle.experiment, part="test")[MEASURES[spec.task][0].name])
+        found.append(score(given, spec, bundle.experiment, part="test")[MEASURES[spec.task][0].name])
     return found
 
 

@@ -51,7 +51,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """The gate's decision."""
 
     checks: tuple[Check, ...]
@@ -109,7 +109,7 @@ def _metrics(bundle: Bundle) -> dict[str, float]:
     return {**bundle.metrics.get("performance", {}), **bundle.metrics.get("test", {})}
 
 
-def judge_formats(report: ParityReport, failed: Mapping[str, str]) -> list[Check]:
+def check_formats(report: ParityReport, failed: Mapping[str, str]) -> list[Check]:
     """One check a format; one that was not written does not pass."""
     checks = [Check(f"format {name}", "not written", (reason,)) for name, reason in failed.items()]
     return checks + [
@@ -122,7 +122,7 @@ def judge_formats(report: ParityReport, failed: Mapping[str, str]) -> list[Check
     ]
 
 
-def judge_canary(
+def check_canary(
     source: Source, folder: Path, windows: Mapping[str, np.ndarray], canary: Canary, name: str
 ) -> tuple[Check, dict[str, float]]:
     """A canary's answers beside the Keras model's, signature by signature; the check and the differences."""
@@ -165,7 +165,7 @@ def _unexplained(answers: Arrays) -> float:
     return float(np.abs(total - answers["explained"]).max() / max(float(np.abs(answers["explained"]).max()), 1e-6))
 
 
-def judge_step(source: Source, path: Path, windows: Mapping[str, np.ndarray]) -> Check:
+def check_step(source: Source, path: Path, windows: Mapping[str, np.ndarray]) -> Check:
     """``step.onnx``, row by row through the windows, beside the Keras model's answers to them."""
     from keras_seq.export.canary import last_answers
     from keras_seq.runtime import Stepper
@@ -211,7 +211,7 @@ def _apart(expected: Arrays, found: Arrays, source: Source) -> float:
     return largest
 
 
-def judge_requirements(bundle: Bundle, wanted: Sequence[Requirement]) -> list[Check]:
+def check_requirements(bundle: Bundle, wanted: Sequence[Requirement]) -> list[Check]:
     """One check a requirement."""
     known, checks = _metrics(bundle), []
     for need in wanted:
@@ -222,7 +222,7 @@ def judge_requirements(bundle: Bundle, wanted: Sequence[Requirement]) -> list[Ch
     return checks
 
 
-def judge_baseline(bundle: Bundle, margin: float) -> Check:
+def check_baseline(bundle: Bundle, margin: float) -> Check:
     """The model beside the cheap one trained on the same split."""
     baseline = bundle.metrics.get("baseline") or {}
     if not baseline.get("test"):
@@ -232,7 +232,7 @@ def judge_baseline(bundle: Bundle, margin: float) -> Check:
     return compare(bundle, own, other, margin, check="baseline", rival=f"the baseline ({baseline.get('name')})")
 
 
-def judge_members(bundle: Bundle) -> list[Check]:
+def check_members(bundle: Bundle) -> list[Check]:
     """An ensemble beside the member that is best by itself on validation, on the test part; none for other bundles."""
     groups = bundle.data.get("ensemble", {}).get("groups", [])
     measure = MEASURES[bundle.spec.task][0]

@@ -20,7 +20,7 @@ from keras_seq.machine import peak_bytes
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
     from keras_seq.data.prepare import Prepared
-    from keras_seq.evaluation.candidates import Contender
+    from keras_seq.evaluation.candidates import Candidate
 
 ROUNDS = 30
 SECONDS = 60.0  # of all latencies together; what is slower is called fewer times
@@ -38,7 +38,7 @@ print(json.dumps(footprint_mb(sys.argv[1], *json.loads(sys.argv[2]))))
 
 
 def measure(
-    contenders: Sequence[Contender],
+    contenders: Sequence[Candidate],
     prepared: Mapping[str, Prepared],
     *,
     rounds: int = ROUNDS,

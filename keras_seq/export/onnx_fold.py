@@ -23,7 +23,7 @@ Sizes = tuple[int | str | None, ...]  # a name stands for the same number wherev
 
 def fold(proto: Any) -> None:
     """Rewrite ``proto`` in place; names of inputs and outputs stay."""
-    graph = _Graph(proto.graph)
+    graph = _FoldedGraph(proto.graph)
     graph.rewrite_masks()
     graph.drop_copies()
     graph.drop_unread()
@@ -33,7 +33,7 @@ def fold(proto: Any) -> None:
     proto.graph.node.extend(graph.nodes)
 
 
-class _Graph:
+class _FoldedGraph:
     """A graph with its nodes by output and its constants by name."""
 
     def __init__(self, graph: Any) -> None:

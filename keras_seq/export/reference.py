@@ -49,7 +49,7 @@ POINT = {"binary": "probability", "multiclass": "probabilities"}  # the answer t
 
 
 @dataclass(frozen=True)
-class Reference:
+class TrainingReference:
     """Rows and answers a version is held against.
 
     Attributes:
@@ -127,7 +127,7 @@ def rows_of(values: NDArray[Any], lengths: NDArray[Any] | None, views: Sequence[
     return np.concatenate([made[view] for view in views], axis=1).astype(np.float32)
 
 
-def make_reference(bundle: Bundle) -> Reference:
+def make_reference(bundle: Bundle) -> TrainingReference:
     """The reference of a bundle from its own data: training rows, answers and errors on validation.
 
     Raises:
@@ -158,7 +158,7 @@ def make_reference(bundle: Bundle) -> Reference:
         "answers": describe_columns(answers, [f"{answer} {position}" for position in picked]),
         "errors": describe_columns(errors[:, None], ["error"])[0],
     }
-    return Reference(features, views, rows, row_unit, answer, picked, answers, answer_unit, errors, facts)
+    return TrainingReference(features, views, rows, row_unit, answer, picked, answers, answer_unit, errors, facts)
 
 
 def part_rows(
@@ -314,7 +314,7 @@ def describe_columns(rows: NDArray[Any], names: Sequence[str]) -> list[dict[str,
     return found
 
 
-def write_reference(reference: Reference, folder: str | Path) -> list[Path]:
+def write_reference(reference: TrainingReference, folder: str | Path) -> list[Path]:
     """Write ``reference.npz`` and ``reference.json`` into ``folder``, a version's ``keras_seq``."""
     folder = Path(folder)
     with files.new_file(folder / ARRAYS) as partial, partial.open("wb") as file:
@@ -335,7 +335,7 @@ def spread_evenly(rows: int, count: int = SAMPLE) -> Int:
     return np.unique(np.linspace(0, max(rows - 1, 0), count).astype(np.int64)) if rows else np.zeros(0, np.int64)
 
 
-def read_reference(version: str | Path) -> Reference | None:
+def read_reference(version: str | Path) -> TrainingReference | None:
     """The reference of a version folder; None where it has none.
 
     Raises:
@@ -348,7 +348,7 @@ def read_reference(version: str | Path) -> Reference | None:
         facts = files.read_json(folder / FACTS)
         with np.load(folder / ARRAYS, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in ("rows", "row_unit", "answers", "answer_unit", "errors")}
-        reference = Reference(
+        reference = TrainingReference(
             features=tuple(map(str, facts["features"])),
             views=tuple(map(str, facts["views"])),
             rows=arrays["rows"].astype(np.float32),
@@ -369,7 +369,7 @@ def read_reference(version: str | Path) -> Reference | None:
     return reference
 
 
-def _check(reference: Reference) -> None:
+def _check(reference: TrainingReference) -> None:
     if reference.facts.get("format", 0) > FORMAT:
         raise ValueError(f"format {reference.facts['format']}, this keras_seq reads up to {FORMAT}")
     if reference.views not in (ROLLING, WHOLE):

@@ -13,7 +13,7 @@ from keras_seq.errors import OutputError
 
 
 @dataclass(frozen=True)
-class Served:
+class ServingGraph:
     """What a version serves.
 
     Attributes:
@@ -34,7 +34,7 @@ class Served:
 
 def served(
     model: Any, spec: DataSpec, *, decision: Mapping[str, Any] | None = None, quantiles: Sequence[float] = ()
-) -> Served:
+) -> ServingGraph:
     """The served graph: raw units in, final answers out.
 
     Models with an answer at every step are reduced to each sample's last real step.
@@ -65,7 +65,7 @@ def served(
     def whole_windows(values: Any) -> dict[str, Any]:
         return answer(values=values)
 
-    return Served(single, with_lengths if spec.variable_length else whole_windows, signature)
+    return ServingGraph(single, with_lengths if spec.variable_length else whole_windows, signature)
 
 
 def next_version(base: Path) -> int:

@@ -27,7 +27,7 @@ import tensorflow as tf
 from keras_seq import files
 from keras_seq.export import examples
 from keras_seq.export.metadata import Source
-from keras_seq.export.saved_model import Served, served
+from keras_seq.export.saved_model import ServingGraph, served
 from keras_seq.export.step import COUNT, make_step, why_no_step
 
 PREDICT, CLASSIFY, REGRESS = (f"tensorflow/serving/{name}" for name in ("predict", "classify", "regress"))
@@ -77,7 +77,7 @@ def make_endpoints(source: Source) -> list[Endpoint]:
     return made
 
 
-def _serialized(source: Source, graph: Served) -> Endpoint:
+def _serialized(source: Source, graph: ServingGraph) -> Endpoint:
     spec = source.spec
     if graph.takes_lengths:
         about = "serialized tf.train.SequenceExample: one feature list a column, one float a step"
@@ -95,7 +95,7 @@ def _serialized(source: Source, graph: Served) -> Endpoint:
     return Endpoint("serving_examples", lambda examples: answer(examples), [given], PREDICT, about, graph.model)
 
 
-def _of_examples(source: Source, graph: Served) -> Callable[[Any], dict[str, Any]]:
+def _of_examples(source: Source, graph: ServingGraph) -> Callable[[Any], dict[str, Any]]:
     """Answers to serialized ``tf.train.Example``: what classify and regress requests carry."""
     spec = source.spec
 
@@ -108,7 +108,7 @@ def _of_examples(source: Source, graph: Served) -> Callable[[Any], dict[str, Any
     return answer
 
 
-def _classify(source: Source, graph: Served) -> Endpoint:
+def _classify(source: Source, graph: ServingGraph) -> Endpoint:
     answer, binary = _of_examples(source, graph), source.spec.task == "binary"
     names = source.spec.classes or (("0", "1") if binary else ())
 
@@ -123,7 +123,7 @@ def _classify(source: Source, graph: Served) -> Endpoint:
     return Endpoint("classify", classify, [given], CLASSIFY, about, graph.model)
 
 
-def _regress(source: Source, graph: Served) -> Endpoint:
+def _regress(source: Source, graph: ServingGraph) -> Endpoint:
     answer = _of_examples(source, graph)
     given = tf.TensorSpec(SERIALIZED, tf.string, name="inputs")
     about = "tf.train.Example, one float a step and column; outputs are predictions in raw units"

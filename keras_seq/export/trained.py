@@ -9,7 +9,7 @@ from pathlib import Path
 from keras_seq.bundle import Bundle
 from keras_seq.export.canary import Canary
 from keras_seq.export.champion import find_champion
-from keras_seq.export.gate import Verdict
+from keras_seq.export.gate import GateVerdict
 from keras_seq.export.push import push
 from keras_seq.export.samples import PROOF, sample_windows
 from keras_seq.export.version import Wanted, export_version
@@ -27,7 +27,7 @@ class Offered:
 
     version: Path
     pushed: Path | None
-    verdict: Verdict
+    verdict: GateVerdict
 
 
 def offer(

@@ -43,7 +43,7 @@ class Exported:
     folder: Path
     formats: dict[str, str]
     failed: dict[str, str]
-    verdict: gate.Verdict
+    verdict: gate.GateVerdict
     step: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
@@ -237,26 +237,26 @@ def _judge(
     wanted: Wanted,
     *,
     served: bool,
-) -> gate.Verdict:
-    from keras_seq.export.champion import judge_champion
+) -> gate.GateVerdict:
+    from keras_seq.export.champion import check_champion
 
-    checks, numbers = gate.judge_formats(report, failed), {}
+    checks, numbers = gate.check_formats(report, failed), {}
     for found in report.formats:
         numbers[f"parity_{found.format}"] = found.largest
     step = folder / FOLDER / STEP
     if step.exists():
-        checks.append(gate.judge_step(source, step, windows))
+        checks.append(gate.check_step(source, step, windows))
     chosen = canaries() if wanted.canaries is None else wanted.canaries
     for name, canary in chosen.items() if served else ():
-        check, apart = gate.judge_canary(source, folder, windows, canary, name)
+        check, apart = gate.check_canary(source, folder, windows, canary, name)
         checks.append(check)
         numbers |= {f"canary_{signature}": value for signature, value in apart.items()}
     if not served:
         checks.append(gate.Check("canary", "not asked", ("there is no saved_model that a server could load",)))
-    checks += gate.judge_requirements(bundle, wanted.requirements)
+    checks += gate.check_requirements(bundle, wanted.requirements)
     if wanted.champion is not None and served:
-        checks.append(judge_champion(bundle, folder, wanted.champion, wanted.margin))
+        checks.append(check_champion(bundle, folder, wanted.champion, wanted.margin))
     else:
-        checks.append(gate.judge_baseline(bundle, wanted.margin))
-    checks += gate.judge_members(bundle)
-    return gate.Verdict(tuple(checks), numbers)
+        checks.append(gate.check_baseline(bundle, wanted.margin))
+    checks += gate.check_members(bundle)
+    return gate.GateVerdict(tuple(checks), numbers)

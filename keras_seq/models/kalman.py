@@ -234,7 +234,7 @@ class Recent(keras.layers.Layer):
 
 
 @package
-class Members(keras.layers.Layer):
+class HybridMembers(keras.layers.Layer):
     """A filter's forecast, and how far others move from it: network, last value, last season.
 
     Args:

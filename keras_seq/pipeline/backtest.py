@@ -13,7 +13,7 @@ from keras_seq.errors import ConfigError, KerasSeqError
 from keras_seq.figures import figure
 
 if TYPE_CHECKING:
-    from keras_seq.evaluation.majority_test import Calls
+    from keras_seq.evaluation.majority_test import MajorityTest
 
 SHOWN = ("rmse", "mae", "mase", "mse_scaled", "auc_pr", "auc_roc", "accuracy")
 
@@ -37,7 +37,7 @@ def backtest(
 
     Returns:
         ``{"runs", "failures", "pooled": {seed: metrics}, "calls": {seed: numbers}, "by_origin": [...]}``; pooled
-        metrics are over the answers of all origins, not means of theirs; ``calls`` (binary) see ``judge_calls``.
+        metrics are over the answers of all origins, not means of theirs; ``calls`` (binary) see ``majority_test``.
 
     Raises:
         ConfigError: a split that is not by time, or fewer than 2 origins.
@@ -124,21 +124,21 @@ def _pooled(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _calls(pieces: Sequence[tuple[Any, Any]], common: Mapping[str, int]) -> Calls:
+def _calls(pieces: Sequence[tuple[Any, Any]], common: Mapping[str, int]) -> MajorityTest:
     """Calls at each run's own threshold against its commoner class."""
     import numpy as np
 
-    from keras_seq.evaluation.majority_test import judge_calls
+    from keras_seq.evaluation.majority_test import majority_test
 
     truth = [answers.points.truth for _, answers in pieces]
     called = [answers.points.prediction >= bundle.decision.get("threshold", 0.5) for bundle, answers in pieces]
     constant = [np.full(len(of), common[str(bundle.folder)]) for of, (bundle, _) in zip(truth, pieces, strict=True)]
-    return judge_calls(*(np.concatenate(part) for part in (truth, called, constant)))
+    return majority_test(*(np.concatenate(part) for part in (truth, called, constant)))
 
 
 def to_markdown(outcome: dict[str, Any]) -> str:
     """Pooled metrics by seed, and every origin's deciding metrics beside its baseline's."""
-    from keras_seq.evaluation.majority_test import Calls
+    from keras_seq.evaluation.majority_test import MajorityTest
 
     shown = [name for name in SHOWN if name in _first(outcome)]
     lines = [
@@ -149,7 +149,7 @@ def to_markdown(outcome: dict[str, Any]) -> str:
     ]
     for seed, metrics in outcome["pooled"].items():
         lines.append(f"| seed {seed} | " + " | ".join(figure(metrics[name]) for name in shown) + " |")
-    lines += [f"\nSeed {seed}: {Calls(**numbers)}." for seed, numbers in outcome["calls"].items()]
+    lines += [f"\nSeed {seed}: {MajorityTest(**numbers)}." for seed, numbers in outcome["calls"].items()]
     beside = shown if any(row["baseline"] for row in outcome["by_origin"]) else []
     head = ["seed", "origin", *shown, *(f"baseline {name}" for name in beside)]
     lines += ["", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]

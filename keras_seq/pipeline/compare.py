@@ -15,15 +15,15 @@ from keras_seq import config, files, machine
 from keras_seq.errors import ConfigError
 
 if TYPE_CHECKING:
-    from keras_seq.evaluation.answers import Answers
-    from keras_seq.evaluation.candidates import Field
+    from keras_seq.evaluation.answers import CandidateAnswers
+    from keras_seq.evaluation.candidates import Candidates
     from keras_seq.evaluation.comparison import Comparison
     from keras_seq.evaluation.costs import Costs
-    from keras_seq.evaluation.verdict import Verdict
+    from keras_seq.evaluation.verdict import ComparisonVerdict
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ComparisonResult:
     """What ``compare`` gives back.
 
     Attributes:
@@ -37,9 +37,9 @@ class Outcome:
     """
 
     comparison: Comparison
-    verdict: Verdict
+    verdict: ComparisonVerdict
     costs: dict[str, Costs]
-    answers: Answers
+    answers: CandidateAnswers
     facts: dict[str, Any]
     folder: Path
     run_id: str | None
@@ -58,7 +58,7 @@ def compare(
     costs: bool = True,
     overrides: Mapping[str, Any] | None = None,
     quiet: bool = True,
-) -> Outcome:
+) -> ComparisonResult:
     """Compare contenders and write the report.
 
     Args:
@@ -101,10 +101,10 @@ def compare(
     facts = _facts(field, answers, comparison)
     folder = _write(Path(output), comparison, verdict, found, answers, facts)
     run_id = _record(field, comparison, verdict, found, facts, folder)
-    return Outcome(comparison, verdict, found, answers, facts, folder, run_id)
+    return ComparisonResult(comparison, verdict, found, answers, facts, folder, run_id)
 
 
-def _costs(field: Field, say: Any) -> dict[str, Costs]:
+def _costs(field: Candidates, say: Any) -> dict[str, Costs]:
     from keras_seq.evaluation.answers import Preparer
     from keras_seq.export import measure_costs
 
@@ -114,7 +114,7 @@ def _costs(field: Field, say: Any) -> dict[str, Costs]:
     return measure_costs.measure(field.contenders, prepared, say=say)
 
 
-def _facts(field: Field, answers: Answers, comparison: Comparison) -> dict[str, Any]:
+def _facts(field: Candidates, answers: CandidateAnswers, comparison: Comparison) -> dict[str, Any]:
     """What was judged, for people and for the record."""
     import numpy as np
 
@@ -139,9 +139,9 @@ def _facts(field: Field, answers: Answers, comparison: Comparison) -> dict[str, 
 def _write(
     folder: Path,
     comparison: Comparison,
-    verdict: Verdict,
+    verdict: ComparisonVerdict,
     costs: dict[str, Costs],
-    answers: Answers,
+    answers: CandidateAnswers,
     facts: dict[str, Any],
 ) -> Path:
     from keras_seq.reports import comparison as report
@@ -187,9 +187,9 @@ def _means(metrics: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, di
 
 
 def _record(
-    field: Field,
+    field: Candidates,
     comparison: Comparison,
-    verdict: Verdict,
+    verdict: ComparisonVerdict,
     costs: dict[str, Costs],
     facts: dict[str, Any],
     folder: Path,

@@ -147,7 +147,7 @@ def _combine(
     from keras_seq.ensembles.enough import behind_a_member
     from keras_seq.ensembles.finish import describe, learn, member_metrics, settle
     from keras_seq.ensembles.graph import build_ensemble
-    from keras_seq.pipeline.finalize import wrap_up
+    from keras_seq.pipeline.finalize import finalize
     from keras_seq.reports import summary
     from keras_seq.training.fit import FitResult
 
@@ -160,7 +160,7 @@ def _combine(
     seconds = 60 * training_minutes([m for group in held_out.groups for m in group.members])
     result = FitResult(history={}, best_epoch=0, seconds=seconds, device="CPU", stopped="combined")
     given = {} if honest is None else {"validation": honest}
-    run = wrap_up(
+    run = finalize(
         experiment, held_out.prepared, model, result, folder, tracker, quiet=quiet, held_out=given, about=about
     )
     worse = behind_a_member(spec.task, run.metrics["validation"], about["ensemble"]["groups"])

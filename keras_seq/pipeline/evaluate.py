@@ -14,7 +14,7 @@ from keras_seq.errors import DataError
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
     from keras_seq.data.prepare import Prepared
-    from keras_seq.evaluation.new_file import FileJudged
+    from keras_seq.evaluation.new_file import FileScores
 
 
 def evaluate(bundle_path: str | Path, *, part: str = "test", overrides: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -43,8 +43,8 @@ def evaluate_part(
     _check_data(bundle, prepared, overrides or {}, str(bundle_path))
     machine.load_tensorflow()
     from keras_seq.evaluation.naive_error import naive_errors
-    from keras_seq.evaluation.new_file import judge_test_files
-    from keras_seq.evaluation.postprocessed import decide_points, judge_decided
+    from keras_seq.evaluation.new_file import score_test_files
+    from keras_seq.evaluation.postprocessed import decide_points, score_postprocessed
     from keras_seq.training.predictions import points, predict_windows
 
     index = prepared.index[part]
@@ -52,10 +52,10 @@ def evaluate_part(
     found = points(prepared.series, index, bundle.spec, prediction)
     naive = naive_errors(prepared, experiment)
     decided = decide_points(found, bundle.spec, experiment, bundle.decision, part=part, naive=naive)
-    metrics = judge_decided(decided, bundle.spec, experiment, bundle.decision, part=part)
+    metrics = score_postprocessed(decided, bundle.spec, experiment, bundle.decision, part=part)
     if part != "test":
         return metrics, {}
-    return metrics, judge_test_files(decided, prepared.series, bundle.spec, experiment, bundle.decision)
+    return metrics, score_test_files(decided, prepared.series, bundle.spec, experiment, bundle.decision)
 
 
 def _as_named(prepared: Prepared, bundle: Bundle, experiment: config.Experiment) -> Prepared:
@@ -93,7 +93,7 @@ def _check_data(bundle: Bundle, prepared: Prepared, overrides: dict[str, Any], n
 
 def evaluate_file(
     bundle_path: str | Path, path: str | Path, *, overrides: dict[str, Any] | None = None, whole: bool = False
-) -> FileJudged:
+) -> FileScores:
     """Metrics of a bundle on a new labelled file as it is; see ``evaluation.new_file.judge_file``.
 
     Raises:
@@ -101,9 +101,9 @@ def evaluate_file(
         DataError: the file deviates from the bundle's schema, or nothing in it can be judged.
     """
     from keras_seq.bundle import load_bundle
-    from keras_seq.evaluation.new_file import judge_file
+    from keras_seq.evaluation.new_file import score_file
 
     bundle = load_bundle(bundle_path)
     experiment = config.from_dict(config.override(config.to_dict(bundle.experiment), overrides or {}))
     machine.load_tensorflow()
-    return judge_file(bundle, path, experiment, whole=whole)
+    return score_file(bundle, path, experiment, whole=whole)

@@ -15,8 +15,8 @@ from keras_seq.config import Experiment
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.evaluation import profile
 from keras_seq.evaluation.naive_reference import naive_reference
-from keras_seq.evaluation.new_file import judge_test_files
-from keras_seq.evaluation.postprocessed import Judgement, judge_parts
+from keras_seq.evaluation.new_file import score_test_files
+from keras_seq.evaluation.postprocessed import ModelScores, score_parts
 from keras_seq.figures import figure
 from keras_seq.reports import interval_plots, plots, summary
 from keras_seq.tasks import deciding
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EXAMPLES = 64  # real windows kept for latency and for the recorded signature
 
 
-def wrap_up(
+def finalize(
     experiment: Experiment,
     prepared: Prepared,
     model: Any,
@@ -77,11 +77,11 @@ def _wrap_up(
     held_out: Mapping[str, np.ndarray] | None,
     about: Mapping[str, Any] | None,
 ) -> tuple[Path, Path, Path | None, dict[str, Any], str | None]:
-    """Run folder, bundle, served version, metrics and the run's id; see ``wrap_up``."""
-    judgement = judge_model(experiment, prepared, model, held_out=held_out)
+    """Run folder, bundle, served version, metrics and the run's id; see ``finalize``."""
+    judgement = score_model(experiment, prepared, model, held_out=held_out)
     metrics: dict[str, Any] = dict(judgement.metrics)
     say = (lambda text: None) if quiet else summary.say
-    metrics["baseline"] = judge_baseline(experiment, prepared, say) if experiment.evaluation.baseline else {}
+    metrics["baseline"] = score_baseline(experiment, prepared, say) if experiment.evaluation.baseline else {}
     metrics["naive"] = naive_reference(experiment, prepared).to_dict()
     metrics["ceiling"] = _ceiling(prepared)
     drawn = _draw(experiment, prepared, judgement, result, folder)
@@ -101,9 +101,9 @@ def _wrap_up(
     return folder, bundle, saved_model, metrics, tracker.run_id
 
 
-def judge_model(
+def score_model(
     experiment: Experiment, prepared: Prepared, model: Any, *, held_out: Mapping[str, np.ndarray] | None = None
-) -> Judgement:
+) -> ModelScores:
     """Predictions and metrics of the network; ``held_out`` stands in for its own predictions of a part."""
     given = held_out or {}
     return _judge(
@@ -113,7 +113,7 @@ def judge_model(
     )
 
 
-def judge_baseline(
+def score_baseline(
     experiment: Experiment, prepared: Prepared, say: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
     """Metrics of the cheap model on the same split, and its family; empty where none can be fitted."""
@@ -128,12 +128,12 @@ def judge_baseline(
     return {"name": found.family, **judgement.metrics}
 
 
-def _judge(experiment: Experiment, prepared: Prepared, predict: Callable[[str], np.ndarray]) -> Judgement:
+def _judge(experiment: Experiment, prepared: Prepared, predict: Callable[[str], np.ndarray]) -> ModelScores:
     """Predict validation and test windows; the decision is fitted on validation, test is only judged."""
     series, spec = prepared.series, prepared.spec
     found = {part: points(series, prepared.index[part], spec, predict(part)) for part in ("validation", "test")}
-    judgement = judge_parts(found, prepared, experiment)
-    by_file = judge_test_files(judgement.parts["test"], series, spec, experiment, judgement.decision)
+    judgement = score_parts(found, prepared, experiment)
+    by_file = score_test_files(judgement.parts["test"], series, spec, experiment, judgement.decision)
     if by_file:
         judgement.metrics["test_files"] = by_file
     return judgement
@@ -182,7 +182,7 @@ def _ceiling(prepared: Prepared) -> dict[str, float]:
     return dict(prepared.series.info.get("ceiling", {}))
 
 
-def _draw(experiment: Experiment, prepared: Prepared, judgement: Judgement, result: FitResult, folder: Path) -> Path:
+def _draw(experiment: Experiment, prepared: Prepared, judgement: ModelScores, result: FitResult, folder: Path) -> Path:
     target = folder / "plots"
     shutil.rmtree(target, ignore_errors=True)
     if result.history:  # fitted families have no epochs
@@ -238,7 +238,7 @@ def _bundle(
     experiment: Experiment,
     prepared: Prepared,
     model: Any,
-    judgement: Judgement,
+    judgement: ModelScores,
     metrics: dict[str, Any],
     folder: Path,
     about: Mapping[str, Any],

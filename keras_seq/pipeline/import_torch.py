@@ -45,7 +45,7 @@ def bring(
     from keras_seq import tracking
     from keras_seq.data.prepare import prepare
     from keras_seq.models.registry import build_model
-    from keras_seq.pipeline.finalize import wrap_up
+    from keras_seq.pipeline.finalize import finalize
     from keras_seq.torch_import.check import check_answers
     from keras_seq.torch_import.importing import import_weights
     from keras_seq.torch_import.mapping import scaled_as
@@ -69,7 +69,7 @@ def bring(
         files.ensure_writable(folder)
         with tracking.track(experiment, run_name=folder.name) as tracker:
             tracker.log_params(tracking.flatten(config.to_dict(experiment)))
-            return wrap_up(experiment, prepared, model, result, folder, tracker, about=about)
+            return finalize(experiment, prepared, model, result, folder, tracker, about=about)
 
 
 def _check_early(experiment: config.Experiment, output: str | Path) -> tuple[Path, config.Experiment]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_seq import files
-from keras_seq.evaluation.answered import Answers, answers_table, cut
+from keras_seq.evaluation.answered import AnswerTable, answers_table, cut
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ def predict_file(bundle: Bundle, path: str | Path, *, every: int = 0, whole: boo
     return answers.table
 
 
-def answer_file(bundle: Bundle, path: str | Path, *, every: int = 0, whole: bool = False) -> Answers:
+def answer_file(bundle: Bundle, path: str | Path, *, every: int = 0, whole: bool = False) -> AnswerTable:
     """Answers of a bundle for a file, and what was not answered.
 
     Args:
@@ -55,13 +55,13 @@ def answer_file(bundle: Bundle, path: str | Path, *, every: int = 0, whole: bool
     return answer_rows(bundle, rows, every=every)
 
 
-def answer_rows(bundle: Bundle, rows: Rows, *, every: int = 0) -> Answers:
+def answer_rows(bundle: Bundle, rows: Rows, *, every: int = 0) -> AnswerTable:
     """Answers for rows that are there; as ``answer_file``."""
     series, windows = rows.series, cut(rows, bundle.spec, every=every)
     output = _run(bundle, series.values, windows.start, windows.length)
     last, unit = windows.start + windows.length - 1, series.unit_ids[windows.unit]
     table = answers_table(bundle, output, unit=unit, last=rows.stamps[last], time=series.time[last], clock=rows.clock)
-    return Answers(table, windows.refused, rows.notes(bundle.schema))
+    return AnswerTable(table, windows.refused, rows.notes(bundle.schema))
 
 
 def _run(bundle: Bundle, values: np.ndarray, start: np.ndarray, length: np.ndarray) -> dict[str, np.ndarray]:

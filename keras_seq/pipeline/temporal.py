@@ -14,7 +14,7 @@ from keras_seq import config, files, machine
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
     from keras_seq.evaluation.bands import Band
-    from keras_seq.evaluation.temporal import Evolution
+    from keras_seq.evaluation.temporal import PredictionEvolution
 
 
 def analyse(
@@ -71,7 +71,7 @@ def analyse(
     return outcome
 
 
-def bands(found: Evolution, bundle: Bundle) -> dict[str, list[Band]]:
+def bands(found: PredictionEvolution, bundle: Bundle) -> dict[str, list[Band]]:
     """Errors by truth (values only), unit length, steps seen and share seen; by length at each unit's last answer."""
     from keras_seq.evaluation.bands import RUL_BANDS, equal_edges, error_by_band
     from keras_seq.training.metrics import deviations

@@ -13,7 +13,7 @@ from keras_seq.pipeline.context import Run, run_folder
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
     from keras_seq.tracking import Tracker
-    from keras_seq.training.distribute import Alone
+    from keras_seq.training.distribute import SingleProcess
     from keras_seq.training.fit import FitResult
 
 
@@ -61,15 +61,15 @@ def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
             say(f"fitted {experiment.model.family} in {result.seconds:.0f} s")
         run = Run(folder, folder / "bundle", None, {}, None)
         if team.chief:
-            from keras_seq.pipeline.finalize import wrap_up
+            from keras_seq.pipeline.finalize import finalize
 
             with distribute.apart():
-                run = wrap_up(experiment, prepared, model, result, folder, tracker, quiet=quiet)
+                run = finalize(experiment, prepared, model, result, folder, tracker, quiet=quiet)
         team.wait()  # all workers end well, or none
         return run
 
 
-def _check_early(experiment: config.Experiment, team: Alone) -> tuple[Path, config.Experiment]:
+def _check_early(experiment: config.Experiment, team: SingleProcess) -> tuple[Path, config.Experiment]:
     """Refuse what can be refused before data are read; the run folder and the resolved experiment."""
     from keras_seq.export.saved_model import check_version
     from keras_seq.models.registry import names, resolve_experiment
@@ -92,7 +92,7 @@ def _check_early(experiment: config.Experiment, team: Alone) -> tuple[Path, conf
     return folder, experiment
 
 
-def _check_strategy(experiment: config.Experiment, team: Alone) -> None:
+def _check_strategy(experiment: config.Experiment, team: SingleProcess) -> None:
     """Refuse to share what is fitted at once."""
     from keras_seq.models.registry import get_family
 

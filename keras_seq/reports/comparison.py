@@ -11,7 +11,7 @@ import numpy as np
 from keras_seq.drawing import BLUE, GREEN, GREY, panels, save
 from keras_seq.evaluation.comparison import Comparison
 from keras_seq.evaluation.costs import Costs
-from keras_seq.evaluation.verdict import Verdict, interval_name, span
+from keras_seq.evaluation.verdict import ComparisonVerdict, interval_name, span
 from keras_seq.figures import figure
 
 COSTS = {
@@ -68,7 +68,7 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def to_markdown(
     comparison: Comparison,
-    verdict: Verdict,
+    verdict: ComparisonVerdict,
     rows: Sequence[Mapping[str, Any]],
     facts: Mapping[str, Any],
     failures: Sequence[Any],

@@ -62,7 +62,7 @@ summary { cursor: pointer; color: #005a8f; font-size: .88rem }
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """A part of the page.
 
     Attributes:
@@ -171,7 +171,7 @@ def tiles(rows: Sequence[tuple[str, str, str]]) -> str:
     return f'<div class="tiles">{inner}</div>' if inner else ""
 
 
-def contents(sections: Sequence[Section]) -> str:
+def contents(sections: Sequence[PageSection]) -> str:
     """Links to what is there, and for what is not the command that makes it."""
     there = "".join(f'<li><a href="#{s.key}">{safe(s.title)}</a></li>' for s in sections if s.body)
     absent = "".join(
@@ -182,7 +182,7 @@ def contents(sections: Sequence[Section]) -> str:
 
 
 def page(
-    title: str, intro: str, sections: Sequence[Section], *, foot: str = "", policy: str = "", scripts: str = ""
+    title: str, intro: str, sections: Sequence[PageSection], *, foot: str = "", policy: str = "", scripts: str = ""
 ) -> str:
     """The whole page.
 

@@ -11,7 +11,7 @@ from keras_seq.config import Experiment
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.drawing import BLUE, GREEN, GREY, ORANGE, RED, panels, save
-from keras_seq.evaluation.postprocessed import Decided
+from keras_seq.evaluation.postprocessed import Postprocessed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ BANDS = 8
 
 
 def intervals(
-    decided: Decided, spec: DataSpec, series: Series, experiment: Experiment, path: Path, *, part: str = "test"
+    decided: Postprocessed, spec: DataSpec, series: Series, experiment: Experiment, path: Path, *, part: str = "test"
 ) -> Path:
     """Intervals of a few units or windows over time, and coverage by step ahead or by predicted level.
 
@@ -60,7 +60,7 @@ def intervals(
     return save(figure, path, f"{part.capitalize()} set: {share} ({wanted}), {width}{capped}")
 
 
-def _windows(axes: list[Axes], judged: Decided, spec: DataSpec) -> None:
+def _windows(axes: list[Axes], judged: Postprocessed, spec: DataSpec) -> None:
     ahead = np.arange(1, spec.horizon + 1)
     for axis, window in zip(axes, np.linspace(0, len(judged.raw) - 1, 3).astype(int), strict=False):
         low, high, value, truth = (part[window, :, -1] for part in _parts(judged))
@@ -68,13 +68,13 @@ def _windows(axes: list[Axes], judged: Decided, spec: DataSpec) -> None:
         axis.set(xlabel="steps ahead", ylabel=spec.targets[-1], title=f"window {window}")
 
 
-def _one_step(axis: Axes, judged: Decided, spec: DataSpec) -> None:
+def _one_step(axis: Axes, judged: Postprocessed, spec: DataSpec) -> None:
     low, high, value, truth = (part[-SHOWN:, 0, -1] for part in _parts(judged))
     _band(axis, np.arange(len(value)), low, high, value, truth)
     axis.set(xlabel="step of the period", ylabel=spec.targets[-1], title=f"One step ahead, last {len(value)}")
 
 
-def _tracks(axes: list[Axes], decided: Decided, series: Series, spec: DataSpec) -> None:
+def _tracks(axes: list[Axes], decided: Postprocessed, series: Series, spec: DataSpec) -> None:
     units, count = np.unique(decided.points.unit, return_counts=True)
     by_length = units[np.argsort(count, kind="stable")]
     for axis, place in zip(axes, (0.25, 0.6, 1.0), strict=False):
@@ -98,7 +98,7 @@ def _band(axis: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, value: n
     axis.plot(x[outside], truth[outside], ".", color=RED, markersize=4, label="truth outside")
 
 
-def _by_step(axis: Axes, judged: Decided, experiment: Experiment) -> None:
+def _by_step(axis: Axes, judged: Postprocessed, experiment: Experiment) -> None:
     inside = _inside(judged)
     axis.plot(
         np.arange(1, inside.shape[1] + 1),
@@ -112,7 +112,7 @@ def _by_step(axis: Axes, judged: Decided, experiment: Experiment) -> None:
     axis.set(xlabel="steps ahead", ylabel="share inside", title="Coverage by step ahead")
 
 
-def _over_time(axis: Axes, judged: Decided, experiment: Experiment) -> None:
+def _over_time(axis: Axes, judged: Postprocessed, experiment: Experiment) -> None:
     inside = _inside(judged)[:, 0].all(axis=-1).astype(float)
     window = max(10, len(inside) // 10)
     sums = np.cumsum(np.concatenate([[0.0], inside]))
@@ -127,7 +127,7 @@ def _shown(spec: DataSpec) -> int:
     return -1 if spec.task == "forecast" else 0
 
 
-def _by_level(axis: Axes, judged: Decided, experiment: Experiment, spec: DataSpec) -> None:
+def _by_level(axis: Axes, judged: Postprocessed, experiment: Experiment, spec: DataSpec) -> None:
     low, high, value, _ = (part[..., _shown(spec)].reshape(len(judged.raw), -1) for part in _parts(judged))
     inside = _inside(judged)[..., _shown(spec)].reshape(value.shape)
     order = np.argsort(value, axis=None)
@@ -152,7 +152,7 @@ def _wanted(axis: Axes, experiment: Experiment) -> None:
     axis.legend(fontsize=8, loc="lower left")
 
 
-def _parts(decided: Decided) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _parts(decided: Postprocessed) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Lower, upper, value and truth, all of the truth's shape."""
     truth = decided.points.truth
     assert decided.lower is not None
@@ -161,6 +161,6 @@ def _parts(decided: Decided) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     return decided.lower, decided.upper, decided.value, truth
 
 
-def _inside(decided: Decided) -> np.ndarray:
+def _inside(decided: Postprocessed) -> np.ndarray:
     low, high, _, truth = _parts(decided)
     return (truth >= low) & (truth <= high)

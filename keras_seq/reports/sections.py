@@ -11,7 +11,7 @@ from keras_seq import files
 from keras_seq.bundle import Bundle, load_bundle
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.export.gate import read_verdict
-from keras_seq.reports.html import Section
+from keras_seq.reports.html import PageSection
 
 GIVEN = ("comparison", "study", "benchmark", "temporal", "explanations", "export", "monitor")
 
@@ -77,7 +77,7 @@ def find_sources(run: str | Path, given: dict[str, str | None] | None = None) ->
     return Sources(bundle, folder, **found, answers=read(answers) if answers.exists() else None)
 
 
-def build(sources: Sources) -> list[Section]:
+def build(sources: Sources) -> list[PageSection]:
     """All sections in their order; those without material have no body."""
     from keras_seq.reports import sections_proof, sections_run, sections_served, sections_tuning
 

@@ -40,7 +40,7 @@ def measure(bundle: Bundle, overrides: Mapping[str, Any] | None = None) -> dict[
     prepared = prepare(experiment.data)
     bundle.check_data(prepared)
     from keras_seq.evaluation.naive_error import naive_errors
-    from keras_seq.evaluation.postprocessed import decide_points, judge_decided
+    from keras_seq.evaluation.postprocessed import decide_points, score_postprocessed
     from keras_seq.training.predictions import points, predict_windows
 
     spec, index = bundle.spec, prepared.index["test"]
@@ -48,7 +48,7 @@ def measure(bundle: Bundle, overrides: Mapping[str, Any] | None = None) -> dict[
     found = points(prepared.series, index, spec, prediction)
     naive = naive_errors(prepared, experiment)
     decided = decide_points(found, spec, experiment, bundle.decision, part="test", naive=naive)
-    metrics = judge_decided(decided, spec, experiment, bundle.decision, part="test")
+    metrics = score_postprocessed(decided, spec, experiment, bundle.decision, part="test")
     _same_as_recorded(metrics, bundle)
     judged = decided.judged(experiment, "test")
     left: dict[str, Any] = {"task": spec.task, "part": "test", "points": len(judged.raw), "metrics": metrics}

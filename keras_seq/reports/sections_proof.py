@@ -8,19 +8,19 @@ from typing import Any
 
 from keras_seq.reports import charts
 from keras_seq.reports.comparison import COSTS
-from keras_seq.reports.html import Section, details, facts, number, paragraph, picture, safe, table
+from keras_seq.reports.html import PageSection, details, facts, number, paragraph, picture, safe, table
 from keras_seq.reports.html_charts import chart, numbers_of
 from keras_seq.reports.sections import Sources, read
 
 Row = Mapping[str, Any]
 
 
-def comparison(sources: Sources) -> Section:
+def comparison(sources: Sources) -> PageSection:
     """Estimates with intervals, pairs with p-values, costs, and the verdict's words."""
     command = f"python -m keras_seq.compare {sources.run} OTHER_RUN --output {sources.run}/comparison"
     title = "Comparison with other models"
     if sources.comparison is None:
-        return Section("comparison", title, "", command)
+        return PageSection("comparison", title, "", command)
     found = read(sources.comparison / "comparison.json")
     rows: list[Row] = found["contenders"]
     measured = [name for name in rows[0] if f"{name}_low" in rows[0]]
@@ -43,15 +43,15 @@ def comparison(sources: Sources) -> Section:
     body += table(head, pairs, caption="Pairs", digits=3) + _costs(rows)
     body += "".join(paragraph(note, "small") for note in found["notes"])
     body += "".join(paragraph(f"Left out: {f['folder']}: {f['reason']}", "small") for f in found["failures"])
-    return Section("comparison", title, body + facts(found["facts"]), command)
+    return PageSection("comparison", title, body + facts(found["facts"]), command)
 
 
-def bands(sources: Sources) -> Section:
+def bands(sources: Sources) -> PageSection:
     """Errors by band of the truth, by length, by steps and share seen; how early class 1 is called."""
     command = f"python -m keras_seq.temporal {sources.run}"
     title = "Where and when it errs"
     if sources.temporal is None:
-        return Section("temporal", title, "", command)
+        return PageSection("temporal", title, "", command)
     found = read(sources.temporal / "temporal.json")
     blocks = []
     for place, (name, rows) in enumerate(found["bands"].items()):
@@ -71,15 +71,15 @@ def bands(sources: Sources) -> Section:
     blocks.append(_detection(found.get("detection") or {}))
     alt = "Answers as the steps of a sequence arrive"
     blocks.append(picture(sources.temporal / "evolution.png", alt))
-    return Section("temporal", title, "".join(blocks), command)
+    return PageSection("temporal", title, "".join(blocks), command)
 
 
-def explanations(sources: Sources) -> Section:
+def explanations(sources: Sources) -> PageSection:
     """Findings in words, sensors and steps by importance, agreement of the methods, pictures."""
     command = f"python -m keras_seq.explain {sources.run}"
     title = "Explanations"
     if sources.explanations is None:
-        return Section("explanations", title, "", command)
+        return PageSection("explanations", title, "", command)
     from keras_seq.explain import layout
 
     found = layout.read(sources.explanations)
@@ -93,7 +93,7 @@ def explanations(sources: Sources) -> Section:
             body += picture(path, f"{name.replace('_', ' ').capitalize()}: {layout.PLOTS[name]}")
         elif f"{kind}_<sample>" in layout.PLOTS:
             single += picture(path, f"Sample {sample}, {kind}: {layout.PLOTS[f'{kind}_<sample>']}")
-    return Section("explanations", title, body + details("Pictures of single samples", single), command)
+    return PageSection("explanations", title, body + details("Pictures of single samples", single), command)
 
 
 def _intervals(rows: Sequence[Row], measured: Sequence[str]) -> str:

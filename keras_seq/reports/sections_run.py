@@ -12,7 +12,7 @@ from keras_seq import config
 from keras_seq.bundle import read_versions
 from keras_seq.evaluation.measures import MEASURES
 from keras_seq.reports import charts, sections_answers
-from keras_seq.reports.html import Section, details, facts, number, paragraph, picture, table, tiles
+from keras_seq.reports.html import PageSection, details, facts, number, paragraph, picture, table, tiles
 from keras_seq.reports.html_charts import chart, numbers_of
 from keras_seq.reports.sections import Sources
 from keras_seq.reports.summary import SHOWN
@@ -23,7 +23,7 @@ PARTS = ("train", "validation", "test")
 Metrics = Mapping[str, float]
 
 
-def summary(sources: Sources) -> Section:
+def summary(sources: Sources) -> PageSection:
     """The few numbers that decide, as recorded."""
     bundle = sources.bundle
     test, validation = bundle.metrics.get("test", {}), bundle.metrics.get("validation", {})
@@ -51,10 +51,10 @@ def summary(sources: Sources) -> Section:
         parameters = performance.get("parameters")
         beside = f"{number(parameters)} parameters" if parameters else ""
         rows.append(("training", f"{performance['training_minutes']:.2g} min", beside))
-    return Section("summary", "Key numbers", tiles(rows), "python -m keras_seq.train --config FILE")
+    return PageSection("summary", "Key numbers", tiles(rows), "python -m keras_seq.train --config FILE")
 
 
-def data(sources: Sources) -> Section:
+def data(sources: Sources) -> PageSection:
     """Origin, sizes of the parts, ranges, and what is known of every column."""
     bundle = sources.bundle
     known = bundle.data.get("statistics", {})
@@ -68,15 +68,15 @@ def data(sources: Sources) -> Section:
     if parts:
         body += _parts_table(known, parts) + _data_charts(known, parts, bundle.schema.target_unit)
     body += _quality(sources) + details("Columns, as fitted on the train part", _columns(sources))
-    return Section("data", "Data and their quality", body)
+    return PageSection("data", "Data and their quality", body)
 
 
-def training(sources: Sources) -> Section:
+def training(sources: Sources) -> PageSection:
     """Loss, validation metrics and learning rate by epoch; the epoch whose weights were kept."""
     epochs = read_history(sources.bundle.folder / "history.csv")
     if not epochs.get("epoch"):
         text = "This family is fitted at once; there are no epochs."
-        return Section("training", "Training", paragraph(text) if "performance" in sources.bundle.metrics else "")
+        return PageSection("training", "Training", paragraph(text) if "performance" in sources.bundle.metrics else "")
     experiment, x = sources.bundle.experiment, epochs["epoch"]
     watch = monitored(experiment.training.monitor, sources.bundle.spec.task)
     kept = _kept_epoch(epochs, watch, experiment.training.keep)
@@ -108,10 +108,10 @@ def training(sources: Sources) -> Section:
     decided = "the last one of the schedule" if experiment.training.keep == "last" else f"best by {watch}"
     said = {"epochs": len(x), "weights kept": f"epoch {kept:g}, {decided}" if kept else decided}
     said |= {"seconds of epochs": round(seconds, 1) if seconds else "", "optimizer": experiment.training.optimizer}
-    return Section("training", "Training", facts(said) + "".join(blocks))
+    return PageSection("training", "Training", facts(said) + "".join(blocks))
 
 
-def metrics(sources: Sources) -> Section:
+def metrics(sources: Sources) -> PageSection:
     """Every recorded metric by part, beside the baseline and, where data are generated, the ceiling."""
     recorded = sources.bundle.metrics
     baseline = recorded.get("baseline") or {}
@@ -123,7 +123,7 @@ def metrics(sources: Sources) -> Section:
     if recorded.get("ceiling"):
         columns["ceiling"] = recorded["ceiling"]
     if not columns:
-        return Section("metrics", "Metrics", "", f"python -m keras_seq.evaluate {sources.run}")
+        return PageSection("metrics", "Metrics", "", f"python -m keras_seq.evaluate {sources.run}")
     every = dict.fromkeys(metric for column in columns.values() for metric in column)
     shown = [metric for metric in (*SHOWN[sources.bundle.spec.task], "coverage") if metric in every]
     order = [*shown, *(metric for metric in every if metric not in shown)]
@@ -136,15 +136,15 @@ def metrics(sources: Sources) -> Section:
     )
     if performance := recorded.get("performance"):
         body += "<h3>Cost</h3>" + facts({key.replace("_", " "): value for key, value in performance.items()})
-    return Section("metrics", "Metrics by part, beside the baseline", body)
+    return PageSection("metrics", "Metrics by part, beside the baseline", body)
 
 
-def decision(sources: Sources) -> Section:
+def decision(sources: Sources) -> PageSection:
     """Threshold, calibration and prediction intervals: what was fitted, and how well it holds on test."""
     bundle, fitted = sources.bundle, sources.bundle.decision
     test = bundle.metrics.get("test", {})
     if not fitted and "coverage" not in test and "ece" not in test:
-        return Section("decision", "Calibration and intervals", "")
+        return PageSection("decision", "Calibration and intervals", "")
     calibration = fitted.get("calibration", {})
     said: dict[str, Any] = {"threshold": fitted.get("threshold"), "calibration": calibration.get("method")}
     interval = fitted.get("interval", {})
@@ -158,14 +158,14 @@ def decision(sources: Sources) -> Section:
             ("test_calibration", "Calibration of the test part"),
         ):
             body += picture(bundle.folder / "plots" / f"{stem}.png", alt)
-    return Section("decision", "Calibration and intervals", body)
+    return PageSection("decision", "Calibration and intervals", body)
 
 
-def answers(sources: Sources) -> Section:
+def answers(sources: Sources) -> PageSection:
     """The model's answers on the test part: interactive where they were asked for, else the run's pictures."""
     command = f"python -m keras_seq.report {sources.run} --answers"
     if sources.answers is not None:
-        return Section("answers", "Answers on the test part", sections_answers.body(sources.answers), command)
+        return PageSection("answers", "Answers on the test part", sections_answers.body(sources.answers), command)
     body = "".join(
         picture(path, f"{path.stem.replace('_', ' ')}, drawn when the model was trained")
         for path in sorted((sources.bundle.folder / "plots").glob("*.png"))
@@ -173,17 +173,17 @@ def answers(sources: Sources) -> Section:
     )
     if body:
         body = paragraph(f"Pictures of the run; '{command}' asks the model and makes them interactive.") + body
-    return Section("answers", "Answers on the test part", body, command)
+    return PageSection("answers", "Answers on the test part", body, command)
 
 
-def settings(sources: Sources) -> Section:
+def settings(sources: Sources) -> PageSection:
     """The experiment's own settings and the libraries."""
     import html
 
     versions = read_versions(sources.bundle.folder)
     text = config.to_yaml(sources.bundle.experiment)
     body = facts(versions) + details("Configuration", f"<pre><code>{html.escape(text)}</code></pre>")
-    return Section("settings", "Configuration and versions", body)
+    return PageSection("settings", "Configuration and versions", body)
 
 
 def read_history(path: Path) -> dict[str, list[float]]:

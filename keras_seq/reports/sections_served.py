@@ -9,18 +9,18 @@ from typing import Any
 from keras_seq.export.gate import read_verdict
 from keras_seq.export.record import METADATA
 from keras_seq.reports import charts
-from keras_seq.reports.html import Section, facts, number, paragraph, table
+from keras_seq.reports.html import PageSection, facts, number, paragraph, table
 from keras_seq.reports.html_charts import chart, numbers_of
 from keras_seq.reports.sections import Sources, read, read_lines
 
 Row = Mapping[str, Any]
 
 
-def benchmark(sources: Sources) -> Section:
+def benchmark(sources: Sources) -> PageSection:
     """Loss of accuracy against latency, latency by batch, and the whole table."""
     title, command = "Formats: accuracy, size, latency", f"python -m keras_seq.benchmark {sources.run}"
     if sources.benchmark is None:
-        return Section("benchmark", title, "", command)
+        return PageSection("benchmark", title, "", command)
     found = read(sources.benchmark / "benchmark.json")
     rows, metric = found["rows"], found["metric"]
     best: dict[str, Row] = {}
@@ -31,15 +31,15 @@ def benchmark(sources: Sources) -> Section:
     if found.get("judged"):  # older files do not say
         body += paragraph(f"{found['judged'][:1].upper()}{found['judged'][1:]}.", "small")
     body += "".join(paragraph(f"{name} is missing: {reason}", "small") for name, reason in found["failed"].items())
-    return Section("benchmark", title, body, command)
+    return PageSection("benchmark", title, body, command)
 
 
-def gate(sources: Sources) -> Section:
+def gate(sources: Sources) -> PageSection:
     """May this version be served, and why; formats and signatures."""
     title, command = "Gate: may it be served?", f"python -m keras_seq.export {sources.run}"
     verdict = read_verdict(sources.export) if sources.export else None
     if sources.export is None or verdict is None:
-        return Section("gate", title, "", command)
+        return PageSection("gate", title, "", command)
     words = "Blessed: no check speaks against it." if verdict["blessed"] else "Not blessed."
     checks = verdict.get("checks", [])
     rows = [[c["name"], "pass" if c["passed"] else "fail", c["found"], "; ".join(c["reasons"])] for c in checks]
@@ -55,21 +55,23 @@ def gate(sources: Sources) -> Section:
     if pushed.exists():
         said |= {"pushed": read(pushed).get("at")}
     body = f"<p><strong>{words}</strong></p>" + facts(said)
-    return Section("gate", title, body + table(["check", "result", "found", "against it"], rows, kinds=kinds), command)
+    return PageSection(
+        "gate", title, body + table(["check", "result", "found", "against it"], rows, kinds=kinds), command
+    )
 
 
-def monitoring(sources: Sources) -> Section:
+def monitoring(sources: Sources) -> PageSection:
     """Events of drift and retraining: JSON lines with ``time`` and ``event``, as the watcher writes them."""
     title, command = "Drift and retraining", f"python -m keras_seq.report {sources.run} --monitor FOLDER"
     if sources.monitor is None:
-        return Section("monitoring", title, "", command)
+        return PageSection("monitoring", title, "", command)
     paths = (
         [sources.monitor] if sources.monitor.is_file() else sorted(sources.monitor.glob("events*.jsonl"), reverse=True)
     )
     records = [r for path in paths for r in read_lines(path) if isinstance(r.get("event"), str)]
     if not records:
-        return Section("monitoring", title, paragraph("The watcher has recorded no event."), command)
-    return Section("monitoring", title, _timeline(records) + _events(records), command)
+        return PageSection("monitoring", title, paragraph("The watcher has recorded no event."), command)
+    return PageSection("monitoring", title, _timeline(records) + _events(records), command)
 
 
 def _bubbles(best: Mapping[str, Row], metric: str) -> str:

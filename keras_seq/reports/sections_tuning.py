@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq.reports import charts
-from keras_seq.reports.html import Section, details, facts, number, paragraph, picture, table
+from keras_seq.reports.html import PageSection, details, facts, number, paragraph, picture, table
 from keras_seq.reports.html_charts import chart
 from keras_seq.reports.sections import Sources, read
 
@@ -15,13 +15,13 @@ Trial = Mapping[str, Any]
 SLICES = 12  # fields with a panel
 
 
-def tuning(sources: Sources) -> Section:
+def tuning(sources: Sources) -> PageSection:
     """Score by trial, score by value, the best configuration, what the retraining said, all trials."""
     title = "Hyperparameter search"
     study = f"studies/{sources.bundle.experiment.name}"
     command = f"python -m tuning --config FILE; python -m keras_seq.report {sources.run} --study {study}"
     if sources.study is None:
-        return Section("tuning", title, "", command)
+        return PageSection("tuning", title, "", command)
     about = read(sources.study / "study.json")
     trials = sorted((read(p) for p in (sources.study / "trials").glob("*.json")), key=lambda t: int(t["trial"]))
     higher, objective = about["direction"] == "max", str(about["objective"])
@@ -47,7 +47,7 @@ def tuning(sources: Sources) -> Section:
     )
     if best is not None:
         body += "<h3>Best values</h3>" + table(["field", "value"], [[k, _text(v)] for k, v in best["values"].items()])
-    return Section("tuning", title, body + details("All trials", _all(trials, objective, best)), command)
+    return PageSection("tuning", title, body + details("All trials", _all(trials, objective, best)), command)
 
 
 def best_trial(trials: Sequence[Trial], *, higher: bool) -> Trial | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_seq.drawing import BLUE, GREEN, GREY, ORANGE, RED, panels, save
 from keras_seq.evaluation.bands import Band, label
-from keras_seq.evaluation.temporal import Detection, Evolution
+from keras_seq.evaluation.temporal import Detection, PredictionEvolution
 
 CHANCE = {"auc_roc": 0.5}
 SIZES = ("rmse", "mae")  # errors are read from zero
@@ -32,7 +32,7 @@ def bands(tables: Mapping[str, Sequence[Band]], metric: str, path: Path) -> Path
 
 
 def evolution(
-    found: Evolution,
+    found: PredictionEvolution,
     path: Path,
     *,
     detected: Detection | None = None,
@@ -88,13 +88,13 @@ def by_origin(runs: Sequence[Mapping[str, Any]], metric: str, path: Path) -> Pat
     return save(figure, path, "Backtest: trained anew at every origin")
 
 
-def _by_class(found: Evolution, detected: Detection, path: Path) -> Path:
+def _by_class(found: PredictionEvolution, detected: Detection, path: Path) -> Path:
     figure, (scores, calls) = panels(2, width=5.4)
     points = found.points
     for value, colour, name in ((0, BLUE, "class 0"), (1, ORANGE, "class 1")):
         mine = points.truth == value
         if mine.any():
-            own = Evolution(points.select(mine), found.length[mine])
+            own = PredictionEvolution(points.select(mine), found.length[mine])
             centre, low, middle, high = quantiles_by_share(own, own.points.prediction)
             scores.fill_between(centre, low, high, color=colour, alpha=0.2)
             scores.plot(centre, middle, color=colour, label=f"{name}: median, 10-90 %")
@@ -110,7 +110,7 @@ def _by_class(found: Evolution, detected: Detection, path: Path) -> Path:
     return save(figure, path, f"{len(np.unique(points.unit))} units, {detected.positives} of class 1")
 
 
-def quantiles_by_share(found: Evolution, value: np.ndarray, pieces: int = PIECES) -> tuple[np.ndarray, ...]:
+def quantiles_by_share(found: PredictionEvolution, value: np.ndarray, pieces: int = PIECES) -> tuple[np.ndarray, ...]:
     """Shares seen, and the 10, 50 and 90 % quantiles over units of ``value`` as it stood then, ``(shares,)`` each.
 
     Every unit counts once at every share from its first answer on, with its last answer up to there. Pieces of the

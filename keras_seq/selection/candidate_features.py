@@ -30,7 +30,7 @@ def probe_name(channel: str) -> str:
 
 
 @dataclass(frozen=True)
-class Table:
+class FeatureTable:
     """Columns of training samples.
 
     Attributes:
@@ -47,9 +47,9 @@ class Table:
     target: NDArray[Any]
     folds: NDArray[np.int64]
     classes: bool
-    shadow: Callable[[int], Table] | None = field(default=None, compare=False, repr=False)
+    shadow: Callable[[int], FeatureTable] | None = field(default=None, compare=False, repr=False)
 
-    def shadowed(self, seed: int) -> Table:
+    def shadowed(self, seed: int) -> FeatureTable:
         """The table with as many channels again, ``(noise) NAME``, that stand to the target as noise does.
 
         Args:
@@ -72,7 +72,7 @@ class Table:
         return np.array([place for place, i in enumerate(chosen) if channel in self.owners[i]], np.int64)
 
 
-def train_table(prepared: Prepared, *, target_cap: float | None = None, seed: int = 0) -> Table:
+def train_table(prepared: Prepared, *, target_cap: float | None = None, seed: int = 0) -> FeatureTable:
     """Columns, owners and targets of at most ``MOST_ROWS`` training samples; nothing of another part is read.
 
     Its ``shadow`` makes the same table of values that have changed places between units (see ``_shuffled``).
@@ -86,7 +86,7 @@ def train_table(prepared: Prepared, *, target_cap: float | None = None, seed: in
         seed: draws the samples and the inner folds.
     """
 
-    def shadow(draw: int) -> Table:
+    def shadow(draw: int) -> FeatureTable:
         return _table(_shuffled(prepared, np.random.default_rng([seed, draw])), target_cap, seed)
 
     return replace(_table(prepared, target_cap, seed), shadow=shadow)
@@ -123,7 +123,7 @@ def _derangement(spans: list[tuple[int, int]], rng: np.random.Generator) -> list
     return [spans[i] for i in source]
 
 
-def _table(prepared: Prepared, target_cap: float | None, seed: int) -> Table:
+def _table(prepared: Prepared, target_cap: float | None, seed: int) -> FeatureTable:
     series, spec, train = prepared.series, prepared.spec, prepared.index["train"]
     rng = np.random.default_rng(seed)
     if series.schema.target_per == "unit":
@@ -148,7 +148,7 @@ def _table(prepared: Prepared, target_cap: float | None, seed: int) -> Table:
     if not classes and target_cap is not None and not spec.horizon:
         target = np.minimum(target, target_cap)
     owners = tuple(_owners(name, series.schema.features) for name in names)
-    return Table(
+    return FeatureTable(
         np.asarray(columns, np.float32),
         owners,
         np.asarray(target, np.int64 if classes else np.float64),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.errors import ConfigError, nearest
-from keras_seq.selection.candidate_features import Table, probe_name
+from keras_seq.selection.candidate_features import FeatureTable, probe_name
 
 Scores = dict[str, float]
 REPEATS = 2  # permutations of a channel in each inner fold
@@ -21,7 +21,7 @@ FEW = 4000  # samples up to which one thread is faster
 DROP = 0.2  # share of channels that leave in one round of elimination
 
 
-def permutation(table: Table, channels: Sequence[str], seed: int) -> tuple[Scores, float]:
+def permutation(table: FeatureTable, channels: Sequence[str], seed: int) -> tuple[Scores, float]:
     """Loss of skill when a channel's columns are shuffled together among held-out inner units (Breiman 2001).
 
     Returns:
@@ -47,7 +47,7 @@ def permutation(table: Table, channels: Sequence[str], seed: int) -> tuple[Score
     return {channel: float(np.mean(found or [0.0])) for channel, found in losses.items()}, float(np.mean(skills))
 
 
-def importance(table: Table, channels: Sequence[str], seed: int) -> tuple[Scores, float]:
+def importance(table: FeatureTable, channels: Sequence[str], seed: int) -> tuple[Scores, float]:
     """Impurity decrease in extremely random trees, summed over a channel's columns (Louppe et al. 2013)."""
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
@@ -58,7 +58,7 @@ def importance(table: Table, channels: Sequence[str], seed: int) -> tuple[Scores
     return {channel: float(weight[table.owned_by(channel, chosen)].sum()) for channel in channels}, float("nan")
 
 
-def mutual_information(table: Table, channels: Sequence[str], seed: int) -> tuple[Scores, float]:
+def mutual_information(table: FeatureTable, channels: Sequence[str], seed: int) -> tuple[Scores, float]:
     """Largest mutual information with the target among a channel's own columns, nats (Kraskov et al. 2004)."""
     from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
@@ -71,7 +71,7 @@ def mutual_information(table: Table, channels: Sequence[str], seed: int) -> tupl
     return {c: float(found[table.owned_by(c, chosen)].max(initial=0.0)) for c in channels}, float("nan")
 
 
-def shap(table: Table, channels: Sequence[str], seed: int) -> tuple[Scores, float]:
+def shap(table: FeatureTable, channels: Sequence[str], seed: int) -> tuple[Scores, float]:
     """Mean absolute SHAP value of boosted trees on held-out inner units, a channel's columns summed (Lundberg 2020).
 
     Unlike a permutation it is not shared out by chance among channels that say the same.
@@ -90,7 +90,7 @@ def shap(table: Table, channels: Sequence[str], seed: int) -> tuple[Scores, floa
     return dict(zip(channels, np.mean(found, axis=0).tolist(), strict=True)), float("nan")
 
 
-Scorer = Callable[[Table, Sequence[str], int], tuple[Scores, float]]
+Scorer = Callable[[FeatureTable, Sequence[str], int], tuple[Scores, float]]
 SCORERS: dict[str, Scorer] = {
     "permutation": permutation,
     "importance": importance,
@@ -101,7 +101,13 @@ METHODS = ("permutation", "mutual_information", "recursive", "importance", "shap
 
 
 def select(
-    table: Table, channels: Sequence[str], *, method: str, keep: int = 0, always: Sequence[str] = (), seed: int = 0
+    table: FeatureTable,
+    channels: Sequence[str],
+    *,
+    method: str,
+    keep: int = 0,
+    always: Sequence[str] = (),
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Choose input channels.
 
@@ -146,7 +152,7 @@ def _few_threads(samples: int) -> Any:
 
 
 def _select(
-    table: Table, channels: Sequence[str], method: str, keep: int, always: Sequence[str], seed: int
+    table: FeatureTable, channels: Sequence[str], method: str, keep: int, always: Sequence[str], seed: int
 ) -> dict[str, Any]:
     if method == "recursive":
         history = _eliminate(table, channels, keep, always, seed)
@@ -171,7 +177,7 @@ def _select(
 
 
 def _against_noise(
-    table: Table, channels: Sequence[str], scorer: Scorer, seed: int
+    table: FeatureTable, channels: Sequence[str], scorer: Scorer, seed: int
 ) -> tuple[Scores, float, dict[str, Any]]:
     """Scores of channels beside noise that went through the same columns, means over the draws; skill; the noise.
 
@@ -198,7 +204,7 @@ def _against_noise(
 
 
 def _eliminate(
-    table: Table, channels: Sequence[str], keep: int, always: Sequence[str], seed: int
+    table: FeatureTable, channels: Sequence[str], keep: int, always: Sequence[str], seed: int
 ) -> list[dict[str, Any]]:
     """Rounds of backward elimination, the whole set first."""
     left, history = list(channels), list[dict[str, Any]]()
@@ -220,7 +226,7 @@ def _best_round(history: Sequence[dict[str, Any]], keep: int) -> dict[str, Any]:
     return [row for row in history if row["skill"] >= best - 0.01 * abs(best)][-1]
 
 
-def _fitted(table: Table, chosen: NDArray[np.int64], inside: NDArray[np.bool_], seed: int) -> Any:
+def _fitted(table: FeatureTable, chosen: NDArray[np.int64], inside: NDArray[np.bool_], seed: int) -> Any:
     """Boosted trees on some samples."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
@@ -231,7 +237,7 @@ def _fitted(table: Table, chosen: NDArray[np.int64], inside: NDArray[np.bool_], 
 
 
 def _fitted_skill(
-    table: Table, chosen: NDArray[np.int64], inside: NDArray[np.bool_], seed: int
+    table: FeatureTable, chosen: NDArray[np.int64], inside: NDArray[np.bool_], seed: int
 ) -> Callable[[NDArray[Any], NDArray[Any]], float]:
     """Boosted trees on some samples, as a function from others to their skill there."""
     model = _fitted(table, chosen, inside, seed)

@@ -15,7 +15,7 @@ from keras_seq.errors import ConfigError, ModelError
 from keras_seq.models.preprocess import Rescale
 from keras_seq.torch_import.convert import to_keras
 from keras_seq.torch_import.layer_weights import Place, find_places
-from keras_seq.torch_import.mapping import Numbers, WeightMap, read_map
+from keras_seq.torch_import.mapping import ScalerNumbers, WeightMap, read_map
 from keras_seq.torch_import.match import Match, match
 from keras_seq.torch_import.read import Weights, read_weights
 from keras_seq.torch_import.torch_modules import NAMES
@@ -150,7 +150,7 @@ def _check(one: Match, arrays: list[NDArray[Any]], source: str) -> None:
             )
 
 
-def _answering(model: keras.Model, arrays: dict[str, list[NDArray[Any]]], given: Numbers) -> list[NDArray[Any]]:
+def _answering(model: keras.Model, arrays: dict[str, list[NDArray[Any]]], given: ScalerNumbers) -> list[NDArray[Any]]:
     """Head weights so that the model's way back to raw units undoes another scaling of the targets.
 
     The network says ``y`` for ``y * scale + center``; the model's last layer makes ``z * deviation + mean`` of the

@@ -22,33 +22,33 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from keras_seq import config
-from keras_seq.config import Section
+from keras_seq.config import ConfigSection
 from keras_seq.config.base import Positive
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, shorten
 
 
-class Numbers(Section):
+class ScalerNumbers(ConfigSection):
     """Of a scaler: ``(value - center) / scale``, one pair a column."""
 
     center: tuple[float, ...]
     scale: tuple[Positive, ...]
 
     @model_validator(mode="after")
-    def _alike(self) -> Numbers:
+    def _alike(self) -> ScalerNumbers:
         if len(self.center) != len(self.scale):
             raise ValueError(f"center has {len(self.center)} numbers and scale {len(self.scale)}")
         return self
 
 
-class WeightMap(Section):
+class WeightMap(ConfigSection):
     """See the module."""
 
     layers: dict[str, str | dict[str, str] | None] = Field(default_factory=dict)
     ignore: tuple[str, ...] = ()
     epsilon: Positive = 1e-5  # PyTorch's default; Keras' is 1e-3
-    inputs: Numbers | None = None
-    targets: Numbers | None = None
+    inputs: ScalerNumbers | None = None
+    targets: ScalerNumbers | None = None
 
 
 def read_map(given: WeightMap | Mapping[str, Any] | str | Path | None) -> WeightMap:

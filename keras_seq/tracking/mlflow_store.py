@@ -110,7 +110,7 @@ def track(experiment: config.Experiment, *, run_name: str) -> Iterator[Tracker]:
         yield MlflowTracker(mlflow, run.info.run_id)
 
 
-class Connection(NamedTuple):
+class StoreConnection(NamedTuple):
     """A store for records that many processes write over time, where no run is "the" open one.
 
     Attributes:
@@ -124,7 +124,7 @@ class Connection(NamedTuple):
     entities: Any
 
 
-def connect(experiment: config.Experiment) -> Connection:
+def connect(experiment: config.Experiment) -> StoreConnection:
     """Open the store of ``experiment`` without starting a run.
 
     A store that cannot be reached is given up after seconds, not minutes; whoever asks tries again later. What the
@@ -146,7 +146,7 @@ def connect(experiment: config.Experiment) -> Connection:
         if hide_passwords(str(error)) == str(error):
             raise
         raise ConfigError(f"The tracking store '{settings.uri}' cannot be opened: {error}") from None
-    return Connection(client, number, mlflow.entities)
+    return StoreConnection(client, number, mlflow.entities)
 
 
 def metric_name(name: str) -> str:

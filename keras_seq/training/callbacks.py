@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_seq.errors import OutputError
 from keras_seq.files import write_text
-from keras_seq.training.monitors import Monitor
+from keras_seq.training.monitors import MetricMonitor
 from keras_seq.training.resume import discard
 
 
@@ -31,7 +31,7 @@ class Best:
         path: ``*.weights.h5`` file that ``write`` fills.
     """
 
-    def __init__(self, model: keras.Model, monitor: Monitor, *, patience: int, path: Path) -> None:
+    def __init__(self, model: keras.Model, monitor: MetricMonitor, *, patience: int, path: Path) -> None:
         self.model, self.monitor, self.patience, self.path = model, monitor, patience, path
         self.value: float | None = None
         self.epoch = 0

@@ -30,7 +30,7 @@ PART = 32  # samples: below, XLA's products lose more than a second core gains
 
 
 @dataclass(frozen=True)
-class Plan:
+class XlaPlan:
     """How a training step runs.
 
     Attributes:
@@ -53,7 +53,7 @@ def plan_step(
     bucket: int,
     gpu: bool,
     threads: int = 1,
-) -> Plan:
+) -> XlaPlan:
     """What of the training step should go through XLA; ``training.jit`` off means nothing.
 
     On a GPU: all, where no layer has a kernel that XLA would replace (cuDNN's LSTM and GRU). On a CPU, for models that
@@ -70,20 +70,20 @@ def plan_step(
         threads: of TensorFlow's operations.
     """
     if not training.jit or training.deterministic:
-        return Plan()
+        return XlaPlan()
     layers = list(model._flatten_layers())
     if gpu:
-        return Plan(jit=all(layer.supports_jit for layer in layers))
+        return XlaPlan(jit=all(layer.supports_jit for layer in layers))
     if not _is(layers, keras.layers.LSTM, FastGRU) or not _pays(training, spec, lengths, bucket):
-        return Plan()
+        return XlaPlan()
     if _is(layers, keras.layers.Conv1D) or any(type(layer) is keras.layers.GRU for layer in layers):
-        return Plan()
+        return XlaPlan()
     if _is(layers, keras.layers.MultiHeadAttention):
-        return Plan(loops=threads if _is(layers, FastLSTM, FastGRU) else 0)
+        return XlaPlan(loops=threads if _is(layers, FastLSTM, FastGRU) else 0)
     parts = (
         1 if _is(layers, keras.layers.BatchNormalization) else min(training.batch_size, len(lengths)) // PART
     )  # it sees batches whole
-    return Plan(jit=True, parts=max(1, min(threads, parts)))
+    return XlaPlan(jit=True, parts=max(1, min(threads, parts)))
 
 
 def _is(layers: Sequence[keras.layers.Layer], *kinds: type) -> bool:

@@ -36,7 +36,7 @@ class WorkerLost(TrainingError):
 
 
 @dataclass(frozen=True)
-class Cluster:
+class ClusterSpec:
     """The workers of a job and which of them this process is.
 
     Attributes:
@@ -98,7 +98,7 @@ class Cluster:
             time.sleep(SEEN_SECONDS)
 
 
-class Alone:
+class SingleProcess:
     """A team of one: nothing to tell, nobody to lose."""
 
     rank, size = 0, 1
@@ -146,10 +146,10 @@ class Alone:
         yield
 
 
-_joined: list[Alone] = []
+_joined: list[SingleProcess] = []
 
 
-def read_cluster(text: str | None = None) -> Cluster | None:
+def read_cluster(text: str | None = None) -> ClusterSpec | None:
     """The workers that ``TF_CONFIG`` names; None where it names no second one.
 
     Args:
@@ -179,7 +179,7 @@ def read_cluster(text: str | None = None) -> Cluster | None:
     if len(set(addresses)) < len(addresses):
         raise _refused("names an address twice", text)
     rank = _rank(tree.get("task"), len(chiefs), len(workers), text)
-    return Cluster(tuple(addresses), rank) if len(addresses) > 1 else None
+    return ClusterSpec(tuple(addresses), rank) if len(addresses) > 1 else None
 
 
 def _rank(task: Any, chiefs: int, workers: int, text: str) -> int:
@@ -195,7 +195,7 @@ def _refused(what: str, text: str) -> ConfigError:
     return ConfigError(f"The variable {VARIABLE} {what}. Got {text[:300]!r}; it should look like {_EXAMPLE}.")
 
 
-def choose_strategy(training: TrainingConfig, cluster: Cluster | None) -> str:
+def choose_strategy(training: TrainingConfig, cluster: ClusterSpec | None) -> str:
     """``none``, ``mirrored`` or ``multi_worker``: what ``training.strategy`` means here.
 
     ``auto`` is ``multi_worker`` where ``TF_CONFIG`` names several workers, else ``none``: models of this size rarely
@@ -222,7 +222,7 @@ def choose_strategy(training: TrainingConfig, cluster: Cluster | None) -> str:
 
 
 @contextmanager
-def joined(training: TrainingConfig) -> Iterator[Alone]:
+def joined(training: TrainingConfig) -> Iterator[SingleProcess]:
     """Meet the other workers, if there are any, for the block; ``fit`` then trains with them.
 
     Args:
@@ -235,7 +235,7 @@ def joined(training: TrainingConfig) -> Iterator[Alone]:
         ConfigError: ``TF_CONFIG`` and the options contradict each other.
         WorkerLost: not all workers came within ``training.worker_wait`` seconds, or one is lost later.
     """
-    cluster, team = read_cluster(), Alone()
+    cluster, team = read_cluster(), SingleProcess()
     if choose_strategy(training, cluster) == "multi_worker" and cluster:
         _follow_launcher()
         cluster.gather(training.worker_wait)
@@ -250,15 +250,15 @@ def joined(training: TrainingConfig) -> Iterator[Alone]:
         _joined.pop()
 
 
-def current() -> Alone:
+def current() -> SingleProcess:
     """The team of the innermost ``joined`` block; outside of one this process is alone."""
-    return _joined[-1] if _joined else Alone()
+    return _joined[-1] if _joined else SingleProcess()
 
 
 @contextmanager
 def apart() -> Iterator[None]:
     """Be alone for the block: what the chief does while the others wait must not ask them for anything."""
-    _joined.append(Alone())
+    _joined.append(SingleProcess())
     try:
         yield
     finally:

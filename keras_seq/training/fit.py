@@ -29,7 +29,7 @@ from keras_seq.training.device import choose_device, describe_device, determinis
 from keras_seq.training.loop import Loop, make_optimizer
 from keras_seq.training.losses import make_loss
 from keras_seq.training.mirrored import MirroredLoop, Replicas, check_strategy
-from keras_seq.training.monitors import Monitor, Validation
+from keras_seq.training.monitors import MetricMonitor, Validation
 from keras_seq.training.placement import describe_placement
 from keras_seq.training.progress import TrainingProgress
 from keras_seq.training.schedules import Plateau, PlateauSchedule, make_schedule
@@ -159,7 +159,7 @@ class _Run:
         self.replicas = Replicas(self.mirrored, training, schedule, model) if self.mirrored else None
         self.optimizer = self.replicas.optimizer if self.replicas else make_optimizer(training, model, schedule)
         self.validation = self._make_validation()
-        self.monitor = Monitor.choose(training.monitor, spec.task)
+        self.monitor = MetricMonitor.choose(training.monitor, spec.task)
         checkpoints = folder / "checkpoints"
         self.best = Best(model, self.monitor, patience=training.patience, path=checkpoints / "best.weights.h5")
         waits = max(training.patience // 2, 1)
@@ -348,7 +348,7 @@ class _Run:
         self.best.write()
         self.backup.save(self._state())
 
-    def _state(self) -> resume.State:
+    def _state(self) -> resume.TrainingState:
         arrays = {
             "model": resume.values(self.model.variables),
             "optimizer": resume.values(self.optimizer.variables),
@@ -360,7 +360,7 @@ class _Run:
             "best": self.best.state(),
             "plateau": self.plateau.state() if self.plateau else None,
         }
-        return resume.State(self.progress.epoch, arrays, kept)
+        return resume.TrainingState(self.progress.epoch, arrays, kept)
 
     def _restore(self) -> int:
         """Go on from the chief's saved state, if there is one; epochs it has done."""
@@ -378,7 +378,7 @@ class _Run:
             self.replicas.push()
         return state.epoch if state else 0
 
-    def _load(self) -> resume.State | None:
+    def _load(self) -> resume.TrainingState | None:
         """The newest saved state that fits."""
         state = self.backup.load() if self.experiment.training.resume else None
         variables = {"model": self.model.variables, "optimizer": self.optimizer.variables}
@@ -389,7 +389,7 @@ class _Run:
             self.backup.clear()
         return state
 
-    def _take(self, state: resume.State) -> None:
+    def _take(self, state: resume.TrainingState) -> None:
         resume.assign(self.model.variables, state.arrays["model"])
         resume.assign(self.optimizer.variables, state.arrays["optimizer"])
         self.progress = _Progress(state.epoch, state.progress["seconds"], state.progress["history"])

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from keras_seq.errors import ConfigError, TrainingError
 from keras_seq.machine import free_ports, thread_environment
-from keras_seq.training.distribute import AGAIN, LAUNCHER, VARIABLE, Cluster
+from keras_seq.training.distribute import AGAIN, LAUNCHER, VARIABLE, ClusterSpec
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 5.0  # between asking a worker to end and killing it
@@ -29,7 +29,7 @@ OPTIONS = ("--workers", "--restarts")
 
 
 @dataclass
-class Job:
+class WorkerJob:
     """What is started, again and again if need be.
 
     Attributes:
@@ -81,7 +81,7 @@ class Job:
         addresses = tuple(f"127.0.0.1:{port}" for port in ports)
         extra = ("--training.resume", "true") if again else ()
         for rank in range(self.workers):
-            self.running.append(self._start(Cluster(addresses, rank), extra))
+            self.running.append(self._start(ClusterSpec(addresses, rank), extra))
         while True:
             codes = [process.poll() for process in self.running]
             failed = [(number, code) for number, code in enumerate(codes) if code]
@@ -93,7 +93,7 @@ class Job:
                 return 0, 0
             time.sleep(POLL_SECONDS)
 
-    def _start(self, cluster: Cluster, extra: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _start(self, cluster: ClusterSpec, extra: Sequence[str]) -> subprocess.Popen[bytes]:
         cores = core_shares(cluster.size)[cluster.rank]
         environment = (
             os.environ

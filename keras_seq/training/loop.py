@@ -18,8 +18,8 @@ import tensorflow as tf
 from keras_seq.config import TrainingConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.models.own_loop import compiled_loops
-from keras_seq.training.compiled import Plan
-from keras_seq.training.distribute import Alone, part
+from keras_seq.training.compiled import XlaPlan
+from keras_seq.training.distribute import SingleProcess, part
 from keras_seq.training.tracing import Tracer
 
 GOLDEN = 0x9E3779B9  # an odd number near 2^32 over the golden ratio: far steps between the seeds of parts
@@ -79,14 +79,14 @@ class Loop:
         dataset: tf.data.Dataset,
         spec: DataSpec,
         *,
-        plan: Plan,
+        plan: XlaPlan,
         class_weights: Sequence[float] | None = None,
-        team: Alone | None = None,
+        team: SingleProcess | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         self.model, self.loss, self.optimizer, self.task = model, loss, optimizer, spec.task
         self.class_weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
-        self.team, self.tracer = team or Alone(), tracer or Tracer()
+        self.team, self.tracer = team or SingleProcess(), tracer or Tracer()
         self.plan = plan
         self._batches = iter(dataset)
         self._step = self._make_step()

@@ -19,9 +19,9 @@ from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DeviceError
 from keras_seq.models.rematerialise import rematerialise
 from keras_seq.training import resume
-from keras_seq.training.compiled import Plan
+from keras_seq.training.compiled import XlaPlan
 from keras_seq.training.device import choose_device
-from keras_seq.training.distribute import Alone, check_parts
+from keras_seq.training.distribute import SingleProcess, check_parts
 from keras_seq.training.loop import Loop, make_optimizer, take_part
 from keras_seq.training.tracing import Tracer
 
@@ -60,7 +60,7 @@ def _strategy(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
-def check_strategy(training: TrainingConfig, batch: int, team: Alone) -> tf.distribute.MirroredStrategy | None:
+def check_strategy(training: TrainingConfig, batch: int, team: SingleProcess) -> tf.distribute.MirroredStrategy | None:
     """The strategy of ``mirrored``, None for others.
 
     Args:
@@ -141,7 +141,9 @@ class MirroredLoop(Loop):
     ) -> None:
         self.replicas = replicas
         model, optimizer = replicas.model, replicas.optimizer
-        super().__init__(model, loss, optimizer, dataset, spec, plan=Plan(), class_weights=class_weights, tracer=tracer)
+        super().__init__(
+            model, loss, optimizer, dataset, spec, plan=XlaPlan(), class_weights=class_weights, tracer=tracer
+        )
 
     def run(self, steps: int, *, at_once: int, advance: Callable[[int], None] = lambda done: None) -> float:
         """Train ``steps`` steps, then carry the weights to the plain model; their mean loss."""

@@ -15,7 +15,7 @@ from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DataError, nearest
 from keras_seq.tasks import DECIDING
 from keras_seq.training import metrics
-from keras_seq.training.distribute import Alone
+from keras_seq.training.distribute import SingleProcess
 
 _VALUES = ("loss", "rmse", "mae", "smape", "r2")
 _CLASSES = ("loss", "auc_roc", "accuracy", "balanced_accuracy", "f1", "mcc", "brier", "log_loss", "ece")
@@ -28,7 +28,7 @@ KNOWN = {
 
 
 @dataclass(frozen=True)
-class Monitor:
+class MetricMonitor:
     """The validation number that decides about the best epoch.
 
     Attributes:
@@ -46,7 +46,7 @@ class Monitor:
         return best is None or (value > best if self.higher else value < best)
 
     @classmethod
-    def choose(cls, name: str, task: Task) -> Monitor:
+    def choose(cls, name: str, task: Task) -> MetricMonitor:
         """Resolve ``training.monitor``.
 
         "auto" is what ``keras_seq.tasks`` says: the deciding metric of binary tasks, else the validation loss.
@@ -99,9 +99,9 @@ class Validation:
         *,
         quantiles: tuple[float, ...] = (),
         jit: bool = False,
-        team: Alone | None = None,
+        team: SingleProcess | None = None,
     ) -> None:
-        self.dataset, self.task, self.team = dataset, spec.task, team or Alone()
+        self.dataset, self.task, self.team = dataset, spec.task, team or SingleProcess()
         self.scale = spec.target_std
         self._middle = int(np.argmin(np.abs(np.array(quantiles) - 0.5))) if quantiles else None
 

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from keras_seq.config import TrainingConfig
 from keras_seq.errors import DeviceError
-from keras_seq.training.compiled import Plan
+from keras_seq.training.compiled import XlaPlan
 from keras_seq.training.device import POLICIES, describe_device
-from keras_seq.training.distribute import Alone
+from keras_seq.training.distribute import SingleProcess
 
 CUDNN = ("CudnnRNN", "CudnnRNNV2", "CudnnRNNV3")
 LOOPS = ("While", "StatelessWhile")
@@ -24,8 +24,8 @@ def describe_placement(
     training: TrainingConfig,
     *,
     device: str,
-    plan: Plan,
-    team: Alone | None = None,
+    plan: XlaPlan,
+    team: SingleProcess | None = None,
     mirrored: Any = None,
 ) -> list[str]:
     """Lines on the devices, the precision, XLA and the kernels of recurrent layers.
@@ -53,7 +53,7 @@ def describe_placement(
     return [", ".join(parts)]
 
 
-def _say_plan(plan: Plan) -> str:
+def _say_plan(plan: XlaPlan) -> str:
     if plan.loops:
         return (
             f"XLA on for recurrent loops ({plan.loops} at a time)" if plan.loops > 1 else "XLA on for recurrent loops"

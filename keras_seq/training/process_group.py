@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras_seq.config import TrainingConfig
 from keras_seq.errors import ConfigError, TrainingError
 from keras_seq.training.device import choose_device, prepare_environment
-from keras_seq.training.distribute import Alone, Cluster, WorkerLost
+from keras_seq.training.distribute import ClusterSpec, SingleProcess, WorkerLost
 
 HEARTBEAT_SECONDS = 20  # after which a silent worker counts as lost
 LEAVING_SECONDS = 10  # waited for the others when a process ends
@@ -27,7 +27,7 @@ _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineE
 _PERHAPS = (tf.errors.CancelledError, tf.errors.FailedPreconditionError, tf.errors.InternalError)
 
 
-class Team(Alone):
+class ProcessGroup(SingleProcess):
     """Several workers.
 
     Args:
@@ -35,7 +35,7 @@ class Team(Alone):
         cluster: who they are.
     """
 
-    def __init__(self, strategy: Any, cluster: Cluster) -> None:
+    def __init__(self, strategy: Any, cluster: ClusterSpec) -> None:
         self.cluster, self.rank, self.size = cluster, cluster.rank, cluster.size
         # traced once, with one collective each: however often and in whatever shapes they are called, the workers'
         # collectives keep the same keys
@@ -140,7 +140,7 @@ class Team(Alone):
         return ", ".join(names) or "another worker"
 
 
-def meet(cluster: Cluster, training: TrainingConfig) -> Team:
+def meet(cluster: ClusterSpec, training: TrainingConfig) -> ProcessGroup:
     """Connect to the other workers; call before TensorFlow's first operation.
 
     Raises:
@@ -169,7 +169,7 @@ def meet(cluster: Cluster, training: TrainingConfig) -> Team:
             task_id=cluster.rank,
             rpc_layer="grpc",
         )
-        team = Team(tf.distribute.MultiWorkerMirroredStrategy(resolver), cluster)
+        team = ProcessGroup(tf.distribute.MultiWorkerMirroredStrategy(resolver), cluster)
         team.wait()
     except tf.errors.OpError as error:
         missing = ", ".join(cluster.silent()) or "some"
@@ -186,7 +186,7 @@ def meet(cluster: Cluster, training: TrainingConfig) -> Team:
     return team
 
 
-def _take_one_device(training: TrainingConfig, cluster: Cluster) -> None:
+def _take_one_device(training: TrainingConfig, cluster: ClusterSpec) -> None:
     """Hide all GPUs but one: workers of one host take one each, in the order of their ranks."""
     gpus, wanted = tf.config.list_physical_devices("GPU"), training.device.strip().lower()
     if ":" in wanted:

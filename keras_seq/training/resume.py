@@ -43,7 +43,7 @@ _HARMLESS = {
 
 
 @dataclass
-class State:
+class TrainingState:
     """A run after some epochs.
 
     Attributes:
@@ -84,7 +84,7 @@ class Backup:
         """Whether enough time has passed since the last state, or the start."""
         return time.monotonic() - self._last >= self.seconds
 
-    def save(self, state: State) -> Path:
+    def save(self, state: TrainingState) -> Path:
         """Write ``state`` and drop all but the newest two.
 
         Raises:
@@ -110,7 +110,7 @@ class Backup:
         self._last = time.monotonic()
         return path
 
-    def load(self) -> State | None:
+    def load(self) -> TrainingState | None:
         """The newest sound state of this run, or None; says why one is not used."""
         for path in self._files():
             try:
@@ -121,7 +121,7 @@ class Backup:
             if meta.get("key") != self.key:
                 self.tell("A saved state of another configuration or other data is there; starting from the beginning.")
                 return None
-            return State(int(meta["epoch"]), arrays, meta["progress"])
+            return TrainingState(int(meta["epoch"]), arrays, meta["progress"])
         return None
 
     def clear(self) -> None:
@@ -133,7 +133,7 @@ class Backup:
         return sorted(self.folder.glob("state-*.npz"), reverse=True)
 
 
-def pack(state: State, key: str) -> bytes:
+def pack(state: TrainingState, key: str) -> bytes:
     """A state as the bytes of an ``.npz`` file; ``key`` names the run it belongs to."""
     meta = {"format": FORMAT, "key": key, "epoch": state.epoch, "progress": state.progress}
     arrays = {f"{name}/{i}": array for name, group in state.arrays.items() for i, array in enumerate(group)}
@@ -143,10 +143,10 @@ def pack(state: State, key: str) -> bytes:
     return file.getvalue()
 
 
-def unpack(data: bytes) -> State:
+def unpack(data: bytes) -> TrainingState:
     """The state in the bytes that ``pack`` gave."""
     meta, arrays = _read(io.BytesIO(data))
-    return State(int(meta["epoch"]), arrays, meta["progress"])
+    return TrainingState(int(meta["epoch"]), arrays, meta["progress"])
 
 
 def discard(path: Path) -> None:

@@ -32,7 +32,7 @@ FEW = 10  # pieces with positives: below it the choice is said to hang on few
 
 
 @dataclass(frozen=True)
-class Threshold:
+class ChosenThreshold:
     """A chosen threshold.
 
     Attributes:
@@ -64,7 +64,7 @@ class Threshold:
 
 def fit_threshold(
     truth: ArrayLike, probability: ArrayLike, evaluation: EvaluationConfig, piece: ArrayLike
-) -> Threshold:
+) -> ChosenThreshold:
     """The threshold that ``evaluation.threshold`` asks for, with its uncertainty.
 
     Args:
@@ -78,7 +78,7 @@ def fit_threshold(
     """
     rule, cost = evaluation.threshold, evaluation.cost
     if rule == "half":
-        return Threshold(0.5, 0.5, 0.5)
+        return ChosenThreshold(0.5, 0.5, 0.5)
     actual, values = np.asarray(truth).ravel() > 0.5, np.asarray(probability, np.float64).ravel()
     _ranked(actual, values)  # refuses what has no answer
     if rule == "cost":
@@ -91,15 +91,15 @@ def fit_threshold(
     if rule == "recall":
         value = recall_threshold(truth, probability, recall=evaluation.recall)
         low, high = _recall_range(edges, counts, evaluation.recall, value)
-        return Threshold(value, low, high, pieces, positives)
+        return ChosenThreshold(value, low, high, pieces, positives)
     gains = gain(*counts)
     best, first, last = _plateau(gains, tolerance=TOLERANCE + TOLERANCE_FEW / pieces, nothing=rule == "cost")
     low, high = float(edges[last + 1]), float(edges[first])
     if first == last == best == 0:  # calling nothing is best
         low = float(edges[1])
         high = float(np.nextafter(np.float32(1), np.float32(2))) if low >= 1 else 1.0
-        return Threshold(high if low >= 1 else (low + high) / 2, low, high, pieces, positives)
-    return Threshold((low + high) / 2, low, high, pieces, positives)
+        return ChosenThreshold(high if low >= 1 else (low + high) / 2, low, high, pieces, positives)
+    return ChosenThreshold((low + high) / 2, low, high, pieces, positives)
 
 
 def f_gain(beta: float) -> Gain:

@@ -98,13 +98,13 @@ def _token(path: str | None) -> str | None:
 
 def _predict(client: BaseClient, options: argparse.Namespace) -> cli.Result:
     from keras_seq.commands.predict import tell
-    from serving.client.base import Target
+    from serving.client.base import VersionTarget
     from serving.client.served import answer_table
     from serving.contract.signatures import DEFAULT
 
     answers = answer_table(
         client,
-        Target(options.model, options.version, options.label),
+        VersionTarget(options.model, options.version, options.label),
         Path(options.file),
         _columns(options),
         signature=options.signature or DEFAULT,

@@ -27,7 +27,7 @@ Classes = list[list[tuple[str, float]]]
 
 
 @dataclass(frozen=True)
-class Target:
+class VersionTarget:
     """Which version a call goes to.
 
     Attributes:
@@ -75,7 +75,7 @@ class BaseClient:
         self.timeout, self.retry = timeout, retry or Retry()
         self.rows_per_request, self.bytes_per_request = rows_per_request, bytes_per_request
         self.connections = connections
-        self._known: dict[Target, dict[str, Signature]] = {}
+        self._known: dict[VersionTarget, dict[str, Signature]] = {}
 
     @overload
     def predict(self, model: str, values: pd.DataFrame, lengths: None = None, **options: Any) -> pd.DataFrame: ...
@@ -104,13 +104,13 @@ class BaseClient:
         """
         if frames.is_frame(values):
             return frames.predict(self, model, values, **options)
-        target = Target(model, options.pop("version", None), options.pop("label", None))
+        target = VersionTarget(model, options.pop("version", None), options.pop("label", None))
         name = options.pop("signature", None) or DEFAULT
         if options:
             raise ConfigError(f"Option '{next(iter(options))}' is for DataFrames; values is {type(values).__name__}.")
         return self.ask(target, values, lengths, signature=name)
 
-    def ask(self, target: Target, values: Any, lengths: Any = None, *, signature: str = DEFAULT) -> Arrays:
+    def ask(self, target: VersionTarget, values: Any, lengths: Any = None, *, signature: str = DEFAULT) -> Arrays:
         """Answers of one version as arrays; ``predict`` without DataFrames."""
         known = self.signature(target, signature)
         inputs = arrays.named_inputs(values, lengths, known)
@@ -150,7 +150,7 @@ class BaseClient:
         Raises:
             ServingError: the server cannot be reached or refuses.
         """
-        target = Target(model, version, label)
+        target = VersionTarget(model, version, label)
         name = self._named(target, signature, CLASSIFY)
         return self._classify(target, name, frames.examples(examples, unit, self._describing(target)), context)
 
@@ -166,7 +166,7 @@ class BaseClient:
         unit: str | None = None,
     ) -> np.ndarray:
         """One number for each example, float32 ``(examples,)``; arguments as ``classify`` takes them."""
-        target = Target(model, version, label)
+        target = VersionTarget(model, version, label)
         name = self._named(target, signature, REGRESS)
         return self._regress(target, name, frames.examples(examples, unit, self._describing(target)), context)
 
@@ -176,7 +176,7 @@ class BaseClient:
         Raises:
             ServingError: the server cannot be reached, or does not know the version.
         """
-        target = Target(model, version, label)
+        target = VersionTarget(model, version, label)
         self._known[target] = found = self._metadata(target)
         return found
 
@@ -186,13 +186,13 @@ class BaseClient:
         Raises:
             ServingError: the server cannot be reached, or does not know the model.
         """
-        return self._status(Target(model, version, label))
+        return self._status(VersionTarget(model, version, label))
 
     def describe(self, model: str, *, version: int | None = None, label: str | None = None) -> dict[str, Any] | None:
         """What ``keras_seq`` wrote of a version (features, window, ...); None where the server has no extras."""
         return None
 
-    def signature(self, target: Target, name: str = DEFAULT) -> Signature:
+    def signature(self, target: VersionTarget, name: str = DEFAULT) -> Signature:
         """A signature of a version; asked once and kept until a call is refused.
 
         Raises:
@@ -205,10 +205,10 @@ class BaseClient:
             raise DataError(f"The {target} has no signature '{name}'{nearest(name, known)}")
         return known[name]
 
-    def _describing(self, target: Target) -> Callable[[], dict[str, Any] | None]:
+    def _describing(self, target: VersionTarget) -> Callable[[], dict[str, Any] | None]:
         return lambda: self.describe(target.model, version=target.version, label=target.label)
 
-    def _named(self, target: Target, name: str | None, method: str) -> str:
+    def _named(self, target: VersionTarget, name: str | None, method: str) -> str:
         if name is not None:
             return name
         known = self.metadata(target.model, version=target.version, label=target.label)
@@ -220,7 +220,7 @@ class BaseClient:
             )
         return fitting[0]
 
-    def _forgetting(self, target: Target, call: Callable[[], Any]) -> Any:
+    def _forgetting(self, target: VersionTarget, call: Callable[[], Any]) -> Any:
         """Call; a refusal may mean that another version serves now, so what is known of it is asked anew next time."""
         try:
             return call()
@@ -238,17 +238,19 @@ class BaseClient:
     def close(self) -> None:
         """Close the connections."""
 
-    def _predict(self, target: Target, name: str, inputs: Arrays, signature: Signature) -> Arrays:
+    def _predict(self, target: VersionTarget, name: str, inputs: Arrays, signature: Signature) -> Arrays:
         raise NotImplementedError
 
-    def _classify(self, target: Target, name: str, examples: Any, context: Mapping[str, Any] | None) -> Classes:
+    def _classify(self, target: VersionTarget, name: str, examples: Any, context: Mapping[str, Any] | None) -> Classes:
         raise NotImplementedError
 
-    def _regress(self, target: Target, name: str, examples: Any, context: Mapping[str, Any] | None) -> np.ndarray:
+    def _regress(
+        self, target: VersionTarget, name: str, examples: Any, context: Mapping[str, Any] | None
+    ) -> np.ndarray:
         raise NotImplementedError
 
-    def _metadata(self, target: Target) -> dict[str, Signature]:
+    def _metadata(self, target: VersionTarget) -> dict[str, Signature]:
         raise NotImplementedError
 
-    def _status(self, target: Target) -> list[VersionState]:
+    def _status(self, target: VersionTarget) -> list[VersionState]:
         raise NotImplementedError

@@ -43,11 +43,11 @@ def predict(
     signature: str | None = None,
 ) -> pd.DataFrame:
     """Answers for the units of a table; a warning names what was not answered. See ``BaseClient.predict``."""
-    from serving.client.base import Target
+    from serving.client.base import VersionTarget
     from serving.client.served import Columns, answer_frame
 
     columns = Columns(tuple(features) if features is not None else None, window, unit, time, every, whole)
-    answers = answer_frame(client, Target(model, version, label), table, columns, signature=signature or DEFAULT)
+    answers = answer_frame(client, VersionTarget(model, version, label), table, columns, signature=signature or DEFAULT)
     for line in answers.warnings():
         warnings.warn(line, stacklevel=3)
     return answers.table

@@ -13,7 +13,7 @@ from urllib3 import exceptions
 from keras_seq.errors import ConfigError, ServingError
 from serving.client import wire
 from serving.client.arrays import Arrays
-from serving.client.base import BaseClient, Classes, Target
+from serving.client.base import BaseClient, Classes, VersionTarget
 from serving.client.errors import CallRefused, code_of, refused
 from serving.client.retry import Again, retry_after
 from serving.contract.signatures import Signature
@@ -66,30 +66,32 @@ class Client(BaseClient):
         """What ``keras_seq`` wrote of a version, from the server's extras; None where it has none."""
         if not self.extras_prefix:
             return None
-        path = _path(Target(model, version, label)).removeprefix("/v1")
+        path = _path(VersionTarget(model, version, label)).removeprefix("/v1")
         try:
             found = self._ask("GET", f"{self.extras_prefix}{path}", f"describe model '{model}'")
         except CallRefused:
             return None  # TensorFlow Serving itself answers 400 to paths that are not its own
         return found.get("keras_seq") if isinstance(found, dict) else None
 
-    def _predict(self, target: Target, name: str, inputs: Arrays, signature: Signature) -> Arrays:
+    def _predict(self, target: VersionTarget, name: str, inputs: Arrays, signature: Signature) -> Arrays:
         body = wire.predict_body(inputs, name)
         reply = self._forgetting(target, lambda: self._post(target, "predict", body))
         return wire.predictions(reply, signature)
 
-    def _classify(self, target: Target, name: str, examples: Any, context: Mapping[str, Any] | None) -> Classes:
+    def _classify(self, target: VersionTarget, name: str, examples: Any, context: Mapping[str, Any] | None) -> Classes:
         reply = self._post(target, "classify", wire.examples_body(examples, name, context))
         return [[(str(label), float(score)) for label, score in row] for row in self._results(reply)]
 
-    def _regress(self, target: Target, name: str, examples: Any, context: Mapping[str, Any] | None) -> np.ndarray:
+    def _regress(
+        self, target: VersionTarget, name: str, examples: Any, context: Mapping[str, Any] | None
+    ) -> np.ndarray:
         reply = self._post(target, "regress", wire.examples_body(examples, name, context))
         return np.asarray(self._results(reply), np.float32)
 
-    def _metadata(self, target: Target) -> dict[str, Signature]:
+    def _metadata(self, target: VersionTarget) -> dict[str, Signature]:
         return wire.signatures(self._ask("GET", f"{_path(target)}/metadata", f"tell the signatures of {target}"))
 
-    def _status(self, target: Target) -> list[VersionState]:
+    def _status(self, target: VersionTarget) -> list[VersionState]:
         from serving.contract.version_state import VersionState
 
         rows = self._ask("GET", _path(target), f"tell the state of {target}").get("model_version_status", [])
@@ -107,7 +109,7 @@ class Client(BaseClient):
         except (KeyError, TypeError):
             raise ServingError(f"The server's answer has no 'results': {str(reply)[:200]}.") from None
 
-    def _post(self, target: Target, verb: str, body: bytes) -> Any:
+    def _post(self, target: VersionTarget, verb: str, body: bytes) -> Any:
         return self._ask("POST", f"{_path(target)}:{verb}", f"{verb} with {target}", body)
 
     def _ask(self, method: str, path: str, what: str, body: bytes | None = None) -> Any:
@@ -162,7 +164,7 @@ class Client(BaseClient):
             reply.release_conn()
 
 
-def _path(target: Target) -> str:
+def _path(target: VersionTarget) -> str:
     path = f"/v1/models/{quote(target.model, safe='')}"
     if target.version is not None:
         return f"{path}/versions/{target.version}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_seq.errors import ConfigError, DataError, ServingError
 from serving.client.arrays import Arrays, typed_answers
-from serving.client.base import BaseClient, Classes, Target
+from serving.client.base import BaseClient, Classes, VersionTarget
 from serving.client.errors import refused
 from serving.client.examples import to_example
 from serving.client.retry import Again
@@ -75,7 +75,7 @@ class GrpcClient(BaseClient):
             for name in ("_channel", "_predictions", "_models"):
                 self.__dict__.pop(name, None)
 
-    def _predict(self, target: Target, name: str, inputs: Arrays, signature: Signature) -> Arrays:
+    def _predict(self, target: VersionTarget, name: str, inputs: Arrays, signature: Signature) -> Arrays:
         request = protos.apis("predict").PredictRequest(model_spec=_spec(target, name))
         for alias, value in inputs.items():
             to_proto(_bytes(value), request.inputs[alias])
@@ -88,19 +88,21 @@ class GrpcClient(BaseClient):
             raise ServingError(f"The answer of {self.address} cannot be read: {error.message}.") from None
         return typed_answers(found, signature)
 
-    def _classify(self, target: Target, name: str, examples: Any, context: Mapping[str, Any] | None) -> Classes:
+    def _classify(self, target: VersionTarget, name: str, examples: Any, context: Mapping[str, Any] | None) -> Classes:
         request = protos.apis("classification").ClassificationRequest(model_spec=_spec(target, name))
         _fill(request.input, examples, context)
         reply = self._ask(self._predictions.Classify, request, f"classify with {target}")
         return [[(one.label, one.score) for one in row.classes] for row in reply.result.classifications]
 
-    def _regress(self, target: Target, name: str, examples: Any, context: Mapping[str, Any] | None) -> np.ndarray:
+    def _regress(
+        self, target: VersionTarget, name: str, examples: Any, context: Mapping[str, Any] | None
+    ) -> np.ndarray:
         request = protos.apis("regression").RegressionRequest(model_spec=_spec(target, name))
         _fill(request.input, examples, context)
         reply = self._ask(self._predictions.Regress, request, f"regress with {target}")
         return np.array([row.value for row in reply.result.regressions], np.float32)
 
-    def _metadata(self, target: Target) -> dict[str, Signature]:
+    def _metadata(self, target: VersionTarget) -> dict[str, Signature]:
         metadata = protos.apis("get_model_metadata")
         request = metadata.GetModelMetadataRequest(model_spec=_spec(target), metadata_field=["signature_def"])
         reply = self._ask(self._predictions.GetModelMetadata, request, f"tell the signatures of {target}")
@@ -108,7 +110,7 @@ class GrpcClient(BaseClient):
         reply.metadata["signature_def"].Unpack(found)
         return {name: _signature(found.signature_def[name]) for name in sorted(found.signature_def)}
 
-    def _status(self, target: Target) -> list[VersionState]:
+    def _status(self, target: VersionTarget) -> list[VersionState]:
         from serving.contract.version_state import VersionState
 
         messages = protos.apis("get_model_status")
@@ -138,7 +140,7 @@ class GrpcClient(BaseClient):
         raise failure
 
 
-def _spec(target: Target, signature: str = "") -> Any:
+def _spec(target: VersionTarget, signature: str = "") -> Any:
     spec = protos.apis("model").ModelSpec(name=target.model, signature_name=signature)
     if target.version is not None:
         spec.version.value = target.version

@@ -15,7 +15,7 @@ from keras_seq.config.forecasting import CovariatesConfig
 from keras_seq.data.rows import refused_line
 from keras_seq.data.series import Column, Schema
 from keras_seq.errors import ConfigError, DataError, nearest
-from keras_seq.evaluation.answered import Answers, answers_table, cut
+from keras_seq.evaluation.answered import AnswerTable, answers_table, cut
 from serving.client import frames
 from serving.client.arrays import LENGTHS, Arrays
 from serving.contract.signatures import DEFAULT, Signature
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from keras_seq.data.rows import Rows
-    from serving.client.base import BaseClient, Target
+    from serving.client.base import BaseClient, VersionTarget
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedModel:
     """What stands in for a bundle.
 
     Attributes:
@@ -80,7 +80,7 @@ class Columns:
     whole: bool = False
 
 
-def from_metadata(told: Mapping[str, Any]) -> Served:
+def from_metadata(told: Mapping[str, Any]) -> ServedModel:
     """Of the ``metadata.json`` that ``keras_seq.export`` wrote.
 
     Raises:
@@ -103,10 +103,10 @@ def from_metadata(told: Mapping[str, Any]) -> Served:
             f"What the version says of itself cannot be read ({str(error).splitlines()[0]}); it may come from another "
             "version of keras_seq. Give --features, --window and --unit instead, with --extras_prefix ''."
         ) from None
-    return Served(spec, schema, experiment, described=True)
+    return ServedModel(spec, schema, experiment, described=True)
 
 
-def from_columns(table: pd.DataFrame, signature: Signature, columns: Columns) -> Served:
+def from_columns(table: pd.DataFrame, signature: Signature, columns: Columns) -> ServedModel:
     """Of the table's columns, where a version does not describe itself.
 
     Raises:
@@ -125,7 +125,7 @@ def from_columns(table: pd.DataFrame, signature: Signature, columns: Columns) ->
     return _plain(names, columns, window, variable_length=LENGTHS in signature.inputs)
 
 
-def _plain(names: Sequence[str], columns: Columns, window: int, *, variable_length: bool) -> Served:
+def _plain(names: Sequence[str], columns: Columns, window: int, *, variable_length: bool) -> ServedModel:
     """A version of which only the names of its columns are known."""
     spec = Spec("", tuple(names), (), window, variable_length=variable_length)
     schema = Schema(
@@ -136,7 +136,7 @@ def _plain(names: Sequence[str], columns: Columns, window: int, *, variable_leng
         unit_column=columns.unit,
         time_column=columns.time,
     )
-    return Served(spec, schema, None, described=False)
+    return ServedModel(spec, schema, None, described=False)
 
 
 def _check_count(signature: Signature, count: int, *, named: bool) -> None:
@@ -169,7 +169,7 @@ def _window(table: pd.DataFrame, signature: Signature, unit: str | None) -> int:
 
 def predict_table(
     client: BaseClient,
-    target: Target,
+    target: VersionTarget,
     path: Path,
     columns: Columns,
     *,
@@ -185,13 +185,13 @@ def predict_table(
 
 def answer_table(
     client: BaseClient,
-    target: Target,
+    target: VersionTarget,
     path: Path,
     columns: Columns,
     *,
     signature: str = DEFAULT,
     told: Mapping[str, Any] | None = None,
-) -> Answers:
+) -> AnswerTable:
     """Answers of a served model for a CSV or Parquet file, as ``keras_seq.predict`` gives them for a bundle.
 
     Args:
@@ -223,8 +223,8 @@ def answer_table(
 
 
 def answer_frame(
-    client: BaseClient, target: Target, table: pd.DataFrame, columns: Columns, *, signature: str = DEFAULT
-) -> Answers:
+    client: BaseClient, target: VersionTarget, table: pd.DataFrame, columns: Columns, *, signature: str = DEFAULT
+) -> AnswerTable:
     """Answers of a served model for a DataFrame, as for a file; units and times are the table's own values."""
     from keras_seq.data.frame_rows import frame_rows
 
@@ -262,7 +262,9 @@ def frame_windows(
     return served.spec.features, [rows.series.values[first : first + count] for first, count in parts], remarks
 
 
-def _described(client: BaseClient, target: Target, columns: Columns, told: Mapping[str, Any] | None) -> Served | None:
+def _described(
+    client: BaseClient, target: VersionTarget, columns: Columns, told: Mapping[str, Any] | None
+) -> ServedModel | None:
     """What the version tells of itself; None where it tells nothing, or where the caller says the features."""
     if columns.features is not None:
         return None
@@ -273,7 +275,7 @@ def _described(client: BaseClient, target: Target, columns: Columns, told: Mappi
     return _with_columns(from_metadata(told), columns)
 
 
-def _with_columns(served: Served, columns: Columns) -> Served:
+def _with_columns(served: ServedModel, columns: Columns) -> ServedModel:
     """What a version tells, with the names that the caller's table has.
 
     Raises:
@@ -289,8 +291,15 @@ def _with_columns(served: Served, columns: Columns) -> Served:
 
 
 def _answer(
-    client: BaseClient, target: Target, served: Served, rows: Rows, columns: Columns, signature: str, *, numbered: bool
-) -> Answers:
+    client: BaseClient,
+    target: VersionTarget,
+    served: ServedModel,
+    rows: Rows,
+    columns: Columns,
+    signature: str,
+    *,
+    numbered: bool,
+) -> AnswerTable:
     """Windows of the rows, their answers, and the units that have none.
 
     ``numbered``: rows without a time, and a unit without a name, have a column all the same.
@@ -305,11 +314,11 @@ def _answer(
         called = served.schema.unit_column or ("unit" if numbered else None)
         beside = {rows.clock or "row": last} if numbered or rows.clock else {}
         table = frames.answers_frame(answers, unit, called, beside)
-    return Answers(table, windows.refused, rows.notes(served.schema))
+    return AnswerTable(table, windows.refused, rows.notes(served.schema))
 
 
 def _ask(
-    client: BaseClient, target: Target, signature: str, values: np.ndarray, start: np.ndarray, length: np.ndarray
+    client: BaseClient, target: VersionTarget, signature: str, values: np.ndarray, start: np.ndarray, length: np.ndarray
 ) -> Arrays:
     """Answers of all windows, a block at a time, so that overlapping windows are never all in memory."""
     block = client.rows_per_request * client.connections

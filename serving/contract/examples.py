@@ -15,7 +15,7 @@ from serving.contract.pretty import echo
 from serving.contract.reading import parse_object, signature_name
 from serving.contract.signatures import Signature
 from serving.contract.status import invalid
-from serving.contract.strict import Members
+from serving.contract.strict import JsonMembers
 from serving.contract.tensors import decode_base64, is_base64, json_type, lossless
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
@@ -77,7 +77,7 @@ def example(value: Any) -> bytes:
     Raises:
         Refused: it is no object, or a feature of it is of mixed or unusable kinds.
     """
-    if type(value) is not Members:
+    if type(value) is not JsonMembers:
         raise invalid(f"Example must be JSON object but got JSON {json_type(value)}")
     message = protos.example().Example()
     message.features.SetInParent()
@@ -104,13 +104,13 @@ def _feature(items: list[Any], name: str) -> tuple[str, list[Any]]:
 
 
 def _element(item: Any, name: str, kind: str) -> tuple[str, Any]:
-    unusable = item is None or type(item) is list or (type(item) is Members and not is_base64(item))
+    unusable = item is None or type(item) is list or (type(item) is JsonMembers and not is_base64(item))
     if unusable:
         raise invalid(f"Feature: {name} has element with unexpected JSON type: {json_type(item)}")
     its_kind = {float: "float_list", int: "int64_list", bool: "int64_list"}.get(type(item), "bytes_list")
     if kind and kind != its_kind:
         raise invalid(f"Unexpected element type in feature: {name} expecting type: {_KINDS[kind]}")
-    if type(item) is Members:
+    if type(item) is JsonMembers:
         return its_kind, decode_base64(item)
     if type(item) is float:
         return its_kind, lossless(item)

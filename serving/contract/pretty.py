@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from serving.contract.decimals import double_text, float_text, to_float
-from serving.contract.strict import Members
+from serving.contract.strict import JsonMembers
 
 ECHO_BYTES = 256
 _FLOAT_LIMIT = 3.4028234e38  # Value::IsFloat
@@ -129,7 +129,7 @@ def _write(writer: PrettyWriter, value: Any) -> None:
         elif event == "key" or type(value) is bytes:
             writer.string(value)
         elif isinstance(value, list):
-            is_object = type(value) is Members
+            is_object = type(value) is JsonMembers
             writer.start(b"{" if is_object else b"[")
             todo.append(("end", None))
             # No more than the limit can be written, however long the list.

@@ -50,7 +50,7 @@ class ParsedPredict:
 
     __slots__ = ("_body", "_document", "_members")
 
-    def __init__(self, body: bytes, document: dict[str, Any] | None, members: strict.Members | None) -> None:
+    def __init__(self, body: bytes, document: dict[str, Any] | None, members: strict.JsonMembers | None) -> None:
         self._body, self._document, self._members = body, document, members
 
     def confirm(self) -> None:
@@ -124,19 +124,19 @@ def read_predict_strictly(body: bytes, signatures: Mapping[str, Signature]) -> P
     return _fill(members, signatures)
 
 
-def parse_object(body: bytes) -> strict.Members:
+def parse_object(body: bytes) -> strict.JsonMembers:
     """Parse a body whose root must be an object.
 
     Raises:
         Refused: "JSON Parse error: ...", "JSON Value: ... Is not object".
     """
     root = strict.parse(body)
-    if type(root) is not strict.Members:
+    if type(root) is not strict.JsonMembers:
         raise invalid(f"JSON Value: {echo(root)} Is not object")
     return root
 
 
-def signature_name(members: strict.Members) -> str:
+def signature_name(members: strict.JsonMembers) -> str:
     """``signature_name`` of a body, "serving_default" if it is absent or empty.
 
     Raises:
@@ -152,7 +152,7 @@ def signature_name(members: strict.Members) -> str:
     return member[1].decode("utf-8", "surrogateescape") or DEFAULT
 
 
-def _fill(members: strict.Members, signatures: Mapping[str, Signature]) -> PredictRequest:
+def _fill(members: strict.JsonMembers, signatures: Mapping[str, Signature]) -> PredictRequest:
     name = signature_name(members)
     signature = signatures.get(name)
     if signature is None:
@@ -169,7 +169,7 @@ def _fill(members: strict.Members, signatures: Mapping[str, Signature]) -> Predi
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
-def _check_instances(members: strict.Members, instances: Any, both: bool) -> None:
+def _check_instances(members: strict.JsonMembers, instances: Any, both: bool) -> None:
     problem: Refused | None = None
     if both:
         problem = _format_error(
@@ -183,5 +183,5 @@ def _check_instances(members: strict.Members, instances: Any, both: bool) -> Non
         raise problem
 
 
-def _format_error(members: strict.Members, text: str) -> Refused:
+def _format_error(members: strict.JsonMembers, text: str) -> Refused:
     return invalid(f"JSON Value: {echo(members)} {text}")

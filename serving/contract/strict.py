@@ -4,7 +4,7 @@ Nothing but a copy of its behaviour gives the same answers: strings are bytes th
 duplicate keys counts, integers and doubles are different things, doubles come from RapidJSON's quick conversion
 (which may be a few units in the last place off), and every error has its own text and byte offset.
 
-Values are None, bool, int (within 64 bits), float, bytes (a string), list and ``Members`` (an object).
+Values are None, bool, int (within 64 bits), float, bytes (a string), list and ``JsonMembers`` (an object).
 Source: ``rapidjson/reader.h`` (``ParseStream<kParseNanAndInfFlag | kParseStopWhenDoneFlag>``, UTF-8 stream).
 """
 
@@ -38,7 +38,7 @@ _INVALID = "Invalid value."
 _SURROGATE = "The surrogate pair in string is invalid."
 
 
-class Members(list[tuple[bytes, Any]]):
+class JsonMembers(list[tuple[bytes, Any]]):
     """An object: its members in order, duplicates kept."""
 
     def find(self, name: bytes) -> tuple[bytes, Any] | None:
@@ -61,12 +61,12 @@ def parse(body: bytes) -> Any:
     if not body:
         raise invalid("JSON Parse error: The document is empty")
     try:
-        return _Reader(body).document()
+        return _JsonReader(body).document()
     except _ParseError as error:
         raise invalid(f"JSON Parse error: {error.text} at offset: {error.offset}") from None
 
 
-class _Reader:
+class _JsonReader:
     def __init__(self, body: bytes) -> None:
         self.body, self.size = body, len(body)
         self.at = 0
@@ -114,7 +114,7 @@ class _Reader:
             return [], True
         if ahead == 0x7B:
             self.at += 1
-            return Members(), True
+            return JsonMembers(), True
         if ahead == 0x22:
             return self.string(), False
         if ahead in _LITERALS:
@@ -123,7 +123,7 @@ class _Reader:
 
     def enter(self, container: list[Any], open_: list[list[Any]]) -> bool:
         """Whether a first value follows in a container just opened; an empty one is put where it belongs."""
-        is_object = type(container) is Members
+        is_object = type(container) is JsonMembers
         self.space()
         if self.peek() == (0x7D if is_object else 0x5D):
             self.at += 1
@@ -139,7 +139,7 @@ class _Reader:
         if not open_:
             return
         inside = open_[-1]
-        if type(inside) is Members:
+        if type(inside) is JsonMembers:
             inside[-1] = (inside[-1][0], value)
         else:
             inside.append(value)
@@ -149,7 +149,7 @@ class _Reader:
         inside = open_[-1]
         self.space()
         ahead = self.peek()
-        if type(inside) is Members:
+        if type(inside) is JsonMembers:
             if ahead == 0x2C:
                 self.at += 1
                 self.space()

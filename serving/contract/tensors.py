@@ -19,7 +19,7 @@ from serving.contract.decimals import FLOAT_MAX, to_float
 from serving.contract.pretty import echo
 from serving.contract.signatures import TensorInfo
 from serving.contract.status import Code, Refused, invalid
-from serving.contract.strict import Members
+from serving.contract.strict import JsonMembers
 
 NARROW = ("DT_INT32", "DT_INT16", "DT_INT8", "DT_UINT8")
 NUMPY = {
@@ -47,13 +47,13 @@ def json_type(value: Any) -> str:
     """What messages call the kind of a value."""
     if value is None or type(value) is bool:
         return "Null" if value is None else str(value)
-    names = {int: "Number", float: "Number", bytes: "String", list: "Array", Members: "Object"}
+    names = {int: "Number", float: "Number", bytes: "String", list: "Array", JsonMembers: "Object"}
     return names[type(value)]
 
 
 def is_base64(value: Any) -> bool:
     """Whether it is ``{"b64": "..."}`` and nothing else."""
-    return type(value) is Members and len(value) == 1 and value[0][0] == b"b64" and type(value[0][1]) is bytes
+    return type(value) is JsonMembers and len(value) == 1 and value[0][0] == b"b64" and type(value[0][1]) is bytes
 
 
 def decode_base64(value: Any) -> bytes:
@@ -115,12 +115,12 @@ def _scalar(dtype: str) -> Callable[[Any], Any]:
     def read_string(value: Any) -> bytes:
         if type(value) is bytes:
             return value
-        if type(value) is Members:
+        if type(value) is JsonMembers:
             return decode_base64(value)
         raise _wrong_type(value, dtype)
 
     def refuse(value: Any) -> Any:
-        if type(value) is Members:
+        if type(value) is JsonMembers:
             raise _wrong_type(value, dtype)
         text = f"Conversion of JSON Value: {echo(value)} to type: {type_name(dtype)}"
         raise Refused(Code.UNIMPLEMENTED, text)
@@ -230,7 +230,7 @@ def from_instances(instances: list[Any], inputs: Mapping[str, TensorInfo]) -> di
     Raises:
         Refused: INVALID_ARGUMENT, as worded by ``FillTensorMapFromInstancesList``.
     """
-    if type(instances[0]) is not Members and len(inputs) > 1:
+    if type(instances[0]) is not JsonMembers and len(inputs) > 1:
         raise invalid(
             "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
             "tensorinfo_map"
@@ -254,7 +254,7 @@ def from_instances(instances: list[Any], inputs: Mapping[str, TensorInfo]) -> di
 
 
 def _is_named(item: Any) -> bool:
-    return type(item) is Members and not is_base64(item)
+    return type(item) is JsonMembers and not is_base64(item)
 
 
 def _add_object(index: int, item: Any, inputs: Mapping[str, TensorInfo], fillers: dict[str, Filler]) -> None:

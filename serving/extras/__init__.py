@@ -3,10 +3,10 @@
 ::
 
     from serving.extras import make_extras
-    from serving.extras.http import Request
+    from serving.extras.http import ExtrasRequest
 
     extras = make_extras(app, settings)                              # app: see serving.extras.http.App
-    extras.answer(Request("GET", "/keras_seq/models"))               # blocks: call it in a thread
+    extras.answer(ExtrasRequest("GET", "/keras_seq/models"))               # blocks: call it in a thread
 """
 
 from __future__ import annotations

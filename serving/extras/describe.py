@@ -9,14 +9,14 @@ from typing import Any
 from keras_seq import files
 from serving.contract.signatures import Signature, TensorInfo
 from serving.contract.status import Refused
-from serving.extras.http import App
+from serving.extras.http import ExtrasHost
 from serving.models.servable import Servable
 
 METADATA, REFERENCE = "keras_seq/metadata.json", "keras_seq/reference.json"
 SHOWN = ("task", "targets", "target_unit", "classes", "time", "variable_length", "horizon", "threshold", "exported")
 
 
-def metadata(app: App, model: str, version: int) -> dict[str, Any] | None:
+def metadata(app: ExtrasHost, model: str, version: int) -> dict[str, Any] | None:
     """The ``metadata.json`` of a version; None where it has none."""
     folder = app.folder(model, version)
     if folder is None:
@@ -28,7 +28,7 @@ def metadata(app: App, model: str, version: int) -> dict[str, Any] | None:
         return None
 
 
-def seen(app: App, model: str, version: int) -> dict[str, dict[str, float]]:
+def seen(app: ExtrasHost, model: str, version: int) -> dict[str, dict[str, float]]:
     """Mean, minimum and maximum of each feature in what a version was trained on; empty where it does not say."""
     folder = app.folder(model, version)
     if folder is None:
@@ -64,7 +64,7 @@ def _read(path: Path, changed: int) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and isinstance(found.get("features"), list) else None
 
 
-def states(app: App, model: str) -> list[dict[str, Any]]:
+def states(app: ExtrasHost, model: str) -> list[dict[str, Any]]:
     """State of each version, the highest first; empty where there is none yet."""
     try:
         rows = app.models.states(model)
@@ -81,7 +81,7 @@ def states(app: App, model: str) -> list[dict[str, Any]]:
     ]
 
 
-def overview(app: App) -> list[dict[str, Any]]:
+def overview(app: ExtrasHost) -> list[dict[str, Any]]:
     """All models with their versions, and the features of the version that answers most calls that name none.
 
     ``share`` of a version is that of these calls: all go to the latest, unless a rollout deals them.
@@ -99,7 +99,7 @@ def overview(app: App) -> list[dict[str, Any]]:
     return found
 
 
-def answering(app: App, model: str) -> dict[int, float]:
+def answering(app: ExtrasHost, model: str) -> dict[int, float]:
     """Shares of the calls that name no version, by version; empty where none is available."""
     available = [row["version"] for row in states(app, model) if row["state"] == "AVAILABLE"]
     if not available:
@@ -111,13 +111,13 @@ def answering(app: App, model: str) -> dict[int, float]:
     return shares
 
 
-def is_ready(app: App) -> tuple[bool, dict[str, bool]]:
+def is_ready(app: ExtrasHost) -> tuple[bool, dict[str, bool]]:
     """Whether every model has a version that answers, and which do."""
     by_name = {name: any(row["state"] == "AVAILABLE" for row in states(app, name)) for name in app.models.names()}
     return all(by_name.values()), by_name
 
 
-def version(app: App, servable: Servable) -> dict[str, Any]:
+def version(app: ExtrasHost, servable: Servable) -> dict[str, Any]:
     """A loaded version: signatures, and its metadata under ``keras_seq``."""
     return {
         "name": servable.name,

@@ -32,7 +32,7 @@ class Caller(NamedTuple):
 NOBODY = Caller()
 
 
-class App(Protocol):
+class ExtrasHost(Protocol):
     """The server that the extras belong to.
 
     Attributes:
@@ -70,7 +70,7 @@ class App(Protocol):
 
 
 @dataclass(frozen=True)
-class Request:
+class ExtrasRequest:
     """One call.
 
     Attributes:
@@ -105,7 +105,7 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[Request], Response]
+Handler = Callable[[ExtrasRequest], Response]
 
 
 def answer(value: Any, status: int = 200) -> Response:

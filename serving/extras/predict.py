@@ -15,13 +15,13 @@ from typing import Any
 from keras_seq.errors import nearest
 from serving.contract.signatures import DEFAULT, Signature
 from serving.extras import check, describe
-from serving.extras.http import App, Request, Response, answer, bad, parse
+from serving.extras.http import ExtrasHost, ExtrasRequest, Response, answer, bad, parse
 from serving.models.servable import Servable
 
 KNOWN = ("inputs", "instances", "signature_name")
 
 
-def target(request: Request) -> tuple[str, int | None, str | None]:
+def target(request: ExtrasRequest) -> tuple[str, int | None, str | None]:
     """Model, version and label that a path names.
 
     Raises:
@@ -33,7 +33,7 @@ def target(request: Request) -> tuple[str, int | None, str | None]:
     return request.params["name"], int(number) if number is not None else None, request.params.get("label")
 
 
-def predict(app: App, request: Request) -> Response:
+def predict(app: ExtrasHost, request: ExtrasRequest) -> Response:
     """Answer one call.
 
     Raises:
@@ -55,7 +55,7 @@ def predict(app: App, request: Request) -> Response:
     return answer({"model": name, "version": answered, "signature": asked, "outputs": outputs})
 
 
-def told(app: App, servable: Servable, signature: str) -> dict[str, Any] | None:
+def told(app: ExtrasHost, servable: Servable, signature: str) -> dict[str, Any] | None:
     """What the version says of its windows; None for signatures that take something else."""
     return describe.metadata(app, servable.name, servable.version) if signature == DEFAULT else None
 

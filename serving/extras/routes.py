@@ -26,24 +26,24 @@ from time import perf_counter
 from serving.contract.status import Code, Refused
 from serving.extras import describe, openapi, state, v2
 from serving.extras import predict as checking
-from serving.extras.http import HTML, App, Handler, Request, Response, answer, failure
+from serving.extras.http import HTML, ExtrasHost, ExtrasRequest, Handler, Response, answer, failure
 from serving.settings import Settings
 
 PAGE = Path(__file__).with_name("page.html")
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'"
 )
-Endpoint = Callable[[App, Request], Response]
+Endpoint = Callable[[ExtrasHost, ExtrasRequest], Response]
 Key = tuple[str, str]
 LARGEST = 4 * 2**20  # bytes of a body: it is looked at number by number, while other calls wait for the interpreter
 PARAMETER = re.compile(r"\{(\w+)\}")
 
 
-def make_extras(app: App, settings: Settings) -> Extras:
+def make_extras(app: ExtrasHost, settings: Settings) -> Extras:
     """The extras of a server.
 
     Args:
-        app: the server; see ``App``.
+        app: the server; see ``ExtrasHost``.
         settings: with ``extras_prefix``.
     """
     return Extras(app, settings.extras_prefix.rstrip("/"))
@@ -59,7 +59,7 @@ class Extras(Mapping[Key, Handler]):
         prefix: where all paths are, without a slash at its end.
     """
 
-    def __init__(self, app: App, prefix: str) -> None:
+    def __init__(self, app: ExtrasHost, prefix: str) -> None:
         self.prefix = prefix
         self._routes: dict[Key, Handler] = {
             (method, prefix + path): partial(_guarded, endpoint, app)
@@ -67,7 +67,7 @@ class Extras(Mapping[Key, Handler]):
         }
         self._patterns = [(method, _pattern(path), handler) for (method, path), handler in self._routes.items()]
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: ExtrasRequest) -> Response:
         """Answer a call below the prefix."""
         if len(request.body) > LARGEST:
             return failure(
@@ -128,7 +128,7 @@ def _pattern(path: str) -> re.Pattern[str]:
     )
 
 
-def _counted(endpoint: Endpoint, app: App, request: Request) -> Response:
+def _counted(endpoint: Endpoint, app: ExtrasHost, request: ExtrasRequest) -> Response:
     """Calls of a model are in the server's metrics, whichever door they came through."""
     began, code = perf_counter(), Code.INTERNAL
     try:
@@ -145,7 +145,7 @@ def _counted(endpoint: Endpoint, app: App, request: Request) -> Response:
         app.count(request.params["name"], code, perf_counter() - began)
 
 
-def _guarded(endpoint: Endpoint, app: App, request: Request) -> Response:
+def _guarded(endpoint: Endpoint, app: ExtrasHost, request: ExtrasRequest) -> Response:
     """Refusals as JSON with their status."""
     try:
         return endpoint(app, request)
@@ -155,17 +155,17 @@ def _guarded(endpoint: Endpoint, app: App, request: Request) -> Response:
         return failure(400, "The body is nested too deeply.", code=Code.INVALID_ARGUMENT.name)
 
 
-def _page(app: App, request: Request) -> Response:
+def _page(app: ExtrasHost, request: ExtrasRequest) -> Response:
     headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
     return Response(200, PAGE.read_bytes(), HTML, headers)
 
 
-def _ready(app: App, request: Request) -> Response:
+def _ready(app: ExtrasHost, request: ExtrasRequest) -> Response:
     everyone, by_name = describe.is_ready(app)
     return answer({"ready": everyone, "models": by_name}, 200 if everyone else 503)
 
 
-def _describe(app: App, request: Request) -> Response:
+def _describe(app: ExtrasHost, request: ExtrasRequest) -> Response:
     name, version, label = checking.target(request)
     with app.models.acquire(name, version, label) as servable:
         return answer(describe.version(app, servable))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from serving.extras import describe
-from serving.extras.http import App
+from serving.extras.http import ExtrasHost
 
 LINE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?$")
 LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')
@@ -36,7 +36,7 @@ def samples(text: str) -> Iterator[Sample]:
             continue
 
 
-def summary(app: App) -> dict[str, Any]:
+def summary(app: ExtrasHost) -> dict[str, Any]:
     """What the page shows: models, their calls and latency since the start, and what observers found."""
     calls: dict[str, dict[str, float]] = {}
     buckets: dict[str, dict[float, float]] = {}

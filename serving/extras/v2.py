@@ -15,7 +15,7 @@ from keras_seq.errors import nearest
 from serving.client.arrays import NUMPY, Arrays
 from serving.contract.signatures import DEFAULT, Signature, TensorInfo
 from serving.extras import check, describe
-from serving.extras.http import App, Request, Response, answer, bad, parse
+from serving.extras.http import ExtrasHost, ExtrasRequest, Response, answer, bad, parse
 from serving.extras.predict import target, told
 
 PLATFORM = "tensorflow_savedmodel"
@@ -37,23 +37,23 @@ DATATYPES = {
 _OF_KIND = {np.dtype(kind): DATATYPES[name] for name, kind in NUMPY.items()}
 
 
-def server(app: App, request: Request) -> Response:
+def server(app: ExtrasHost, request: ExtrasRequest) -> Response:
     """Server metadata."""
     return answer({"name": "keras_seq", "version": __version__, "extensions": []})
 
 
-def live(app: App, request: Request) -> Response:
+def live(app: ExtrasHost, request: ExtrasRequest) -> Response:
     """Always, while it answers."""
     return answer({"live": True})
 
 
-def ready(app: App, request: Request) -> Response:
+def ready(app: ExtrasHost, request: ExtrasRequest) -> Response:
     """Whether every model has a version that answers."""
     everyone, _ = describe.is_ready(app)
     return answer({"ready": everyone}, 200 if everyone else 503)
 
 
-def model_ready(app: App, request: Request) -> Response:
+def model_ready(app: ExtrasHost, request: ExtrasRequest) -> Response:
     """Whether the model, or one version of it, answers."""
     name, version, _ = target(request)
     app.models.states(name, version)  # refuses what there is none of
@@ -62,7 +62,7 @@ def model_ready(app: App, request: Request) -> Response:
     return answer({"name": name, "ready": there}, 200 if there else 503)
 
 
-def model(app: App, request: Request) -> Response:
+def model(app: ExtrasHost, request: ExtrasRequest) -> Response:
     """Model metadata: tensors of the default signature."""
     name, version, _ = target(request)
     with app.models.acquire(name, version) as servable:
@@ -73,7 +73,7 @@ def model(app: App, request: Request) -> Response:
     return answer({"name": name, "versions": numbers, "platform": PLATFORM, **tensors})
 
 
-def infer(app: App, request: Request) -> Response:
+def infer(app: ExtrasHost, request: ExtrasRequest) -> Response:
     """Answer one call; ``parameters.signature_name`` chooses another signature.
 
     Raises:

@@ -19,7 +19,7 @@ _SCHEME = re.compile(r"[a-zA-Z][0-9a-zA-Z.]*://")  # io::ParseURI
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ServedModelConfig:
     """One model.
 
     Attributes:
@@ -41,7 +41,7 @@ class ModelConfig:
 class ServerConfig:
     """The models of a server, in the order of the file."""
 
-    models: tuple[ModelConfig, ...] = ()
+    models: tuple[ServedModelConfig, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a name that is given twice.
@@ -55,7 +55,7 @@ class ServerConfig:
                 raise invalid(f"Illegal to list model {model.name} multiple times in config list")
             names.add(model.name)
 
-    def by_name(self) -> dict[str, ModelConfig]:
+    def by_name(self) -> dict[str, ServedModelConfig]:
         """The models by name."""
         return {model.name: model for model in self.models}
 
@@ -105,7 +105,7 @@ def one_model(name: str, base_path: str | Path) -> ServerConfig:
         raise ConfigError("Option --model_base_path is empty; name the folder that holds the version folders.")
     given = str(base_path) if _SCHEME.match(str(base_path)) else str(Path(base_path).absolute())
     try:
-        return ServerConfig((ModelConfig(name, _base(name, given)),))
+        return ServerConfig((ServedModelConfig(name, _base(name, given)),))
     except Refused as error:
         raise ConfigError(f"Option --model_base_path cannot be used: {error.message}.") from None
 
@@ -116,15 +116,15 @@ def folder_config(folder: Path) -> ServerConfig:
     Raises:
         OSError: the folder cannot be listed.
     """
-    return ServerConfig(tuple(ModelConfig(name, path.absolute()) for name, path in find_models(folder).items()))
+    return ServerConfig(tuple(ServedModelConfig(name, path.absolute()) for name, path in find_models(folder).items()))
 
 
-def _model(found: Any) -> ModelConfig:
+def _model(found: Any) -> ServedModelConfig:
     if not found.name:
         raise invalid("A model of the config list has no name; add name: '...'")
     platform = _platform(found)
     base = _base(found.name, found.base_path)
-    return ModelConfig(
+    return ServedModelConfig(
         found.name, base, _policy(found), MappingProxyType(dict(sorted(found.version_labels.items()))), platform
     )
 

@@ -77,7 +77,7 @@ class OnnxTwin:
         self._lock = threading.Lock()
         self._features = tuple(feature["name"] for feature in about["features"])
         self._time, self._about = int(about["time"]), about
-        self._model = _Graph(folder / MODEL, settings.onnx_threads)
+        self._model = _TwinGraph(folder / MODEL, settings.onnx_threads)
         wanted = self.signatures.get(DEFAULT)
         if wanted is None or set(wanted.inputs) != set(self._model.inputs):
             raise NoTwinError("the ONNX file takes other inputs than the SavedModel", broken=True)
@@ -124,7 +124,7 @@ class OnnxTwin:
         if not self._can_classify():
             made.pop("classify", None)
         if "step" in self.signatures and (folder / STEP).is_file():
-            step = _Graph(folder / STEP, self._settings.onnx_threads)
+            step = _TwinGraph(folder / STEP, self._settings.onnx_threads)
             known = self.signatures["step"]
             if set(step.inputs) == set(known.inputs) and set(known.outputs) <= set(step.outputs):
                 made["step"] = step.run
@@ -189,7 +189,7 @@ class OnnxTwin:
         return best
 
 
-class _Graph:
+class _TwinGraph:
     """One ONNX file, its inputs checked before ONNX Runtime sees them.
 
     ONNX Runtime ends the whole process where a fused recurrent layer is given no rows, so an empty batch is answered

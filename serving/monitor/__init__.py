@@ -18,11 +18,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from serving.monitor.monitor import Monitor
+    from serving.monitor.monitor import DriftMonitor
     from serving.monitor.settings import MonitorSettings, load_settings
 
-_PLACES = {"Monitor": "monitor", "MonitorSettings": "settings", "load_settings": "settings"}
-__all__ = ["Monitor", "MonitorSettings", "load_settings"]
+_PLACES = {"DriftMonitor": "monitor", "MonitorSettings": "settings", "load_settings": "settings"}
+__all__ = ["DriftMonitor", "MonitorSettings", "load_settings"]
 
 
 def __getattr__(name: str) -> Any:

@@ -109,7 +109,7 @@ class Yardstick:
 
 
 @dataclass(frozen=True)
-class Threshold:
+class DriftThreshold:
     """When a window of this size is drift.
 
     Attributes:
@@ -135,7 +135,7 @@ class Threshold:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Threshold:
+    def from_dict(cls, stored: Mapping[str, Any]) -> DriftThreshold:
         """Read back what ``to_dict`` wrote."""
         return cls(tuple(map(float, stored["usual"])), float(stored["limit"]), float(stored["alpha"]))
 
@@ -149,7 +149,7 @@ def calibrate(
     draws: int = DRAWS,
     most: int = 2000,
     seed: int = 0,
-) -> Threshold | None:
+) -> DriftThreshold | None:
     """The threshold of a window size; None if the reference is too small.
 
     Args:
@@ -182,7 +182,7 @@ def calibrate(
     usual = np.maximum(np.quantile(distances, USUAL, axis=0), least)
     limit = float(np.quantile((distances / usual).max(axis=1), 1 - alpha, method="higher"))
     limit *= 1 + 1 / math.sqrt(len(pieces))  # the units are a sample themselves; of few, others differ more
-    return Threshold(tuple(usual.tolist()), max(limit, 1.0), alpha)
+    return DriftThreshold(tuple(usual.tolist()), max(limit, 1.0), alpha)
 
 
 def find_pieces(unit: NDArray[np.integer]) -> list[tuple[int, int]]:

@@ -21,7 +21,7 @@ FILE, OLDER = "events.jsonl", "events.1.jsonl"
 MEGABYTE = 2**20
 
 
-class Events:
+class EventLog:
     """The events file of a folder.
 
     Args:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.export.reference import ROLLING, Reference, name_columns, rows_of
+from keras_seq.export.reference import ROLLING, TrainingReference, name_columns, rows_of
 from serving.models.servable import Arrays
-from serving.observers import Call
+from serving.observers import ObservedCall
 
 Float = NDArray[np.float32]
 COLUMNS = 64  # most columns of a version without a reference
 
 
 @dataclass(frozen=True)
-class Read:
+class ObservedRows:
     """What one call shows.
 
     Attributes:
@@ -32,19 +32,19 @@ class Read:
     answers: Float | None
 
 
-def read_call(call: Call, reference: Reference | None) -> Read:
+def read_call(call: ObservedCall, reference: TrainingReference | None) -> ObservedRows:
     """Rows as the reference has them; without one the newest step of every numeric input and every numeric output."""
     if reference is None:
         columns, rows = _generic(call.inputs)
         answer_columns, answers = _generic(call.outputs)
-        return Read(columns, rows, answer_columns, answers)
+        return ObservedRows(columns, rows, answer_columns, answers)
     single = call.signature == "step" and reference.views != ROLLING  # a step is no whole window
     rows = None if single else _rows(call.inputs, reference)
     answers = None if single else _answers(call.outputs, reference)
-    return Read(reference.columns, rows, reference.answer_columns, answers)
+    return ObservedRows(reference.columns, rows, reference.answer_columns, answers)
 
 
-def _rows(inputs: Arrays, reference: Reference) -> Float | None:
+def _rows(inputs: Arrays, reference: TrainingReference) -> Float | None:
     wanted = len(reference.features)
     names = ["values"] if "values" in inputs else [name for name in inputs if name != "lengths"]
     for name in names:
@@ -56,7 +56,7 @@ def _rows(inputs: Arrays, reference: Reference) -> Float | None:
     return None
 
 
-def _answers(outputs: Arrays, reference: Reference) -> Float | None:
+def _answers(outputs: Arrays, reference: TrainingReference) -> Float | None:
     value = outputs.get(reference.answer)
     if value is None and reference.answer == "prediction":
         value = outputs.get("outputs")  # of the regress signature

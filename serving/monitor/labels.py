@@ -24,12 +24,12 @@ from keras_seq.data.reading.numbers import number_of
 from keras_seq.data.reading.reading import Marks, Reading
 from keras_seq.errors import DataError, ExportError
 from keras_seq.export.record import read_metadata
-from keras_seq.export.reference import POINT, Reference, errors_of, read_reference
-from serving.monitor.events import Events
+from keras_seq.export.reference import POINT, TrainingReference, errors_of, read_reference
+from serving.monitor.events import EventLog
 from serving.monitor.extract import read_call
 from serving.monitor.request_log import list_files, next_stamp, prune, read_calls
 from serving.monitor.thresholds import error_stream
-from serving.observers import Call
+from serving.observers import ObservedCall
 
 FOLDER = "labels"
 SUMMARY = f"{FOLDER}/summary.json"
@@ -39,7 +39,7 @@ Where = Callable[[str, int], Path | None]
 
 
 @dataclass
-class Outcome:
+class LabelledAnswers:
     """A version's labelled answers.
 
     Attributes:
@@ -57,7 +57,7 @@ class Outcome:
 class _Version:
     """What the labels of a version need: its reference, how its table was read, and its targets."""
 
-    reference: Reference
+    reference: TrainingReference
     reading: Reading
     targets: tuple[str, ...]
 
@@ -136,7 +136,7 @@ def _version(key: tuple[str, int], versions: dict[tuple[str, int], _Version | No
     return versions[key]
 
 
-def _described(reference: Reference, place: Path) -> _Version:
+def _described(reference: TrainingReference, place: Path) -> _Version:
     """A version with the reading and targets of its schema; a version without metadata has the plain ones."""
     try:
         told = read_metadata(place)
@@ -147,7 +147,7 @@ def _described(reference: Reference, place: Path) -> _Version:
 
 
 def _join(
-    call: Call, labels: Mapping[tuple[str, int], tuple[str, ...]], versions: dict[Any, Any], where: Where
+    call: ObservedCall, labels: Mapping[tuple[str, int], tuple[str, ...]], versions: dict[Any, Any], where: Where
 ) -> Iterable[dict[str, Any]]:
     version = _version((call.model, call.version), versions, where)
     if version is None:
@@ -222,7 +222,7 @@ def _keep(folder: Path, rows: list[dict[str, Any]]) -> None:
     prune(target, MOST)
 
 
-def outcomes(folder: str | Path) -> dict[tuple[str, int], Outcome]:
+def outcomes(folder: str | Path) -> dict[tuple[str, int], LabelledAnswers]:
     """All kept labels by version.
 
     Raises:
@@ -231,14 +231,14 @@ def outcomes(folder: str | Path) -> dict[tuple[str, int], Outcome]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found: dict[tuple[str, int], Outcome] = {}
+    found: dict[tuple[str, int], LabelledAnswers] = {}
     for path in list_files(Path(folder) / FOLDER):
         try:
             rows = pq.read_table(path, columns=["request_id", "row", "time", "model", "version", "error"]).to_pylist()
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"The file '{path}' of labels cannot be read ({error}); remove it.") from None
         for row in rows:
-            outcome = found.setdefault((row["model"], row["version"]), Outcome())
+            outcome = found.setdefault((row["model"], row["version"]), LabelledAnswers())
             outcome.errors[row["request_id"], row["row"]] = (row["time"], row["error"])
     return found
 
@@ -261,7 +261,7 @@ def _judge(folder: Path, known: dict[Any, Any], where: Where) -> tuple[dict[str,
                 if stream.update(error) and at > facts["told_until"]:
                     about = {"model": key[0], "version": key[1], "of": "errors", "at": at, "false_alarms": false_alarms}
                     about |= {"error": stream.adwin.mean * stream.scale, "reference_error": facts["reference_error"]}
-                    events.append(Events(folder).write("drift_started", **about))
+                    events.append(EventLog(folder).write("drift_started", **about))
                     facts["told_until"] = at
         versions[name] = facts
     return {"time": time.time(), "versions": versions}, events

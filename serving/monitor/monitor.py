@@ -17,16 +17,16 @@ from typing import Any
 
 from keras_seq import files
 from keras_seq.errors import KerasSeqError
-from keras_seq.export.reference import Reference, read_reference
+from keras_seq.export.reference import TrainingReference, read_reference
 from keras_seq.machine import is_running
-from serving.monitor.events import Events
+from serving.monitor.events import EventLog
 from serving.monitor.extract import read_call
 from serving.monitor.prometheus import render
 from serving.monitor.request_log import RequestLog
 from serving.monitor.settings import MonitorSettings
 from serving.monitor.thresholds import Thresholds, thresholds_of
 from serving.monitor.watch import ANSWERS, INPUTS, VersionWatch
-from serving.observers import Call
+from serving.observers import ObservedCall
 
 log = logging.getLogger(__name__)
 MEGABYTE = 2**20
@@ -40,7 +40,7 @@ Where = Callable[[str, int], Path | None]
 Key = tuple[str, int]
 
 
-class Monitor:
+class DriftMonitor:
     """Watches the calls of a server; an ``Observer`` (``serving.observers``).
 
     Args:
@@ -54,10 +54,10 @@ class Monitor:
     def __init__(self, settings: MonitorSettings, where: Where = lambda model, version: None) -> None:
         self.settings, self._where = settings, where
         files.ensure_writable(settings.folder)
-        self.events = Events(settings.folder, most_mb=settings.events_mb)
+        self.events = EventLog(settings.folder, most_mb=settings.events_mb)
         self.dropped = self.failures = 0
         self._models = frozenset(settings.models)
-        self._queue: deque[tuple[Call, int]] = deque()
+        self._queue: deque[tuple[ObservedCall, int]] = deque()
         self._bytes = 0
         self._most_calls, self._most_bytes = settings.queue_calls, int(settings.queue_mb * MEGABYTE)
         self._watches: dict[Key, VersionWatch] = {}
@@ -85,7 +85,7 @@ class Monitor:
             return False
         return True
 
-    def served(self, call: Call) -> None:
+    def served(self, call: ObservedCall) -> None:
         """Queue a call; nothing else happens on the server's thread."""
         size = 0
         for value in call.inputs.values():
@@ -134,7 +134,7 @@ class Monitor:
                 self._stop.wait(max(rest, 0.0 if self._queue else PAUSE))
 
     def _step(self, stopping: bool) -> None:
-        batch: list[tuple[Call, int]] = []
+        batch: list[tuple[ObservedCall, int]] = []
         while self._queue and len(batch) < BATCH:
             batch.append(self._queue.popleft())
         try:
@@ -155,8 +155,8 @@ class Monitor:
             self._saved = now
             self._attempt(self._save, "The status cannot be written")
 
-    def _work(self, batch: list[tuple[Call, int]]) -> None:
-        together: dict[Key, list[Call]] = {}
+    def _work(self, batch: list[tuple[ObservedCall, int]]) -> None:
+        together: dict[Key, list[ObservedCall]] = {}
         for call, size in batch:
             together.setdefault((call.model, call.version), []).append(call)
             if self._log is not None and self._keeps(call.request_id):
@@ -171,7 +171,7 @@ class Monitor:
         share = self.settings.log_sample
         return share >= 1 or zlib.crc32(request_id.encode()) < share * 2**32
 
-    def _look(self, watch: VersionWatch, calls: list[Call]) -> None:
+    def _look(self, watch: VersionWatch, calls: list[ObservedCall]) -> None:
         """Add calls piece by piece, so that checks come when they are due however many calls came at once."""
         position, step = 0, max(1, self.settings.every)
         while position < len(calls):
@@ -183,7 +183,7 @@ class Monitor:
                     self._attempt(partial(self.events.write, **event), "An event cannot be written")
                     log.warning("%s: %s of model '%s', version %s", event["event"], event["of"], *event_key(event))
 
-    def _add(self, watch: VersionWatch, calls: list[Call]) -> None:
+    def _add(self, watch: VersionWatch, calls: list[ObservedCall]) -> None:
         parts: dict[tuple[str, tuple[str, ...]], list[Any]] = {}
         for call in calls:
             watch.calls += 1
@@ -208,7 +208,7 @@ class Monitor:
             self._watches.pop(next(iter(self._watches)))
         return found
 
-    def _reference(self, key: Key) -> tuple[Reference | None, Thresholds]:
+    def _reference(self, key: Key) -> tuple[TrainingReference | None, Thresholds]:
         reason = "the version holds none"
         try:
             folder = self._where(*key)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.monitor.watch import ANSWERS, INPUTS, Group, VersionWatch
+from serving.monitor.watch import ANSWERS, INPUTS, VersionWatch, WatchedGroup
 
 PREFIX = "keras_seq_monitor"
 HELP = {
@@ -74,7 +74,7 @@ def _version(watch: VersionWatch, samples: Samples) -> None:
         _group(group, where, samples)
 
 
-def _group(group: Group, where: dict[str, Any], samples: Samples) -> None:
+def _group(group: WatchedGroup, where: dict[str, Any], samples: Samples) -> None:
     prefix, label = {INPUTS: ("feature", "feature"), ANSWERS: ("prediction", "output")}[group.name]
     missing = group.missing / max(group.rows, 1)
     for position, column in enumerate(group.columns):

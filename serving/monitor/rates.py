@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.errors import ConfigError
-from keras_seq.export.reference import Reference, part_answers, part_rows
+from keras_seq.export.reference import TrainingReference, part_answers, part_rows
 from serving.monitor.calibrate import find_pieces
 from serving.monitor.settings import MonitorSettings
 from serving.monitor.thresholds import Thresholds, thresholds_of
@@ -63,7 +63,7 @@ class Rates:
 
 
 def measure(
-    reference: Reference,
+    reference: TrainingReference,
     thresholds: Thresholds,
     settings: MonitorSettings,
     rows: Float,
@@ -110,7 +110,7 @@ def _count(watch: VersionWatch, checks: dict[str, int], exceeded: dict[str, int]
 
 
 def measure_part(
-    reference: Reference,
+    reference: TrainingReference,
     settings: MonitorSettings,
     bundle: Bundle,
     part: str,

@@ -32,7 +32,7 @@ import numpy as np
 from keras_seq import files
 from keras_seq.errors import DataError
 from serving.models.servable import Arrays
-from serving.observers import Call
+from serving.observers import ObservedCall
 
 FOLDER = "requests"
 MEGABYTE = 2**20
@@ -82,10 +82,10 @@ class RequestLog:
         self.folder = Path(folder) / FOLDER
         self.most, self.file_bytes = int(most_mb * MEGABYTE), int(min(file_mb, most_mb / 2) * MEGABYTE)
         self.seconds = seconds
-        self._calls: list[Call] = []
+        self._calls: list[ObservedCall] = []
         self._bytes, self._since, self._written = 0, time.monotonic(), 0
 
-    def add(self, call: Call, size: int) -> None:
+    def add(self, call: ObservedCall, size: int) -> None:
         """Keep a call; ``size`` is that of its arrays in bytes."""
         if not self._calls:
             self._since = time.monotonic()
@@ -114,7 +114,7 @@ class RequestLog:
         return path
 
 
-def write_calls(path: Path, calls: Sequence[Call]) -> Path:
+def write_calls(path: Path, calls: Sequence[ObservedCall]) -> Path:
     """Write calls as one file, atomically."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -165,7 +165,7 @@ def next_stamp(folder: Path, now: int) -> int:
     return max(now, newest + 1)
 
 
-def read_calls(folder: str | Path, *, model: str | None = None) -> Iterator[Call]:
+def read_calls(folder: str | Path, *, model: str | None = None) -> Iterator[ObservedCall]:
     """Calls of a monitor's folder, oldest file first; of one model if it is named.
 
     Raises:
@@ -223,8 +223,8 @@ def _unpack(packed: dict[str, Any]) -> np.ndarray:
     return made.reshape(shape)
 
 
-def _call(row: dict[str, Any]) -> Call:
-    return Call(
+def _call(row: dict[str, Any]) -> ObservedCall:
+    return ObservedCall(
         model=row["model"],
         version=row["version"],
         signature=row["signature"],

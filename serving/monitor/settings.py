@@ -10,14 +10,14 @@ from pydantic import Field, field_validator
 
 from keras_seq import config
 from keras_seq.config import yaml_text
-from keras_seq.config.base import Count, Positive, Section
+from keras_seq.config.base import ConfigSection, Count, Positive
 from keras_seq.errors import ConfigError
 
-S = TypeVar("S", bound=Section)
+S = TypeVar("S", bound=ConfigSection)
 MAX_BYTES = 2**20  # of a settings file
 
 
-class MonitorSettings(Section):
+class MonitorSettings(ConfigSection):
     """Settings of a monitor."""
 
     folder: str = Field("monitor", description="takes request log, events, thresholds and status")

@@ -10,10 +10,10 @@ import numpy as np
 
 from keras_seq import files
 from keras_seq.errors import OutputError
-from keras_seq.export.reference import Reference
+from keras_seq.export.reference import TrainingReference
 from serving.monitor import calibrate
 from serving.monitor.adwin import Adwin
-from serving.monitor.calibrate import Threshold, draw_stream, find_pieces
+from serving.monitor.calibrate import DriftThreshold, draw_stream, find_pieces
 from serving.monitor.settings import MonitorSettings
 from serving.monitor.watch import ANSWERS, INPUTS, windows_of
 
@@ -26,10 +26,10 @@ ERROR_ALARMS = 0.05  # share of such streams that may show a rise where there is
 BLOCKS = (1, 10, 25, 50)  # errors averaged before ADWIN sees them, the most sensitive first
 DELTAS = (2e-3, 1e-4, 1e-6)
 
-Thresholds = dict[str, dict[int, Threshold]]
+Thresholds = dict[str, dict[int, DriftThreshold]]
 
 
-def thresholds_of(reference: Reference, settings: MonitorSettings) -> Thresholds:
+def thresholds_of(reference: TrainingReference, settings: MonitorSettings) -> Thresholds:
     """Thresholds of both groups and all windows, from the kept file or drawn anew (seconds).
 
     The chance of a false alarm is shared out evenly among the comparisons of a check.
@@ -52,7 +52,7 @@ def thresholds_of(reference: Reference, settings: MonitorSettings) -> Thresholds
     return found
 
 
-def _key(reference: Reference, settings: MonitorSettings) -> str:
+def _key(reference: TrainingReference, settings: MonitorSettings) -> str:
     digest = hashlib.sha256(f"{FORMAT} {settings.windows} {settings.window_rows} {settings.false_alarms}".encode())
     for array in (reference.rows, reference.row_unit, reference.answers, reference.answer_unit):
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -63,7 +63,7 @@ def _read(path: Path) -> Thresholds | None:
     try:
         stored = files.read_json(path)
         return {
-            name: {int(size): Threshold.from_dict(one) for size, one in sizes.items()}
+            name: {int(size): DriftThreshold.from_dict(one) for size, one in sizes.items()}
             for name, sizes in stored["thresholds"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -108,7 +108,7 @@ class ErrorStream:
         return self.adwin.update(mean) and self.adwin.rose
 
 
-def error_stream(reference: Reference, *, seed: int = 0) -> tuple[ErrorStream, float] | None:
+def error_stream(reference: TrainingReference, *, seed: int = 0) -> tuple[ErrorStream, float] | None:
     """The most sensitive stream whose false alarms on the reference's held-out errors are few enough.
 
     Returns:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.data.running_stats import Moments
-from keras_seq.export.reference import Reference, spread_evenly
-from serving.monitor.calibrate import Found, Threshold, Window, Yardstick
+from keras_seq.export.reference import TrainingReference, spread_evenly
+from serving.monitor.calibrate import DriftThreshold, Found, Window, Yardstick
 from serving.monitor.settings import MonitorSettings
 
 Float = NDArray[np.float32]
@@ -80,7 +80,7 @@ class Alarm:
 
 
 @dataclass
-class Group:
+class WatchedGroup:
     """Inputs or answers of a version.
 
     Attributes:
@@ -100,7 +100,7 @@ class Group:
     missing: NDArray[np.int64]
     rows: int = 0
     yardstick: Yardstick | None = None
-    thresholds: dict[int, Threshold] = field(default_factory=dict)
+    thresholds: dict[int, DriftThreshold] = field(default_factory=dict)
     rings: dict[int, Ring] = field(default_factory=dict)
     alarms: dict[int, Alarm] = field(default_factory=dict)
 
@@ -132,20 +132,20 @@ class VersionWatch:
         self,
         model: str,
         version: int,
-        reference: Reference | None,
-        thresholds: dict[str, dict[int, Threshold]],
+        reference: TrainingReference | None,
+        thresholds: dict[str, dict[int, DriftThreshold]],
         settings: MonitorSettings,
     ) -> None:
         self.model, self.version, self.reference, self.settings = model, version, reference, settings
         self.calls = self.unread = 0
         self.seconds = 0.0
-        self.groups: dict[str, Group] = {}
+        self.groups: dict[str, WatchedGroup] = {}
         self._due = settings.every
         if reference is not None:
             self._compare(INPUTS, reference.columns, reference.rows, thresholds.get(INPUTS, {}))
             self._compare(ANSWERS, reference.answer_columns, reference.answers, thresholds.get(ANSWERS, {}))
 
-    def _compare(self, name: str, columns: tuple[str, ...], rows: Float, thresholds: dict[int, Threshold]) -> None:
+    def _compare(self, name: str, columns: tuple[str, ...], rows: Float, thresholds: dict[int, DriftThreshold]) -> None:
         group = self._group(name, columns)
         if not thresholds:
             return
@@ -154,9 +154,9 @@ class VersionWatch:
             group.rings[window.requests] = Ring(window, len(columns))
             group.alarms[window.requests] = Alarm()
 
-    def _group(self, name: str, columns: tuple[str, ...]) -> Group:
+    def _group(self, name: str, columns: tuple[str, ...]) -> WatchedGroup:
         if name not in self.groups:
-            self.groups[name] = Group(name, columns, Moments(len(columns)), np.zeros(len(columns), np.int64))
+            self.groups[name] = WatchedGroup(name, columns, Moments(len(columns)), np.zeros(len(columns), np.int64))
         return self.groups[name]
 
     def add(self, name: str, columns: tuple[str, ...], parts: Sequence[Float]) -> None:
@@ -189,7 +189,7 @@ class VersionWatch:
                     events.append(self._event(group, size, threshold, found))
         return events
 
-    def _event(self, group: Group, size: int, threshold: Threshold, found: Found) -> dict[str, Any]:
+    def _event(self, group: WatchedGroup, size: int, threshold: DriftThreshold, found: Found) -> dict[str, Any]:
         count, shares = len(group.columns), threshold.shares(found)
         worst = np.maximum(shares[:count], shares[count : 2 * count])
         top = [

@@ -42,9 +42,9 @@ def main(argv: Sequence[str]) -> cli.Result | int:
         raise ConfigError("Option '--formats' needs saved_model: it is what a server loads.")
     if options.on_drift is not None or options.every is not None:
         return _watch(options, words)
-    from serving.retrain.job import Request, run
+    from serving.retrain.job import RetrainRequest, run
 
-    request = Request(
+    request = RetrainRequest(
         model=options.model,
         base=Path(options.base or Path("saved_models") / options.model),
         work=Path(options.work),

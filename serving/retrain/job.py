@@ -21,7 +21,7 @@ from keras_seq.data.reading.batches import is_parquet
 from keras_seq.data.series import Schema
 from keras_seq.errors import ConfigError, ExportError, KerasSeqError, TrainingError
 from serving.retrain import server, state
-from serving.retrain.state import Keeper, State
+from serving.retrain.state import Keeper, RetrainState
 
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
@@ -32,7 +32,7 @@ FORMATS = ("saved_model", "onnx", "keras")
 
 
 @dataclass(frozen=True)
-class Request:
+class RetrainRequest:
     """What is asked for.
 
     Attributes:
@@ -80,7 +80,7 @@ class Start:
     schema: Schema | None = None
 
 
-def run(request: Request, say: Say = lambda text: None) -> State:
+def run(request: RetrainRequest, say: Say = lambda text: None) -> RetrainState:
     """Do a job, or go on with the one that was killed.
 
     Returns:
@@ -110,7 +110,7 @@ def run(request: Request, say: Say = lambda text: None) -> State:
         return _record(request, keeper, now, experiment)
 
 
-def find_start(request: Request) -> Start:
+def find_start(request: RetrainRequest) -> Start:
     """Configuration, lineage and weights of the champion, or of the bundle where nothing is served yet.
 
     Raises:
@@ -139,7 +139,7 @@ def find_start(request: Request) -> Start:
     return Start(found.experiment, None, digest, found.folder / "model.keras", found.schema)
 
 
-def plan_experiment(request: Request, start: Start) -> config.Experiment:
+def plan_experiment(request: RetrainRequest, start: Start) -> config.Experiment:
     """The champion's configuration with the new data; nothing is written where a server looks.
 
     Raises:
@@ -186,7 +186,7 @@ def reading_options(start: Start, path: str) -> dict[str, Any]:
     return {f"data.{name}": value for name, value in known.items() if getattr(data, name) is None}
 
 
-def _go_on(request: Request, keeper: Keeper, start: Start, say: Say) -> State:
+def _go_on(request: RetrainRequest, keeper: Keeper, start: Start, say: Say) -> RetrainState:
     """The job that was killed, if it was the same; else a new one."""
     asked = [request.overrides, request.warm_start, request.formats, request.margin, request.require]
     text = json.dumps([*asked, str(start.champion), start.parent], default=str, sort_keys=True)
@@ -197,13 +197,15 @@ def _go_on(request: Request, keeper: Keeper, start: Start, say: Say) -> State:
         return old
     job = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
     champion = str(start.champion) if start.champion else ""
-    new = State(job, fingerprint, champion=champion, parent=start.parent, event=request.event, started=time.time())
+    new = RetrainState(
+        job, fingerprint, champion=champion, parent=start.parent, event=request.event, started=time.time()
+    )
     return keeper.write(new)
 
 
 def _steps(
-    request: Request, keeper: Keeper, now: State, experiment: config.Experiment, start: Start, say: Say
-) -> State:
+    request: RetrainRequest, keeper: Keeper, now: RetrainState, experiment: config.Experiment, start: Start, say: Say
+) -> RetrainState:
     if now.step == state.TRAIN:
         say("training")
         now = keeper.write(now, step=state.EXPORT, bundle=str(_train(experiment)))
@@ -245,7 +247,7 @@ def _half(experiment: config.Experiment) -> bool:
     return (run_folder(experiment) / "checkpoints").is_dir()
 
 
-def _export(request: Request, now: State, start: Start, say: Say) -> Path:
+def _export(request: RetrainRequest, now: RetrainState, start: Start, say: Say) -> Path:
     """A sealed, judged version in the job's folder.
 
     Raises:
@@ -284,7 +286,7 @@ def _add_reference(bundle: Bundle, version: Path) -> None:
         seal(version)
 
 
-def _push(request: Request, now: State, start: Start) -> Path:
+def _push(request: RetrainRequest, now: RetrainState, start: Start) -> Path:
     from keras_seq.export.champion import find_champion
     from keras_seq.export.push import push
 
@@ -297,7 +299,7 @@ def _push(request: Request, now: State, start: Start) -> Path:
     return push(now.version, request.base)
 
 
-def _pushed_before(request: Request, now: State) -> Path | None:
+def _pushed_before(request: RetrainRequest, now: RetrainState) -> Path | None:
     """The version that a job had pushed before it was killed: it holds the same bundle."""
     from keras_seq.export.champion import find_champion
     from keras_seq.export.record import read_metadata
@@ -312,7 +314,7 @@ def _pushed_before(request: Request, now: State) -> Path | None:
         return None
 
 
-def _wait(request: Request, keeper: Keeper, now: State) -> None:
+def _wait(request: RetrainRequest, keeper: Keeper, now: RetrainState) -> None:
     """Wait for the server; a version that it does not take is withdrawn, so that no server loads it later."""
     pushed = Path(now.pushed)
     try:
@@ -331,10 +333,10 @@ def _wait(request: Request, keeper: Keeper, now: State) -> None:
         raise
 
 
-def _record(request: Request, keeper: Keeper, now: State, experiment: config.Experiment) -> State:
+def _record(request: RetrainRequest, keeper: Keeper, now: RetrainState, experiment: config.Experiment) -> RetrainState:
     """Lineage in the events beside the jobs and in the tracking store; a store that is away undoes nothing."""
     from keras_seq import tracking
-    from serving.monitor.events import Events
+    from serving.monitor.events import EventLog
 
     facts = {key: value for key, value in now.to_dict().items() if key not in ("request", "record", "step", "event")}
     facts["alarm"] = now.event
@@ -356,7 +358,7 @@ def _record(request: Request, keeper: Keeper, now: State, experiment: config.Exp
                 tracker.register(request.model, Path(now.pushed), alias="champion", tags=tags)
     except KerasSeqError as error:
         facts["warning"] = str(error)
-    Events(request.folder).write(event, model=request.model, **facts)
+    EventLog(request.folder).write(event, model=request.model, **facts)
     return now
 
 

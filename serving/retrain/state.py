@@ -19,7 +19,7 @@ OVER = (DONE, FAILED)
 
 
 @dataclass(frozen=True)
-class State:
+class RetrainState:
     """One job.
 
     Attributes:
@@ -64,15 +64,15 @@ class Keeper:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def read(self) -> State | None:
+    def read(self) -> RetrainState | None:
         """The last job; None if there was none or its file is of something else."""
         try:
             stored = files.read_json(self.folder / FILE)
-            return State(**{**stored, "reasons": tuple(stored.get("reasons", ()))})
+            return RetrainState(**{**stored, "reasons": tuple(stored.get("reasons", ()))})
         except (OSError, ValueError, TypeError, AttributeError):
             return None
 
-    def write(self, state: State, **changes: Any) -> State:
+    def write(self, state: RetrainState, **changes: Any) -> RetrainState:
         """Put ``state`` with ``changes`` on disk; returns it."""
         new = replace(state, **changes)
         files.write_json(self.folder / FILE, new.to_dict())

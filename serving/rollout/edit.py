@@ -12,7 +12,7 @@ from keras_seq.errors import ConfigError
 from serving.models.policy import find_versions
 from serving.models.prototext import parse_text, read_text
 from serving.monitor.settings import validate
-from serving.rollout.plan import ModelPlan, Plan, load_plan
+from serving.rollout.plan import ModelPlan, RolloutPlan, load_plan
 
 
 def change(path: str | Path, model: str, edit: Callable[[ModelPlan], Mapping[str, Any]]) -> ModelPlan:
@@ -29,7 +29,7 @@ def change(path: str | Path, model: str, edit: Callable[[ModelPlan], Mapping[str
     """
     path = Path(path)
     with _alone(path):
-        plan = load_plan(path) if path.exists() else Plan()
+        plan = load_plan(path) if path.exists() else RolloutPlan()
         old = plan.models.get(model, ModelPlan())
         tree = old.model_dump() | dict(edit(old))
         new: ModelPlan = validate(ModelPlan, tree)

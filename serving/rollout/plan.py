@@ -23,7 +23,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from keras_seq.config.base import Section
+from keras_seq.config.base import ConfigSection
 from keras_seq.errors import ConfigError
 from serving.monitor.settings import read_tree, validate
 
@@ -33,7 +33,7 @@ Version = Annotated[int, Field(ge=0)]
 POLL = 0.5  # seconds between two looks at the file
 
 
-class ShadowPlan(Section):
+class ShadowPlan(ConfigSection):
     """Copies of a model's calls to another version or model.
 
     Attributes:
@@ -47,7 +47,7 @@ class ShadowPlan(Section):
     share: float = Field(1.0, gt=0.0, le=1.0)
 
 
-class ModelPlan(Section):
+class ModelPlan(ConfigSection):
     """One model.
 
     Attributes:
@@ -80,19 +80,19 @@ class ModelPlan(Section):
         return next((version for version, edge in zip(versions, edges, strict=True) if place < edge), versions[-1])
 
 
-class Plan(Section):
+class RolloutPlan(ConfigSection):
     """The whole file."""
 
     models: dict[str, ModelPlan] = Field(default_factory=dict)
 
 
-def load_plan(path: str | Path) -> Plan:
+def load_plan(path: str | Path) -> RolloutPlan:
     """Read the file.
 
     Raises:
         ConfigError: it cannot be read or holds what it must not; says what and where.
     """
-    found: Plan = validate(Plan, read_tree(path, "rollout"))
+    found: RolloutPlan = validate(RolloutPlan, read_tree(path, "rollout"))
     return found
 
 
@@ -106,7 +106,7 @@ class Watched:
     """
 
     def __init__(self, path: str | Path, changed: Callable[[], None] = lambda: None, *, poll: float = POLL) -> None:
-        self.path, self.plan = Path(path), Plan()
+        self.path, self.plan = Path(path), RolloutPlan()
         self.problem = ""
         self._changed, self._poll, self._seen = changed, poll, (0, 0, 0)
         self._stop = threading.Event()

@@ -23,7 +23,7 @@ from keras_seq.errors import OutputError
 from serving.contract.status import Refused
 from serving.models.servable import Arrays, Models
 from serving.monitor.prometheus import escape
-from serving.observers import Call
+from serving.observers import ObservedCall
 from serving.rollout.plan import POLL, ShadowPlan, Watched
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class Shadow:
         self.dropped, self.failures = 0, 0
         self._plans: dict[str, ShadowPlan] = {}
         self._found: dict[Key, Difference] = {}
-        self._queue: deque[Call] = deque()
+        self._queue: deque[ObservedCall] = deque()
         self._taken = self._done = 0
         self._stop, self._saved = threading.Event(), time.monotonic()
         self._watched = Watched(path, self._take, poll=poll)
@@ -137,7 +137,7 @@ class Shadow:
             return False
         return True
 
-    def served(self, call: Call) -> None:
+    def served(self, call: ObservedCall) -> None:
         """Queue a copy."""
         self._taken += 1
         self._queue.append(call)
@@ -201,7 +201,7 @@ class Shadow:
             self._stop.wait(worked / BUSY - worked if self._queue else 0.02)
         self._save(last=True)
 
-    def _copy(self, call: Call) -> None:
+    def _copy(self, call: ObservedCall) -> None:
         plan = self._plans.get(call.model)
         if plan is None:
             return
@@ -223,7 +223,7 @@ class Shadow:
             found.failed += 1
             found.problem = str(error)[:500]
 
-    def _pair(self, call: Call, name: str, version: int) -> Difference:
+    def _pair(self, call: ObservedCall, name: str, version: int) -> Difference:
         return self._found.setdefault((call.model, call.version, name, str(version)), Difference())
 
     def _save(self, *, last: bool) -> None:

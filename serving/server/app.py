@@ -18,16 +18,16 @@ import numpy as np
 from serving.contract.status import Code, Refused
 from serving.models.batching import BatchingParameters, Monitoring
 from serving.models.servable import Arrays, Lease, Models, Servable
-from serving.observers import Call as Observed
+from serving.observers import ObservedCall as Observed
 from serving.observers import Observer, Router
-from serving.server.batching import Batcher, Call, Done
+from serving.server.batching import Batcher, Done, QueuedCall
 from serving.server.metrics import Metrics
 from serving.settings import Settings
 
 MAX_REQUEST_ID = 128
 
 
-class Target(NamedTuple):
+class CallTarget(NamedTuple):
     """Which model a call is for, and who calls.
 
     Attributes:
@@ -43,7 +43,7 @@ class Target(NamedTuple):
     peer: str = ""
 
 
-class App:
+class ServerApp:
     """One worker's models and everything around them, on its event loop.
 
     Args:
@@ -92,7 +92,7 @@ class App:
         self._ids, self._id_prefix = itertools.count(1), secrets.token_hex(6)
         self._reloaded = 0.0
 
-    def acquire(self, target: Target) -> Lease:
+    def acquire(self, target: CallTarget) -> Lease:
         """The version that answers a call; the router chooses if the client did not.
 
         Raises:
@@ -117,7 +117,7 @@ class App:
         done: Done,
         alive: Callable[[], bool],
         deadline: float | None = None,
-    ) -> Call:
+    ) -> QueuedCall:
         """Queue a run; ``done`` is called on the loop with its answers or an error.
 
         Raises:
@@ -125,7 +125,7 @@ class App:
         """
         if deadline is None:
             deadline = perf_counter() + self._timeout
-        call = Call(servable, signature, inputs, outputs, done, deadline, alive)
+        call = QueuedCall(servable, signature, inputs, outputs, done, deadline, alive)
         self.batcher.submit(call)
         return call
 
@@ -142,7 +142,12 @@ class App:
         return f"{self._id_prefix}-{next(self._ids)}"
 
     def observed(
-        self, target: Target, call: Call, answers: Arrays, seconds: float, watchers: Sequence[Observer] | None = None
+        self,
+        target: CallTarget,
+        call: QueuedCall,
+        answers: Arrays,
+        seconds: float,
+        watchers: Sequence[Observer] | None = None,
     ) -> None:
         """Tell observers of an answered call, after its reply is written."""
         if watchers is None:
@@ -169,7 +174,7 @@ class App:
             except Exception as error:
                 self.unexpected(error)
 
-    def _ran(self, calls: Sequence[Call], seconds: float) -> None:
+    def _ran(self, calls: Sequence[QueuedCall], seconds: float) -> None:
         servable = calls[0].servable
         runtime = getattr(servable, "runtime", "TF1")
         self.metrics.runtime_latency.add((servable.name, "Predict", runtime), seconds * 1e6)

@@ -17,12 +17,12 @@ from serving.contract.status import Code, Refused, invalid
 from serving.models.servable import Arrays
 
 if TYPE_CHECKING:
-    from serving.server.batching import Call
+    from serving.server.batching import QueuedCall
 
 _DEEPEST = 6  # axes that TensorFlow's padding knows
 
 
-def run(calls: Sequence[Call], allowed: Sequence[int] = ()) -> tuple[list[Arrays | Exception], float]:
+def run(calls: Sequence[QueuedCall], allowed: Sequence[int] = ()) -> tuple[list[Arrays | Exception], float]:
     """Run calls of one group; results by call, and the seconds it took. Never raises.
 
     Args:
@@ -38,16 +38,16 @@ def run(calls: Sequence[Call], allowed: Sequence[int] = ()) -> tuple[list[Arrays
     return results, perf_counter() - start
 
 
-def _alone(call: Call) -> Arrays:
+def _alone(call: QueuedCall) -> Arrays:
     return call.servable.run(call.signature, call.inputs, call.outputs)
 
 
-def _tried(call: Call, allowed: Sequence[int]) -> Arrays | Exception:
+def _tried(call: QueuedCall, allowed: Sequence[int]) -> Arrays | Exception:
     (result,), _ = run([call], allowed)
     return result
 
 
-def _together(calls: Sequence[Call], allowed: Sequence[int]) -> list[Arrays]:
+def _together(calls: Sequence[QueuedCall], allowed: Sequence[int]) -> list[Arrays]:
     first = calls[0]
     rows = sum(call.rows for call in calls)
     total = next((size for size in allowed if size >= rows), rows)

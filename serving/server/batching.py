@@ -29,7 +29,7 @@ _QUEUED = "Run() timeout exceeded while waiting in batching queue"  # of Batchin
 Done = Callable[[Arrays | None, Exception | None], None]
 
 
-class Call:
+class QueuedCall:
     """One run that somebody waits for.
 
     Attributes:
@@ -74,7 +74,7 @@ class Call:
         for array in inputs.values():
             self.nbytes += array.nbytes
         self.size = self.rows or max((array.size for array in inputs.values()), default=1)
-        self.group: Group | None = None
+        self.group: BatchGroup | None = None
 
     def finish(self, result: Arrays | None, error: Exception | None) -> None:
         """Tell the one who waits, once."""
@@ -83,14 +83,14 @@ class Call:
             done(result, error)
 
 
-class Group:
+class BatchGroup:
     """Calls that can be one run, and how many of their runs are under way."""
 
     __slots__ = ("calls", "dirty", "held", "key", "released", "rows", "running", "together")
 
     def __init__(self, key: tuple[Any, ...], together: bool) -> None:
         self.key, self.together = key, together
-        self.calls: deque[Call] = deque()
+        self.calls: deque[QueuedCall] = deque()
         self.rows = self.running = 0
         self.dirty = self.held = self.released = False  # held: waits for company; released: has waited long enough
 
@@ -117,19 +117,19 @@ class Batcher:
         max_queue: int = 1024,
         parameters: BatchingParameters | None = None,
         max_bytes: int = 2**30,
-        on_run: Callable[[Sequence[Call], float], None] | None = None,
+        on_run: Callable[[Sequence[QueuedCall], float], None] | None = None,
     ) -> None:
         self._loop, self._max_rows, self._max_queue, self._max_bytes = loop, max_rows, max_queue, max_bytes
         self._parameters, self._on_run = parameters, on_run
         self._allowed = parameters.allowed_batch_sizes if parameters else ()
         self._pads = parameters is not None and parameters.pad_variable_length_inputs
         self._threads, self._idle = threads, threads
-        self._groups: dict[tuple[Any, ...], Group] = {}
+        self._groups: dict[tuple[Any, ...], BatchGroup] = {}
         self._row_seconds: dict[int, float] = {}  # by servable
-        self._dirty: list[Group] = []
-        self._blocked: deque[Group] = deque()  # could run, but all threads are busy
-        self._in_threads: set[Call] = set()
-        self._work: SimpleQueue[tuple[Group, list[Call]] | None] = SimpleQueue()
+        self._dirty: list[BatchGroup] = []
+        self._blocked: deque[BatchGroup] = deque()  # could run, but all threads are busy
+        self._in_threads: set[QueuedCall] = set()
+        self._work: SimpleQueue[tuple[BatchGroup, list[QueuedCall]] | None] = SimpleQueue()
         self._started = 0
         self.queued = self.queued_bytes = 0
 
@@ -138,7 +138,7 @@ class Batcher:
         """Calls that wait or run."""
         return self.queued + len(self._in_threads)
 
-    def submit(self, call: Call) -> None:
+    def submit(self, call: QueuedCall) -> None:
         """Queue a call; its ``done`` is called from the loop, never from within.
 
         Raises:
@@ -167,7 +167,7 @@ class Batcher:
         for _ in range(self._started):
             self._work.put(None)
 
-    def _admit(self, call: Call, group: Group) -> None:
+    def _admit(self, call: QueuedCall, group: BatchGroup) -> None:
         full = self.queued >= self._max_queue or self.queued_bytes + call.nbytes > self._max_bytes
         if self._parameters and group.together:
             largest = self._parameters.max_batch_size
@@ -184,7 +184,7 @@ class Batcher:
             )
         self.queued_bytes += call.nbytes
 
-    def _group(self, call: Call) -> Group:
+    def _group(self, call: QueuedCall) -> BatchGroup:
         together = (call.servable.rowwise or self._parameters is not None) and call.rows > 0
         key: tuple[Any, ...] = (id(call.servable), "", None)
         if together:
@@ -194,7 +194,7 @@ class Batcher:
             key = (key[0], call.signature, call.outputs, *shapes)
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = Group(key, together)
+            group = self._groups[key] = BatchGroup(key, together)
         return group
 
     def _flush(self) -> None:
@@ -203,7 +203,7 @@ class Batcher:
             group.dirty = False
             self._dispatch(group)
 
-    def _dispatch(self, group: Group) -> None:
+    def _dispatch(self, group: BatchGroup) -> None:
         """Start what can start of a group."""
         while group.calls:
             if self._must_wait(group):
@@ -228,7 +228,7 @@ class Batcher:
         if not group.running:
             self._groups.pop(group.key, None)
 
-    def _mark(self, group: Group) -> None:
+    def _mark(self, group: BatchGroup) -> None:
         """Dispatch a group in the loop's next turn."""
         if not group.dirty:
             group.dirty = True
@@ -236,12 +236,12 @@ class Batcher:
                 self._loop.call_soon(self._flush)
             self._dirty.append(group)
 
-    def _seconds(self, group: Group) -> float:
+    def _seconds(self, group: BatchGroup) -> float:
         """How long the next run of a group will take."""
         rows = min(group.rows, self._largest) if group.together else group.calls[0].size
         return max(1, rows) * self._row_seconds.get(group.key[0], FIRST_GUESS)
 
-    def _learn(self, calls: list[Call], seconds: float) -> None:
+    def _learn(self, calls: list[QueuedCall], seconds: float) -> None:
         """Remember how long a row takes."""
         key = id(calls[0].servable)
         row = seconds / max(1, sum(call.size for call in calls))
@@ -260,7 +260,7 @@ class Batcher:
         """Runs of one group at a time: one, so that what comes meanwhile goes together; as configured otherwise."""
         return (self._parameters.num_batch_threads or self._threads) if self._parameters else 1
 
-    def _must_wait(self, group: Group) -> bool:
+    def _must_wait(self, group: BatchGroup) -> bool:
         """Whether ``batch_timeout_micros`` holds a batch back that is not full."""
         parameters = self._parameters
         if not (parameters and group.together and parameters.batch_timeout_micros):
@@ -272,15 +272,15 @@ class Batcher:
             self._loop.call_later(parameters.batch_timeout_micros / 1e6, self._release, group)
         return True
 
-    def _release(self, group: Group) -> None:
+    def _release(self, group: BatchGroup) -> None:
         group.held, group.released = False, True
         self._dispatch(group)
         group.released = False
 
-    def _take(self, group: Group) -> list[Call]:
+    def _take(self, group: BatchGroup) -> list[QueuedCall]:
         """The next calls of a group that make one run; those that nobody waits for are dropped."""
         limit = self._largest
-        taken: list[Call] = []
+        taken: list[QueuedCall] = []
         rows = 0
         while group.calls:
             call = group.calls[0]
@@ -294,14 +294,14 @@ class Batcher:
             rows += call.rows
         return taken
 
-    def _leave(self, group: Group) -> Call:
+    def _leave(self, group: BatchGroup) -> QueuedCall:
         call = group.calls.popleft()
         group.rows -= call.rows
         self.queued -= 1
         self.queued_bytes -= call.nbytes
         return call
 
-    def _start(self, group: Group, calls: list[Call]) -> None:
+    def _start(self, group: BatchGroup, calls: list[QueuedCall]) -> None:
         group.running += 1
         self._idle -= 1
         self._in_threads.update(calls)
@@ -319,7 +319,9 @@ class Batcher:
             except RuntimeError:  # the loop is closed: nobody waits any more
                 return
 
-    def _back(self, group: Group, calls: list[Call], results: list[Arrays | Exception], seconds: float) -> None:
+    def _back(
+        self, group: BatchGroup, calls: list[QueuedCall], results: list[Arrays | Exception], seconds: float
+    ) -> None:
         group.running -= 1
         self._idle += 1
         self._in_threads.difference_update(calls)
@@ -328,7 +330,7 @@ class Batcher:
             self._dispatch(self._blocked.popleft())
         self._finish(calls, results, seconds)
 
-    def _finish(self, calls: list[Call], results: list[Arrays | Exception], seconds: float) -> None:
+    def _finish(self, calls: list[QueuedCall], results: list[Arrays | Exception], seconds: float) -> None:
         self._learn(calls, seconds)
         if self._on_run:
             self._on_run(calls, seconds)

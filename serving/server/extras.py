@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from serving.contract.status import Code, Refused
 from serving.models.servable import Arrays, Models
-from serving.server.app import MAX_REQUEST_ID, App, Target
+from serving.server.app import MAX_REQUEST_ID, CallTarget, ServerApp
 from serving.server.http import Exchange
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class ExtrasApp:
         app: of this worker.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ServerApp) -> None:
         self._app = app
 
     @property
@@ -60,7 +60,7 @@ class ExtrasApp:
             Refused: as any call.
         """
         app, began = self._app, perf_counter()
-        target = Target(model, version, label, *caller)
+        target = CallTarget(model, version, label, *caller)
         over, found = threading.Event(), dict[str, Any]()
 
         def done(answers: Arrays | None, error: Exception | None) -> None:
@@ -107,7 +107,7 @@ class ExtrasFront:
         app: of this worker.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ServerApp) -> None:
         from serving.extras import make_extras
 
         self._app = app
@@ -127,12 +127,12 @@ class ExtrasFront:
         )
 
     def _work(self, exchange: Exchange, body: bytes, request_id: str) -> None:
-        from serving.extras.http import Caller, Request, failure
+        from serving.extras.http import Caller, ExtrasRequest, failure
 
         try:
             path = unquote(exchange.path.partition("?")[0], errors="surrogateescape")
             caller = Caller(request_id, exchange.peer)
-            response = self._extras.answer(Request(exchange.method, path, body, caller=caller))
+            response = self._extras.answer(ExtrasRequest(exchange.method, path, body, caller=caller))
         except Exception as error:
             self._app.unexpected(error)
             response = failure(500, "Internal error")

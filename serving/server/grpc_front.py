@@ -14,7 +14,7 @@ from keras_seq.errors import ServingError
 from serving.contract import protos, tensor_protos
 from serving.contract.status import Code, Refused
 from serving.server import inference
-from serving.server.app import App, Target
+from serving.server.app import CallTarget, ServerApp
 from serving.server.tls import Tls, is_allowed
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -34,7 +34,9 @@ class GrpcFront:
         arguments: of ``--grpc_channel_arguments``.
     """
 
-    def __init__(self, app: App, *, tls: Tls | None = None, token: bytes | None = None, arguments: str = "") -> None:
+    def __init__(
+        self, app: ServerApp, *, tls: Tls | None = None, token: bytes | None = None, arguments: str = ""
+    ) -> None:
         self._app, self._token, self._tls = app, token, tls
         largest = min(_MAX_MESSAGE, app.settings.max_body_mb * 2**20)
         options: list[tuple[str, Any]] = [
@@ -234,14 +236,14 @@ class GrpcFront:
 
     # common
 
-    def _target(self, request: Any, context: Context) -> Target:
+    def _target(self, request: Any, context: Context) -> CallTarget:
         if not request.HasField("model_spec"):
             raise Refused(Code.INVALID_ARGUMENT, "Missing ModelSpec")
         spec = request.model_spec
         if not spec.name:
             raise Refused(Code.INVALID_ARGUMENT, "ModelSpec has no name specified.")
         choice = spec.WhichOneof("version_choice")
-        return Target(
+        return CallTarget(
             spec.name,
             spec.version.value if choice == "version" else None,
             spec.version_label if choice == "version_label" else None,
@@ -256,7 +258,7 @@ class GrpcFront:
         inputs: Any,
         outputs: tuple[str, ...] | None,
         context: Context,
-        target: Target | None,
+        target: CallTarget | None,
     ) -> Any:
         """Through the batcher; what is over by the client's deadline is not run."""
         future = asyncio.get_running_loop().create_future()

@@ -13,8 +13,8 @@ from serving.contract.writing import error_body
 from serving.models.servable import Arrays, Lease, Servable
 from serving.observers import Observer
 from serving.server import http_responses, rest_handlers
-from serving.server.app import MAX_REQUEST_ID, App, Target, code_of
-from serving.server.batching import Call
+from serving.server.app import MAX_REQUEST_ID, CallTarget, ServerApp, code_of
+from serving.server.batching import QueuedCall
 from serving.server.extras import ExtrasFront
 from serving.server.http import Connection, Exchange, Limits
 from serving.server.inflate import SMALL, TooLarge, inflate
@@ -49,7 +49,7 @@ class RestFront:
         token: that clients must send; None: none.
     """
 
-    def __init__(self, app: App, limits: Limits, *, token: bytes | None = None) -> None:
+    def __init__(self, app: ServerApp, limits: Limits, *, token: bytes | None = None) -> None:
         self.limits, self.draining, self.held = limits, False, 0
         self.connections: set[Connection] = set()
         self._app, self._token = app, token
@@ -116,10 +116,10 @@ class RestFront:
             extra = b"X-Model-Version: %d\r\n" % version if version is not None else b""
             exchange.reply(200, http_responses.JSON, body, extra + self._cors)
 
-    def _target(self, exchange: Exchange, found: Route) -> Target:
+    def _target(self, exchange: Exchange, found: Route) -> CallTarget:
         given = exchange.headers.get(b"x-request-id", b"")[:MAX_REQUEST_ID].decode("latin-1")
         peer = exchange.peer if self._app.router is not None else ""
-        return Target(found.model, found.version, found.label, given, peer)
+        return CallTarget(found.model, found.version, found.label, given, peer)
 
     def _call(self, exchange: Exchange, found: Route) -> None:
         """Read a call and queue its run."""
@@ -146,7 +146,7 @@ class RestFront:
             return app.models.acquire(found.model, found.version, found.label)
         return app.acquire(self._target(exchange, found))
 
-    def _submit(self, exchange: Exchange, found: Route, read: rest_handlers.Read) -> None:
+    def _submit(self, exchange: Exchange, found: Route, read: rest_handlers.ReadCall) -> None:
         exchange.body = b""
         app = self._app
         watchers: Sequence[Observer] = ()
@@ -154,7 +154,7 @@ class RestFront:
         if app.observers and found.kind == "predict" and (watchers := app.watchers(found.model)):
             request_id = self._target(exchange, found).request_id or app.new_id()
         pending = Pending(exchange, found, read.lease, read.servable, read.write, watchers, request_id)
-        call: Call | None = None
+        call: QueuedCall | None = None
 
         def done(answers: Arrays | None, error: Exception | None) -> None:
             self._done(pending, call, answers, error)
@@ -167,7 +167,7 @@ class RestFront:
             read.lease.__exit__(None, None, None)
             self._fail(exchange, found, error)
 
-    def _done(self, pending: Pending, call: Call | None, answers: Arrays | None, error: Exception | None) -> None:
+    def _done(self, pending: Pending, call: QueuedCall | None, answers: Arrays | None, error: Exception | None) -> None:
         exchange, found = pending.exchange, pending.found
         try:
             if error is not None or answers is None:
@@ -180,7 +180,7 @@ class RestFront:
             seconds = perf_counter() - exchange.start
             self._app.metrics.request(found.model, _API[found.kind], "REST", Code.OK, seconds)
             if pending.watchers and call is not None:
-                target = Target(found.model, found.version, found.label, pending.request_id)
+                target = CallTarget(found.model, found.version, found.label, pending.request_id)
                 self._app.observed(target, call, answers, seconds, pending.watchers)
         except Exception as failure:
             self._fail(exchange, found, failure)

@@ -14,7 +14,7 @@ from serving.contract.status import Refused
 from serving.models.servable import Arrays, Lease, Models, Servable
 
 
-class Read(NamedTuple):
+class ReadCall(NamedTuple):
     """A call that is understood.
 
     Attributes:
@@ -34,7 +34,7 @@ class Read(NamedTuple):
     examples: int = 0
 
 
-def read(found: Route, body: bytes, acquire: Callable[[], Lease]) -> Read:
+def read(found: Route, body: bytes, acquire: Callable[[], Lease]) -> ReadCall:
     """Understand the body of a call.
 
     Args:
@@ -48,7 +48,7 @@ def read(found: Route, body: bytes, acquire: Callable[[], Lease]) -> Read:
     return _predict(body, acquire) if found.kind == "predict" else _examples(found.kind, body, acquire)
 
 
-def _predict(body: bytes, acquire: Callable[[], Lease]) -> Read:
+def _predict(body: bytes, acquire: Callable[[], Lease]) -> ReadCall:
     parsed = reading.parse_predict(body)
     try:
         lease = acquire()
@@ -63,7 +63,7 @@ def _predict(body: bytes, acquire: Callable[[], Lease]) -> Read:
         lease.__exit__(None, None, None)
         raise
     write = _write_rows if request.row_format else _write_columns
-    return Read(lease, servable, request.signature_name, request.inputs, outputs, write)
+    return ReadCall(lease, servable, request.signature_name, request.inputs, outputs, write)
 
 
 def _write_rows(answers: Arrays) -> bytes:
@@ -74,7 +74,7 @@ def _write_columns(answers: Arrays) -> bytes:
     return writing.predict_body(answers, False)
 
 
-def _examples(kind: str, body: bytes, acquire: Callable[[], Lease]) -> Read:
+def _examples(kind: str, body: bytes, acquire: Callable[[], Lease]) -> ReadCall:
     request = examples.read_examples(body)
     lease = acquire()
     servable = lease.__enter__()
@@ -88,7 +88,7 @@ def _examples(kind: str, body: bytes, acquire: Callable[[], Lease]) -> Read:
     array[:] = request.examples
     inputs = {"inputs": array}
     write = partial(_write_classes if kind == "classify" else _write_values, len(array))
-    return Read(lease, servable, request.signature_name, inputs, tuple(signature.outputs), write, len(array))
+    return ReadCall(lease, servable, request.signature_name, inputs, tuple(signature.outputs), write, len(array))
 
 
 def _write_classes(count: int, answers: Arrays) -> bytes:

@@ -31,7 +31,7 @@ SLOWEST = 30.0  # seconds between two starts of a worker that keeps dying
 
 
 @dataclass
-class Worker:
+class WorkerProcess:
     """One process that answers."""
 
     slot: int
@@ -58,7 +58,7 @@ class Supervisor:
         self._rest = _bind(settings.host, settings.rest_api_port, "--rest_api_port") if settings.rest_api_port else None
         self._grpc = _reserve(settings.host, settings.port) if settings.port else None
         self._settings = settings
-        self._workers = [Worker(slot) for slot in range(settings.workers)]
+        self._workers = [WorkerProcess(slot) for slot in range(settings.workers)]
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT.
@@ -87,7 +87,7 @@ class Supervisor:
                 if worker.process:
                     worker.process.kill()
 
-    def _start(self, worker: Worker) -> None:
+    def _start(self, worker: WorkerProcess) -> None:
         given = {
             "slot": worker.slot,
             "rest": self._rest.fileno() if self._rest else None,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_seq.errors import KerasSeqError
 from serving.observers import Observer, Router
-from serving.server.app import App
+from serving.server.app import ServerApp
 from serving.server.http import Connection, Limits
 from serving.server.metrics import Metrics
 from serving.server.rest import RestFront
@@ -54,7 +54,7 @@ class Worker:
         self.token = read_token(settings.token_file) if settings.token_file else None
         self.folders: dict[tuple[str, int], Path] = {}
         self.stop = asyncio.Event()
-        self.app: App
+        self.app: ServerApp
         self.front: RestFront
         self.grpc: GrpcFront | None = None
 
@@ -140,7 +140,7 @@ class Worker:
             return False
         return True
 
-    def _app(self, models: ModelManager, loop: asyncio.AbstractEventLoop) -> App:
+    def _app(self, models: ModelManager, loop: asyncio.AbstractEventLoop) -> ServerApp:
         from serving.models.batching import BatchingParameters, read_batching, read_monitoring
 
         settings = self.settings
@@ -150,7 +150,7 @@ class Worker:
             parameters = read_batching(file) if file else BatchingParameters()
         monitoring = read_monitoring(settings.monitoring_config_file) if settings.monitoring_config_file else None
         shared = self.state if settings.workers > 1 else None
-        app = App(
+        app = ServerApp(
             settings,
             models,
             loop=loop,
@@ -175,12 +175,12 @@ class Worker:
     def _observers(self, models: ModelManager) -> list[Observer]:
         settings, made = self.settings, list[Observer]()
         if settings.request_log or settings.monitor:
-            from serving.monitor import Monitor, MonitorSettings, load_settings
+            from serving.monitor import DriftMonitor, MonitorSettings, load_settings
 
             chosen = load_settings(settings.monitor) if settings.monitor else MonitorSettings()
             if settings.request_log:
                 chosen = chosen.model_copy(update={"folder": settings.request_log})
-            made.append(Monitor(chosen, lambda model, version: self.folders.get((model, version))))
+            made.append(DriftMonitor(chosen, lambda model, version: self.folders.get((model, version))))
         if settings.rollout:
             from serving.rollout.shadow import Shadow
 

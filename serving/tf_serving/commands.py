@@ -18,7 +18,7 @@ PATHS = ("batching_parameters_file", "monitoring_config_file", "ssl_config_file"
 
 
 @dataclass(frozen=True)
-class Plan:
+class LaunchPlan:
     """What is to be started.
 
     Attributes:
@@ -32,7 +32,7 @@ class Plan:
     reads: tuple[Path, ...]
 
 
-def plan(settings: Settings, scratch: Path) -> Plan:
+def plan(settings: Settings, scratch: Path) -> LaunchPlan:
     """Flags of the real server for these settings.
 
     Args:
@@ -56,15 +56,15 @@ def plan(settings: Settings, scratch: Path) -> Plan:
         if not path.is_file():
             raise ConfigError(f"The file '{path}' does not exist.")
     files += [Path(flag.partition("=")[2]) for flag in extra if flag.startswith("--model_config_file=")]
-    return Plan(tuple(flags), config, (*files, *(model.base_path for model in config.models)))
+    return LaunchPlan(tuple(flags), config, (*files, *(model.base_path for model in config.models)))
 
 
-def binary(made: Plan) -> list[str]:
+def binary(made: LaunchPlan) -> list[str]:
     """The command that runs the installed server."""
     return [BINARY, *made.flags]
 
 
-def docker(made: Plan, settings: Settings, name: str) -> list[str]:
+def docker(made: LaunchPlan, settings: Settings, name: str) -> list[str]:
     """The command that runs it in a container: same flags, same paths, all of them read-only.
 
     Args:

@@ -18,7 +18,7 @@ from typing import IO
 from keras_seq.errors import ConfigError, KerasSeqError, ServingError
 from serving.settings import Settings
 from serving.tf_serving import commands
-from serving.tf_serving.commands import BINARY, Plan
+from serving.tf_serving.commands import BINARY, LaunchPlan
 
 LOADING = 300.0  # seconds for all models to load
 LAST_WORDS = 20  # lines of the log that an error quotes
@@ -81,7 +81,7 @@ def _check_docker() -> None:
         raise ServingError(f"docker cannot run containers: {said} Start its daemon, or give --backend=embedded.")
 
 
-def _run(command: Sequence[str], made: Plan, settings: Settings) -> int:
+def _run(command: Sequence[str], made: LaunchPlan, settings: Settings) -> int:
     print(f"starting {' '.join(command)}", file=sys.stderr)
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     assert server.stdout is not None
@@ -123,7 +123,7 @@ def _follow(log: IO[bytes], heard: deque[str]) -> None:
         print(text, file=sys.stderr)
 
 
-def _wait(server: subprocess.Popen[bytes], made: Plan, settings: Settings, told: threading.Event) -> bool:
+def _wait(server: subprocess.Popen[bytes], made: LaunchPlan, settings: Settings, told: threading.Event) -> bool:
     """Ask until every model has a version that answers; whether it has."""
     waiting = [model.name for model in made.config.models]
     end = time.monotonic() + LOADING

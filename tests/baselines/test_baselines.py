@@ -19,7 +19,7 @@ from keras_seq.data.prepare import Prepared, prepare_series
 from keras_seq.data.series import Column, Schema, Series, build_series
 from keras_seq.data.sources.caster import load_caster
 from keras_seq.data.windows import WindowIndex
-from keras_seq.pipeline.finalize import judge_baseline
+from keras_seq.pipeline.finalize import score_baseline
 
 
 def table(lengths: list[int], features: int = 3, *, seed: int = 0, task: str = "regression") -> Series:
@@ -293,7 +293,7 @@ def test_nothing_to_learn_leaves_no_baseline() -> None:
     series.targets[:] = 7.0
     data = prepared(series, split={"validation": 3, "test": 3}, windows={"length": 40, "per_step": True})
     said: list[str] = []
-    assert judge_baseline(config.from_dict({}), data, said.append) == {}
+    assert score_baseline(config.from_dict({}), data, said.append) == {}
     assert "no baseline: Target 'y'" in said[0]
 
 
@@ -310,6 +310,6 @@ def test_turbofan_baseline(data_home: object) -> None:
     from keras_seq.data.prepare import prepare
 
     given = config.load("configs/cmapss_fd001.yaml", {"data.home": str(data_home)})
-    found = judge_baseline(given, prepare(given.data))
+    found = score_baseline(given, prepare(given.data))
     assert found["name"] == "hist_gradient_boosting"
     assert found["test"]["rmse"] < 11.6  # on single folds 11.55 in the mean, docs/baselines.md

@@ -105,7 +105,7 @@ def test_families_refuse_other_tasks_and_short_windows() -> None:
 def test_missing_targets_are_not_judged_and_not_trained_on() -> None:
     """Weekly CO2 has gaps: their windows are in no part, and no metric becomes NaN."""
     from keras_seq.data.pipeline import make_dataset
-    from keras_seq.pipeline.finalize import judge_model
+    from keras_seq.pipeline.finalize import score_model
 
     wanted = experiment(
         "sarimax", **{"data.split.validation": 52, "data.split.test": 1700, "model.arima.order": [0, 1, 1]}
@@ -118,7 +118,7 @@ def test_missing_targets_are_not_judged_and_not_trained_on() -> None:
     weights = np.concatenate([weight.numpy() for _, _, weight in batches])
     assert np.isfinite(found.series.targets[index.target, 0]).all() and (weights == 1).all()
     model = get_family("sarimax").fit(wanted, found, print)  # type: ignore[misc]
-    metrics = judge_model(wanted, found, model).metrics["test"]
+    metrics = score_model(wanted, found, model).metrics["test"]
     assert np.isfinite(metrics["rmse"])
     assert metrics["rmse"] < 1.0  # ppm: a step is about 0.5
 

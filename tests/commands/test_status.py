@@ -100,9 +100,9 @@ def test_more_runs_than_a_page(tmp_path):
 
 
 def test_the_watchers_newest_events(tmp_path):
-    from serving.monitor.events import Events
+    from serving.monitor.events import EventLog
 
-    events = Events(tmp_path)
+    events = EventLog(tmp_path)
     for version in (1, 2):
         events.write("drift_started", model="pumps", version=version)
     assert pipeline_status.newest_events(tmp_path)["drift_started"]["version"] == 2

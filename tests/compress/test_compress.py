@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_seq import cli
-from keras_seq.compress.plan import METHODS, Plan
+from keras_seq.compress.plan import METHODS, CompressionPlan
 from keras_seq.errors import ConfigError
 from tests.factories.experiments import caster_tree
 
@@ -69,15 +69,15 @@ def inputs_of(prepared):
 )
 def test_bad_plans_are_refused(options, match):
     with pytest.raises(ConfigError, match=match):
-        Plan(**options)
+        CompressionPlan(**options)
 
 
 def test_stages_come_in_order():
     order = ("prune", "cluster", "qat", "ptq")
     for method in METHODS:
-        stages = Plan(method).stages
+        stages = CompressionPlan(method).stages
         assert list(stages) == sorted(stages, key=order.index), method
-    assert Plan("auto+cluster").stages == ("prune", "cluster") and Plan("auto+cluster").measured
+    assert CompressionPlan("auto+cluster").stages == ("prune", "cluster") and CompressionPlan("auto+cluster").measured
 
 
 def test_the_command_line_names_the_mistake(capsys):
@@ -183,7 +183,7 @@ def test_a_file_is_kept_only_if_it_is_smaller_at_the_same_loss(name, found, kept
     from keras_seq.compress.run import _compare
 
     forms = {"tflite": form(650, 610), name: found}
-    _compare(forms, {"onnx": form(1000, 1000)}, "rmse", Plan("ptq"))
+    _compare(forms, {"onnx": form(1000, 1000)}, "rmse", CompressionPlan("ptq"))
     assert forms[name]["kept"] is kept
 
 

@@ -11,7 +11,15 @@ from keras_seq.config import CasterConfig
 from keras_seq.data.series import Series
 from keras_seq.data.sources import caster, caster_events
 from keras_seq.data.sources.caster import HIDDEN, NONE, VISIBLE, load_caster
-from keras_seq.data.sources.caster_events import GUARD, PRECURSOR, UP, WRONG_ORDER, Events, longest_span, plan_events
+from keras_seq.data.sources.caster_events import (
+    GUARD,
+    PRECURSOR,
+    UP,
+    WRONG_ORDER,
+    CastingEvents,
+    longest_span,
+    plan_events,
+)
 from keras_seq.errors import ConfigError
 
 
@@ -21,7 +29,7 @@ def full() -> Series:
 
 
 @pytest.fixture(scope="module")
-def plan() -> tuple[np.ndarray, Events]:
+def plan() -> tuple[np.ndarray, CastingEvents]:
     """Events of many sequences, half of which show a precursor."""
     rng = np.random.default_rng(3)
     visible = np.arange(6000) % 2 == 0
@@ -32,11 +40,11 @@ def small(**knobs: object) -> CasterConfig:
     return CasterConfig.model_validate({"sequences": 400, "heats": 40, **knobs})
 
 
-def surges(events: Events, units: int) -> np.ndarray:
+def surges(events: CastingEvents, units: int) -> np.ndarray:
     return np.bincount(events.unit[events.surge >= 0], minlength=units)
 
 
-def rises(events: Events, units: int) -> np.ndarray:
+def rises(events: CastingEvents, units: int) -> np.ndarray:
     return np.bincount(events.unit[events.rise[:, 0] >= 0], minlength=units)
 
 
@@ -144,7 +152,7 @@ def test_windows_of_the_truth_show_a_surge_and_a_later_rise(full: Series) -> Non
 # --- events ---------------------------------------------------------------------------------------
 
 
-def test_counts_of_surges_and_rises_do_not_tell_the_class(plan: tuple[np.ndarray, Events]) -> None:
+def test_counts_of_surges_and_rises_do_not_tell_the_class(plan: tuple[np.ndarray, CastingEvents]) -> None:
     visible, events = plan
     for count in (surges(events, 6000), rises(events, 6000)):
         assert abs(count[visible].mean() - count[~visible].mean()) < 0.12
@@ -157,7 +165,7 @@ def test_heights_and_widths_do_not_tell_the_kind() -> None:
     rng = np.random.default_rng(0)
     n = 4000
     kind = np.where(np.arange(n) % 2 == 0, PRECURSOR, WRONG_ORDER)
-    events = Events(np.arange(n), kind, np.full(n, 30), np.tile([50, 54, 58], (n, 1)))
+    events = CastingEvents(np.arange(n), kind, np.full(n, 30), np.tile([50, 54, 58], (n, 1)))
     level, temperature = caster_events.render_events(events, np.arange(n + 1) * 100, 3.0, rng)
     for channel in (level, *temperature.T):
         bells = channel.reshape(n, 100)
@@ -167,7 +175,7 @@ def test_heights_and_widths_do_not_tell_the_kind() -> None:
         assert (bells[:, [0, -1]] == 0).all()
 
 
-def test_precursors_come_only_where_planned(plan: tuple[np.ndarray, Events]) -> None:
+def test_precursors_come_only_where_planned(plan: tuple[np.ndarray, CastingEvents]) -> None:
     visible, events = plan
     config = CasterConfig()
     true = events.kind == PRECURSOR
@@ -185,7 +193,7 @@ def test_precursors_come_only_where_planned(plan: tuple[np.ndarray, Events]) -> 
     assert chance == 0
 
 
-def test_decoys_of_every_kind_are_in_both_classes(plan: tuple[np.ndarray, Events]) -> None:
+def test_decoys_of_every_kind_are_in_both_classes(plan: tuple[np.ndarray, CastingEvents]) -> None:
     visible, events = plan
     for kind in range(1, len(caster_events.KINDS)):
         for side in (True, False):

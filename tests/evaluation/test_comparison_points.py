@@ -9,8 +9,8 @@ import pytest
 from keras_seq import config
 from keras_seq.data.prepare import prepare, prepare_series
 from keras_seq.evaluation.naive_error import naive_errors
-from keras_seq.evaluation.postprocessed import decide_points, judge_decided
-from keras_seq.evaluation.scores import judge
+from keras_seq.evaluation.postprocessed import decide_points, score_postprocessed
+from keras_seq.evaluation.scores import score
 from keras_seq.training.predictions import Points, points
 from tests.factories.bundles import CO2
 from tests.factories.series import data_config, make_series
@@ -58,7 +58,7 @@ def test_quantile_models_are_also_judged_by_pinball() -> None:
     experiment = config.from_dict({"model": {"quantiles": [0.1, 0.5, 0.9]}})
     answers = np.array([[0.0, 2.0, 4.0], [0.0, 2.0, 4.0]])
     found = Points(np.array([[2.0], [5.0]]), answers, np.arange(2), np.arange(2), np.ones(2))
-    metrics = judge(found, prepared.spec, experiment, part="validation")
+    metrics = score(found, prepared.spec, experiment, part="validation")
     # of truth 2: 0.2, 0, 0.2; of truth 5: 0.5, 1.5, 0.9
     assert metrics["pinball"] == pytest.approx((0.2 + 0 + 0.2 + 0.5 + 1.5 + 0.9) / 6)
     assert metrics["coverage"] == 0.5
@@ -74,7 +74,7 @@ def test_forecasts_are_scaled_by_the_seasonal_naive_error_of_the_train_part() ->
     index = prepared.index["test"]
     found = points(prepared.series, index, prepared.spec, np.full((len(index), 2, 1), 360.0))
     decided = decide_points(found, prepared.spec, given, {}, part="test", naive=naive_errors(prepared, given))
-    metrics = judge_decided(decided, prepared.spec, given, {}, part="test")
+    metrics = score_postprocessed(decided, prepared.spec, given, {}, part="test")
     assert metrics["mase"] == pytest.approx(metrics["mae"] / scale)
 
 

@@ -10,9 +10,9 @@ from scipy.stats import binom
 
 from keras_seq.data.spec import DataSpec, Scaling
 from keras_seq.errors import ConfigError
-from keras_seq.evaluation.answers import Answers
+from keras_seq.evaluation.answers import CandidateAnswers
 from keras_seq.evaluation.comparison import compare_answers
-from keras_seq.evaluation.majority_test import judge_calls
+from keras_seq.evaluation.majority_test import majority_test
 from keras_seq.evaluation.verdict import decide
 from keras_seq.export.measure_costs import Costs, bearable, interleaved
 from keras_seq.reports import comparison as report
@@ -28,12 +28,12 @@ def spec(task: str, horizon: int = 0) -> DataSpec:
     )
 
 
-def answers(series, truth, predictions, unit, row) -> Answers:
+def answers(series, truth, predictions, unit, row) -> CandidateAnswers:
     metrics = {name: [{"f1": 0.5}] * len(of) for name, of in predictions.items()}
-    return Answers(truth, predictions, unit, row, metrics, 0, series)
+    return CandidateAnswers(truth, predictions, unit, row, metrics, 0, series)
 
 
-def regression(units: int = 40, per_unit: int = 5, groups=None) -> Answers:
+def regression(units: int = 40, per_unit: int = 5, groups=None) -> CandidateAnswers:
     """b's errors are those of a doubled; c's are a's on other units."""
     series = make_series([per_unit] * units, groups=groups)
     unit = np.repeat(np.arange(units), per_unit)
@@ -44,7 +44,7 @@ def regression(units: int = 40, per_unit: int = 5, groups=None) -> Answers:
     return answers(series, truth, predictions, unit, np.arange(units * per_unit))
 
 
-def forecasts(steps: int = 104) -> Answers:
+def forecasts(steps: int = 104) -> CandidateAnswers:
     series = make_series([400], task="forecast")
     truth = RNG.normal(size=(steps, 1))
     noise = RNG.normal(size=(2, steps, 1))
@@ -52,7 +52,7 @@ def forecasts(steps: int = 104) -> Answers:
     return answers(series, truth, predictions, np.zeros(steps, int), np.arange(296, 296 + steps))
 
 
-def binary(units: int = 200) -> Answers:
+def binary(units: int = 200) -> CandidateAnswers:
     series = make_series([3] * units, task="binary", per="unit", labels=(RNG.random(units) < 0.3).astype(int))
     truth = series.targets[:, 0].astype(float)
     common = truth + RNG.normal(size=units)
@@ -194,13 +194,13 @@ def test_latencies_are_taken_in_turns() -> None:
 def test_calls_against_a_constant_by_hand() -> None:
     truth = np.array([1] * 6 + [0] * 4)
     called = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0, 1])
-    found = judge_calls(truth, called, np.ones(10))
+    found = majority_test(truth, called, np.ones(10))
     assert (found.points, found.accuracy, found.constant) == (10, 0.8, 0.6)
     assert found.p_value == pytest.approx(2 * (1 + 4) / 2**4)  # 3 gained, 1 lost
     # Clopper & Pearson: the shares at which 8 or more, or 8 or fewer, of 10 have a chance of 2.5 %
     assert binom.sf(7, 10, found.low) == pytest.approx(0.025)
     assert binom.cdf(8, 10, found.high) == pytest.approx(0.025)
-    assert judge_calls(truth, np.ones(10), np.ones(10)).p_value == 1.0
+    assert majority_test(truth, np.ones(10), np.ones(10)).p_value == 1.0
     assert "right on 0.800 of 10 points" in str(found)
 
 

@@ -9,7 +9,7 @@ from keras_seq.bundle import load_bundle
 from keras_seq.data.windows import WindowIndex
 from keras_seq.errors import ConfigError
 from keras_seq.evaluation import bands
-from keras_seq.evaluation.temporal import Evolution, detection, evolve, prefixes
+from keras_seq.evaluation.temporal import PredictionEvolution, detection, evolve, prefixes
 from keras_seq.pipeline.temporal import analyse
 from keras_seq.reports import temporal as report
 from keras_seq.training.metrics import detection_step
@@ -28,13 +28,15 @@ def test_a_call_counts_from_where_it_is_never_taken_back(score, step):
     assert np.isnan(found) if step is None else found == step
 
 
-def evolution(scores: dict[int, list[float]], truth: dict[int, int]) -> Evolution:
+def evolution(scores: dict[int, list[float]], truth: dict[int, int]) -> PredictionEvolution:
     """Answers after 10, 20, ... steps of each unit."""
     unit = np.concatenate([np.full(len(of), key) for key, of in scores.items()])
     steps = np.concatenate([10 * np.arange(1, len(of) + 1) for of in scores.values()])
     label = np.array([truth[key] for key in unit], float)
     length = np.concatenate([np.full(len(of), 10 * len(of)) for of in scores.values()])
-    return Evolution(Points(label, np.concatenate(list(scores.values())), unit, 1000 * unit + steps, steps), length)
+    return PredictionEvolution(
+        Points(label, np.concatenate(list(scores.values())), unit, 1000 * unit + steps, steps), length
+    )
 
 
 def test_detection_delay_of_units():
@@ -142,7 +144,7 @@ def test_the_picture_of_values(tmp_path):
     rng = np.random.default_rng(0)
     unit, steps = np.repeat(np.arange(4), 30), np.tile(np.arange(1, 31), 4)
     truth = (30 - steps)[:, None].astype(float)
-    found = Evolution(
+    found = PredictionEvolution(
         Points(truth, truth + rng.normal(size=truth.shape), unit, np.arange(120), steps), np.full(120, 30)
     )
     assert report.evolution(found, tmp_path / "e.png").stat().st_size > 5000
@@ -159,7 +161,7 @@ def evolution_of_lengths(lengths, answers, value_of):
     share = index.length / lengths[index.unit]
     value = np.array([value_of(unit, at) for unit, at in zip(index.unit, share, strict=True)])
     found = Points(np.ones(len(value)), value, index.unit, index.target, index.length)
-    return Evolution(found, lengths[index.unit])
+    return PredictionEvolution(found, lengths[index.unit])
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def test_groups_share_out_exactly_what_they_get(length, blocks, seed):
     known[:length] = rng.random((length, 3)) < 0.8
     borders = feature_groups.edges(length, blocks)
     found = [(f, a, b) for f in range(2) for a, b in pairwise(borders) if known[a:b, f].any()]
-    made = feature_groups.Players(*np.array(found, np.int64).reshape(-1, 3).T, known)
+    made = feature_groups.FeatureGroups(*np.array(found, np.int64).reshape(-1, 3).T, known)
     assert borders[0] == 0 and borders[-1] == length
     worth = rng.normal(size=len(made))
     spread = made.spread(worth)

@@ -10,9 +10,9 @@ from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec, Scaling
 from keras_seq.errors import ConfigError, DataError, ModelError
 from keras_seq.explain import attention, background, faithfulness, gradients, occlusion, permutation, samples, served
-from keras_seq.explain.explained_model import Asked
+from keras_seq.explain.explained_model import ExplainedModel
 from keras_seq.explain.feature_groups import make_players
-from keras_seq.explain.masked_model import Game
+from keras_seq.explain.masked_model import MaskedModel
 from keras_seq.explain.methods import choose_methods
 from keras_seq.explain.output_target import make_question
 from keras_seq.models import build_model
@@ -74,7 +74,9 @@ def make_game(model, spec, values=None, lengths=None, *, count=6, kind="windows"
     values = windows(3, 1) if values is None else values
     lengths = [TIME, 5, 3] if lengths is None and spec.variable_length else lengths
     other = background.from_windows(windows(9, 2), np.array([8, 8, 8, 4, 8, 8, 6, 8, 8]), spec, count=count, kind=kind)
-    return Game(Asked(model, spec, make_question(spec), **asked), samples.from_arrays(values, spec, lengths), other)
+    return MaskedModel(
+        ExplainedModel(model, spec, make_question(spec), **asked), samples.from_arrays(values, spec, lengths), other
+    )
 
 
 def test_a_linear_model_gets_its_weights_times_the_distance():
@@ -82,7 +84,9 @@ def test_a_linear_model_gets_its_weights_times_the_distance():
     values = windows(2, 1)
     values[0, 2, 1] = np.nan  # forward filled: what it inherits goes to the step before
     other = background.from_windows(windows(4, 2), [TIME] * 4, spec, count=4)
-    game = Game(Asked(linear_model(), spec, make_question(spec)), samples.from_arrays(values, spec), other)
+    game = MaskedModel(
+        ExplainedModel(linear_model(), spec, make_question(spec)), samples.from_arrays(values, spec), other
+    )
     found = gradients.integrated_gradients(game, nodes=1)
     mean = other.values.mean(0)
     np.testing.assert_allclose(found.values[1], WEIGHTS * (values[1] - mean), atol=1e-5)
@@ -157,8 +161,8 @@ def test_classes_are_explained_one_by_one():
     assert found.additivity_error().max() <= 0.005
     parts = []
     for name in spec.classes:
-        asked = Asked(model, spec, make_question(spec, class_name=name))
-        parts.append(gradients.integrated_gradients(Game(asked, game.samples, game.background), nodes=32).values)
+        asked = ExplainedModel(model, spec, make_question(spec, class_name=name))
+        parts.append(gradients.integrated_gradients(MaskedModel(asked, game.samples, game.background), nodes=32).values)
     np.testing.assert_allclose(np.sum(parts, axis=0), 0, atol=1e-5)  # probabilities sum to 1
 
 
@@ -174,8 +178,8 @@ def test_groups_worth_all_and_nothing():
 def test_deletion_prefers_true_reasons_to_chance():
     spec = make_spec(variable_length=False)
     other = background.from_windows(windows(8, 2), [TIME] * 8, spec, count=8)
-    asked = Asked(linear_model(), spec, make_question(spec))
-    game = Game(asked, samples.from_arrays(windows(12, 5), spec), other)
+    asked = ExplainedModel(linear_model(), spec, make_question(spec))
+    game = MaskedModel(asked, samples.from_arrays(windows(12, 5), spec), other)
     found = gradients.integrated_gradients(game, nodes=1)
     true, chance = faithfulness.curves(game, found, blocks=8), faithfulness.curves(game, None, blocks=8)
     assert true.areas[0] < chance.areas[0] - 0.3 and true.areas[1] > chance.areas[1] + 0.3
@@ -187,11 +191,11 @@ def test_a_sample_that_hardly_differs_from_its_base_decides_nothing(quiet):
     """As a mean of ratios its share of next to nothing was -2.78 "of the answer's change"."""
     spec = make_spec(variable_length=False)
     other = background.from_windows(windows(8, 2), [TIME] * 8, spec, count=8)
-    asked = Asked(linear_model(), spec, make_question(spec))
+    asked = ExplainedModel(linear_model(), spec, make_question(spec))
     loud = windows(12, 5)
     still = np.broadcast_to(windows(8, 2).mean(0), loud[:6].shape) + quiet * windows(6, 9)
     alone, joined = (
-        Game(asked, samples.from_arrays(values.astype(np.float32), spec), other)
+        MaskedModel(asked, samples.from_arrays(values.astype(np.float32), spec), other)
         for values in (loud, np.concatenate([loud, still]))
     )
     with_them, without = (
@@ -199,7 +203,7 @@ def test_a_sample_that_hardly_differs_from_its_base_decides_nothing(quiet):
     )
     np.testing.assert_allclose(with_them.areas, without.areas, atol=0.02)
     assert with_them.deletion[0] == pytest.approx(1.0) and with_them.insertion[-1] == pytest.approx(1.0)
-    nothing = Game(asked, samples.from_arrays(np.repeat(windows(8, 2).mean(0)[None], 3, 0), spec), other)
+    nothing = MaskedModel(asked, samples.from_arrays(np.repeat(windows(8, 2).mean(0)[None], 3, 0), spec), other)
     assert np.isnan(faithfulness.curves(nothing, None, blocks=8).areas).all()
 
 
@@ -212,7 +216,7 @@ def test_permutation_importance_finds_the_sensor_that_tells():
     truth = np.asarray(model({"values": values}))
     given = samples.Samples(given.values, given.lengths, given.names, given.unit, given.row, truth)
     other = background.from_windows(windows(4, 2), [TIME] * 4, spec, count=4)
-    game = Game(Asked(model, spec, make_question(spec)), given, other)
+    game = MaskedModel(ExplainedModel(model, spec, make_question(spec)), given, other)
     rows = permutation.permutation_importance(game, repeats=3)
     assert rows[-1].group == "heat" and rows[-1].increase == pytest.approx(0, abs=1e-5)
     assert rows[0].loss == pytest.approx(0, abs=1e-5) and rows[0].increase > 0.5
@@ -226,7 +230,7 @@ def test_permutation_importance_finds_the_sensor_that_tells():
 
 def test_methods_that_do_not_fit_are_refused_before_work():
     model, spec = network()
-    asked = Asked(model, spec, make_question(spec))
+    asked = ExplainedModel(model, spec, make_question(spec))
     assert choose_methods(["auto"], asked, model) == ("integrated_gradients", "occlusion")
     with pytest.raises(ModelError, match="family 'lstm', which has no attention"):
         choose_methods(["attention"], asked, model)

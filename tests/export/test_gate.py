@@ -18,7 +18,7 @@ from keras_seq import files
 from keras_seq.errors import ConfigError, ExportError, OutputError
 from keras_seq.export import canary, gate
 from keras_seq.export.canary import answers_of
-from keras_seq.export.champion import find_champion, judge_champion
+from keras_seq.export.champion import check_champion, find_champion
 from keras_seq.export.metadata import source_of
 from keras_seq.export.parity import FormatParity, ParityReport
 from keras_seq.export.push import PUSHED, push
@@ -77,7 +77,7 @@ def test_a_canary_that_differs_is_a_reason():
         def spoilt(folder, windows):
             return change(answers_of(folder, windows))
 
-        return gate.judge_canary(source_of(bundle), folder, windows, spoilt, "spoilt")[0].reasons
+        return gate.check_canary(source_of(bundle), folder, windows, spoilt, "spoilt")[0].reasons
 
     def shift(found):
         found["serving_default"]["probability"] = found["serving_default"]["probability"] + np.float32(0.001)
@@ -95,13 +95,13 @@ def test_a_canary_that_differs_is_a_reason():
     def crash(folder, windows):
         raise ExportError("the process crashed with signal SIGSEGV")
 
-    assert "SIGSEGV" in gate.judge_canary(source_of(bundle), folder, windows, crash, "dead")[0].reasons[0]
+    assert "SIGSEGV" in gate.check_canary(source_of(bundle), folder, windows, crash, "dead")[0].reasons[0]
 
 
 def test_formats_that_fail_or_differ_are_reasons():
     report = ParityReport((FormatParity("onnx", 1e-5, 0.1, 0.1, reasons=("it differs",)), FormatParity("tflite", 1e-5)))
-    checks = gate.judge_formats(report, {"tflite-int8": "the converter crashed"})
-    verdict = gate.Verdict(tuple(checks))
+    checks = gate.check_formats(report, {"tflite-int8": "the converter crashed"})
+    verdict = gate.GateVerdict(tuple(checks))
     assert not verdict.blessed
     assert verdict.reasons == ("format tflite-int8: the converter crashed", "format onnx: it differs")
 
@@ -111,7 +111,7 @@ def test_formats_that_fail_or_differ_are_reasons():
 ])  # fmt: skip
 def test_requirements_hold_metrics_to_bounds(text, kept):
     bundle = with_metrics(auc_roc=0.7, brier=0.1)
-    (check,) = gate.judge_requirements(bundle, gate.parse_requirements([text], bundle))
+    (check,) = gate.check_requirements(bundle, gate.parse_requirements([text], bundle))
     assert (not check.reasons) == kept
     if text == "auc_roc > 0.7":
         assert check.reasons == ("auc_roc is 0.7, required is > 0.7",)
@@ -129,27 +129,27 @@ def test_requirements_that_make_no_sense(text, message):
 @pytest.mark.parametrize(("own", "passes"), [(0.7, False), (0.8, True), (0.9, True)])
 def test_an_ensemble_must_not_be_worse_than_its_best_member(own, passes):
     bundle = with_metrics(auc_pr=own)
-    assert gate.judge_members(bundle) == []
+    assert gate.check_members(bundle) == []
     rows = [("a", 0.6, 0.95), ("b", 0.9, 0.8)]  # b is the best on validation
     groups = [
         {"name": n, "metrics": {"validation": {"auc_pr": held_out}, "test": {"auc_pr": test}}}
         for n, held_out, test in rows
     ]
     bundle = dataclasses.replace(bundle, data={**bundle.data, "ensemble": {"groups": groups}})
-    (check,) = gate.judge_members(bundle)
+    (check,) = gate.check_members(bundle)
     assert bool(check.reasons) != passes
     if not passes:
-        assert "auc_pr 0.7 against 0.8 of its own member 'b'" in gate.Verdict((check,)).reasons[0]
+        assert "auc_pr 0.7 against 0.8 of its own member 'b'" in gate.GateVerdict((check,)).reasons[0]
     odd = dataclasses.replace(bundle, data={"ensemble": {"groups": groups[:1]}})
-    assert len(gate.judge_members(odd)) == 1  # an ensemble of one
+    assert len(gate.check_members(odd)) == 1  # an ensemble of one
 
 
 def test_the_baseline_must_be_beaten_by_the_margin():
     bundle = with_metrics(auc_pr=0.8)
-    assert "nothing is compared" in gate.judge_baseline(bundle, 0.1).found
+    assert "nothing is compared" in gate.check_baseline(bundle, 0.1).found
     bundle.metrics["baseline"] = {"name": "ridge", "test": {"auc_pr": 0.75}}
-    assert not gate.judge_baseline(bundle, 0.0).reasons and not gate.judge_baseline(bundle, 0.06).reasons
-    assert "must be better by 0.07" in gate.judge_baseline(bundle, 0.07).reasons[0]
+    assert not gate.check_baseline(bundle, 0.0).reasons and not gate.check_baseline(bundle, 0.06).reasons
+    assert "must be better by 0.07" in gate.check_baseline(bundle, 0.07).reasons[0]
     co2 = judged("co2")
     rmse = {"own": 10.0, "other": 10.5}
     assert not gate.compare(co2, **rmse, margin=0.04, check="c", rival="r").reasons
@@ -163,7 +163,7 @@ def test_a_champion_of_the_same_split_is_compared_by_its_record(exported, tmp_pa
     assert find_champion(tmp_path / "served") == champion
     own = judged().metrics["test"]["auc_pr"]
     for value, passed in ((own, True), (own - 0.01, False), (own + 0.01, True)):
-        check = judge_champion(with_metrics(auc_pr=value), exported, champion, 0.0)
+        check = check_champion(with_metrics(auc_pr=value), exported, champion, 0.0)
         assert (not check.reasons) == passed
         assert "version 1 on the same split" in check.found
 
@@ -259,7 +259,7 @@ def test_the_embedded_server_is_asked_as_the_real_one_would_be():
     bundle = judged()
     windows = sample_windows(bundle, part="test", count=4)
     ask = canary.canaries()["the embedded server"]
-    check, apart = gate.judge_canary(source_of(bundle), version().folder, windows, ask, "the embedded server")
+    check, apart = gate.check_canary(source_of(bundle), version().folder, windows, ask, "the embedded server")
     assert not check.reasons and set(apart) == {"serving_default"}
 
 
@@ -268,12 +268,12 @@ def test_a_champion_of_another_split_is_measured_on_the_candidates_rows(exported
     champion = push(exported, tmp_path / "served")
     about = files.read_json(champion / METADATA)
     files.write_json(champion / METADATA, about | {"data": {"split": "another"}})
-    check = judge_champion(judged(), exported, champion, 0.0)
+    check = check_champion(judged(), exported, champion, 0.0)
     assert not check.reasons and "on the candidate's test part" in check.found
     own, other = (float(word) for word in (check.found.split()[1], check.found.split()[3]))
     assert own == other and abs(own - judged().metrics["test"]["auc_pr"]) < 1e-4
     (champion / METADATA).unlink()  # not written by an export
-    check = judge_champion(judged("co2"), version("co2").folder, champion, 0.0)
+    check = check_champion(judged("co2"), version("co2").folder, champion, 0.0)
     assert "cannot be judged on the candidate's test part" in check.reasons[0]
 
 

@@ -10,7 +10,7 @@ from scipy import signal
 
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec, Scaling
-from keras_seq.evaluation.answers import Answers
+from keras_seq.evaluation.answers import CandidateAnswers
 from tests.factories.series import make_series
 
 WARM_UP = 400
@@ -39,19 +39,19 @@ def spec_of(task: str, horizon: int = 0) -> DataSpec:
     )
 
 
-def answers_of(series: Series, errors: dict[str, np.ndarray], unit: np.ndarray, row: np.ndarray) -> Answers:
+def answers_of(series: Series, errors: dict[str, np.ndarray], unit: np.ndarray, row: np.ndarray) -> CandidateAnswers:
     """Answers that err by ``errors`` (points,) from a truth of 0."""
     truth = np.zeros((len(unit), 1))
     predictions = {name: np.asarray(of, float).reshape(1, -1, 1) for name, of in errors.items()}
-    return Answers(truth, predictions, unit, row, {name: [{}] for name in errors}, 0, series)
+    return CandidateAnswers(truth, predictions, unit, row, {name: [{}] for name in errors}, 0, series)
 
 
-def one_unit(errors: dict[str, np.ndarray]) -> Answers:
+def one_unit(errors: dict[str, np.ndarray]) -> CandidateAnswers:
     steps = len(next(iter(errors.values())))
     return answers_of(make_series([steps], task="forecast"), errors, np.zeros(steps, int), np.arange(steps))
 
 
-def many_units(errors: dict[str, np.ndarray]) -> Answers:
+def many_units(errors: dict[str, np.ndarray]) -> CandidateAnswers:
     """Errors ``(units, steps)`` at the same calendar days."""
     units, steps = next(iter(errors.values())).shape
     series = make_series([steps] * units, task="forecast")

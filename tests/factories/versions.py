@@ -37,13 +37,13 @@ def make_judged(given: config.Experiment) -> Any:
     from keras_seq.data.prepare import prepare
     from keras_seq.models.registry import build_model, resolve_experiment
     from keras_seq.pipeline.context import run_folder
-    from keras_seq.pipeline.finalize import judge_model
+    from keras_seq.pipeline.finalize import score_model
 
     given = resolve_experiment(given)
     prepared = prepare(given.data)
     keras.utils.set_random_seed(given.seed)
     model = build_model(given.model, prepared.spec)
-    judgement = judge_model(given, prepared, model)
+    judgement = score_model(given, prepared, model)
     save_bundle(
         run_folder(given) / "bundle",
         model=model,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from keras_seq import config
-from keras_seq.export.reference import ROLLING, Reference, describe_columns, errors_of, part_rows
-from serving.observers import Call
+from keras_seq.export.reference import ROLLING, TrainingReference, describe_columns, errors_of, part_rows
+from serving.observers import ObservedCall
 
 
 @functools.cache
@@ -55,7 +55,7 @@ def predict(given: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def reference() -> Reference:
+def reference() -> TrainingReference:
     """Of the least-squares model: rows of training engines, answers to validation engines."""
     train, unit = rows("train")
     held, held_unit = rows("validation")
@@ -75,17 +75,19 @@ def reference() -> Reference:
         "columns": describe_columns(train, features),
         "errors": describe_columns(errors[:, None], ["error"])[0],
     }
-    return Reference(
+    return TrainingReference(
         features, ROLLING, train, unit, "prediction", (0,), answers, held_unit, errors.astype(np.float32), facts
     )
 
 
-def calls(given: np.ndarray, *, version: int = 1, history: int = 5, first: int = 0) -> list[Call]:
+def calls(given: np.ndarray, *, version: int = 1, history: int = 5, first: int = 0) -> list[ObservedCall]:
     """Requests one after another, each a window of the last rows, answered by the least-squares model."""
     answers, found = predict(given), []
     for k in range(len(given)):
         window = given[max(0, k + 1 - history) : k + 1]
         inputs = {"values": window[None], "lengths": np.array([len(window)], np.int32)}
         outputs = {"prediction": answers[k : k + 1]}
-        found.append(Call("engines", version, "serving_default", inputs, outputs, 1e-3, 1e9 + k, f"r{first + k}"))
+        found.append(
+            ObservedCall("engines", version, "serving_default", inputs, outputs, 1e-3, 1e9 + k, f"r{first + k}")
+        )
     return found

@@ -139,11 +139,11 @@ def test_killed_half_way_it_goes_on(tmp_path):
 
 def test_forms_are_measured(tmp_path):
     """ptq keeps the files that pay; qat says how int8 did without it."""
-    from keras_seq.compress.plan import Plan
+    from keras_seq.compress.plan import CompressionPlan
     from keras_seq.compress.run import compress
 
     source = bundle_of(tmp_path, "lstm", CO2, **{"model.units": 32, "model.hidden_dims": [32]})
-    done = compress(source, Plan("qat+ptq", epochs=2, loss=0.5))
+    done = compress(source, CompressionPlan("qat+ptq", epochs=2, loss=0.5))
     forms = done.report["forms"]
     assert forms["after"]["onnx-int8"]["ratio"]["raw"] < 0.6
     assert {"validation", "test"} <= set(forms["before"]["onnx-int8"]) & set(forms["after"]["onnx-int8"])
@@ -153,10 +153,10 @@ def test_forms_are_measured(tmp_path):
 
 
 def test_files_of_a_small_model_that_are_larger_are_not_kept(tmp_path):
-    from keras_seq.compress.plan import Plan
+    from keras_seq.compress.plan import CompressionPlan
     from keras_seq.compress.run import compress
 
-    done = compress(bundle_of(tmp_path, "lstm", CO2), Plan("ptq", loss=0.5))
+    done = compress(bundle_of(tmp_path, "lstm", CO2), CompressionPlan("ptq", loss=0.5))
     forms = done.report["forms"]["after"]
     for found in forms.values():
         assert not found.get("kept") or (found["ratio"]["raw"] <= 1.01 and found["ratio"]["gzip"] < 0.9)
@@ -167,11 +167,11 @@ def test_files_of_a_small_model_that_are_larger_are_not_kept(tmp_path):
 
 
 def test_chosen_sparsity_reaches_the_target(tmp_path):
-    from keras_seq.compress.plan import Plan
+    from keras_seq.compress.plan import CompressionPlan
     from keras_seq.compress.run import compress
 
     source = bundle_of(tmp_path, "cnn_lstm")
-    done = compress(source, Plan("auto", sparsity=0.6, epochs=2))
+    done = compress(source, CompressionPlan("auto", sparsity=0.6, epochs=2))
     assert done.report["total_sparsity"] == pytest.approx(0.6, abs=0.01)
     assert done.report["sensitivity"]["layers"]
 
@@ -186,25 +186,25 @@ def test_sensitivity_command(tmp_path, capsys):
 
 
 def test_what_cannot_be_compressed_is_refused(tmp_path):
-    from keras_seq.compress.plan import Plan
+    from keras_seq.compress.plan import CompressionPlan
     from keras_seq.compress.run import compress
     from keras_seq.pipeline.train import train
 
     small = make_bundle(experiment(CO2, tmp_path))
     with pytest.raises(ConfigError, match="no layer with 256 or more kernel weights"):
-        compress(small, Plan("prune"))
+        compress(small, CompressionPlan("prune"))
     ridge = train(experiment(CO2, tmp_path, **{"model.family": "ridge", "evaluation.baseline": False}), quiet=True)
     with pytest.raises(ConfigError, match="family 'ridge', which is fitted"):
-        compress(ridge.folder, Plan("prune"))
+        compress(ridge.folder, CompressionPlan("prune"))
 
 
 def test_a_stage_that_takes_too_long_leaves_nothing(tmp_path):
-    from keras_seq.compress.plan import Plan
+    from keras_seq.compress.plan import CompressionPlan
     from keras_seq.compress.run import compress
 
     source = bundle_of(tmp_path, "lstm", CO2)
     with pytest.raises(ExportError, match=r"stopped after 0\.5 s"):
-        compress(source, Plan("prune", seconds=0.5), output=tmp_path / "out")
+        compress(source, CompressionPlan("prune", seconds=0.5), output=tmp_path / "out")
     assert not (tmp_path / "out" / "bundle").exists()
     assert not list((tmp_path / "out" / "stages").iterdir())
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from keras_seq.machine import free_ports, thread_environment
-from keras_seq.training.distribute import AGAIN, LAUNCHER, VARIABLE, Cluster
+from keras_seq.training.distribute import AGAIN, LAUNCHER, VARIABLE, ClusterSpec
 
 CHILD = Path(__file__).with_name("distributed_child.py")
 TIMEOUT = 1500  # of a busy machine
@@ -41,7 +41,7 @@ def workers(code: list[str], logs: Path) -> list[subprocess.Popen[bytes]]:
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
     started = []
     for rank in range(2):
-        environment = os.environ | thread_environment(1) | {VARIABLE: Cluster(addresses, rank).to_json()}
+        environment = os.environ | thread_environment(1) | {VARIABLE: ClusterSpec(addresses, rank).to_json()}
         with open(logs / f"log-{rank}", "wb") as log:
             started.append(subprocess.Popen([sys.executable, *code], env=environment, stdout=log, stderr=log))
     return started
@@ -144,7 +144,7 @@ def test_a_survivor_says_who_is_missing(killed: int, tmp_path: Path) -> None:
 def test_nobody_waits_for_ever_at_the_start(tmp_path: Path) -> None:
     config = tmp_path / "small.yaml"
     config.write_text(SMALL)
-    alone = Cluster(tuple(f"127.0.0.1:{port}" for port in free_ports(2)), 0)
+    alone = ClusterSpec(tuple(f"127.0.0.1:{port}" for port in free_ports(2)), 0)
     command = [sys.executable, "-m", "keras_seq.train", "--config", str(config), "--training.worker_wait", "3"]
     environment = os.environ | {VARIABLE: alone.to_json()}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT, cwd=tmp_path)

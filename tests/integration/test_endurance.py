@@ -15,7 +15,7 @@ import pytest
 
 from keras_seq import cli, files
 from keras_seq.errors import OutputError
-from keras_seq.training.resume import Backup, State
+from keras_seq.training.resume import Backup, TrainingState
 from serving.rollout.__main__ import main as rollout
 from serving.tf_serving.__main__ import main as deploy
 
@@ -96,23 +96,23 @@ def test_on_a_full_disk_the_old_file_and_folder_stay_and_nothing_else(full: Path
 
 def test_on_a_full_disk_training_keeps_its_last_state_and_says_how_to_go_on(full: Path) -> None:
     backup = Backup(full / "checkpoints", "key", seconds=0)
-    backup.save(State(1, {"model": [np.ones(10, np.float32)]}, {}))
+    backup.save(TrainingState(1, {"model": [np.ones(10, np.float32)]}, {}))
     with pytest.raises(OutputError, match=r"No space left on device.*Free some space.*goes on from the last state"):
-        backup.save(State(2, {"model": [np.ones(50_000, np.float32)]}, {}))
+        backup.save(TrainingState(2, {"model": [np.ones(50_000, np.float32)]}, {}))
     assert names(full / "checkpoints") == ["state-000001.npz"]
     found = backup.load()
     assert found is not None and found.epoch == 1
 
 
 def test_on_a_full_disk_no_version_is_half_pushed(full: Path, tmp_path: Path) -> None:
-    from keras_seq.export.gate import Verdict
+    from keras_seq.export.gate import GateVerdict
     from keras_seq.export.push import push
     from keras_seq.export.record import seal
 
     version = tmp_path / "exported"
     (version / "keras_seq").mkdir(parents=True)
     (version / "saved_model.pb").write_bytes(b"graph" * 20_000)
-    Verdict((), {}).write(version)
+    GateVerdict((), {}).write(version)
     seal(version)
     with pytest.raises(OutputError, match="MB free, at least 100 MB are needed"):
         push(version, full / "served")

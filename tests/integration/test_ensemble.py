@@ -12,7 +12,7 @@ from keras_seq.bundle import load_bundle, save_bundle
 from keras_seq.commands import ensemble
 from keras_seq.data.prepare import prepare
 from keras_seq.errors import ConfigError, ModelError
-from keras_seq.evaluation.scores import judge
+from keras_seq.evaluation.scores import score
 from keras_seq.models.build import last_step, plain_twin
 from keras_seq.models.registry import build_model
 from keras_seq.pipeline import ensemble as pipeline_ensemble
@@ -145,7 +145,7 @@ def test_learnt_rules_are_judged_on_units_that_did_not_teach_them(defects, tmp_p
     index = prepared.index["validation"]
     answers = predict_windows(bundle.model, prepared.series, index, bundle.spec, bundle.experiment.data)
     found = points(prepared.series, index, bundle.spec, answers)
-    seen = judge(found, bundle.spec, bundle.experiment, part="validation")
+    seen = score(found, bundle.spec, bundle.experiment, part="validation")
     assert run.metrics["validation"]["log_loss"] > seen["log_loss"]
 
 

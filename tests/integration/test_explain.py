@@ -14,8 +14,8 @@ import pytest
 from keras_seq import cli, config
 from keras_seq.errors import ConfigError
 from keras_seq.explain import background, gradients, layout, localise, occlusion, samples, shap_values
-from keras_seq.explain.explained_model import Asked
-from keras_seq.explain.masked_model import Game
+from keras_seq.explain.explained_model import ExplainedModel
+from keras_seq.explain.masked_model import MaskedModel
 from keras_seq.explain.output_target import make_question
 from keras_seq.models import build_model
 from keras_seq.models.registry import networks
@@ -27,7 +27,7 @@ LENGTHS = np.array([12, 5], np.int32)
 PROMISED = 0.005  # of the range of answers
 
 
-def make_game(family: str, task: str, values: np.ndarray | None = None, lengths: Any = LENGTHS) -> Game:
+def make_game(family: str, task: str, values: np.ndarray | None = None, lengths: Any = LENGTHS) -> MaskedModel:
     spec = make_spec(task)
     keras.utils.set_random_seed(0)
     try:
@@ -40,8 +40,8 @@ def make_game(family: str, task: str, values: np.ndarray | None = None, lengths:
         values[1, 0, 0] = np.nan
     levels = (0.1, 0.5, 0.9) if "quantiles" in task else ()
     other = background.from_windows(raw_values(5, seed=5), [12, 9, 12, 4, 12], spec, count=4)
-    asked = Asked(model, spec, make_question(spec, quantiles=levels), jit=False)
-    return Game(asked, samples.from_arrays(values, spec, lengths), other)
+    asked = ExplainedModel(model, spec, make_question(spec, quantiles=levels), jit=False)
+    return MaskedModel(asked, samples.from_arrays(values, spec, lengths), other)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -96,8 +96,8 @@ def test_fitted_families_add_up(family: str, case: str) -> None:
     from tests.models.test_fitted_families import fitted
 
     model, _, prepared = fitted(case, family)
-    asked = Asked(model, prepared.spec, make_question(prepared.spec))
-    game = Game(asked, samples.choose(prepared, "test", 2), background.make_background(prepared, 6))
+    asked = ExplainedModel(model, prepared.spec, make_question(prepared.spec))
+    game = MaskedModel(asked, samples.choose(prepared, "test", 2), background.make_background(prepared, 6))
     if family == "ridge":
         found = shap_values.partition(game, evaluations=60)
     else:

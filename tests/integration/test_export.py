@@ -121,10 +121,10 @@ def test_force_pushes_what_is_not_blessed_and_says_so(tmp_path):
     from argparse import Namespace
 
     from keras_seq.commands.export import _push
-    from keras_seq.export.gate import Check, Verdict
+    from keras_seq.export.gate import Check, GateVerdict
 
     folder = shutil.copytree(version().folder, tmp_path / "exported" / "1")
-    found = dataclasses.replace(version(), folder=folder, verdict=Verdict((Check("require", "", ("rmse is 13",)),)))
+    found = dataclasses.replace(version(), folder=folder, verdict=GateVerdict((Check("require", "", ("rmse is 13",)),)))
     (folder / "BLESSED").unlink()
     found.verdict.write(folder)
     seal(folder)
@@ -192,12 +192,12 @@ def test_the_real_server_is_asked_where_there_is_one():
     if shutil.which("tensorflow_model_server") is None:
         pytest.skip("tensorflow_model_server is not on PATH")
     from keras_seq.export.canary import BINARY, canaries
-    from keras_seq.export.gate import judge_canary
+    from keras_seq.export.gate import check_canary
     from keras_seq.export.metadata import source_of
     from keras_seq.export.samples import sample_windows
 
     windows = sample_windows(judged(), part="test", count=4)
-    check, _ = judge_canary(source_of(judged()), version().folder, windows, canaries()[BINARY], "server")
+    check, _ = check_canary(source_of(judged()), version().folder, windows, canaries()[BINARY], "server")
     assert not check.reasons
 
 

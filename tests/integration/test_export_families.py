@@ -15,7 +15,7 @@ from keras_seq import config
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.export.canary import answers_of
 from keras_seq.export.formats import write_formats
-from keras_seq.export.gate import judge_canary
+from keras_seq.export.gate import check_canary
 from keras_seq.export.metadata import Source
 from keras_seq.export.onnx import inspect_onnx
 from keras_seq.export.parity import check_parity
@@ -73,7 +73,7 @@ def proved(model: Any, kind: str, folder: Any, *, family: str) -> None:
     index = spread(found.index["test"], 24)
     windows = window_arrays(found.series, found.spec, index.start, index.length)
     write_signatures(source, folder / "saved_model")
-    check, _ = judge_canary(source, folder / "saved_model", windows, ASK, "here")
+    check, _ = check_canary(source, folder / "saved_model", windows, ASK, "here")
     assert not check.reasons and "serving_default" in check.found, check
     written, failed = write_formats(source, folder, ["onnx", "tflite"])
     assert set(failed) == REFUSED.get(family, set()), failed

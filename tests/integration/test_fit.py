@@ -19,7 +19,7 @@ from keras_seq.data.series import Column, Schema, Series, build_series
 from keras_seq.errors import ConfigError, DataError, ModelError, TrainingError
 from keras_seq.models.registry import build_model
 from keras_seq.training.class_weights import class_shares, class_weights
-from keras_seq.training.compiled import Plan, plan_step
+from keras_seq.training.compiled import XlaPlan, plan_step
 from keras_seq.training.device import session
 from keras_seq.training.fit import FitResult, fit
 from keras_seq.training.loop import Loop, make_optimizer
@@ -194,17 +194,17 @@ def test_xla_is_used_where_it_pays() -> None:
     spec = prepared.spec.model_copy(update={"time": 500, "variable_length": True})
     many, few = np.full(6400, 300), np.arange(50, 500, 2)
 
-    def chosen(lengths: np.ndarray, *, gpu: bool = False, family: str = "lstm", **changes: Any) -> Plan:
+    def chosen(lengths: np.ndarray, *, gpu: bool = False, family: str = "lstm", **changes: Any) -> XlaPlan:
         config = experiment(**{"training__jit": True, "training__epochs": 40, "model__family": family, **changes})
         model = build_model(config.model, spec, fast_lstm=config.training.fast_lstm)
         return plan_step(config.training, model, spec, lengths, bucket=50, gpu=gpu, threads=4)
 
-    nothing, whole = Plan(), Plan(jit=True)
+    nothing, whole = XlaPlan(), XlaPlan(jit=True)
     assert chosen(many) == whole and chosen(few) == nothing
     assert chosen(many, family="gru") == whole and chosen(many, family="gru", training__fast_lstm=False) == nothing
     assert chosen(many, training__jit=False) == chosen(many, training__deterministic=True) == nothing
     assert chosen(many, family="cnn_lstm") == chosen(many, family="transformer") == nothing
-    assert chosen(many, family="attention_lstm", model__units=8, model__heads=2) == Plan(loops=4)
+    assert chosen(many, family="attention_lstm", model__units=8, model__heads=2) == XlaPlan(loops=4)
     assert chosen(few, family="attention_lstm", model__units=8, model__heads=2) == nothing
     assert chosen(few, family="tcn", gpu=True) == whole
 
@@ -236,6 +236,6 @@ def test_the_compiled_step_is_the_same_step(family: str) -> None:
             batches = make_dataset(
                 prepared.series, prepared.index["train"], prepared.spec, chosen.data, batch_size=16, training=True
             )
-            loop = Loop(model, loss, optimizer, batches, prepared.spec, plan=Plan(jit=jit))
+            loop = Loop(model, loss, optimizer, batches, prepared.spec, plan=XlaPlan(jit=jit))
             losses.append([loop.run(2, at_once=2), loop.run(3, at_once=2)])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)

@@ -104,7 +104,7 @@ def test_a_served_version_answers_as_the_bundle(tmp_path_factory, tmp_path):
     from keras_seq.export.version import Wanted, export_version
     from keras_seq.pipeline.predict import predict_file
     from serving.client import Client
-    from serving.client.base import Target
+    from serving.client.base import VersionTarget
     from serving.client.served import Columns, predict_table
     from tests.factories.serving_process import Server
 
@@ -118,10 +118,10 @@ def test_a_served_version_answers_as_the_bundle(tmp_path_factory, tmp_path):
     write(table.groupby("shop").tail(12), tmp_path / "too_short.csv")
     flags = (f"--model_base_path={tmp_path / 'served' / 'shops'}", "--model_name=shops", "--extras_prefix=/keras_seq")
     with Server(*flags) as server, Client(f"http://127.0.0.1:{server.rest}") as client:
-        ends = predict_table(client, Target("shops", None, None), tmp_path / "until.csv", Columns())
-        later = predict_table(client, Target("shops", None, None), tmp_path / "all.csv", Columns(every=1))
+        ends = predict_table(client, VersionTarget("shops", None, None), tmp_path / "until.csv", Columns())
+        later = predict_table(client, VersionTarget("shops", None, None), tmp_path / "all.csv", Columns(every=1))
         pd.testing.assert_frame_equal(at_origin(ends), at_origin(later), rtol=1e-5)
         own = predict_file(bundle, tmp_path / "until.csv")
         pd.testing.assert_frame_equal(ends, own, check_dtype=False, rtol=1e-4)
         with pytest.raises(DataError, match="has 12 rows and the model needs 13"):
-            predict_table(client, Target("shops", None, None), tmp_path / "too_short.csv", Columns())
+            predict_table(client, VersionTarget("shops", None, None), tmp_path / "too_short.csv", Columns())

@@ -17,7 +17,7 @@ import pytest
 from serving.contract.signatures import DEFAULT
 from serving.contract.status import Code, Refused
 from serving.models import warmup
-from serving.models.config import ModelConfig, ServerConfig, one_model
+from serving.models.config import ServedModelConfig, ServerConfig, one_model
 from serving.models.loading import load_version
 from serving.models.manager import ModelManager
 from serving.models.onnx_twin import OnnxTwin
@@ -151,8 +151,8 @@ def test_what_is_no_saved_model_is_refused_as_tensorflow_serving_words_it(made: 
 
 def test_the_server_s_models_come_from_one_config(made: Path) -> None:
     names = sorted(path.name for path in made.iterdir() if path.name != "slow")
-    models = tuple(ModelConfig(name, made / name) for name in names if name != "versions")
-    models += (ModelConfig("versions", made / "versions", VersionPolicy(all=True), {"canary": 2}),)
+    models = tuple(ServedModelConfig(name, made / name) for name in names if name != "versions")
+    models += (ServedModelConfig("versions", made / "versions", VersionPolicy(all=True), {"canary": 2}),)
     settings = ManagerSettings(
         file_system_poll_wait_seconds=0.1, num_load_threads=2, allow_version_labels_for_unavailable_models=True
     )

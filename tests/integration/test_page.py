@@ -59,9 +59,9 @@ def url(tmp_path_factory):
 
 
 def _row(client):
-    from serving.client.base import Target
+    from serving.client.base import VersionTarget
 
-    width = client.signature(Target("casts")).inputs["values"].shape[2]
+    width = client.signature(VersionTarget("casts")).inputs["values"].shape[2]
     return [[[0.0] * width] * 4]
 
 

@@ -27,13 +27,13 @@ def run(tmp_path_factory):
     from keras_seq.bundle import load_bundle
     from keras_seq.commands import benchmark
     from keras_seq.explain import explain
-    from keras_seq.explain.run import Plan
+    from keras_seq.explain.run import ExplanationPlan
     from keras_seq.export.canary import answers_of
     from keras_seq.export.samples import sample_windows
     from keras_seq.export.version import Wanted, export_version
     from keras_seq.pipeline import compare, temporal
     from keras_seq.pipeline.train import train
-    from serving.monitor.events import Events
+    from serving.monitor.events import EventLog
 
     folder = tmp_path_factory.mktemp("report")
     off = {"tracking.backend": "none", "training.epochs": 2, "export.saved_model": False}
@@ -46,9 +46,9 @@ def run(tmp_path_factory):
     windows = sample_windows(bundle, part="test", count=8)
     wanted = Wanted(canaries={"this process": answers_of})
     export_version(bundle, run / "export", ("saved_model", "onnx"), windows=windows, wanted=wanted)
-    explain(run, Plan(samples=3, backgrounds=5, methods=("integrated_gradients",), local=1))
+    explain(run, ExplanationPlan(samples=3, backgrounds=5, methods=("integrated_gradients",), local=1))
     make_study(run.parent / "study", 12, epochs=1)
-    Events(run / "monitor").write("drift_started", model=NASTY, version=1, score=2.5, top=[{"column": NASTY}])
+    EventLog(run / "monitor").write("drift_started", model=NASTY, version=1, score=2.5, top=[{"column": NASTY}])
     return run
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from keras_seq.config import from_dict
 from keras_seq.errors import OutputError
-from keras_seq.training.resume import Backup, State, run_key
+from keras_seq.training.resume import Backup, TrainingState, run_key
 
 CHILD = """
 import json, sys
@@ -84,9 +84,9 @@ def test_killed_twice_it_ends_with_the_weights_of_an_undisturbed_run(tmp_path: P
     assert [path.name for path in (disturbed / "checkpoints").iterdir()] == ["best.weights.h5"]
 
 
-def state(epoch: int) -> State:
+def state(epoch: int) -> TrainingState:
     arrays = {"model": [np.full((3,), epoch, "f"), np.array(7, "int64")], "best": [np.ones((2, 2), "f")]}
-    return State(epoch, arrays, {"history": {"loss": [0.1 * epoch]}})
+    return TrainingState(epoch, arrays, {"history": {"loss": [0.1 * epoch]}})
 
 
 @pytest.fixture

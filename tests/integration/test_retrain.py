@@ -16,10 +16,10 @@ import pytest
 
 from keras_seq import config
 from keras_seq.errors import ConfigError, ExportError, ServingError
-from serving.monitor.events import Events, read_events
+from serving.monitor.events import EventLog, read_events
 from serving.retrain import job
 from serving.retrain.server import wait_available
-from serving.retrain.state import Keeper, State
+from serving.retrain.state import Keeper, RetrainState
 from serving.retrain.watch import When, command_of, seconds_of, watch
 
 ROOT = Path(__file__).parents[2]
@@ -86,9 +86,9 @@ def place(tmp_path_factory, data_home):
     return folder
 
 
-def request(folder: Path, **changes) -> job.Request:
+def request(folder: Path, **changes) -> job.RetrainRequest:
     given = {"model": "engines", "base": folder / "served" / "engines", "work": folder / "jobs"}
-    return job.Request(**given | {"formats": ("saved_model", "keras")} | changes)
+    return job.RetrainRequest(**given | {"formats": ("saved_model", "keras")} | changes)
 
 
 def versions(folder: Path) -> list[str]:
@@ -191,9 +191,9 @@ def note(path: Path) -> list[str]:
 
 
 def test_an_alarm_starts_one_job_and_old_ones_none(tmp_path):
-    events, keeper = Events(tmp_path / "monitor"), Keeper(tmp_path / "jobs")
+    events, keeper = EventLog(tmp_path / "monitor"), Keeper(tmp_path / "jobs")
     events.write("drift_started", model="engines", version=1)
-    keeper.write(State("old", "x", step="done", started=time.time(), finished=time.time()))
+    keeper.write(RetrainState("old", "x", step="done", started=time.time(), finished=time.time()))
     alarms = []
 
     def later():
@@ -214,7 +214,7 @@ def test_the_clock_and_a_killed_job_start_one(tmp_path):
     start = time.monotonic()
     assert watch(when, keeper, note(tmp_path / "said"), lambda text: None, poll=0.02) == 0
     assert time.monotonic() - start > 0.55
-    keeper.write(State("killed", "x", step="export", started=time.time()))
+    keeper.write(RetrainState("killed", "x", step="export", started=time.time()))
     assert watch(When("engines", jobs=1), keeper, note(tmp_path / "said"), lambda text: None, poll=0.02) == 0
     failing = [sys.executable, "-c", "raise SystemExit(2)"]
     assert watch(When("engines", jobs=1), keeper, failing, lambda text: None, poll=0.02) == 2

@@ -94,7 +94,7 @@ def test_drift_is_seen_the_network_trained_again_and_the_server_changes_over(dat
 
     run = train(engines(tmp_path, data_home), quiet=True)
     base, work = tmp_path / "served" / "engines", tmp_path / "jobs"
-    first = job.run(job.Request(model="engines", base=base, work=work, bundle=run.folder))
+    first = job.run(job.RetrainRequest(model="engines", base=base, work=work, bundle=run.folder))
     assert first.pushed == str(base / "1")
     shutil.rmtree(work)  # the alarm is the first thing the watch hears of
 

@@ -12,14 +12,14 @@ import tensorflow as tf
 from keras_seq.data.pipeline import make_dataset
 from keras_seq.data.prepare import prepare_series
 from keras_seq.models.registry import build_model
-from keras_seq.training.compiled import Plan
+from keras_seq.training.compiled import XlaPlan
 from keras_seq.training.loop import Loop, make_optimizer
 from keras_seq.training.losses import make_loss
 from keras_seq.training.schedules import make_schedule
 from tests.integration.test_fit import experiment, make_series
 
 
-def make_loop(plan: Plan, *, task: str = "regression", **changes: Any) -> Loop:
+def make_loop(plan: XlaPlan, *, task: str = "regression", **changes: Any) -> Loop:
     """A loop over batches of 40, every time the same."""
     chosen = experiment(training__weight_decay=0.1, training__optimizer="adamw", training__clip_norm=1.0, **changes)
     prepared = prepare_series(make_series(task), chosen.data)
@@ -36,11 +36,11 @@ def make_loop(plan: Plan, *, task: str = "regression", **changes: Any) -> Loop:
 
 @pytest.mark.parametrize(
     ("plan", "task"),
-    [(Plan(parts=2), "regression"), (Plan(jit=True, parts=2), "binary"), (Plan(loops=2), "regression")],
+    [(XlaPlan(parts=2), "regression"), (XlaPlan(jit=True, parts=2), "binary"), (XlaPlan(loops=2), "regression")],
     ids=["plain", "compiled", "loops"],
 )
-def test_the_update_is_that_of_the_whole_batch(plan: Plan, task: str) -> None:
-    whole, split = make_loop(Plan(), task=task), make_loop(plan, task=task)
+def test_the_update_is_that_of_the_whole_batch(plan: XlaPlan, task: str) -> None:
+    whole, split = make_loop(XlaPlan(), task=task), make_loop(plan, task=task)
     losses = [[loop.run(3, at_once=2), loop.run(4, at_once=4)] for loop in (whole, split)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     for a, b in zip(whole.model.get_weights(), split.model.get_weights(), strict=True):
@@ -50,7 +50,7 @@ def test_the_update_is_that_of_the_whole_batch(plan: Plan, task: str) -> None:
 def test_parts_drop_different_units_go_on_and_repeat() -> None:
     runs = []
     for _ in range(2):
-        loop = make_loop(Plan(parts=2), model__dropout=0.5)
+        loop = make_loop(XlaPlan(parts=2), model__dropout=0.5)
         before = [np.asarray(seed.value) for seed in loop._seeds()]
         assert before
         batch = next(iter(loop._batches))
@@ -69,7 +69,7 @@ def test_parts_drop_different_units_go_on_and_repeat() -> None:
 
 def test_a_part_changes_no_variable() -> None:
     """Else TensorFlow would run the parts one after the other."""
-    loop = make_loop(Plan(parts=2), model__dropout=0.5)
+    loop = make_loop(XlaPlan(parts=2), model__dropout=0.5)
     graph = tf.function(loop._part_sums, autograph=False).get_concrete_function(
         tf.constant(0, tf.uint32), *next(iter(loop._batches))
     )

@@ -10,7 +10,7 @@ from keras_seq import config
 from keras_seq.pipeline.train import train
 from tuning.records import Record, begin_study
 from tuning.search import describe
-from tuning.settings import Plan, settings
+from tuning.settings import StudyPlan, settings
 from tuning.trial import Runner
 
 pytestmark = pytest.mark.slow
@@ -97,7 +97,7 @@ def test_a_trial_is_judged_as_training_judges(tmp_path, name):
     experiment = experiment_of(tmp_path, table(tmp_path, "rows", **made), task, **changes)
     objective = {"binary": "f1", "multiclass": "mcc"}.get(task, "mae")
     space = {"training.batch_size": [64, 128]}
-    plan = Plan(experiment, settings({"objective": objective, "space": space, "tuner": "grid"}))
+    plan = StudyPlan(experiment, settings({"objective": objective, "space": space, "tuner": "grid"}))
     study = begin_study(tmp_path / "study", describe(plan))
     trial = Runner(study, plan.tuning).run(Record("0", {}, default=True))
     assert trial.status == "completed", trial.reason
@@ -114,7 +114,7 @@ def test_a_pruned_trial_has_a_score_of_the_same_kind(tmp_path):
     """Epochs tell F1 at one half, where nothing is called; a score of 0 would teach the search that all are equal."""
     experiment = experiment_of(tmp_path, table(tmp_path, "rows"), "binary", **{"training.epochs": 6})
     tuning = settings({"objective": "f1", "space": {"model.units": [2, 4]}, "prune_after": 3, "tuner": "grid"})
-    study = begin_study(tmp_path / "study", describe(Plan(experiment, tuning)))
+    study = begin_study(tmp_path / "study", describe(StudyPlan(experiment, tuning)))
     for number in range(3):  # far better from the first epoch on
         rows = tuple({"fold": 0, "epoch": epoch, "val_auc_pr": 1.0, "val_f1": 0.0} for epoch in range(1, 7))
         study.save(Record(str(number), {}, status="completed", score=0.9, scores=(0.9,), epochs=rows))

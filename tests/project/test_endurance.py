@@ -18,14 +18,15 @@ import pytest
 
 from keras_seq import files
 from keras_seq.errors import ConfigError
-from keras_seq.export.gate import Verdict
+from keras_seq.export.gate import GateVerdict
 from keras_seq.export.push import push
 from keras_seq.export.record import check_seal, seal
 from serving.models.policy import find_versions
-from serving.monitor.events import Events, read_events
-from serving.monitor.request_log import Call, list_files, read_calls, write_calls
+from serving.monitor.events import EventLog, read_events
+from serving.monitor.request_log import list_files, read_calls, write_calls
+from serving.observers import ObservedCall
 from serving.retrain import watch as watching
-from serving.retrain.state import DONE, Keeper, State
+from serving.retrain.state import DONE, Keeper, RetrainState
 from serving.retrain.watch import When
 from serving.rollout.edit import set_policy, set_weights
 from serving.rollout.plan import load_plan
@@ -105,7 +106,7 @@ def a_policy_is_whole(place: Path) -> None:
 
 
 def an_event(place: Path) -> None:
-    Events(place).write("drift_started", model="casts")
+    EventLog(place).write("drift_started", model="casts")
 
 
 def events_are_whole(place: Path) -> None:
@@ -114,7 +115,7 @@ def events_are_whole(place: Path) -> None:
 
 def a_log(place: Path) -> None:
     one = {"values": np.ones((1, 2), np.float32)}
-    call = Call(
+    call = ObservedCall(
         model="casts", version=1, signature="x", inputs=one, outputs=one, seconds=0.1, time=1.0, request_id="heat"
     )
     write_calls(place / "requests" / "0000000000001-1-000001.parquet", [call])
@@ -146,7 +147,7 @@ def begin(place: Path) -> None:
     version = place / "exported"
     (version / "keras_seq").mkdir(parents=True)
     (version / "saved_model.pb").write_bytes(b"graph")
-    Verdict((), {}).write(version)
+    GateVerdict((), {}).write(version)
     seal(version)
     push(version, place / "served" / "casts", force=True)
     set_weights(place / "rollout.yaml", "casts", {1: 100.0})
@@ -254,7 +255,7 @@ def test_a_watch_goes_on_after_the_clock_was_put_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: float, wanted: str | None
 ) -> None:
     keeper = Keeper(tmp_path / "jobs")
-    keeper.write(State("job", "request", step=DONE, event="answered", started=finished - 10, finished=finished))
+    keeper.write(RetrainState("job", "request", step=DONE, event="answered", started=finished - 10, finished=finished))
     rows = [{"id": name, "time": NOW - 5, "event": "drift_started", "model": "casts"} for name in ("answered", "new")]
     (tmp_path / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setattr(watching.time, "time", lambda: NOW)
@@ -268,7 +269,7 @@ def test_jobs_by_the_clock_start_after_it_was_put_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: float, wanted: str | None
 ) -> None:
     keeper = Keeper(tmp_path)
-    keeper.write(State("job", "request", step=DONE, started=started, finished=started))
+    keeper.write(RetrainState("job", "request", step=DONE, started=started, finished=started))
     monkeypatch.setattr(watching.time, "time", lambda: NOW)
     assert watching._reason(When("casts", every=HOUR), keeper, NOW) == wanted
 
@@ -283,12 +284,12 @@ def test_the_same_weights_again_keep_the_way_back(tmp_path: Path) -> None:
 
 
 def test_no_flipped_bit_or_cut_of_a_saved_state_is_more_than_a_line(tmp_path: Path) -> None:
-    from keras_seq.training.resume import Backup, State
+    from keras_seq.training.resume import Backup, TrainingState
 
     said: list[str] = []
     backup = Backup(tmp_path, "key", seconds=0, tell=said.append)
     arrays = {"model": [np.arange(5, dtype=np.float32), np.array(3)], "best": [np.ones((2, 2), np.float32)]}
-    path = backup.save(State(1, arrays, {"history": {"loss": [0.1]}}))
+    path = backup.save(TrainingState(1, arrays, {"history": {"loss": [0.1]}}))
     whole, draw = path.read_bytes(), random.Random(0)
     damaged = [whole[:length] for length in range(0, len(whole), 50)]
     for position in range(0, len(whole), 3):

@@ -172,13 +172,13 @@ def test_keys_of_the_server_are_not_shown(tmp_path):
 
 def test_tokens_are_not_shown_by_clients_and_jobs(tmp_path):
     from serving.client import Client, Retry
-    from serving.retrain.job import Request
+    from serving.retrain.job import RetrainRequest
 
     client = Client("http://127.0.0.1:1", token=SECRET, timeout=1, retry=Retry(attempts=1))
     with pytest.raises(KerasSeqError) as error:
         client.status("m")
     assert SECRET not in str(error.value) + repr(client)
-    assert SECRET not in repr(Request(model="m", base=tmp_path, work=tmp_path, token=SECRET))
+    assert SECRET not in repr(RetrainRequest(model="m", base=tmp_path, work=tmp_path, token=SECRET))
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def test_numbers_are_shortened_as_people_read_them(value, text):
 
 
 def test_a_section_without_material_is_named_with_its_command_only():
-    parts = [html.Section("a", "There", "<p>x</p>", "make a"), html.Section("b", "Absent", "", "make <b>")]
+    parts = [html.PageSection("a", "There", "<p>x</p>", "make a"), html.PageSection("b", "Absent", "", "make <b>")]
     page = html.page("t", "", parts)
     assert 'id="a"' in page and 'href="#a"' in page and "make a" not in page
     assert 'id="b"' not in page and "make &lt;b&gt;" in page and "Not in this report" in page
@@ -83,7 +83,7 @@ def test_the_policy_names_both_scripts_and_nothing_else_may_run_or_load():
 
 @pytest.mark.slow  # the monitor itself needs TensorFlow
 def test_the_kept_epoch_is_the_one_training_keeps():
-    from keras_seq.training.monitors import Monitor
+    from keras_seq.training.monitors import MetricMonitor
 
     for name, task in (
         ("auto", "binary"),
@@ -91,7 +91,7 @@ def test_the_kept_epoch_is_the_one_training_keeps():
         ("val_mae", "regression"),
         ("accuracy", "multiclass"),
     ):
-        chosen = Monitor.choose(name, task)
+        chosen = MetricMonitor.choose(name, task)
         assert sections_run.monitored(name, task) == chosen.name
         epochs = {"epoch": [1.0, 2.0, 3.0, 4.0], f"val_{chosen.name}": [3.0, math.nan, 1.0, 3.0]}
         best = {True: 1.0, False: 3.0}[chosen.higher]  # of equal ones the first
@@ -109,9 +109,9 @@ def test_the_best_trial_is_the_studys_own(tmp_path):
 
 
 def test_events_of_a_watcher_and_broken_lines(tmp_path):
-    from serving.monitor.events import Events
+    from serving.monitor.events import EventLog
 
-    events = Events(tmp_path)
+    events = EventLog(tmp_path)
     events.write("drift_started", model="m", version=3, score=1.5, top=[{"column": NASTY, "psi": 1.0}])
     with events.path.open("a") as file:
         file.write('{"half": \n')

@@ -26,7 +26,7 @@ from keras_seq import cli
 from keras_seq.errors import ConfigError, DataError, ServingError
 from serving.client import Client, GrpcClient, Retry, arrays, frames, wire
 from serving.client.__main__ import main
-from serving.client.base import Target
+from serving.client.base import VersionTarget
 from serving.client.errors import CallRefused
 from serving.client.retry import Again, retry_after
 from serving.contract.signatures import Signature, TensorInfo
@@ -484,7 +484,7 @@ import sys
 import numpy as np
 from serving.client import Client, GrpcClient, Retry
 import serving.client.__main__, serving.client.served, serving.client.frames
-from serving.client.base import Target
+from serving.client.base import VersionTarget
 client = GrpcClient("127.0.0.1:1", timeout=1, retry=Retry(attempts=1))
 for call in (client.status, client.metadata):
     try: call("m")
@@ -527,8 +527,8 @@ def test_mistakes_on_the_command_line_are_one_paragraph(tmp_path, capsys):
 
 
 def test_target_reads_well():
-    assert str(Target("m", 3)) == "model 'm' version 3"
-    assert str(Target("m", label="stable")) == "model 'm' label 'stable'"
+    assert str(VersionTarget("m", 3)) == "model 'm' version 3"
+    assert str(VersionTarget("m", label="stable")) == "model 'm' label 'stable'"
 
 
 def test_a_file_of_other_columns_says_how_they_are_told():

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from serving.contract.status import Refused
-from serving.contract.strict import Members, parse
+from serving.contract.strict import JsonMembers, parse
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=5),
@@ -24,7 +24,7 @@ PIECES = st.one_of(
 
 
 def plain(value):
-    if type(value) is Members:
+    if type(value) is JsonMembers:
         return {name.decode(): plain(item) for name, item in value}
     if type(value) is list:
         return [plain(item) for item in value]
@@ -95,7 +95,10 @@ def test_errors_are_those_of_rapidjson(text):
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (b'{"a": 1, "a": {"b": [{}, []]}} rest', Members([(b"a", 1), (b"a", Members([(b"b", [Members(), []])]))])),
+        (
+            b'{"a": 1, "a": {"b": [{}, []]}} rest',
+            JsonMembers([(b"a", 1), (b"a", JsonMembers([(b"b", [JsonMembers(), []])]))]),
+        ),
         (b"\xef\xbb\xbf \t\r\n[]", []),
         (b"\xbb[]", []),
         (b'"\xff\\u0000\\/\\ud83d\\ude00\\udc00"', b"\xff\x00/\xf0\x9f\x98\x80\xed\xb0\x80"),

@@ -14,7 +14,7 @@ from serving.contract.decimals import double_text, float_text, float_texts
 from serving.contract.pretty import PrettyWriter, echo, quoted, shortest
 from serving.contract.routes import RefusedWithoutBody
 from serving.contract.status import Code, Refused, invalid
-from serving.contract.strict import Members, parse
+from serving.contract.strict import JsonMembers, parse
 from serving.contract.writing import classify_body, error_body, predict_body, regress_body
 
 
@@ -195,7 +195,7 @@ def test_echo_of_requests():
         == '{\n    "a": [1, [2.5, "x\\n"], {}],\n    "b": null\n}'
     )
     assert echo([1] * 1000) == "[" + ", ".join(["1"] * 86) and len(echo([1] * 1000)) == 257
-    assert echo(Members([(b"a", float("inf"))])) == '{\n    "a": '
+    assert echo(JsonMembers([(b"a", float("inf"))])) == '{\n    "a": '
     deep = parse(b"[" * 50_000 + b"]" * 50_000)
     assert echo(deep) == "[" * 256
 

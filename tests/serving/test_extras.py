@@ -15,7 +15,7 @@ from serving.contract.signatures import DEFAULT, Signature, TensorInfo
 from serving.contract.status import Code, Refused
 from serving.contract.version_state import VersionState
 from serving.extras import check, state
-from serving.extras.http import Request, parse, plain
+from serving.extras.http import ExtrasRequest, parse, plain
 from serving.extras.routes import PAGE, Extras
 
 FEATURES = ("pressure", "flow", "heat")
@@ -122,7 +122,7 @@ def extras(server):
 
 def ask(extras, method, path, body=None):
     sent = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-    reply = extras.answer(Request(method, f"/keras_seq{path}", sent))
+    reply = extras.answer(ExtrasRequest(method, f"/keras_seq{path}", sent))
     return reply.status, json.loads(reply.body, parse_constant=lambda name: pytest.fail(f"{name} in strict JSON"))
 
 
@@ -258,10 +258,10 @@ def test_large_bodies_belong_to_the_contract(extras):
 def test_paths_that_there_are_not(extras):
     status, told = ask(extras, "GET", "/nothing")
     assert status == 404 and "/keras_seq/openapi.json" in told["error"]
-    reply = extras.answer(Request("GET", "/keras_seq/models/wear:predict"))
+    reply = extras.answer(ExtrasRequest("GET", "/keras_seq/models/wear:predict"))
     assert reply.status == 405 and reply.headers["Allow"] == "POST"
     assert ask(extras, "GET", "/models/wear/versions/two")[0] == 400
-    assert extras.answer(Request("HEAD", "/keras_seq/live")).status == 200
+    assert extras.answer(ExtrasRequest("HEAD", "/keras_seq/live")).status == 200
     assert ("GET", "/keras_seq/live") in extras and ("GET", "/elsewhere") not in extras
 
 
@@ -360,7 +360,7 @@ def test_openapi_is_made_of_the_loaded_signatures(extras):
 
 
 def test_the_page_asks_no_other_host(extras):
-    reply = extras.answer(Request("GET", "/keras_seq/"))
+    reply = extras.answer(ExtrasRequest("GET", "/keras_seq/"))
     assert reply.status == 200 and reply.kind.startswith("text/html")
     assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
     text = PAGE.read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from keras_seq.errors import ConfigError
 from serving.contract.signatures import DEFAULT, PREDICT, Signature, TensorInfo
 from serving.contract.status import Code, Refused
 from serving.contract.version_state import VersionState
-from serving.models.config import ModelConfig, ServerConfig, one_model
+from serving.models.config import ServedModelConfig, ServerConfig, one_model
 from serving.models.manager import ModelManager
 from serving.models.policy import VersionPolicy
 from serving.models.servable import Arrays
@@ -178,7 +178,7 @@ def test_a_version_that_waits_for_another_attempt_is_given_up_when_it_leaves(bas
 def test_a_version_that_is_removed_ends_and_comes_back(base: Path, serve: Callable) -> None:
     write(base, 1)
     two = write(base, 2, 3.0)
-    models = serve(ServerConfig((ModelConfig("m", base, VersionPolicy(specific=(1, 2))),)))
+    models = serve(ServerConfig((ServedModelConfig("m", base, VersionPolicy(specific=(1, 2))),)))
     until(lambda: states(models) == [(2, "AVAILABLE"), (1, "AVAILABLE")])
     remove(two)
     until(lambda: states(models) == [(2, "END"), (1, "AVAILABLE")])
@@ -253,7 +253,7 @@ def test_several_models_load_at_once(tmp_path: Path, serve: Callable) -> None:
         write(tmp_path / name, 1, seconds=0.4)
     settings = ManagerSettings(file_system_poll_wait_seconds=0.05, num_load_threads=3)
     began = time.monotonic()
-    models = serve(ServerConfig(tuple(ModelConfig(name, tmp_path / name) for name in "abc")), settings=settings)
+    models = serve(ServerConfig(tuple(ServedModelConfig(name, tmp_path / name) for name in "abc")), settings=settings)
     assert answer(models, "a") == answer(models, "b") == answer(models, "c") == 2.0
     assert time.monotonic() - began < 1.0
 
@@ -261,10 +261,10 @@ def test_several_models_load_at_once(tmp_path: Path, serve: Callable) -> None:
 def test_policies_choose(base: Path, serve: Callable) -> None:
     for number in (1, 2, 3):
         write(base, number, float(number))
-    every = serve(ServerConfig((ModelConfig("m", base, VersionPolicy(all=True)),)))
+    every = serve(ServerConfig((ServedModelConfig("m", base, VersionPolicy(all=True)),)))
     until(lambda: states(every) == [(3, "AVAILABLE"), (2, "AVAILABLE"), (1, "AVAILABLE")])
     assert answer(every) == 3.0 and answer(every, version=1) == 1.0
-    two = serve(ServerConfig((ModelConfig("m", base, VersionPolicy(latest=2)),)))
+    two = serve(ServerConfig((ServedModelConfig("m", base, VersionPolicy(latest=2)),)))
     until(lambda: states(two) == [(3, "AVAILABLE"), (2, "AVAILABLE")])
 
 
@@ -377,7 +377,9 @@ def test_what_does_not_load_is_told(base: Path, tmp_path: Path, serve: Callable)
     broken(base, 3)
     (tmp_path / "empty").mkdir()
     absent = tmp_path / "absent"
-    config = ServerConfig((ModelConfig("m", base), ModelConfig("e", tmp_path / "empty"), ModelConfig("x", absent)))
+    config = ServerConfig(
+        (ServedModelConfig("m", base), ServedModelConfig("e", tmp_path / "empty"), ServedModelConfig("x", absent))
+    )
     models = serve(config)
     wrong = models.wait_until_loaded(20.0)
     assert wrong[0].startswith("{{name: m version: 3} due to error: NOT_FOUND: Could not find SavedModel")
@@ -414,7 +416,7 @@ def test_a_failed_version_is_tried_at_every_look_if_asked(base: Path, serve: Cal
 def test_everything_is_closed_at_the_end(base: Path) -> None:
     for number in (1, 2, 3):
         write(base, number)
-    config = ServerConfig((ModelConfig("closes", base, VersionPolicy(all=True)),))
+    config = ServerConfig((ServedModelConfig("closes", base, VersionPolicy(all=True)),))
     with ModelManager(config, settings=QUICK, loader=Affine) as models:
         until(lambda: len([key for key in models._versions.table if isinstance(key, tuple)]) == 3)
         assert len([each for each in Affine.opened if each[0] == "closes"]) == 3

@@ -13,13 +13,13 @@ import pytest
 
 from keras_seq.errors import ConfigError
 from keras_seq.export.reference import write_reference
-from serving.monitor import Monitor, MonitorSettings, load_settings
+from serving.monitor import DriftMonitor, MonitorSettings, load_settings
 from serving.monitor.calibrate import Window, calibrate, draw_stream, find_pieces
 from serving.monitor.events import read_events
 from serving.monitor.rates import measure
 from serving.monitor.thresholds import error_stream, thresholds_of
 from serving.monitor.watch import Ring
-from serving.observers import Call, Observer
+from serving.observers import ObservedCall, Observer
 from tests.factories import watched as made
 
 
@@ -50,7 +50,7 @@ def monitored(folder, calls, where, **changes):
     settings = MonitorSettings(folder=str(folder), cpu_share=1.0, queue_calls=20_000, **changes)
     if (version := where("engines", 1)) is not None:
         keep_thresholds(version, settings)
-    monitor = Monitor(settings, where)
+    monitor = DriftMonitor(settings, where)
     for call in calls:
         assert monitor.wants(call.model)
         monitor.served(call)
@@ -165,7 +165,7 @@ def test_calls_that_cannot_be_read_are_counted_not_compared(data_home, version, 
     ]
     outputs = [{}, {"other": np.ones(1)}, {"prediction": np.ones((0, 1))}, {"prediction": np.float32(1)}]
     pairs = zip(inputs, outputs, strict=True)
-    odd = [Call("engines", 1, "serving_default", given, answers, 0.0, 1.0, "x") for given, answers in pairs]
+    odd = [ObservedCall("engines", 1, "serving_default", given, answers, 0.0, 1.0, "x") for given, answers in pairs]
     monitor, events = monitored(tmp_path, [*odd, *made.calls(made.rows("test")[0][:10])], lambda *_: version)
     assert monitor.failures == 0 and not events
     assert 'calls_total{model_name="engines",version="1"} 14' in monitor.metrics()
@@ -174,7 +174,7 @@ def test_calls_that_cannot_be_read_are_counted_not_compared(data_home, version, 
 
 def test_models_without_a_reference_get_statistics(tmp_path):
     pairs = [({"x": np.array([float(k)])}, {"y": np.array([k / 2 + 2])}) for k in range(10)]
-    calls = [Call("half_plus_two", 7, "serving_default", *pair, 0.0, 1.0, "x") for pair in pairs]
+    calls = [ObservedCall("half_plus_two", 7, "serving_default", *pair, 0.0, 1.0, "x") for pair in pairs]
     monitor, events = monitored(tmp_path, calls, lambda model, number: None)
     assert 'prediction_mean{model_name="half_plus_two",version="7",output="y"} 4.25' in monitor.metrics()
     assert [event["event"] for event in events] == ["no_reference"]
@@ -187,7 +187,7 @@ def test_a_broken_reference_is_an_event_not_an_end(data_home, version, tmp_path)
     (copy / "reference.npz").write_bytes(b"not an archive")
     calls = made.calls(made.rows("test")[0][:60])
     where = {1: tmp_path / "1"}
-    monitor = Monitor(MonitorSettings(folder=str(tmp_path / "m")), lambda model, number: where[number])
+    monitor = DriftMonitor(MonitorSettings(folder=str(tmp_path / "m")), lambda model, number: where[number])
     for call in calls:
         monitor.served(call)
     monitor.close()
@@ -198,7 +198,7 @@ def test_a_broken_reference_is_an_event_not_an_end(data_home, version, tmp_path)
 
 
 def test_a_full_queue_drops_and_counts(data_home, version, tmp_path):
-    monitor = Monitor(MonitorSettings(folder=str(tmp_path), queue_calls=5, cpu_share=0.01), lambda *_: version)
+    monitor = DriftMonitor(MonitorSettings(folder=str(tmp_path), queue_calls=5, cpu_share=0.01), lambda *_: version)
     keep_thresholds(version, monitor.settings)
     wanted = 0
     for call in made.calls(made.rows("test")[0][:400]):
@@ -211,7 +211,7 @@ def test_a_full_queue_drops_and_counts(data_home, version, tmp_path):
 
 
 def test_sampling_and_models(tmp_path):
-    observer: Observer = Monitor(MonitorSettings(folder=str(tmp_path), models=("a",), sample=0.3))
+    observer: Observer = DriftMonitor(MonitorSettings(folder=str(tmp_path), models=("a",), sample=0.3))
     try:
         assert not observer.wants("b")
         assert 0.2 < np.mean([observer.wants("a") for _ in range(2000)]) < 0.4
@@ -251,7 +251,7 @@ def test_wrong_settings(tmp_path, text, message):
 @pytest.mark.slow
 def test_the_servers_thread_pays_at_most_5_microseconds(data_home, version, tmp_path):
     calls = made.calls(np.tile(made.rows("test")[0][:1000], (10, 1)), history=50)
-    monitor = Monitor(MonitorSettings(folder=str(tmp_path), queue_calls=20_000, queue_mb=500), lambda *_: version)
+    monitor = DriftMonitor(MonitorSettings(folder=str(tmp_path), queue_calls=20_000, queue_mb=500), lambda *_: version)
     spent = []
     for first in range(0, len(calls), 500):
         start = time.thread_time()

@@ -21,11 +21,11 @@ from hypothesis.extra import numpy as hnp
 from keras_seq.data.reading import Reading
 from keras_seq.errors import DataError
 from keras_seq.export.reference import write_reference
-from serving.monitor import Monitor, MonitorSettings
-from serving.monitor.events import Events, read_events
+from serving.monitor import DriftMonitor, MonitorSettings
+from serving.monitor.events import EventLog, read_events
 from serving.monitor.labels import add_labels, outcomes, read_labels
 from serving.monitor.request_log import RequestLog, list_files, read_calls, write_calls
-from serving.observers import Call
+from serving.observers import ObservedCall
 from tests.factories import watched as made
 
 arrays = st.one_of(
@@ -41,7 +41,9 @@ named = st.dictionaries(st.text(min_size=1, max_size=5), arrays, max_size=3)
 @given(st.lists(st.tuples(named, named), min_size=1, max_size=4))
 def test_logged_calls_come_back_as_they_were(tmp_path_factory, pairs):
     folder = tmp_path_factory.mktemp("log")
-    calls = [Call("m", 3, "s", given, answers, 0.5, 1e9 + k, f"id {k}") for k, (given, answers) in enumerate(pairs)]
+    calls = [
+        ObservedCall("m", 3, "s", given, answers, 0.5, 1e9 + k, f"id {k}") for k, (given, answers) in enumerate(pairs)
+    ]
     write_calls(folder / "requests" / "1.parquet", calls)
     for call, found in zip(calls, read_calls(folder), strict=True):
         assert (found.request_id, found.time, found.version) == (call.request_id, call.time, 3)
@@ -54,7 +56,7 @@ def test_logged_calls_come_back_as_they_were(tmp_path_factory, pairs):
 
 def call(number, size=1000):
     values = np.random.default_rng(number).normal(size=(1, size)).astype("f4")
-    return Call("m", 1, "serving_default", {"x": values}, {"y": values[:, :1]}, 1e-3, 1e9 + number, str(number))
+    return ObservedCall("m", 1, "serving_default", {"x": values}, {"y": values[:, :1]}, 1e-3, 1e9 + number, str(number))
 
 
 def test_the_log_is_bounded_and_keeps_the_newest(tmp_path):
@@ -90,7 +92,7 @@ def test_a_broken_file_is_named(tmp_path):
 def test_only_a_share_is_logged_the_same_of_every_request(tmp_path):
     kept = []
     for folder in (tmp_path / "a", tmp_path / "b"):
-        monitor = Monitor(MonitorSettings(folder=str(folder), log_sample=0.3, cpu_share=1.0))
+        monitor = DriftMonitor(MonitorSettings(folder=str(folder), log_sample=0.3, cpu_share=1.0))
         for number in range(500):
             monitor.served(call(number, 10))
         monitor.close()
@@ -100,7 +102,7 @@ def test_only_a_share_is_logged_the_same_of_every_request(tmp_path):
 
 
 def _write_events(folder, worker):
-    events = Events(folder, most_mb=1)
+    events = EventLog(folder, most_mb=1)
     for number in range(200):
         events.write("test", worker=worker, number=number)
 
@@ -118,7 +120,7 @@ def test_many_processes_write_whole_lines(tmp_path):
 
 
 def test_events_are_bounded_and_survive_a_torn_line(tmp_path):
-    events = Events(tmp_path, most_mb=0.01)
+    events = EventLog(tmp_path, most_mb=0.01)
     for number in range(300):
         events.write("test", number=number)
     assert sum(path.stat().st_size for path in tmp_path.glob("events*.jsonl")) < 2 * 0.011 * 2**20
@@ -217,8 +219,8 @@ def test_a_label_that_is_none_is_refused(tmp_path, label, classes):
 def test_the_log_of_a_killed_process_is_whole(tmp_path):
     code = (
         "import sys, os, time\nfrom tests.serving.test_monitor_log import call\n"
-        "from serving.monitor import Monitor, MonitorSettings\n"
-        f"m = Monitor(MonitorSettings(folder={str(tmp_path)!r}, log_seconds=0.05, cpu_share=1.0))\n"
+        "from serving.monitor import DriftMonitor, MonitorSettings\n"
+        f"m = DriftMonitor(MonitorSettings(folder={str(tmp_path)!r}, log_seconds=0.05, cpu_share=1.0))\n"
         "for k in range(10**6):\n    m.served(call(k, 100)); time.sleep(0.001)\n"
         "    if k == 20: print('go', flush=True)\n"
     )

@@ -10,7 +10,7 @@ import pytest
 from keras_seq import config
 from keras_seq.data.sources.registry import load_series
 from keras_seq.errors import DataError
-from serving.retrain.job import Request, Start, plan_experiment
+from serving.retrain.job import RetrainRequest, Start, plan_experiment
 
 HEAD = "pump{0}day{0}heat{0}state\n"
 
@@ -26,7 +26,7 @@ def champion(folder, rows, mark=";", **options):
 def planned(start, folder, rows, mark=";", **overrides):
     path = folder / "new.csv"
     path.write_text(HEAD.format(mark) + "".join(mark.join(row) + "\n" for row in rows))
-    return plan_experiment(Request("pumps", folder, folder, {"data.path": str(path), **overrides}), start).data
+    return plan_experiment(RetrainRequest("pumps", folder, folder, {"data.path": str(path), **overrides}), start).data
 
 
 OLD = [("1", "13.02.2018", "1,5", "good"), ("1", "14.02.2018", "2,5", "worn"), ("1", "15.02.2018", "3,5", "good")]

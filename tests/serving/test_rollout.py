@@ -18,7 +18,7 @@ from keras_seq.errors import ConfigError
 from serving.contract.status import Code, Refused
 from serving.contract.version_state import VersionState
 from serving.models.config import read_config
-from serving.observers import Call
+from serving.observers import ObservedCall
 from serving.rollout import PlanRouter, Shadow, edit
 from serving.rollout.plan import ModelPlan, load_plan
 
@@ -139,7 +139,7 @@ def test_choosing_is_quick(tmp_path):
 
 def call(number, version=3, x=1.0):
     values = np.array([[x]], np.float32)
-    return Call("m", version, "serving_default", {"x": values}, {"y": values * 2}, 1e-3, 1e9, str(number))
+    return ObservedCall("m", version, "serving_default", {"x": values}, {"y": values * 2}, 1e-3, 1e9, str(number))
 
 
 def test_a_shadow_is_compared_and_reported(tmp_path):

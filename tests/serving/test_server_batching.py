@@ -9,7 +9,7 @@ import pytest
 
 from serving.contract.status import Code, Refused
 from serving.models.batching import BatchingParameters
-from serving.server.batching import Batcher, Call
+from serving.server.batching import Batcher, QueuedCall
 
 
 class Doubler:
@@ -50,7 +50,9 @@ def calling(scenario, **options):
                 if not future.done():
                     future.set_exception(error) if error else future.set_result(answers["y"])
 
-            made = Call(servable, signature, {"x": np.asarray(values, np.float32)}, outputs, done, deadline, alive)
+            made = QueuedCall(
+                servable, signature, {"x": np.asarray(values, np.float32)}, outputs, done, deadline, alive
+            )
             batcher.submit(made)
             return future
 

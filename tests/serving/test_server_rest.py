@@ -13,7 +13,7 @@ from serving.contract.signatures import PREDICT, Signature, TensorInfo
 from serving.contract.status import Code, Refused
 from serving.contract.version_state import VersionState
 from serving.models.batching import Monitoring
-from serving.server.app import App
+from serving.server.app import ServerApp
 from serving.server.http import Connection
 from serving.server.rest import RestFront
 from serving.server.worker import limits_of
@@ -112,7 +112,7 @@ class Running:
         self.loop, ready = asyncio.new_event_loop(), threading.Event()
 
         async def serve():
-            self.app = App(settings or Settings(), self.models, loop=self.loop, **options)
+            self.app = ServerApp(settings or Settings(), self.models, loop=self.loop, **options)
             self.front = RestFront(self.app, limits_of(self.app.settings), token=token)
             server = await self.loop.create_server(lambda: Connection(self.front), "127.0.0.1", 0)
             self.port, self.over = server.sockets[0].getsockname()[1], asyncio.Event()

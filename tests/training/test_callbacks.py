@@ -11,9 +11,9 @@ import pytest
 
 from keras_seq.errors import ConfigError, DataError, OutputError
 from keras_seq.training.callbacks import Best, HistoryFile, Interrupt, TensorBoard
-from keras_seq.training.monitors import Monitor
+from keras_seq.training.monitors import MetricMonitor
 
-LOSS, AUC = Monitor("loss", False), Monitor("auc_pr", True)
+LOSS, AUC = MetricMonitor("loss", False), MetricMonitor("auc_pr", True)
 
 
 @pytest.fixture
@@ -54,11 +54,11 @@ def test_best_goes_on_from_its_state(model: keras.Model, tmp_path: Path) -> None
 
 
 def test_a_monitor_is_chosen_by_task() -> None:
-    assert Monitor.choose("auto", "binary") == AUC
-    assert Monitor.choose("auto", "forecast") == LOSS
-    assert Monitor.choose("val_f1", "multiclass") == Monitor("f1", True)
+    assert MetricMonitor.choose("auto", "binary") == AUC
+    assert MetricMonitor.choose("auto", "forecast") == LOSS
+    assert MetricMonitor.choose("val_f1", "multiclass") == MetricMonitor("f1", True)
     with pytest.raises(ConfigError, match="'rmsee', which a regression task does not have; did you mean 'rmse'"):
-        Monitor.choose("rmsee", "regression")
+        MetricMonitor.choose("rmsee", "regression")
 
 
 def test_an_undefined_monitor_is_refused() -> None:

@@ -24,15 +24,15 @@ from keras_seq.config import TrainingConfig, from_dict
 from keras_seq.errors import ConfigError, DeviceError, TrainingError
 from keras_seq.models.fast_lstm import FastLSTM
 from keras_seq.training import distribute, launch, placement, resume
-from keras_seq.training.compiled import Plan
-from keras_seq.training.distribute import Alone, Cluster, choose_strategy, part, read_cluster
+from keras_seq.training.compiled import XlaPlan
+from keras_seq.training.distribute import ClusterSpec, SingleProcess, choose_strategy, part, read_cluster
 from keras_seq.training.loop import take_part
 from keras_seq.training.mirrored import check_strategy, make_mirrored
 from keras_seq.training.tracing import Tracer
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = ROOT / "docs" / "kubernetes" / "training.yaml"
-TWO = Cluster(("127.0.0.1:1", "127.0.0.1:2"), 1)
+TWO = ClusterSpec(("127.0.0.1:1", "127.0.0.1:2"), 1)
 GPUS = len(tf.config.list_physical_devices("GPU"))
 
 
@@ -98,7 +98,7 @@ def test_outside_of_a_job_a_process_is_alone():
         assert team.share(b"x") == b"x" and team.either(True, False) == [True, False]
         with distribute.apart():
             assert distribute.current() is not team
-    assert isinstance(distribute.current(), Alone)
+    assert isinstance(distribute.current(), SingleProcess)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_batch_too_small_to_share_is_refused():
 
 def test_a_state_travels_as_bytes():
     arrays = {"model": [np.array([1.5, -0.0], "f"), np.array(7, "int64")], "best": []}
-    found = resume.unpack(resume.pack(resume.State(3, arrays, {"history": {"loss": [0.5]}}), "key"))
+    found = resume.unpack(resume.pack(resume.TrainingState(3, arrays, {"history": {"loss": [0.5]}}), "key"))
     assert found.epoch == 3 and found.progress == {"history": {"loss": [0.5]}} and "best" not in found.arrays
     assert [array.dtype for array in found.arrays["model"]] == [np.float32, np.int64]
 
@@ -173,7 +173,7 @@ def test_one_device_cannot_be_mirrored():
 
 def job(tmp_path, code, **options):
     said: list[str] = []
-    return launch.Job([sys.executable, "-c", code], 2, tmp_path, tell=said.append, **options), said
+    return launch.WorkerJob([sys.executable, "-c", code], 2, tmp_path, tell=said.append, **options), said
 
 
 RANK = "import json, os, sys, time; rank = json.loads(os.environ['TF_CONFIG'])['task']['index']; "
@@ -290,11 +290,11 @@ def model(**options):
 
 
 def test_the_report_names_device_precision_and_kernels():
-    (line,) = placement.describe_placement(model(), TrainingConfig(), device="/CPU:0", plan=Plan(jit=True, parts=2))
+    (line,) = placement.describe_placement(model(), TrainingConfig(), device="/CPU:0", plan=XlaPlan(jit=True, parts=2))
     assert line.startswith("training on CPU (") and "float32, XLA on" in line
     assert "GRU: while loop" in line
     assert "LSTM: own fused loop" in line or GPUS
-    (line,) = placement.describe_placement(model(activation="relu"), TrainingConfig(), device="/CPU:0", plan=Plan())
+    (line,) = placement.describe_placement(model(activation="relu"), TrainingConfig(), device="/CPU:0", plan=XlaPlan())
     assert "LSTM: while loop" in line and "XLA off" in line
 
 
@@ -346,5 +346,5 @@ def test_the_devices_command(capsys):
 
 def test_only_train_is_run_by_several_workers():
     with pytest.raises(ConfigError, match="this process has met no others"):
-        check_strategy(TrainingConfig(strategy="multi_worker"), 64, Alone())
-    assert check_strategy(TrainingConfig(), 64, Alone()) is None
+        check_strategy(TrainingConfig(strategy="multi_worker"), 64, SingleProcess())
+    assert check_strategy(TrainingConfig(), 64, SingleProcess()) is None

@@ -10,10 +10,10 @@ from keras_seq import config
 from keras_seq.data.series import Column, Schema, build_series
 from keras_seq.data.spec import DataSpec, Scaling
 from keras_seq.ensembles.learn import optimal_weights
-from keras_seq.evaluation.answers import Answers, in_deviations
+from keras_seq.evaluation.answers import CandidateAnswers, in_deviations
 from keras_seq.evaluation.comparison import compare_answers
-from keras_seq.evaluation.postprocessed import Decided, judge_decided
-from keras_seq.evaluation.scores import judge
+from keras_seq.evaluation.postprocessed import Postprocessed, score_postprocessed
+from keras_seq.evaluation.scores import score
 from keras_seq.export.gate import REQUIREMENT
 from keras_seq.export.reference import errors_of
 from keras_seq.tasks import DECIDING
@@ -45,7 +45,7 @@ PLAIN = config.from_dict({})
 def test_a_target_on_a_high_level_does_not_explain_another():
     truth = np.stack([1000 + RNG.normal(size=500), RNG.normal(size=500)], axis=1)
     answer = np.tile([1000.0, 0.0], (500, 1))
-    found = judge(points_of(truth, answer), spec_of([1.0, 1.0]), PLAIN, part="test")
+    found = score(points_of(truth, answer), spec_of([1.0, 1.0]), PLAIN, part="test")
     for name, k in (("y1", 0), ("y2", 1)):
         own = metrics.score("regression", truth[:, k], answer[:, k])
         assert {metric: found[f"{metric}/{name}"] for metric in own} == pytest.approx(own)
@@ -61,23 +61,23 @@ def test_scales_of_1e8_and_1e_minus_6_count_alike(horizon):
     truth = RNG.normal(size=shape) * std
     task = "forecast" if horizon else "regression"
     spec = spec_of(std, task=task, horizon=horizon)
-    found = judge(points_of(truth, truth + error * std), spec, PLAIN, part="test")
+    found = score(points_of(truth, truth + error * std), spec, PLAIN, part="test")
     assert found["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)))
     assert found["mae"] == pytest.approx(np.abs(error).mean())
     assert found["rmse/y2"] == pytest.approx(3e-6 * np.sqrt(np.mean(error[..., 1] ** 2)))
     worse = error * [1.0, 2.0]  # the small one twice as wrong: the deciding figure sees it
-    assert judge(points_of(truth, truth + worse * std), spec, PLAIN, part="test")["rmse"] > 1.4 * found["rmse"]
+    assert score(points_of(truth, truth + worse * std), spec, PLAIN, part="test")["rmse"] > 1.4 * found["rmse"]
 
 
 def test_one_target_stays_in_its_unit_and_has_no_names():
     truth = RNG.normal(size=(50, 1)) * 1e4
-    found = judge(points_of(truth, truth + 100), spec_of([1e4]), PLAIN, part="test")
+    found = score(points_of(truth, truth + 100), spec_of([1e4]), PLAIN, part="test")
     assert found["rmse"] == pytest.approx(100) and not [name for name in found if "/" in name]
 
 
 def test_a_target_that_is_constant_in_the_part_leaves_the_others_alone():
     truth = np.stack([np.full(60, 5.0), RNG.normal(size=60)], axis=1)
-    found = judge(points_of(truth, truth + [0.0, 0.5]), spec_of([0.0, 1.0]), PLAIN, part="test")
+    found = score(points_of(truth, truth + [0.0, 0.5]), spec_of([0.0, 1.0]), PLAIN, part="test")
     assert np.isnan(found["r2/y1"]) and found["r2"] == pytest.approx(found["r2/y2"])
     assert found["rmse"] == pytest.approx(np.sqrt(0.125))
 
@@ -85,8 +85,8 @@ def test_a_target_that_is_constant_in_the_part_leaves_the_others_alone():
 def test_intervals_hold_and_are_wide_by_target():
     truth = np.stack([RNG.normal(size=1000) * 1000, RNG.normal(size=1000)], axis=1)
     half = np.array([1e6, 0.1])  # the first holds everything, the second 8 %
-    decided = Decided(points_of(truth, truth * 0), truth * 0, truth * 0, truth * 0 - half, truth * 0 + half)
-    found = judge_decided(decided, spec_of([1000.0, 1.0]), PLAIN, {}, part="test")
+    decided = Postprocessed(points_of(truth, truth * 0), truth * 0, truth * 0, truth * 0 - half, truth * 0 + half)
+    found = score_postprocessed(decided, spec_of([1000.0, 1.0]), PLAIN, {}, part="test")
     inside = pd.DataFrame(np.abs(truth) <= half, columns=["y1", "y2"]).mean()
     assert found["coverage/y1"] == 1 and found["coverage/y2"] == pytest.approx(inside["y2"])
     assert found["coverage"] == pytest.approx(inside.mean())
@@ -98,11 +98,11 @@ def test_quantiles_of_several_targets():
     truth = RNG.normal(size=(300, 2)) * std
     answers = np.stack([truth * 0 - std, truth * 0, truth * 0 + std], axis=-1)
     given = config.from_dict({"model": {"quantiles": list(levels)}})
-    found = judge(points_of(truth, answers), spec_of(std), given, part="test")
+    found = score(points_of(truth, answers), spec_of(std), given, part="test")
     own = [metrics.pinball(truth[:, k, None], answers[:, k], levels) for k in range(2)]
     assert found["pinball"] == pytest.approx(np.mean(own / std)) and found["pinball/y1"] == pytest.approx(own[0])
     three = RNG.normal(size=(300, 3))  # a baseline answers with points; three targets are not three levels
-    found = judge(points_of(three, three), spec_of([1.0, 1.0, 1.0]), given, part="test")
+    found = score(points_of(three, three), spec_of([1.0, 1.0, 1.0]), given, part="test")
     assert found["rmse"] == 0 and "pinball" not in found
 
 
@@ -115,7 +115,7 @@ def test_a_comparison_is_not_decided_by_the_largest_target():
         "hair better on the large one": (truth + noise * std * [0.99, 1.0])[None],
     }
     series = make_series([1] * 300)
-    given = Answers(truth, predictions, np.arange(300), np.arange(300), {}, 0, series)
+    given = CandidateAnswers(truth, predictions, np.arange(300), np.arange(300), {}, 0, series)
     spec = spec_of(std)
     found = compare_answers(given, spec, resamples=200)
     assert found.ranked()[0] == "good on the small one"
@@ -207,7 +207,7 @@ def mase(prepared, part="test", **model):
 
     experiment = config.from_dict({"model": {"arima": model}} if model else {})
     found = last_value(prepared, part)
-    return judge(found, prepared.spec, experiment, part=part, naive=naive_errors(prepared, experiment)).get("mase")
+    return score(found, prepared.spec, experiment, part=part, naive=naive_errors(prepared, experiment)).get("mase")
 
 
 def test_mase_of_units_on_differing_levels_is_scaled_inside_units():

@@ -12,7 +12,7 @@ from keras_seq import config
 from keras_seq.errors import ConfigError, DataError
 from tuning.records import FORMAT, begin_study, open_study
 from tuning.search import describe
-from tuning.settings import Plan, settings
+from tuning.settings import StudyPlan, settings
 from tuning.status import status_table
 
 
@@ -40,7 +40,7 @@ def plan_of(path, space=None, tuning=None, **changes):
         "model.family": "ridge",
     }
     tree = {"space": space or {"model.penalty": [1.0, 10.0]}} | (tuning or {})
-    return Plan(config.from_dict(config.override({}, base | changes)), settings(tree))
+    return StudyPlan(config.from_dict(config.override({}, base | changes)), settings(tree))
 
 
 CHANGES = {

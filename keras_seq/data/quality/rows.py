@@ -15,7 +15,7 @@ BLOCK = 1000  # rows that follow one another in a thinned long unit
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowSample:
     """Some rows of a series: whole units, or blocks of long ones, evenly spread.
 
     Attributes:
@@ -29,11 +29,11 @@ class Rows:
     whole: bool
 
 
-def thinned(offsets: NDArray[np.int64], most: int = MOST_ROWS) -> Rows:
+def thinned(offsets: NDArray[np.int64], most: int = MOST_ROWS) -> RowSample:
     """At most about ``most`` rows of units at ``offsets (units + 1,)``; all where they are few."""
     begins, lengths = offsets[:-1], np.diff(offsets)
     if lengths.sum() <= most:
-        return Rows(np.arange(offsets[0], offsets[-1]), offsets - offsets[0], True)
+        return RowSample(np.arange(offsets[0], offsets[-1]), offsets - offsets[0], True)
     whole = bool(lengths.max() <= max(BLOCK, most // 20))
     if not whole:  # cut long units into blocks
         pieces = [np.arange(a, a + n, BLOCK) for a, n in zip(begins.tolist(), lengths.tolist(), strict=True) if n]
@@ -46,7 +46,7 @@ def thinned(offsets: NDArray[np.int64], most: int = MOST_ROWS) -> Rows:
     chosen = np.unique(np.linspace(0, len(begins) - 1, kept).round().astype(np.int64))
     begins, lengths = begins[chosen], lengths[chosen]
     inner = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Rows(np.repeat(begins - inner[:-1], lengths) + np.arange(lengths.sum()), inner, whole)
+    return RowSample(np.repeat(begins - inner[:-1], lengths) + np.arange(lengths.sum()), inner, whole)
 
 
 def columns_of(series: Series, rows: NDArray[np.int64] | None = None) -> dict[str, NDArray[Any]]:

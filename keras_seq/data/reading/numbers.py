@@ -31,7 +31,7 @@ _BLANKS = "[\u00a0\u202f\u2009]"  # blanks that do not break, as spreadsheets wr
 
 
 @dataclass(frozen=True)
-class Numbers:
+class NumberColumn:
     """What the texts of a column are as numbers.
 
     Attributes:
@@ -48,20 +48,20 @@ class Numbers:
         return set(self.fitting) >= {PLAIN, Marks(decimal=",")}
 
 
-def inspect_numbers(texts: Any, candidates: tuple[Marks, ...] = CANDIDATES) -> Numbers:
+def inspect_numbers(texts: Any, candidates: tuple[Marks, ...] = CANDIDATES) -> NumberColumn:
     """Marks that fit an Arrow array of filled texts ``(rows,)``."""
     import pyarrow.compute as pc
 
     if not len(texts):
-        return Numbers(0.0, ())
+        return NumberColumn(0.0, ())
     texts = _trimmed(texts)
     shares = [float(pc.mean(pc.match_substring_regex(texts, _regex(marks))).as_py()) for marks in candidates]
     best = [marks for marks, share in zip(candidates, shares, strict=True) if share == max(shares)]
     bare = {marks.decimal for marks in best if not marks.thousands}
-    return Numbers(max(shares), tuple(marks for marks in best if not marks.thousands or marks.decimal not in bare))
+    return NumberColumn(max(shares), tuple(marks for marks in best if not marks.thousands or marks.decimal not in bare))
 
 
-def settle_marks(columns: dict[str, Numbers], delimiter: str) -> tuple[Marks, dict[str, Marks], list[str]]:
+def settle_marks(columns: dict[str, NumberColumn], delimiter: str) -> tuple[Marks, dict[str, Marks], list[str]]:
     """Marks of the file, of the columns that differ, and remarks where two readings fit.
 
     Columns that leave a choice are read as those that leave none; where all leave one, a comma is the decimal mark in
@@ -89,7 +89,7 @@ def settle_marks(columns: dict[str, Numbers], delimiter: str) -> tuple[Marks, di
     return file_marks, exceptions, remarks
 
 
-def _points(columns: dict[str, Numbers]) -> bool:
+def _points(columns: dict[str, NumberColumn]) -> bool:
     """Whether points alone could be decimal marks, and commas nowhere."""
     return all(PLAIN in numbers.fitting for numbers in columns.values() if numbers.fitting)
 

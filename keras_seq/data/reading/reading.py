@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from keras_seq.config.base import Section
+from keras_seq.config.base import ConfigSection
 
 Kind = Literal["number", "flag", "text", "date", "clock"]  # clock: a time given as a number, kept in float64
 Decimal = Literal[".", ","]
@@ -35,14 +35,14 @@ MISSING_TEXTS = (
 )
 
 
-class Marks(Section):
+class Marks(ConfigSection):
     """Marks in written numbers: ``1.234,5`` has the decimal mark ``,`` and the thousands mark ``.``."""
 
     decimal: Decimal = "."
     thousands: Thousands = ""
 
 
-class Reading(Section):
+class Reading(ConfigSection):
     """How a table is understood. The defaults are those of a plain CSV file; Parquet needs only the last five.
 
     Numbers are read by ``marks[column]``, else by ``decimal`` and ``thousands``. Texts of units, groups and labels

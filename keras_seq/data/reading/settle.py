@@ -10,7 +10,7 @@ from keras_seq.config import DataConfig
 from keras_seq.data.reading import batches
 from keras_seq.data.reading.dates import COMPACT, ISO, DateRule, are_compact_dates, settle_dates
 from keras_seq.data.reading.dialect import Options, csv_names, sniff_dialect
-from keras_seq.data.reading.numbers import CANDIDATES, Numbers, inspect_numbers, settle_marks
+from keras_seq.data.reading.numbers import CANDIDATES, NumberColumn, inspect_numbers, settle_marks
 from keras_seq.data.reading.reading import UNNAMED, Marks, Reading
 
 HEAD = 2**20  # bytes of CSV looked at to tell the kinds of columns
@@ -140,7 +140,7 @@ def _sample(path: Path, reading: Reading) -> dict[str, Any]:
     }
 
 
-def _csv_kind(texts: Any, numbers: Numbers | None) -> ColumnKind:
+def _csv_kind(texts: Any, numbers: NumberColumn | None) -> ColumnKind:
     import pyarrow.compute as pc
 
     if numbers is None:

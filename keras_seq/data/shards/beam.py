@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from keras_seq.data.shards.jobs import Job, Recipe
+from keras_seq.data.shards.jobs import Recipe, ShardJob
 from keras_seq.data.shards.writer import write_shard
 from keras_seq.errors import ConfigError, KerasSeqError
 
 
-def run_beam(recipe: Recipe, jobs: Sequence[Job]) -> None:
+def run_beam(recipe: Recipe, jobs: Sequence[ShardJob]) -> None:
     """Write all jobs with Beam's default runner; every worker must see the input and the output folder.
 
     Raises:

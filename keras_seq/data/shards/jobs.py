@@ -28,7 +28,7 @@ HEAD_BYTES = 2**20  # of a CSV, to tell how long its lines are
 
 
 @dataclass(frozen=True)
-class Job:
+class ShardJob:
     """A part of the input that becomes one shard.
 
     Attributes:
@@ -95,7 +95,9 @@ def row_bytes(schema: Schema) -> int:
     return 4 * (len(schema.columns) + len(schema.targets)) + 8
 
 
-def plan_files(config: DataConfig, files: list[Path], shard_bytes: int) -> tuple[Layout, dict[Any, int], list[Job]]:
+def plan_files(
+    config: DataConfig, files: list[Path], shard_bytes: int
+) -> tuple[Layout, dict[Any, int], list[ShardJob]]:
     """How the files are read, the class numbers, and the jobs.
 
     Raises:
@@ -105,20 +107,20 @@ def plan_files(config: DataConfig, files: list[Path], shard_bytes: int) -> tuple
     layout = plan_table(config.model_copy(update={"path": str(files[0])}))
     _same_columns(layout, files, config)
     layout, codes = _settle(layout, files)
-    jobs: list[Job] = []
+    jobs: list[ShardJob] = []
     for file in files:
         for span in _spans(file, shard_bytes, row_bytes(layout.schema), layout.reading):
-            jobs.append(Job(len(jobs), str(file), span))
+            jobs.append(ShardJob(len(jobs), str(file), span))
     return layout, codes, jobs
 
 
-def plan_rows(rows: int, schema: Schema, shard_bytes: int) -> list[Job]:
+def plan_rows(rows: int, schema: Schema, shard_bytes: int) -> list[ShardJob]:
     """Jobs of a source that is held in memory."""
     size = max(1, shard_bytes // row_bytes(schema))
-    return [Job(number, "", (low, min(low + size, rows))) for number, low in enumerate(range(0, rows, size))]
+    return [ShardJob(number, "", (low, min(low + size, rows))) for number, low in enumerate(range(0, rows, size))]
 
 
-def job_layout(layout: Layout, job: Job) -> Layout:
+def job_layout(layout: Layout, job: ShardJob) -> Layout:
     """The layout for one job's file and span."""
     return dataclasses.replace(layout, path=Path(job.path), span=job.span)
 

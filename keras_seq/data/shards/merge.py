@@ -16,7 +16,7 @@ from keras_seq.config import DataConfig
 from keras_seq.data.running_stats import Moments
 from keras_seq.data.scaling import known_moments
 from keras_seq.data.series import Schema, Series
-from keras_seq.data.shards.jobs import Job, Recipe
+from keras_seq.data.shards.jobs import Recipe, ShardJob
 from keras_seq.data.shards.writer import facts_path, shard_name
 from keras_seq.data.sources.table_layout import CLASS_TASKS
 from keras_seq.data.splits import split
@@ -31,21 +31,23 @@ SHAPING = (
 
 
 @dataclass(frozen=True)
-class Facts:
+class ShardFacts:
     """What one worker told of its shard: ``ShardTaker.facts`` and ``.arrays``."""
 
     plain: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
 
 
-def read_facts(folder: str | Path, number: int) -> Facts:
+def read_facts(folder: str | Path, number: int) -> ShardFacts:
     """The facts of a finished shard."""
     with np.load(facts_path(folder, number), allow_pickle=False) as file:
         arrays = dict(file)
-    return Facts(json.loads(arrays.pop("facts").tobytes()), arrays)
+    return ShardFacts(json.loads(arrays.pop("facts").tobytes()), arrays)
 
 
-def merge(recipe: Recipe, jobs: Sequence[Job], loaded: Series | None) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def merge(
+    recipe: Recipe, jobs: Sequence[ShardJob], loaded: Series | None
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Manifest and index of the whole, without statistics and split.
 
     Args:
@@ -158,7 +160,7 @@ class _Units:
         self.constant = True
         self.last_time: Any = None
 
-    def add(self, job: Job, fact: Facts) -> None:
+    def add(self, job: ShardJob, fact: ShardFacts) -> None:
         """Take in a shard."""
         times, targets = fact.arrays["times"], fact.arrays["first_targets"]
         self.constant &= fact.plain["constant"]
@@ -181,7 +183,7 @@ class _Units:
                 self.targets.append(targets[number])
         self.last_time = times[-1, 1]
 
-    def _go_on(self, job: Job, unit: str, group: str, time: NDArray[Any], target: NDArray[np.float32]) -> None:
+    def _go_on(self, job: ShardJob, unit: str, group: str, time: NDArray[Any], target: NDArray[np.float32]) -> None:
         if self.recipe.time_kind and not time[0] > self.last_time:
             raise DataError(
                 f"Time does not rise in unit '{unit}': {time[0]} follows {self.last_time}, at the start of "
@@ -197,14 +199,14 @@ class _Units:
         self.constant &= bool(((target == before) | np.isnan(target) | np.isnan(before)).all())
         self.targets[-1] = np.where(np.isfinite(before), before, target)
 
-    def _where(self, job: Job) -> str:
+    def _where(self, job: ShardJob) -> str:
         if not job.span:
             return f"'{job.path}'"
         what = "row groups" if job.path.lower().endswith((".parquet", ".pq")) else "bytes"
         return f"'{job.path}' ({what} {job.span[0]} to {job.span[1]})"
 
 
-def _schema(recipe: Recipe, facts: list[Facts], units: _Units) -> Schema:
+def _schema(recipe: Recipe, facts: list[ShardFacts], units: _Units) -> Schema:
     """The schema with what only all rows tell: whether 0 and 1 are classes, whether targets are per unit."""
     layout, schema = recipe.layout, recipe.schema
     assert layout is not None

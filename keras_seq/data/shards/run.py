@@ -20,7 +20,7 @@ import numpy as np
 from keras_seq.config import DataConfig
 from keras_seq.data.series import Series
 from keras_seq.data.shards.folder import INDEX, MANIFEST, ShardSeries, open_shards, remember
-from keras_seq.data.shards.jobs import Job, Recipe, input_files, plan_files, plan_rows, row_bytes
+from keras_seq.data.shards.jobs import Recipe, ShardJob, input_files, plan_files, plan_rows, row_bytes
 from keras_seq.data.shards.merge import FORMAT, SHAPING, describe, merge
 from keras_seq.data.shards.writer import WORK, facts_path, loaded, piece_rows, shard_name, write_shard
 from keras_seq.data.sources.registry import source_info, subset_of
@@ -105,7 +105,7 @@ def write_shards(
 
 def _plan(
     config: DataConfig, folder: Path, format: str, shard_bytes: int
-) -> tuple[Recipe, list[Job], Series | None, dict[str, Any]]:
+) -> tuple[Recipe, list[ShardJob], Series | None, dict[str, Any]]:
     """Recipe, jobs, the series of a source of the project, and what must be equal for a run to go on."""
     if config.source == "shards":
         raise ConfigError("data.source=shards is written already; name the source to write, such as table.")
@@ -175,7 +175,7 @@ def _make_work(folder: Path) -> None:
         raise OutputError(f"'{folder}' cannot be written ({error.strerror}).") from None
 
 
-def _resume(folder: Path, jobs: Sequence[Job], plan: dict[str, Any], recipe: Recipe) -> set[int]:
+def _resume(folder: Path, jobs: Sequence[ShardJob], plan: dict[str, Any], recipe: Recipe) -> set[int]:
     """Numbers of the shards that are finished; leftovers of a killed run are removed."""
     if (folder / WORK / PLAN).is_file():
         _same_plan(folder / WORK / PLAN, plan, folder, finished=False)
@@ -194,7 +194,7 @@ def _resume(folder: Path, jobs: Sequence[Job], plan: dict[str, Any], recipe: Rec
     return kept
 
 
-def _enough_space(folder: Path, recipe: Recipe, jobs: Sequence[Job], kept: int) -> int:
+def _enough_space(folder: Path, recipe: Recipe, jobs: Sequence[ShardJob], kept: int) -> int:
     """Refuse before long work what the disk will not hold; the bytes still to be written, of text about."""
     if recipe.layout is None:
         rows = sum(job.span[1] - job.span[0] for job in jobs if job.span)
@@ -215,7 +215,7 @@ def _enough_workers(size: int) -> int:
     return min(len(os.sched_getaffinity(0)), 1 + size // WORTH_A_WORKER)
 
 
-def _run(recipe: Recipe, jobs: Sequence[Job], workers: int, runner: str, say: Say, total: int) -> None:
+def _run(recipe: Recipe, jobs: Sequence[ShardJob], workers: int, runner: str, say: Say, total: int) -> None:
     if not jobs:
         return
     if runner == "beam":
@@ -248,7 +248,7 @@ def _tell(done: Iterable[int], say: Say, before: int, total: int) -> None:
 
 
 def _finish(
-    recipe: Recipe, jobs: Sequence[Job], series: Series | None, plan: dict[str, Any], config: DataConfig
+    recipe: Recipe, jobs: Sequence[ShardJob], series: Series | None, plan: dict[str, Any], config: DataConfig
 ) -> None:
     """Index and, last of all, the manifest."""
     folder = Path(recipe.folder)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keras_seq.config import DataConfig
 from keras_seq.data.running_stats import Moments
 from keras_seq.data.series import Schema, Series
-from keras_seq.data.shards.jobs import PIECE_BYTES, Job, Recipe, job_layout, row_bytes
+from keras_seq.data.shards.jobs import PIECE_BYTES, Recipe, ShardJob, job_layout, row_bytes
 from keras_seq.data.shards.tfrecord import encode_example, write_record
 from keras_seq.data.sources.registry import load_series
 from keras_seq.data.sources.table import iter_table_chunks
@@ -39,7 +39,7 @@ def facts_path(folder: str | Path, number: int) -> Path:
     return Path(folder) / WORK / f"shard-{number:05d}.npz"
 
 
-def write_shard(recipe: Recipe, job: Job) -> int:
+def write_shard(recipe: Recipe, job: ShardJob) -> int:
     """Read a job's rows, check them, write them, and last what is known of them; the shard's number.
 
     Raises:
@@ -280,7 +280,7 @@ class ShardTaker(RowTaker):
         }
 
 
-def _take_rows(recipe: Recipe, job: Job, sink: Sink) -> ShardTaker:
+def _take_rows(recipe: Recipe, job: ShardJob, sink: Sink) -> ShardTaker:
     rows = max(1024, CHUNK_BYTES // row_bytes(recipe.schema))
     if recipe.layout is not None:
         layout = job_layout(recipe.layout, job)
@@ -297,7 +297,7 @@ def _take_rows(recipe: Recipe, job: Job, sink: Sink) -> ShardTaker:
 
 
 @contextmanager
-def _told(job: Job) -> Iterator[None]:
+def _told(job: ShardJob) -> Iterator[None]:
     """Say in which input something is wrong, where the message does not."""
     try:
         yield

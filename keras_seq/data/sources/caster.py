@@ -19,7 +19,7 @@ from scipy.signal import lfilter
 
 from keras_seq.config import CasterConfig
 from keras_seq.data.series import Column, Schema, Series
-from keras_seq.data.sources.caster_events import PRECURSOR, Events, longest_span, plan_events, render_events
+from keras_seq.data.sources.caster_events import PRECURSOR, CastingEvents, longest_span, plan_events, render_events
 from keras_seq.errors import ConfigError
 
 # name, physical unit, level, noise deviation, least, largest, memory of the noise (AR(1) coefficient),
@@ -151,7 +151,7 @@ def _probability(mean: float, static: NDArray[np.float64]) -> NDArray[np.float64
     return 1.0 / (1.0 + np.exp(-(intercept + STATIC_WEIGHT * static)))
 
 
-def _windows(events: Events, units: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _windows(events: CastingEvents, units: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     start, stop = np.full(units, -1, np.int64), np.full(units, -1, np.int64)
     true = events.kind == PRECURSOR
     start[events.unit[true]] = events.surge[true] - 4  # two deviations of a bell on both sides
@@ -161,7 +161,7 @@ def _windows(events: Events, units: int) -> tuple[NDArray[np.int64], NDArray[np.
 
 def _signals(
     config: CasterConfig,
-    events: Events,
+    events: CastingEvents,
     levels: NDArray[np.float64],
     lengths: NDArray[np.int64],
     offsets: NDArray[np.int64],

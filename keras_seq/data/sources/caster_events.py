@@ -38,7 +38,7 @@ REDRAWS = 200
 
 
 @dataclass(frozen=True)
-class Events:
+class CastingEvents:
     """Events of all sequences, one row per event, times in steps from the start of the sequence.
 
     Attributes:
@@ -59,7 +59,9 @@ def longest_span(config: CasterConfig) -> int:
     return config.max_lag + GUARD + LATE + DELAYS[1] * (config.rows - 1) + 2 * MARGIN + 1
 
 
-def plan_events(config: CasterConfig, lengths: Int, visible: NDArray[np.bool_], rng: np.random.Generator) -> Events:
+def plan_events(
+    config: CasterConfig, lengths: Int, visible: NDArray[np.bool_], rng: np.random.Generator
+) -> CastingEvents:
     """Draw the events of every sequence.
 
     Each sequence gets one *main* event: the precursor where ``visible``, else a false pair, so that
@@ -92,7 +94,7 @@ def plan_events(config: CasterConfig, lengths: Int, visible: NDArray[np.bool_], 
     steps = np.where(np.isin(kind, (UP, WRONG_ORDER))[:, None], rows[::-1], rows) * delay[:, None]
     first = np.where(rise >= 0, start + rise, -1)
     peaks = np.where(rise[:, None] >= 0, first[:, None] + steps, -1)
-    return Events(unit[kept], kind[kept], np.where(surge >= 0, start + surge, -1)[kept], peaks[kept])
+    return CastingEvents(unit[kept], kind[kept], np.where(surge >= 0, start + surge, -1)[kept], peaks[kept])
 
 
 def _shapes(config: CasterConfig, kind: Int, rng: np.random.Generator) -> tuple[Int, Int, Int]:
@@ -159,7 +161,7 @@ def _place(
 
 
 def render_events(
-    events: Events, offsets: Int, amplitude: float, rng: np.random.Generator
+    events: CastingEvents, offsets: Int, amplitude: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Draw the bells that events leave, in noise deviations.
 
