@@ -1,6 +1,8 @@
 """Writes docs/reference/: packages from their docstrings, commands from their parsers, settings from their fields.
 
-Usage: scripts/reference [--check]
+Usage: scripts/reference [--output FOLDER]
+
+The pages are not in git: they are as the code of the checkout is when the command is given.
 """
 
 from __future__ import annotations
@@ -32,14 +34,15 @@ SETTINGS = {  # sections beside the experiment's: title, module, class, what sta
 }
 
 
-def write_all() -> dict[str, str]:
-    """Every page by its path below docs/reference."""
+def every_page() -> dict[str, str]:
+    """Text of every page by its file name."""
     code = reference_code.pages(reference_code.load())
-    found = {f"{name}.md": text + NOTE for name, text in code.items()}
-    found["commands.md"] = commands_page()
-    found["configuration.md"] = configuration_page()
-    found["README.md"] = _index(code)
-    return found
+    return {
+        **{f"{name}.md": text + NOTE for name, text in code.items()},
+        "commands.md": commands_page(),
+        "configuration.md": configuration_page(),
+        "README.md": _index(code),
+    }
 
 
 def _index(code: dict[str, str]) -> str:
@@ -209,28 +212,24 @@ def _default(info: Any) -> str:
     return "none" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-def differences(wanted: dict[str, str]) -> list[str]:
-    """Names of pages that are not as they would be written."""
-    there = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
-    return sorted(name for name in wanted | there if wanted.get(name) != there.get(name))
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="scripts/reference", description="Write docs/reference.")
-    parser.add_argument("--check", action="store_true", help="exit code 1 if a page is not up to date")
-    options = parser.parse_args()
-    wanted = write_all()
-    changed = differences(wanted)
-    if options.check:
-        sys.exit(f"out of date: {', '.join(changed)}; run scripts/reference" if changed else 0)
-    FOLDER.mkdir(exist_ok=True)
-    for name, text in wanted.items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
-    for path in FOLDER.glob("*.md"):
-        if path.name not in wanted:
+def write(folder: Path, pages: dict[str, str]) -> None:
+    """Write ``pages``; other pages of the folder, of modules that are gone, are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in pages.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for path in folder.glob("*.md"):
+        if path.name not in pages:
             path.unlink()
-    print(f"{len(wanted)} pages, changed: {', '.join(changed) or 'none'}")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="scripts/reference", description="Write the reference pages.")
+    parser.add_argument("--output", metavar="FOLDER", type=Path, default=FOLDER, help="folder (docs/reference)")
+    options = parser.parse_args(argv)
+    pages = every_page()
+    write(options.output, pages)
+    print(f"{options.output}: {len(pages)} pages, begin with README.md")
 
 
 if __name__ == "__main__":
