@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_seq.autoconfig.conditions import Conditions
+from keras_seq.autoconfig.question import TargetQuestion
 from keras_seq.autoconfig.roles import ColumnRole
-from keras_seq.autoconfig.target import TargetQuestion
 
 
 @dataclass(frozen=True)

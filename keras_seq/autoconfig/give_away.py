@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.autoconfig.question import TargetQuestion
 from keras_seq.autoconfig.roles import codes
 from keras_seq.autoconfig.table import TableProfile
 from keras_seq.data.quality.companions import companions
 from keras_seq.data.quality.rows import thinned
-
-if TYPE_CHECKING:
-    from keras_seq.autoconfig.target import TargetQuestion
 
 MOST_WORDS = 50  # different words of a column that may be classes
 

@@ -11,6 +11,7 @@ import numpy as np
 from keras_seq.autoconfig import advise
 from keras_seq.autoconfig.conditions import find_conditions
 from keras_seq.autoconfig.facts import Choice, ConfigurationFacts
+from keras_seq.autoconfig.question import TargetQuestion
 from keras_seq.autoconfig.roles import (
     NONE,
     ColumnRole,
@@ -22,7 +23,7 @@ from keras_seq.autoconfig.roles import (
     order_by,
 )
 from keras_seq.autoconfig.table import TableProfile
-from keras_seq.autoconfig.target import CLASS_TASKS, TargetQuestion
+from keras_seq.autoconfig.target import CLASS_TASKS
 from keras_seq.data.reading.labels import number_text, own_text
 
 

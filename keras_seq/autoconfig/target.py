@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from keras_seq.autoconfig.give_away import leave_copies_out, tell_companions
+from keras_seq.autoconfig.question import TargetCandidate, TargetQuestion
 from keras_seq.autoconfig.roles import Order, codes, named, order_by, words
 from keras_seq.autoconfig.table import ColumnProfile, TableProfile
 from keras_seq.config import Task
@@ -24,40 +23,7 @@ MOST_CLASSES = 20
 CLASS_TASKS = ("binary", "multiclass")
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A column that could be the target, and what speaks for it."""
-
-    name: str
-    score: int
-    why: str
-
-
-@dataclass
-class TargetQuestion:
-    """What is asked of the data.
-
-    Attributes:
-        targets, task: columns and kind of the prediction.
-        why: of the task.
-        per_unit: one target for a whole unit.
-        falls: the target counts down within each unit, as remaining life does.
-        features: input columns.
-        left_out: columns that are not used, with the reason.
-        notes: what the user should know of the columns.
-    """
-
-    targets: tuple[str, ...]
-    task: Task
-    why: str
-    per_unit: bool
-    falls: bool = False
-    features: tuple[str, ...] = ()
-    left_out: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-
-def candidates(table: TableProfile, unit: str | None, taken: set[str]) -> list[Candidate]:
+def candidates(table: TableProfile, unit: str | None, taken: set[str]) -> list[TargetCandidate]:
     """Columns that could be the target, likeliest first."""
     order = order_by(table, unit)
     free = [c for c in table.columns.values() if c.name not in taken and _possible(c)]
@@ -78,18 +44,18 @@ def candidates(table: TableProfile, unit: str | None, taken: set[str]) -> list[C
             score, reasons = score + 2, [*reasons, "its name"]
         if not unit and len(numbers) == 1 and column.kind == "number":
             score, reasons = score + 5, [*reasons, "the only column of numbers"]
-        found.append(Candidate(column.name, score, ", ".join(reasons) or "a column of numbers"))
+        found.append(TargetCandidate(column.name, score, ", ".join(reasons) or "a column of numbers"))
     return sorted(found, key=lambda one: -one.score)
 
 
-def sure_of(found: list[Candidate]) -> Candidate | None:
+def sure_of(found: list[TargetCandidate]) -> TargetCandidate | None:
     """The one candidate that stands out; None: ask."""
     if not found or found[0].score < 3 or (len(found) > 1 and found[0].score - found[1].score < 2):
         return None
     return found[0]
 
 
-def ask_for_target(found: list[Candidate], table: TableProfile, *, counts: bool) -> ConfigError:
+def ask_for_target(found: list[TargetCandidate], table: TableProfile, *, counts: bool) -> ConfigError:
     """The question that only the user can answer, as an error with the candidates.
 
     Args:

@@ -1,14 +1,11 @@
-"""Which targets are known, which units can give a sample, and the windows that have an answer."""
+"""Known (finite) targets of a series, and the units that can give a sample."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.config import WindowsConfig
 from keras_seq.data.series import Series
-from keras_seq.data.windows import WindowIndex
-from keras_seq.errors import DataError
 
 Bools = NDArray[np.bool_]
 CHUNK = 1 << 16  # targets read at a time
@@ -61,41 +58,3 @@ def usable_units(series: Series, horizon: int) -> Bools:
         return usable & known
     before = np.concatenate([[0], np.cumsum(known)])
     return usable & (before[series.offsets[1:]] > before[series.offsets[:-1]])
-
-
-def with_known_targets(
-    series: Series, index: WindowIndex, known: Bools | None, windows: WindowsConfig, part: str
-) -> WindowIndex:
-    """The windows of a part whose target is known: all steps of a horizon, or, per step, at least one.
-
-    Args:
-        series: the data.
-        index: windows of the part.
-        known: ``known_targets(series)``.
-        windows: horizon and per_step.
-        part: name of the part, for the message.
-
-    Returns:
-        ``index`` itself where nothing is missing; else arrays, also for a series on disk (40 bytes a window).
-
-    Raises:
-        DataError: no window has a known target.
-    """
-    if known is None:
-        return index
-    if series.schema.target_per == "unit":
-        kept = known[index.unit]
-    else:
-        before = np.concatenate([[0], np.cumsum(known)])
-        if windows.per_step:
-            kept = before[index.start + index.length] > before[index.first]
-        else:
-            ahead = max(1, windows.horizon)
-            kept = before[index.target + ahead] - before[index.target] == ahead
-    if not kept.any():
-        names = ", ".join(f"'{name}'" for name in series.schema.targets)
-        raise DataError(
-            f"No window of the {part} part has a known target: {names} is missing in all of its {len(index)} windows. "
-            "Give the part other rows (data.split), or fill in targets that are known."
-        )
-    return index if kept.all() else index.take(np.flatnonzero(kept))

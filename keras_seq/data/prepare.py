@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
 from keras_seq.data.covariates.add import add_covariates, wanted
-from keras_seq.data.known import known_targets, with_known_targets
+from keras_seq.data.known import known_targets
 from keras_seq.data.observe_calendar import with_calendar
 from keras_seq.data.quality import Finding, QualityReport, check
 from keras_seq.data.quality.lengths import check_lengths
@@ -23,7 +23,7 @@ from keras_seq.data.series import Series
 from keras_seq.data.sources import load_series
 from keras_seq.data.spec import DataSpec
 from keras_seq.data.splits import Part, Splits, split
-from keras_seq.data.windows import WindowIndex, index_windows
+from keras_seq.data.windows import WindowIndex, index_windows, with_known_targets
 from keras_seq.errors import ConfigError
 
 # options of a data section that only say how the same rows are divided or fed
@@ -104,8 +104,7 @@ def prepare(config: DataConfig) -> Prepared:
             raise ConfigError(
                 "data.covariates are computed in memory; set data.cache=true, or write them into the file."
             )
-        from keras_seq.data.store import stored_series
-        from keras_seq.data.store_writer import report_of
+        from keras_seq.data.store_writer import report_of, stored_series
 
         series, found = stored_series(config)
         quality = report_of(found).with_findings(check_lengths(series, config.windows))

@@ -203,25 +203,3 @@ def open_store(folder: str | Path) -> StoredSeries:
         digest=header["digest"],
         targets_known=header.get("targets_known", False),
     )
-
-
-def stored_series(config: DataConfig, home: Path | None = None) -> tuple[StoredSeries, dict[str, Any]]:
-    """The store of ``config.path``, made if it is not there; with what the quality check found.
-
-    Args:
-        config: source 'table' with ``cache`` off.
-        home: folder of the stores; default ``stores_home()``.
-
-    Returns:
-        The series, and ``QualityReport`` as plain values.
-
-    Raises:
-        DataError: as the table source and the quality check; also rows that are not sorted by unit and time.
-        OutputError: the store cannot be written.
-    """
-    folder = (home or stores_home()) / store_key(config)
-    if not (folder / HEADER).is_file():
-        from keras_seq.data.store_writer import write_store
-
-        write_store(config, folder)
-    return open_store(folder), read_json(folder / HEADER)["quality"]

@@ -18,11 +18,31 @@ from keras_seq.data.reading.labels import number_text
 from keras_seq.data.series import Series
 from keras_seq.data.sources.table import iter_table_chunks, lossy_columns, number_taker, settle_classes
 from keras_seq.data.sources.table_layout import CLASS_TASKS, Layout, plan_table
-from keras_seq.data.store import FORMAT, HEADER, StoredArray, open_store
+from keras_seq.data.store import FORMAT, HEADER, StoredArray, StoredSeries, open_store, store_key, stores_home
 from keras_seq.errors import DataError
-from keras_seq.files import ensure_writable, new_folder
+from keras_seq.files import ensure_writable, new_folder, read_json
 
 CHUNK = 50_000  # rows
+
+
+def stored_series(config: DataConfig, home: Path | None = None) -> tuple[StoredSeries, dict[str, Any]]:
+    """The store of ``config.path``, made if it is not there; with what the quality check found.
+
+    Args:
+        config: source 'table' with ``cache`` off.
+        home: folder of the stores; default ``stores_home()``.
+
+    Returns:
+        The series, and ``QualityReport`` as plain values.
+
+    Raises:
+        DataError: as the table source and the quality check; also rows that are not sorted by unit and time.
+        OutputError: the store cannot be written.
+    """
+    folder = (home or stores_home()) / store_key(config)
+    if not (folder / HEADER).is_file():
+        write_store(config, folder)
+    return open_store(folder), read_json(folder / HEADER)["quality"]
 
 
 def write_store(config: DataConfig, folder: Path) -> None:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import WindowsConfig
 from keras_seq.data.series import Series
+from keras_seq.data.splits import Part
 from keras_seq.data.store import is_stored
 from keras_seq.errors import DataError
-
-if TYPE_CHECKING:
-    from keras_seq.data.splits import Part
 
 Int = NDArray[np.int64]
 
@@ -214,3 +212,41 @@ def _refuse_short(series: Series, part: Part, rows: Int, length: int) -> None:
             f"data.windows.length={length} ({len(short)} units are shorter, the shortest has {int(rows.min())}). "
             "Set data.windows.pad_short=true to pad them, lower data.windows.length, or remove these units."
         )
+
+
+def with_known_targets(
+    series: Series, index: WindowIndex, known: NDArray[np.bool_] | None, windows: WindowsConfig, part: str
+) -> WindowIndex:
+    """The windows of a part whose target is known: all steps of a horizon, or, per step, at least one.
+
+    Args:
+        series: the data.
+        index: windows of the part.
+        known: ``known_targets(series)``.
+        windows: horizon and per_step.
+        part: name of the part, for the message.
+
+    Returns:
+        ``index`` itself where nothing is missing; else arrays, also for a series on disk (40 bytes a window).
+
+    Raises:
+        DataError: no window has a known target.
+    """
+    if known is None:
+        return index
+    if series.schema.target_per == "unit":
+        kept = known[index.unit]
+    else:
+        before = np.concatenate([[0], np.cumsum(known)])
+        if windows.per_step:
+            kept = before[index.start + index.length] > before[index.first]
+        else:
+            ahead = max(1, windows.horizon)
+            kept = before[index.target + ahead] - before[index.target] == ahead
+    if not kept.any():
+        names = ", ".join(f"'{name}'" for name in series.schema.targets)
+        raise DataError(
+            f"No window of the {part} part has a known target: {names} is missing in all of its {len(index)} windows. "
+            "Give the part other rows (data.split), or fill in targets that are known."
+        )
+    return index if kept.all() else index.take(np.flatnonzero(kept))

@@ -29,7 +29,7 @@ class DataNow:
             DataError: it cannot be read.
         """
         from keras_seq.data.prepare import NOT_OF_THE_SOURCE, read_series
-        from keras_seq.data.store import stored_series
+        from keras_seq.data.store_writer import stored_series
 
         key = data.model_dump_json(exclude=NOT_OF_THE_SOURCE)
         with self._lock:

@@ -232,7 +232,7 @@ def test_labels_are_the_files_own_text(tmp_path, labels, classes, cache):
     if cache:
         series = load_series(config)
     else:
-        from keras_seq.data.store import stored_series
+        from keras_seq.data.store_writer import stored_series
 
         series = stored_series(config)[0]
     assert sorted(series.schema.classes) == sorted(classes)

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from keras_seq.data import stream
 from keras_seq.data.pipeline import make_dataset, steps_per_epoch
 from keras_seq.data.prepare import prepare
-from keras_seq.data.store import StoredArray, is_stored, stored_series
+from keras_seq.data.store import StoredArray, is_stored
+from keras_seq.data.store_writer import stored_series
 from keras_seq.data.windows import WindowRuns
 from keras_seq.errors import ConfigError, DataError
 from tests.factories.series import data_config

@@ -110,7 +110,7 @@ def _record() -> None:
 def _store() -> None:
     """A file as the store that training streams from."""
     from keras_seq import config
-    from keras_seq.data.store import stored_series
+    from keras_seq.data.store_writer import stored_series
 
     options = {"source": "table", "path": "rows.csv", "unit": "utterance", "targets": ["speaker"], "task": "multiclass"}
     stored_series(

@@ -1,0 +1,40 @@
+"""The question asked of a table: targets, task and inputs, and the columns that could be the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from keras_seq.config import Task
+
+
+@dataclass(frozen=True)
+class TargetCandidate:
+    """A column that could be the target, and what speaks for it."""
+
+    name: str
+    score: int
+    why: str
+
+
+@dataclass
+class TargetQuestion:
+    """What is asked of the data.
+
+    Attributes:
+        targets, task: columns and kind of the prediction.
+        why: of the task.
+        per_unit: one target for a whole unit.
+        falls: the target counts down within each unit, as remaining life does.
+        features: input columns.
+        left_out: columns that are not used, with the reason.
+        notes: what the user should know of the columns.
+    """
+
+    targets: tuple[str, ...]
+    task: Task
+    why: str
+    per_unit: bool
+    falls: bool = False
+    features: tuple[str, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
