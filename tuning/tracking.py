@@ -10,46 +10,18 @@ import contextlib
 import functools
 import importlib.util
 import math
-import random
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 from keras_seq import files
 from keras_seq.errors import ConfigError, nearest
 from tuning.history import ended
 from tuning.records import Record, Study
+from tuning.tracking_base import Backend, retried
 
 BACKENDS = ("mlflow", "wandb", "none")
 PATIENCE = 30.0  # seconds until a store that was away is asked again
-
-
-class Backend:
-    """Records nothing; the base of backends and what "none" uses.
-
-    Attributes:
-        name: as in ``BACKENDS``.
-        recorded: trial -> when it ended, of those known to be in the store.
-        asleep_until: monotonic seconds; a store that was away is left alone until then.
-        warned: its being away was told.
-    """
-
-    name = "none"
-
-    def __init__(self) -> None:
-        self.recorded: dict[str, float | None] = {}
-        self.asleep_until = 0.0
-        self.warned = False
-
-    def begin(self, study: Study) -> None:
-        """Make sure that the study itself is on record; called again whenever there is news."""
-
-    def record(self, study: Study, record: Record) -> None:
-        """Record an ended trial, unless the store has it; what a killed process left of it is completed."""
-
-    def finish(self, study: Study) -> None:
-        """Add the report and the best configuration and close the study's record; it can be opened again."""
 
 
 def make_backend(name: str | None, study: Study) -> Backend:
@@ -153,20 +125,3 @@ def _guarded(backend: Backend, work: Callable[[], None]) -> None:
 def _alone(study: Study) -> contextlib.AbstractContextManager[None]:
     """One process at a time records a study, or two would both find a trial missing."""
     return files.locked(study.folder / ".tracking.lock")
-
-
-def retried(work: Callable[[], Any], *, times: int = 4) -> Any:
-    """Do ``work`` again while the database is busy with another process; for seconds, not minutes."""
-    for attempt in range(times):
-        try:
-            return work()
-        except Exception as error:
-            if attempt == times - 1 or not _busy(error):
-                raise
-            time.sleep(0.1 * 2**attempt * random.uniform(0.5, 1.5))
-    return None
-
-
-def _busy(error: Exception) -> bool:
-    """Another writer holds the database, or makes its tables or the experiment at this very moment."""
-    return any(words in str(error) for words in ("database is locked", "already exists", "database table is locked"))

@@ -10,7 +10,7 @@ from typing import Any
 from keras_seq import tracking
 from tuning.history import best_so_far, ended, text_of
 from tuning.records import Record, Study
-from tuning.tracking import Backend, retried
+from tuning.tracking_base import Backend, retried
 
 STUDY, TRIAL, ENDED = "keras_seq.study", "keras_seq.trial", "keras_seq.ended"
 STATUS = {"completed": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}

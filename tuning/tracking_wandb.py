@@ -12,7 +12,7 @@ from typing import Any
 from keras_seq import files
 from tuning.history import best_so_far, ended
 from tuning.records import Record, Study
-from tuning.tracking import Backend
+from tuning.tracking_base import Backend
 
 DONE = "keras_seq.done"  # marks a complete run's folder; holds when the trial ended
 

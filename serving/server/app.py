@@ -20,8 +20,9 @@ from serving.models.batching import BatchingParameters, Monitoring
 from serving.models.servable import Arrays, Lease, Models, Servable
 from serving.observers import ObservedCall as Observed
 from serving.observers import Observer, Router
-from serving.server.batching import Batcher, Done, QueuedCall
+from serving.server.batching import Batcher
 from serving.server.metrics import Metrics
+from serving.server.queued_call import Done, QueuedCall
 from serving.settings import Settings
 
 MAX_REQUEST_ID = 128

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from serving.contract.status import Code, Refused, invalid
 from serving.models.servable import Arrays
-
-if TYPE_CHECKING:
-    from serving.server.batching import QueuedCall
+from serving.server.queued_call import QueuedCall
 
 _DEEPEST = 6  # axes that TensorFlow's padding knows
 

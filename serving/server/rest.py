@@ -14,10 +14,10 @@ from serving.models.servable import Arrays, Lease, Servable
 from serving.observers import Observer
 from serving.server import http_responses, rest_handlers
 from serving.server.app import MAX_REQUEST_ID, CallTarget, ServerApp, code_of
-from serving.server.batching import QueuedCall
 from serving.server.extras import ExtrasFront
 from serving.server.http import Connection, Exchange, Limits
 from serving.server.inflate import SMALL, TooLarge, inflate
+from serving.server.queued_call import QueuedCall
 from serving.server.tls import is_allowed
 
 LARGE = 256 * 1024  # bytes of a body that are read in a thread, so that the loop goes on answering

@@ -9,7 +9,8 @@ import pytest
 
 from serving.contract.status import Code, Refused
 from serving.models.batching import BatchingParameters
-from serving.server.batching import Batcher, QueuedCall
+from serving.server.batching import Batcher
+from serving.server.queued_call import QueuedCall
 
 
 class Doubler:
