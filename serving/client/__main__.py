@@ -14,6 +14,8 @@ from keras_seq.errors import ConfigError
 
 if TYPE_CHECKING:
     from serving.client.base import BaseClient
+    from serving.client.calls import Description
+    from serving.client.served import Columns
 
 DESCRIPTION = """Ask a model server: the embedded one, or tensorflow_model_server.
 
@@ -98,8 +100,8 @@ def _token(path: str | None) -> str | None:
 
 def _predict(client: BaseClient, options: argparse.Namespace) -> cli.Result:
     from keras_seq.commands.predict import tell
-    from serving.client.base import VersionTarget
-    from serving.client.served import answer_table
+    from serving.client.calls import VersionTarget
+    from serving.client.tables import answer_table
     from serving.contract.signatures import DEFAULT
 
     answers = answer_table(
@@ -108,12 +110,12 @@ def _predict(client: BaseClient, options: argparse.Namespace) -> cli.Result:
         Path(options.file),
         _columns(options),
         signature=options.signature or DEFAULT,
-        told=_told(options.metadata),
+        description=_description(options.metadata),
     )
     return tell(answers, options.out, {"model": options.model})
 
 
-def _columns(options: argparse.Namespace) -> Any:
+def _columns(options: argparse.Namespace) -> Columns:
     from serving.client.served import Columns
 
     return Columns(
@@ -126,7 +128,7 @@ def _columns(options: argparse.Namespace) -> Any:
     )
 
 
-def _told(path: str | None) -> dict[str, Any] | None:
+def _description(path: str | None) -> Description | None:
     from keras_seq import files
 
     if path is None:
@@ -148,7 +150,7 @@ def _status(client: BaseClient, options: argparse.Namespace) -> cli.Result:
 
 def _metadata(client: BaseClient, options: argparse.Namespace) -> cli.Result:
     signatures = client.metadata(options.model, version=options.version, label=options.label)
-    told = {name: {"method": s.method, "inputs": s.inputs, "outputs": s.outputs} for name, s in signatures.items()}
+    shown = {name: {"method": s.method, "inputs": s.inputs, "outputs": s.outputs} for name, s in signatures.items()}
     lines = []
     for name, signature in signatures.items():
         lines.append(f"{name}  ({signature.method})")
@@ -156,7 +158,7 @@ def _metadata(client: BaseClient, options: argparse.Namespace) -> cli.Result:
             for alias, info in tensors.items():
                 shape = "?" if info.shape is None else f"({', '.join('any' if n < 0 else str(n) for n in info.shape)})"
                 lines.append(f"  {side:<4}{alias:<24}{info.dtype:<12}{shape}")
-    return cli.Result({"model": options.model, "signatures": told}, "\n".join(lines))
+    return cli.Result({"model": options.model, "signatures": shown}, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_seq.errors import ConfigError, DataError, nearest
 from serving.client import arrays, frames
 from serving.client.arrays import Arrays
+from serving.client.calls import ClassScores, Description, Example, Inputs, VersionTarget
 from serving.client.errors import CallRefused
-from serving.client.retry import Retry
+from serving.client.retry import Answer, Retry
 from serving.contract.signatures import CLASSIFY, DEFAULT, REGRESS, Signature
 from serving.contract.status import Code
 
@@ -23,30 +24,6 @@ if TYPE_CHECKING:
     from serving.contract.version_state import VersionState
 
 Self = TypeVar("Self", bound="BaseClient")
-Classes = list[list[tuple[str, float]]]
-
-
-@dataclass(frozen=True)
-class VersionTarget:
-    """Which version a call goes to.
-
-    Attributes:
-        model: its name.
-        version: its number; None: the one the server chooses.
-        label: instead of a number, such as "stable".
-    """
-
-    model: str
-    version: int | None = None
-    label: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.version is not None and self.label is not None:
-            raise ConfigError(f"Give version={self.version} or label='{self.label}', not both.")
-
-    def __str__(self) -> str:
-        of = f" version {self.version}" if self.version is not None else f" label '{self.label}'" if self.label else ""
-        return f"model '{self.model}'{of}"
 
 
 class BaseClient:
@@ -80,8 +57,18 @@ class BaseClient:
     @overload
     def predict(self, model: str, values: pd.DataFrame, lengths: None = None, **options: Any) -> pd.DataFrame: ...
     @overload
-    def predict(self, model: str, values: Any, lengths: Any = None, **options: Any) -> Arrays: ...
-    def predict(self, model: str, values: Any, lengths: Any = None, **options: Any) -> Any:
+    def predict(self, model: str, values: Inputs, lengths: ArrayLike | None = None, **options: Any) -> Arrays: ...
+    def predict(
+        self,
+        model: str,
+        values: pd.DataFrame | Inputs,
+        lengths: ArrayLike | None = None,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        signature: str | None = None,
+        **options: Any,
+    ) -> pd.DataFrame | Arrays:
         """Final answers.
 
         Args:
@@ -89,10 +76,13 @@ class BaseClient:
             values: an array ``(batch, time, features)`` in raw units, NaN where missing; a list of ``(time, features)``
                 of different lengths; a mapping of named arrays; or a DataFrame with one row a time step.
             lengths: real steps of each row ``(batch,)``, where the model takes them.
-            options: ``version``, ``label``, ``signature``; for a DataFrame also ``every`` and ``whole`` (as the command
-                has them), and where the server does not describe the model, ``unit`` and ``time`` (columns that tell
-                units apart and rise within one), ``features`` (columns in the model's order; None: all numeric ones)
-                and ``window`` (last steps of each unit; None: all).
+            version: its number; None: the one the server chooses.
+            label: instead of a number.
+            signature: None: serving_default.
+            options: of a DataFrame: ``every`` and ``whole`` (as the command has them), and where the server does not
+                describe the model, ``unit`` and ``time`` (columns that tell units apart and rise within one),
+                ``features`` (columns in the model's order; None: all numeric ones) and ``window`` (last steps of each
+                unit; None: all).
 
         Returns:
             Arrays by output name. For a DataFrame, which is read by the schema that the server tells, the table of
@@ -102,15 +92,18 @@ class BaseClient:
             DataError: what was given does not fit the signature.
             ServingError: the server cannot be reached or refuses; its own text is inside.
         """
+        target, name = VersionTarget(model, version, label), signature or DEFAULT
         if frames.is_frame(values):
-            return frames.predict(self, model, values, **options)
-        target = VersionTarget(model, options.pop("version", None), options.pop("label", None))
-        name = options.pop("signature", None) or DEFAULT
+            from serving.client import tables
+
+            return tables.predict(self, target, values, signature=name, **options)
         if options:
             raise ConfigError(f"Option '{next(iter(options))}' is for DataFrames; values is {type(values).__name__}.")
         return self.ask(target, values, lengths, signature=name)
 
-    def ask(self, target: VersionTarget, values: Any, lengths: Any = None, *, signature: str = DEFAULT) -> Arrays:
+    def ask(
+        self, target: VersionTarget, values: Inputs, lengths: ArrayLike | None = None, *, signature: str = DEFAULT
+    ) -> Arrays:
         """Answers of one version as arrays; ``predict`` without DataFrames."""
         known = self.signature(target, signature)
         inputs = arrays.named_inputs(values, lengths, known)
@@ -127,14 +120,14 @@ class BaseClient:
     def classify(
         self,
         model: str,
-        examples: Any,
+        examples: Example | Sequence[Example] | pd.DataFrame,
         *,
-        context: Mapping[str, Any] | None = None,
+        context: Example | None = None,
         version: int | None = None,
         label: str | None = None,
         signature: str | None = None,
         unit: str | None = None,
-    ) -> Classes:
+    ) -> ClassScores:
         """Classes and scores of each example.
 
         Args:
@@ -152,14 +145,14 @@ class BaseClient:
         """
         target = VersionTarget(model, version, label)
         name = self._named(target, signature, CLASSIFY)
-        return self._classify(target, name, frames.examples(examples, unit, self._describing(target)), context)
+        return self._classify(target, name, self._examples(target, examples, unit), context)
 
     def regress(
         self,
         model: str,
-        examples: Any,
+        examples: Example | Sequence[Example] | pd.DataFrame,
         *,
-        context: Mapping[str, Any] | None = None,
+        context: Example | None = None,
         version: int | None = None,
         label: str | None = None,
         signature: str | None = None,
@@ -168,7 +161,7 @@ class BaseClient:
         """One number for each example, float32 ``(examples,)``; arguments as ``classify`` takes them."""
         target = VersionTarget(model, version, label)
         name = self._named(target, signature, REGRESS)
-        return self._regress(target, name, frames.examples(examples, unit, self._describing(target)), context)
+        return self._regress(target, name, self._examples(target, examples, unit), context)
 
     def metadata(self, model: str, *, version: int | None = None, label: str | None = None) -> dict[str, Signature]:
         """The signatures of a version by name, asked anew.
@@ -177,8 +170,8 @@ class BaseClient:
             ServingError: the server cannot be reached, or does not know the version.
         """
         target = VersionTarget(model, version, label)
-        self._known[target] = found = self._metadata(target)
-        return found
+        self._known[target] = signatures = self._metadata(target)
+        return signatures
 
     def status(self, model: str, *, version: int | None = None, label: str | None = None) -> list[VersionState]:
         """State of each version, the highest first.
@@ -188,7 +181,7 @@ class BaseClient:
         """
         return self._status(VersionTarget(model, version, label))
 
-    def describe(self, model: str, *, version: int | None = None, label: str | None = None) -> dict[str, Any] | None:
+    def describe(self, model: str, *, version: int | None = None, label: str | None = None) -> Description | None:
         """What ``keras_seq`` wrote of a version (features, window, ...); None where the server has no extras."""
         return None
 
@@ -205,8 +198,15 @@ class BaseClient:
             raise DataError(f"The {target} has no signature '{name}'{nearest(name, known)}")
         return known[name]
 
-    def _describing(self, target: VersionTarget) -> Callable[[], dict[str, Any] | None]:
-        return lambda: self.describe(target.model, version=target.version, label=target.label)
+    def _examples(
+        self, target: VersionTarget, examples: Example | Sequence[Example] | pd.DataFrame, unit: str | None
+    ) -> Sequence[Example]:
+        if frames.is_frame(examples):
+            from serving.client import tables
+
+            description = self.describe(target.model, version=target.version, label=target.label)
+            return tables.frame_examples(examples, unit, description)
+        return [examples] if isinstance(examples, Mapping) else list(cast("Sequence[Example]", examples))
 
     def _named(self, target: VersionTarget, name: str | None, method: str) -> str:
         if name is not None:
@@ -220,7 +220,7 @@ class BaseClient:
             )
         return fitting[0]
 
-    def _forgetting(self, target: VersionTarget, call: Callable[[], Any]) -> Any:
+    def _forgetting(self, target: VersionTarget, call: Callable[[], Answer]) -> Answer:
         """Call; a refusal may mean that another version serves now, so what is known of it is asked anew next time."""
         try:
             return call()
@@ -241,11 +241,13 @@ class BaseClient:
     def _predict(self, target: VersionTarget, name: str, inputs: Arrays, signature: Signature) -> Arrays:
         raise NotImplementedError
 
-    def _classify(self, target: VersionTarget, name: str, examples: Any, context: Mapping[str, Any] | None) -> Classes:
+    def _classify(
+        self, target: VersionTarget, name: str, examples: Sequence[Example], context: Example | None
+    ) -> ClassScores:
         raise NotImplementedError
 
     def _regress(
-        self, target: VersionTarget, name: str, examples: Any, context: Mapping[str, Any] | None
+        self, target: VersionTarget, name: str, examples: Sequence[Example], context: Example | None
     ) -> np.ndarray:
         raise NotImplementedError
 

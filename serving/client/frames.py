@@ -1,56 +1,27 @@
-"""DataFrames in and out: units become windows, answers become rows."""
+"""DataFrames: numeric columns, answers as rows, and signs that a table holds several units."""
 
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
 from keras_seq.errors import DataError
 from keras_seq.evaluation.answer_columns import output_columns
 from serving.client.arrays import Arrays
-from serving.contract.signatures import DEFAULT
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from keras_seq.data.series import Schema
-    from serving.client.base import BaseClient
 
 
-def is_frame(values: Any) -> bool:
+def is_frame(values: object) -> TypeGuard[pd.DataFrame]:
     """Whether it is a DataFrame; pandas is not imported to find out."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(values, pandas.DataFrame)
-
-
-def predict(
-    client: BaseClient,
-    model: str,
-    table: pd.DataFrame,
-    *,
-    unit: str | None = None,
-    time: str | None = None,
-    features: Sequence[str] | None = None,
-    window: int | None = None,
-    every: int = 0,
-    whole: bool = False,
-    version: int | None = None,
-    label: str | None = None,
-    signature: str | None = None,
-) -> pd.DataFrame:
-    """Answers for the units of a table; a warning names what was not answered. See ``BaseClient.predict``."""
-    from serving.client.base import VersionTarget
-    from serving.client.served import Columns, answer_frame
-
-    columns = Columns(tuple(features) if features is not None else None, window, unit, time, every, whole)
-    answers = answer_frame(client, VersionTarget(model, version, label), table, columns, signature=signature or DEFAULT)
-    for line in answers.warnings():
-        warnings.warn(line, stacklevel=3)
-    return answers.table
 
 
 def numeric_columns(table: pd.DataFrame, *others: str | None) -> list[str]:
@@ -59,19 +30,19 @@ def numeric_columns(table: pd.DataFrame, *others: str | None) -> list[str]:
     Raises:
         DataError: there are none.
     """
-    found = [str(name) for name in table.columns if table[name].dtype.kind in "fiub" and name not in others]
-    if not found:
+    numeric = [str(name) for name in table.columns if table[name].dtype.kind in "fiub" and name not in others]
+    if not numeric:
         raise DataError(f"The table has no numeric columns to predict from (columns: {', '.join(map(str, table))}).")
-    return found
+    return numeric
 
 
-def as_values(rows: Sequence[np.ndarray]) -> Any:
+def as_values(rows: Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
     """Windows of one length as one array, others as the list they are."""
     return np.stack(rows) if rows and len({len(part) for part in rows}) == 1 else list(rows)
 
 
 def answers_frame(
-    found: Arrays, names: Sequence[Any], unit: str | None, beside: Mapping[str, Any] | None = None
+    answers: Arrays, names: Sequence[Any], unit: str | None, beside: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
     """Answers by output as columns, one row a unit; an output of several numbers has ``name_0``, ``name_1``, ...
 
@@ -82,7 +53,7 @@ def answers_frame(
     columns: dict[str, Any] = {unit: names} if unit else {}
     columns |= beside or {}
     flat = {}
-    for name, value in found.items():
+    for name, value in answers.items():
         if value.shape[:1] != (len(names),):
             raise DataError(f"Output '{name}' has shape {value.shape} for {len(names)} windows and cannot be a column.")
         flat[name] = value.reshape(len(names), -1)
@@ -136,23 +107,3 @@ def _falls(column: pd.Series) -> bool:
         if column.isna().any():
             return False
     return not column.is_monotonic_increasing
-
-
-def examples(
-    given: Any, unit: str | None, describe: Callable[[], Mapping[str, Any] | None] = lambda: None
-) -> list[Mapping[str, Any]]:
-    """Examples as features by name: mappings as they are, the units of a DataFrame as lists of floats.
-
-    Args:
-        given: mappings, or a DataFrame.
-        unit: column that tells units apart.
-        describe: asks what the version says of itself, by which a DataFrame is then read.
-    """
-    if not is_frame(given):
-        return [given] if isinstance(given, Mapping) else list(given)
-    from serving.client.served import frame_windows
-
-    features, windows, remarks = frame_windows(given, unit, describe())
-    for line in remarks:
-        warnings.warn(line, stacklevel=4)
-    return [{name: part[:, number].astype(float).tolist() for number, name in enumerate(features)} for part in windows]

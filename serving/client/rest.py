@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -13,7 +13,8 @@ from urllib3 import exceptions
 from keras_seq.errors import ConfigError, ServingError
 from serving.client import wire
 from serving.client.arrays import Arrays
-from serving.client.base import BaseClient, Classes, VersionTarget
+from serving.client.base import BaseClient
+from serving.client.calls import ClassScores, Description, Example, VersionTarget
 from serving.client.errors import CallRefused, code_of, refused
 from serving.client.retry import Again, retry_after
 from serving.contract.signatures import Signature
@@ -62,7 +63,7 @@ class Client(BaseClient):
         """Close the connections."""
         self._pool.clear()
 
-    def describe(self, model: str, *, version: int | None = None, label: str | None = None) -> dict[str, Any] | None:
+    def describe(self, model: str, *, version: int | None = None, label: str | None = None) -> Description | None:
         """What ``keras_seq`` wrote of a version, from the server's extras; None where it has none."""
         if not self.extras_prefix:
             return None
@@ -78,12 +79,14 @@ class Client(BaseClient):
         reply = self._forgetting(target, lambda: self._post(target, "predict", body))
         return wire.predictions(reply, signature)
 
-    def _classify(self, target: VersionTarget, name: str, examples: Any, context: Mapping[str, Any] | None) -> Classes:
+    def _classify(
+        self, target: VersionTarget, name: str, examples: Sequence[Example], context: Example | None
+    ) -> ClassScores:
         reply = self._post(target, "classify", wire.examples_body(examples, name, context))
         return [[(str(label), float(score)) for label, score in row] for row in self._results(reply)]
 
     def _regress(
-        self, target: VersionTarget, name: str, examples: Any, context: Mapping[str, Any] | None
+        self, target: VersionTarget, name: str, examples: Sequence[Example], context: Example | None
     ) -> np.ndarray:
         reply = self._post(target, "regress", wire.examples_body(examples, name, context))
         return np.asarray(self._results(reply), np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,8 @@ import numpy as np
 
 from keras_seq.errors import ConfigError, DataError, ServingError
 from serving.client.arrays import Arrays, typed_answers
-from serving.client.base import BaseClient, Classes, VersionTarget
+from serving.client.base import BaseClient
+from serving.client.calls import ClassScores, Example, VersionTarget
 from serving.client.errors import refused
 from serving.client.examples import to_example
 from serving.client.retry import Again
@@ -21,6 +22,8 @@ from serving.contract.status import Code, Refused
 from serving.contract.tensor_protos import to_array, to_proto
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
     from serving.contract.version_state import VersionState
 
 LARGEST = 64 * 2**20  # bytes of a message, above gRPC's 4 MiB
@@ -88,14 +91,16 @@ class GrpcClient(BaseClient):
             raise ServingError(f"The answer of {self.address} cannot be read: {error.message}.") from None
         return typed_answers(found, signature)
 
-    def _classify(self, target: VersionTarget, name: str, examples: Any, context: Mapping[str, Any] | None) -> Classes:
+    def _classify(
+        self, target: VersionTarget, name: str, examples: Sequence[Example], context: Example | None
+    ) -> ClassScores:
         request = protos.apis("classification").ClassificationRequest(model_spec=_spec(target, name))
         _fill(request.input, examples, context)
         reply = self._ask(self._predictions.Classify, request, f"classify with {target}")
         return [[(one.label, one.score) for one in row.classes] for row in reply.result.classifications]
 
     def _regress(
-        self, target: VersionTarget, name: str, examples: Any, context: Mapping[str, Any] | None
+        self, target: VersionTarget, name: str, examples: Sequence[Example], context: Example | None
     ) -> np.ndarray:
         request = protos.apis("regression").RegressionRequest(model_spec=_spec(target, name))
         _fill(request.input, examples, context)
@@ -158,11 +163,11 @@ def _bytes(array: np.ndarray) -> np.ndarray:
     return made.reshape(array.shape)
 
 
-def _fill(given: Any, examples: Any, context: Mapping[str, Any] | None) -> None:
-    """The ``Input`` of a request."""
+def _fill(message: Message, examples: Sequence[Example], context: Example | None) -> None:
+    """Put examples into the ``Input`` of a request."""
     if not examples:
         raise DataError("examples is empty; give at least one.")
-    place = given.example_list_with_context if context else given.example_list
+    place = message.example_list_with_context if context else message.example_list
     place.examples.extend(to_example(example) for example in examples)
     if context:
         place.context.CopyFrom(to_example(context))

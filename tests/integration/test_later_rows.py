@@ -104,8 +104,9 @@ def test_a_served_version_answers_as_the_bundle(tmp_path_factory, tmp_path):
     from keras_seq.export.version import Wanted, export_version
     from keras_seq.pipeline.predict import predict_file
     from serving.client import Client
-    from serving.client.base import VersionTarget
-    from serving.client.served import Columns, predict_table
+    from serving.client.calls import VersionTarget
+    from serving.client.served import Columns
+    from serving.client.tables import predict_table
     from tests.factories.serving_process import Server
 
     bundle = trained("gru", tmp_path)

@@ -59,7 +59,7 @@ def url(tmp_path_factory):
 
 
 def _row(client):
-    from serving.client.base import VersionTarget
+    from serving.client.calls import VersionTarget
 
     width = client.signature(VersionTarget("casts")).inputs["values"].shape[2]
     return [[[0.0] * width] * 4]

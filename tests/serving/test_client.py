@@ -24,9 +24,9 @@ from hypothesis.extra import numpy as hnp
 
 from keras_seq import cli
 from keras_seq.errors import ConfigError, DataError, ServingError
-from serving.client import Client, GrpcClient, Retry, arrays, frames, wire
+from serving.client import Client, GrpcClient, Retry, arrays, frames, tables, wire
 from serving.client.__main__ import main
-from serving.client.base import VersionTarget
+from serving.client.calls import VersionTarget
 from serving.client.errors import CallRefused
 from serving.client.retry import Again, retry_after
 from serving.contract.signatures import Signature, TensorInfo
@@ -460,7 +460,7 @@ def test_wrong_frames(server):
 
 
 def test_examples_of_a_frame():
-    found = frames.examples(table(), "unit")
+    found = tables.frame_examples(table(), "unit")
     assert [len(one["p"]) for one in found] == [3, 1]
     assert json.loads(wire.examples_body(found[1:], "s", {"a": b"x"})) == {
         "signature_name": "s",
@@ -483,8 +483,8 @@ def test_no_tensorflow():
 import sys
 import numpy as np
 from serving.client import Client, GrpcClient, Retry
-import serving.client.__main__, serving.client.served, serving.client.frames
-from serving.client.base import VersionTarget
+import serving.client.__main__, serving.client.served, serving.client.tables
+from serving.client.calls import VersionTarget
 client = GrpcClient("127.0.0.1:1", timeout=1, retry=Retry(attempts=1))
 for call in (client.status, client.metadata):
     try: call("m")

@@ -85,8 +85,9 @@ def test_a_frame_is_read_by_the_schema_that_the_server_tells(server):
 
 
 def test_a_frame_and_its_file_are_answered_alike(server, tmp_path):
-    from serving.client.base import VersionTarget
-    from serving.client.served import Columns, predict_table
+    from serving.client.calls import VersionTarget
+    from serving.client.served import Columns
+    from serving.client.tables import predict_table
 
     server.told = told()
     table().to_csv(tmp_path / "rows.csv", index=False)
@@ -164,10 +165,10 @@ def test_without_a_description_rows_without_a_unit_are_not_lost(server):
 
 
 def test_examples_are_the_windows_of_the_schema(server):
-    from serving.client import frames
+    from serving.client import tables
 
-    found = frames.examples(table(), None, told)
+    found = tables.frame_examples(table(), None, told())
     assert [one["a"] for one in found] == [[1.0, 2.0, 3.0], [20.0, 30.0, 40.0]]
     assert wire.examples_body(found[1:], "s", None)
     with pytest.raises(DataError, match="names no unit"):
-        frames.examples(table().assign(pump=None), "pump")
+        tables.frame_examples(table().assign(pump=None), "pump")
