@@ -38,12 +38,12 @@ def main(argv: Sequence[str]) -> cli.Result:
     foreign = [name for name in overrides if not name.startswith("data.")]
     if foreign:
         raise ConfigError(f"Option '--{foreign[0]}' cannot change a trained model; --data.* can, with --answers.")
-    from keras_seq.reports.sections import GIVEN
+    from keras_seq.reports.sources import MARKS
 
     written = write_report(
         options.run,
         out=options.out,
-        given={name: getattr(options, name) for name in GIVEN},
+        given={name: getattr(options, name) for name in MARKS},
         answers=options.answers,
         png=options.png,
         overrides=overrides,

@@ -6,10 +6,13 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_seq import files, machine
 from keras_seq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from keras_seq.reports.sources import Sources
 
 
 def write_report(
@@ -26,7 +29,7 @@ def write_report(
     Args:
         run: run or bundle folder.
         out: the HTML file; None: ``report.html`` in the run folder.
-        given: folders by name, a key of ``sections.GIVEN``; others are looked for in the run folder.
+        given: folders by name, a key of ``sources.MARKS``; others are looked for in the run folder.
         answers: ask the model on its test part once more, and keep what the charts need in ``<run>/report``.
         png: copy the pictures of everything in the report into ``<out without ending>_pictures``.
         overrides: dotted ``data.*`` options for ``answers``.
@@ -39,8 +42,9 @@ def write_report(
             material, or a place that cannot be written.
     """
     from keras_seq.reports import html, html_charts, sections
+    from keras_seq.reports.sources import find_sources
 
-    sources = sections.find_sources(run, dict(given or {}))
+    sources = find_sources(run, given)
     target = Path(out) if out else sources.run / "report.html"
     if target.is_dir():
         raise ConfigError(
@@ -49,7 +53,7 @@ def write_report(
     files.ensure_writable(target.parent, need_mb=20)
     if answers:
         _ask(sources, overrides or {})
-        sources = sections.find_sources(run, dict(given or {}))
+        sources = find_sources(run, given)
     experiment = sources.bundle.experiment
     built = sections.build(sources)
     intro = html.paragraph(
@@ -69,7 +73,7 @@ def write_report(
     return target
 
 
-def copy_pictures(sources: Any, folder: Path) -> Path:
+def copy_pictures(sources: Sources, folder: Path) -> Path:
     """The PNG of everything that a report draws on, in one folder: ``<origin>_<name>.png``.
 
     Raises:
@@ -90,7 +94,7 @@ def copy_pictures(sources: Any, folder: Path) -> Path:
     return folder
 
 
-def _ask(sources: Any, overrides: Mapping[str, Any]) -> None:
+def _ask(sources: Sources, overrides: Mapping[str, Any]) -> None:
     from keras_seq.reports import sections_answers
 
     machine.load_tensorflow()

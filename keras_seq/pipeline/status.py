@@ -39,7 +39,7 @@ def newest_events(folder: str | Path | None) -> dict[str, Any]:
         ConfigError: the folder that was given has no events file.
     """
     from keras_seq.errors import ConfigError
-    from keras_seq.reports.sections import read_lines
+    from keras_seq.reports.sources import read_lines
 
     path = Path(folder or "monitor") / EVENTS
     if not path.is_file():

@@ -10,7 +10,7 @@ from keras_seq.reports import charts
 from keras_seq.reports.comparison import COSTS
 from keras_seq.reports.html import PageSection, details, facts, number, paragraph, picture, safe, table
 from keras_seq.reports.html_charts import chart, numbers_of
-from keras_seq.reports.sections import Sources, read
+from keras_seq.reports.sources import Sources, read
 
 Row = Mapping[str, Any]
 

@@ -14,7 +14,7 @@ from keras_seq.evaluation.measures import MEASURES
 from keras_seq.reports import charts, sections_answers
 from keras_seq.reports.html import PageSection, details, facts, number, paragraph, picture, table, tiles
 from keras_seq.reports.html_charts import chart, numbers_of
-from keras_seq.reports.sections import Sources
+from keras_seq.reports.sources import Sources
 from keras_seq.reports.summary import SHOWN
 from keras_seq.tasks import DECIDING
 from keras_seq.training.metrics import HIGHER_IS_BETTER

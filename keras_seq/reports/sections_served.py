@@ -11,7 +11,7 @@ from keras_seq.export.record import METADATA
 from keras_seq.reports import charts
 from keras_seq.reports.html import PageSection, facts, number, paragraph, table
 from keras_seq.reports.html_charts import chart, numbers_of
-from keras_seq.reports.sections import Sources, read, read_lines
+from keras_seq.reports.sources import Sources, read, read_lines
 
 Row = Mapping[str, Any]
 

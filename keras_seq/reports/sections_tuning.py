@@ -9,7 +9,7 @@ from typing import Any
 from keras_seq.reports import charts
 from keras_seq.reports.html import PageSection, details, facts, number, paragraph, picture, table
 from keras_seq.reports.html_charts import chart
-from keras_seq.reports.sections import Sources, read
+from keras_seq.reports.sources import Sources, read
 
 Trial = Mapping[str, Any]
 SLICES = 12  # fields with a panel

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from keras_seq.commands import report
 from keras_seq.errors import ConfigError, ModelError
-from keras_seq.reports import charts, html, html_charts, sections, sections_run, sections_served, sections_tuning
+from keras_seq.reports import charts, html, html_charts, sections_run, sections_served, sections_tuning
+from keras_seq.reports.sources import Sources
 
 NASTY = '</script><img src=x onerror="alert(1)">&amp;'
 
@@ -116,7 +117,7 @@ def test_events_of_a_watcher_and_broken_lines(tmp_path):
     with events.path.open("a") as file:
         file.write('{"half": \n')
     events.write("drift_ended", model="m", version=3, score=0.5)
-    found = sections_served.monitoring(sections.Sources(bundle=None, run=tmp_path, monitor=tmp_path))
+    found = sections_served.monitoring(Sources(bundle=None, run=tmp_path, monitor=tmp_path))
     assert "kind: 2" in found.body and "drift_started" in found.body and "<img" not in found.body
     assert "most changed" in found.body
 
