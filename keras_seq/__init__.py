@@ -17,7 +17,7 @@ _PUBLIC = {
     "KerasSeqError": "keras_seq.errors",
     "load_series": "keras_seq.data.sources",
     "prepare": "keras_seq.data.prepare",
-    "build_model": "keras_seq.models.registry",
+    "build_model": "keras_seq.models.build",
     "register": "keras_seq.models.registry",
     "load_bundle": "keras_seq.bundle",
 }

@@ -54,7 +54,7 @@ class Bundle:
         """The ``keras.Model``, without optimizer."""
         import keras
 
-        import keras_seq.models.build  # noqa: F401  (registers our layers)
+        import keras_seq.models.assembly  # noqa: F401  (registers our layers)
 
         try:
             return keras.models.load_model(self.folder / "model.keras", compile=False, safe_mode=True)

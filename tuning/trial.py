@@ -144,7 +144,7 @@ class _Trial:
                 return self._judge(model, experiment, prepared)
 
     def _trained(self, number: int, experiment: Experiment, prepared: Prepared) -> Any:
-        from keras_seq.models.registry import build_model
+        from keras_seq.models.build import build_model
         from keras_seq.training.fit import fit
 
         with self._timed("build"):

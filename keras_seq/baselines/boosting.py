@@ -13,7 +13,7 @@ from keras_seq.baselines.grown import histogram_layer, lightgbm_layer
 from keras_seq.baselines.history_defaults import VARIANTS
 from keras_seq.config import Experiment
 from keras_seq.errors import ConfigError
-from keras_seq.models.registry import register_fitted
+from keras_seq.models.registry import register
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
@@ -28,13 +28,13 @@ WINDOW_BINS, BINS = 64, 255
 LEAF_SHARE = 20  # a leaf holds at most this part (1/20) of the rows where min_leaf is left open
 
 
-@register_fitted("hist_gradient_boosting", variants=VARIANTS)
+@register("hist_gradient_boosting", fitted=True, variants=VARIANTS)
 def hist_gradient_boosting(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
     """scikit-learn's histogram boosting (after LightGBM, Ke et al., 2017) on ``model.features``."""
     return fit_on_table(experiment, prepared, say, grow_histogram)
 
 
-@register_fitted("lightgbm", variants=VARIANTS)
+@register("lightgbm", fitted=True, variants=VARIANTS)
 def lightgbm(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
     """LightGBM itself, an optional extra, on ``model.features``.
 

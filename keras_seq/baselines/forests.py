@@ -12,7 +12,7 @@ from keras_seq.baselines.fitted import FitRequest, Grown, fit_on_table
 from keras_seq.baselines.grown import forest_layer
 from keras_seq.baselines.history_defaults import VARIANTS
 from keras_seq.config import Experiment
-from keras_seq.models.registry import register_fitted
+from keras_seq.models.registry import register
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
@@ -21,19 +21,19 @@ MOST_ROWS = 20_000  # rows a tree sees where the share is left open: neighbours 
 ROOM = 2_000_000  # rows in all leaves together, at most, where the smallest leaf is left open: tens of megabytes
 
 
-@register_fitted("random_forest", variants=VARIANTS)
+@register("random_forest", fitted=True, variants=VARIANTS)
 def random_forest(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
     """Random forest (Breiman, 2001) on ``model.features``."""
     return fit_on_table(experiment, prepared, say, lambda job: grow_forest(job, "RandomForest"))
 
 
-@register_fitted("extra_trees", variants=VARIANTS)
+@register("extra_trees", fitted=True, variants=VARIANTS)
 def extra_trees(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
     """Extremely randomised trees (Geurts, Ernst and Wehenkel, 2006): strong where samples are few."""
     return fit_on_table(experiment, prepared, say, lambda job: grow_forest(job, "ExtraTrees"))
 
 
-@register_fitted("last_row_forest")
+@register("last_row_forest", fitted=True)
 def last_row_forest(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
     """Random forest on the last row alone: the weak reference that sees no history."""
     return fit_on_table(experiment, prepared, say, lambda job: grow_forest(job, "RandomForest"), features="last")

@@ -42,9 +42,10 @@ from keras_seq.data.windows import WindowIndex
 from keras_seq.errors import DataError
 from keras_seq.figures import figure
 from keras_seq.models.blocks import pool, with_lengths
+from keras_seq.models.body import Encoded, Steps
 from keras_seq.models.kalman import HybridMembers, MixMembers, Recent
 from keras_seq.models.preprocess import Preprocess
-from keras_seq.models.registry import Encoded, Steps, get_family, register_fitted
+from keras_seq.models.registry import get_family, register
 
 Say = Callable[[str], None]
 RECENT = 52  # validation windows that weigh the members
@@ -52,7 +53,7 @@ MOVES = ("network", "naive", "seasonal naive")
 RIDGE = 10.0  # of the stack, in squared deviations times windows
 
 
-@register_fitted("hybrid")
+@register("hybrid", fitted=True)
 def hybrid(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
     """Fit SARIMAX, train the network on its innovations, weigh the two, and join them in one graph."""
     filters = fit_filters(experiment, prepared, say)

@@ -13,7 +13,7 @@ from keras_seq.baselines.fitted import FitRequest, Grown, fit_on_table
 from keras_seq.baselines.history_defaults import VARIANTS
 from keras_seq.baselines.lag_ridge import grow_lags, lag_inputs
 from keras_seq.config import Experiment
-from keras_seq.models.registry import register_fitted
+from keras_seq.models.registry import register
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
@@ -23,7 +23,7 @@ FOLDS = 3
 MOST_ROWS = 20_000  # rows of a trial
 
 
-@register_fitted("ridge", variants=VARIANTS)
+@register("ridge", fitted=True, variants=VARIANTS)
 def ridge(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
     """Ridge (Hoerl and Kennard, 1970) or logistic regression on ``model.features``; forecasts on their own lags."""
     spec = prepared.spec

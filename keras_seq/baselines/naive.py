@@ -12,7 +12,7 @@ from keras_seq.baselines.statespace import FilterWeights
 from keras_seq.config import Experiment
 from keras_seq.data.prepare import Prepared
 from keras_seq.errors import ConfigError, DataError
-from keras_seq.models.registry import register_fitted
+from keras_seq.models.registry import register
 
 Say = Callable[[str], None]
 
@@ -42,7 +42,7 @@ def season_of(experiment: Experiment, prepared: Prepared) -> int:
     return int(found)
 
 
-@register_fitted("mean")
+@register("mean", fitted=True)
 def mean(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
     """Every step ahead is the mean of the train part: what is left where the past tells nothing."""
     check_forecast(experiment, prepared)
@@ -51,7 +51,7 @@ def mean(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
     return linear_model(prepared.spec, [nothing] * len(prepared.spec.targets), "mean")
 
 
-@register_fitted("naive")
+@register("naive", fitted=True)
 def naive(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
     """Every step ahead is the last value seen."""
     check_forecast(experiment, prepared)
@@ -59,7 +59,7 @@ def naive(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
     return linear_model(spec, [seasonal_weights(spec.time, spec.horizon, 1)] * len(spec.targets), "naive")
 
 
-@register_fitted("seasonal_naive")
+@register("seasonal_naive", fitted=True)
 def seasonal_naive(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
     """Every step ahead is the value a season before it.
 

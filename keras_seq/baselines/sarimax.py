@@ -18,7 +18,7 @@ from keras_seq.config import Experiment
 from keras_seq.config.forecasting import ArimaConfig
 from keras_seq.data.prepare import Prepared
 from keras_seq.errors import TrainingError
-from keras_seq.models.registry import register_fitted
+from keras_seq.models.registry import register
 
 Say = Callable[[str], None]
 Float = NDArray[np.float64]
@@ -37,7 +37,7 @@ class Filters:
         return max(burn_in(fit.arima) for fit in self.fitted)
 
 
-@register_fitted("sarimax")
+@register("sarimax", fitted=True)
 def sarimax(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
     """Fit per target, write the filter's weights into a model."""
     filters = fit_filters(experiment, prepared, say)

@@ -46,7 +46,7 @@ def _probe() -> Any:
     import keras
 
     from keras_seq.models.blocks import recurrent_layer
-    from keras_seq.models.registry import Steps
+    from keras_seq.models.body import Steps
 
     x = values = keras.Input((None, 3), name="values")
     for name in ("lstm", "gru"):

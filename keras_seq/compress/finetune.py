@@ -13,7 +13,7 @@ import tf_keras
 from keras_seq.bundle import Bundle, load_bundle
 from keras_seq.compress.twin import make_twin
 from keras_seq.data.pipeline import make_dataset, steps_per_epoch
-from keras_seq.models.build import plain_twin
+from keras_seq.models.views import plain_twin
 from keras_seq.training.class_weights import class_shares, class_weights
 from keras_seq.training.compiled import XlaPlan
 from keras_seq.training.loop import Loop

@@ -79,7 +79,7 @@ def make_twin(model: keras.Model, wrap: Wrap = lambda name, layer: layer) -> Twi
     """Build the twin.
 
     Args:
-        model: float32, see ``keras_seq.models.build.plain_twin``; its layers are shared, not copied.
+        model: float32, see ``keras_seq.models.views.plain_twin``; its layers are shared, not copied.
         wrap: called with the name and the tf_keras layer of each compressible layer, built and with its weights;
             returns what takes its place (TF-MOT's wrapper).
     """

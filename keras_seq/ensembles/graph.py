@@ -12,7 +12,7 @@ from keras_seq.data.spec import DataSpec
 from keras_seq.ensembles.rules import Rule
 from keras_seq.errors import ModelError
 from keras_seq.models import combine
-from keras_seq.models.build import last_step, output_name
+from keras_seq.models.views import last_step, output_name
 
 
 def build_ensemble(members: Sequence[Sequence[Any]], rule: Rule, spec: DataSpec) -> keras.Model:

@@ -17,7 +17,7 @@ from keras_seq.ensembles.learn import Int
 from keras_seq.ensembles.members import Member, Say, predict_member, require
 from keras_seq.ensembles.rules import Array
 from keras_seq.errors import ConfigError, DataError, ModelError
-from keras_seq.models.build import last_step
+from keras_seq.models.views import last_step
 from keras_seq.training.predictions import locate
 
 BLOCKS = 5  # groups of validation units, each answered by a rule learnt on the others

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ModelError
 from keras_seq.explain.output_target import SMALLEST, OutputTarget
-from keras_seq.models.build import last_step, plain_twin
 from keras_seq.models.fast_lstm import FastLSTM
 from keras_seq.models.tree_ensemble import TreeEnsemble
+from keras_seq.models.views import last_step, plain_twin
 from keras_seq.models.window_features import WindowFeatures
 
 STEPS_AT_ONCE = 32_768  # rows times steps of one call: tens to hundreds of megabytes

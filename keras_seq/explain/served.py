@@ -117,7 +117,7 @@ class _Plain(ExplainedModel):
 
     def __init__(self, model: Any, spec: Any, question: OutputTarget) -> None:
         super().__init__(model, spec, question, own_kernel=False)
-        from keras_seq.models.build import last_step
+        from keras_seq.models.views import last_step
 
         self.model = last_step(model) if spec.per_step else model
 

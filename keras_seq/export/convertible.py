@@ -86,7 +86,7 @@ def in_float32(model: keras.Model) -> keras.Model:
 
     Half precision speeds training up; answers rounded by it differ from runtime to runtime by more than any format.
     """
-    from keras_seq.models.build import plain_twin
+    from keras_seq.models.views import plain_twin
 
     half = any(layer.dtype_policy.name.startswith("mixed") for layer in model._flatten_layers(include_self=False))
     return plain_twin(model) if half else model

@@ -61,7 +61,7 @@ def write_onnx(given: Bundle | Source, path: str | Path, *, opset: int = OPSET) 
         ExportError: tf2onnx cannot convert the model, or ONNX Runtime refuses the result.
     """
     from keras_seq.export.convertible import FOR_ONNX
-    from keras_seq.models.build import plain_twin
+    from keras_seq.models.views import plain_twin
 
     source = source_of(given)
     twin = plain_twin(source.model, FOR_ONNX)

@@ -48,8 +48,8 @@ def served(
     """
     import tensorflow as tf
 
-    from keras_seq.models.build import last_step
     from keras_seq.models.decision import decide
+    from keras_seq.models.views import last_step
 
     single = last_step(model) if spec.per_step else model
     signature = [tf.TensorSpec((None, None, len(spec.features)), tf.float32, name="values")]

@@ -97,7 +97,7 @@ def _write_fixed(source: Source, folder: Path) -> None:
     import tensorflow as tf
 
     from keras_seq.export.convertible import FOR_TFLITE
-    from keras_seq.models.build import plain_twin
+    from keras_seq.models.views import plain_twin
 
     spec = source.spec
     twin = plain_twin(source.model, FOR_TFLITE)

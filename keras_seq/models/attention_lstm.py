@@ -9,9 +9,10 @@ import keras
 from keras_seq.config import ModelConfig
 from keras_seq.models.attention import add_positions, attend, check_heads
 from keras_seq.models.blocks import dropout
+from keras_seq.models.body import Encoded, Steps
 from keras_seq.models.lstm import VARIANTS as LSTM_VARIANTS
 from keras_seq.models.lstm import check_one_way, stack
-from keras_seq.models.registry import Encoded, Steps, register
+from keras_seq.models.registry import register
 
 VARIANTS: dict[str, dict[str, Any]] = {
     **LSTM_VARIANTS,

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_seq.models.registry import Steps
+from keras_seq.models.body import Steps
 
 RECURRENT: dict[str, type[keras.layers.Layer]] = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 FAST = dict(RECURRENT)

@@ -9,9 +9,10 @@ import keras
 from keras_seq.config import ModelConfig
 from keras_seq.errors import ConfigError
 from keras_seq.models.blocks import activation, with_lengths
+from keras_seq.models.body import Encoded, Steps
 from keras_seq.models.convolution import MaskedConv1D, MaskedMaxPool, PooledLengths
 from keras_seq.models.lstm import check_one_way, stack
-from keras_seq.models.registry import Encoded, Steps, register
+from keras_seq.models.registry import register
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "standard": {"layers": 1, "pooling": "max"},

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from keras_seq.config import ModelConfig
+from keras_seq.models.body import Encoded, Steps
 from keras_seq.models.lstm import VARIANTS, check_one_way, stack
-from keras_seq.models.registry import Encoded, Steps, register
+from keras_seq.models.registry import register
 
 
 @register("gru", variants=VARIANTS, check=check_one_way)

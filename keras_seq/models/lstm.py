@@ -7,7 +7,8 @@ from typing import Any
 from keras_seq.config import ModelConfig
 from keras_seq.errors import ConfigError
 from keras_seq.models.blocks import dropout, recurrent
-from keras_seq.models.registry import Encoded, Steps, register
+from keras_seq.models.body import Encoded, Steps
+from keras_seq.models.registry import register
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "standard": {},

@@ -1,20 +1,20 @@
-"""The families of models by name.
+"""The families of models by name; no TensorFlow.
 
-A new model is one file with one decorated function, and its name in ``_MODULES``::
+A new model is one file in ``keras_seq.models`` with one decorated function::
 
-    @register("gru", variants={"deep": {"layers": 4}})
+    @register("gru", variants={"deep": {"layers": 4}}, space={"model.units": [32, 64, 128]})
     def gru(x, lengths, config, steps):
         ...
         return Encoded(x, lengths)
 
 The function is the model's *body*: scaled channels ``(batch, time, channels)`` in, encoded steps
 ``(batch, time', width)`` out. Scaling, history channels, pooling, heads and the way back to raw
-units are the assembler's (``keras_seq.models.build``). This module does not import TensorFlow.
+units are the assembler's (``keras_seq.models.assembly``).
 
 Families that are *fitted* rather than trained by gradients (trees, ridge, state-space models) register a
-function that returns the finished model, in a module of ``keras_seq.baselines``::
+function that returns the finished model, in a file of ``keras_seq.baselines``::
 
-    @register_fitted("ridge")
+    @register("ridge", fitted=True)
     def ridge(experiment, prepared, say):
         ...
         return model  # keras.Model of the same inputs and outputs as every other family's
@@ -22,146 +22,93 @@ function that returns the finished model, in a module of ``keras_seq.baselines``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable
+from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from keras_seq.config import Experiment, ModelConfig
 from keras_seq.errors import ConfigError, nearest
+from keras_seq.models.body import Check, Family, Space, Variants
 
-if TYPE_CHECKING:
-    from keras_seq.data.prepare import Prepared
-    from keras_seq.data.spec import DataSpec
-
-_MODULES = ("lstm", "gru", "bilstm", "cnn_lstm", "attention_lstm", "transformer", "tcn")
-_FITTED: dict[str, str] = {  # family -> module of keras_seq.baselines; by name, since fitting lies above the models
-    "random_forest": "forests",
-    "extra_trees": "forests",
-    "last_row_forest": "forests",
-    "hist_gradient_boosting": "boosting",
-    "lightgbm": "boosting",
-    "ridge": "linear",
-    "mean": "naive",
-    "naive": "naive",
-    "seasonal_naive": "naive",
-    "sarimax": "sarimax",
-    "hybrid": "hybrid",
-}
+REGISTRATION = re.compile(r'^@register\("(\w+)"', re.MULTILINE)
+FIRST = (  # in this order; other families follow by file
+    *("lstm", "gru", "bilstm", "cnn_lstm", "attention_lstm", "transformer", "tcn"),
+    *("random_forest", "extra_trees", "last_row_forest", "hist_gradient_boosting", "lightgbm"),
+    *("ridge", "mean", "naive", "seasonal_naive", "sarimax", "hybrid"),
+)
 _FAMILIES: dict[str, Family] = {}
-
-
-@dataclass(frozen=True)
-class Steps:
-    """What a body must know beside its own configuration.
-
-    Attributes:
-        time: window length, or the longest sequence seen in training (steps).
-        per_step: an answer at every step is wanted, so nothing may look ahead.
-        fast_lstm: LSTM and GRU layers may use the own CPU kernels.
-    """
-
-    time: int
-    per_step: bool = False
-    fast_lstm: bool = True
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """What a body hands back.
-
-    Attributes:
-        x: ``(batch, time', width)``.
-        lengths: ``(batch,)`` real steps of ``x`` (changed by pooling over time), or None.
-        two_way: the second half of ``width`` ran backwards in time, so its last state is at step 0.
-    """
-
-    x: Any
-    lengths: Any = None
-    two_way: bool = False
-
-
-Body = Callable[[Any, Any, ModelConfig, Steps], Any]
-Check = Callable[[ModelConfig, "Steps"], None]
-Fit = Callable[[Experiment, "Prepared", Callable[[str], None]], Any]
-
-
-@dataclass(frozen=True)
-class Family:
-    """A registered family: its body or its fit, its named sizes, and what is checked before building."""
-
-    name: str
-    body: Body | None
-    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    check: Check | None = None
-    fit: Fit | None = None
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def register(
-    name: str, *, variants: Mapping[str, Mapping[str, Any]] | None = None, check: Check | None = None
-) -> Callable[[Body], Body]:
-    """Register a body function as family ``name``.
+    name: str,
+    *,
+    variants: Variants | None = None,
+    space: Space | None = None,
+    check: Check | None = None,
+    fitted: bool = False,
+) -> Callable[[Function], Function]:
+    """Register a function as family ``name``: its body, or with ``fitted`` its fit.
 
     Args:
-        name: as in ``model.family``.
+        name: as in ``model.family``; a literal, since files are searched for it.
         variants: fields of ``ModelConfig`` by variant; ``standard`` holds where none is named.
+        space: default search space of the family's own options, as ``tuning.space`` takes it.
         check: called with the resolved configuration before anything is built; raises
             ``ConfigError`` for combinations the family cannot serve.
+        fitted: the function gets the experiment, the prepared data and a callback for messages, and returns a
+            model that keeps the contract of every other: raw units in, an output named by the task, padding
+            without effect.
+
+    Raises:
+        ConfigError: a variant sets what is no field of ``ModelConfig``.
     """
-    _check_variants(name, variants or {})
-
-    def decorate(body: Body) -> Body:
-        _FAMILIES[name] = Family(name, body, {"standard": {}, **(variants or {})}, check)
-        return body
-
-    return decorate
-
-
-def register_fitted(name: str, *, variants: Mapping[str, Mapping[str, Any]] | None = None) -> Callable[[Fit], Fit]:
-    """Register a function that fits family ``name`` to prepared data and returns its ``keras.Model``.
-
-    The function gets the experiment, the prepared data and a way to tell the user where it is. Its model keeps
-    the contract of every other: raw units in, an output named by the task, padding without effect.
-
-    Args:
-        name: as in ``model.family``; also listed in ``_FITTED`` with its module.
-        variants: fields of ``ModelConfig`` by variant.
-    """
-    _check_variants(name, variants or {})
-
-    def decorate(fit: Fit) -> Fit:
-        _FAMILIES[name] = Family(name, None, {"standard": {}, **(variants or {})}, None, fit)
-        return fit
-
-    return decorate
-
-
-def _check_variants(name: str, variants: Mapping[str, Mapping[str, Any]]) -> None:
     known = set(ModelConfig.model_fields)
-    for variant, changes in variants.items():
-        unknown = sorted(set(changes) - known)
-        if unknown:
+    for variant, changes in (variants or {}).items():
+        if unknown := sorted(set(changes) - known):
             raise ConfigError(
                 f"Variant '{variant}' of family '{name}' sets '{unknown[0]}', which is no field of the model "
                 f"section{nearest(unknown[0], known)}"
             )
 
+    def decorate(function: Function) -> Function:
+        role = {"fit" if fitted else "body": function}
+        _FAMILIES[name] = Family(name, {"standard": {}, **(variants or {})}, space or {}, check, **role)
+        return function
+
+    return decorate
+
+
+@cache
+def _shipped() -> dict[str, str]:
+    """Module by family, read off the sources: importing them would load Keras."""
+    root = Path(__file__).parents[1]
+    modules = {
+        name: f"keras_seq.{folder}.{path.stem}"
+        for folder in ("models", "baselines")
+        for path in sorted((root / folder).glob("*.py"))
+        for name in REGISTRATION.findall(path.read_text(encoding="utf-8"))
+    }
+    return {name: modules[name] for name in dict.fromkeys((*FIRST, *modules))}
+
 
 def families() -> dict[str, Family]:
-    """All registered families of networks by name; loads the shipped ones (and with them Keras)."""
-    for module in _MODULES:
-        import_module(f"keras_seq.models.{module}")
-    return {name: family for name, family in _FAMILIES.items() if family.body is not None}
+    """All registered families of networks by name; loads them (and with them Keras)."""
+    return {name: get_family(name) for name in networks()}
 
 
 def networks() -> tuple[str, ...]:
     """Names of the families trained by gradients, without loading any."""
-    return tuple(dict.fromkeys((*_MODULES, *(name for name, family in _FAMILIES.items() if family.body is not None))))
+    shipped = (name for name, module in _shipped().items() if module.startswith("keras_seq.models."))
+    return tuple(dict.fromkeys((*shipped, *(name for name, family in _FAMILIES.items() if family.body))))
 
 
 def names() -> tuple[str, ...]:
-    """Names of all families, fitted ones last, without loading any."""
-    return tuple(dict.fromkeys((*_MODULES, *_FITTED, *_FAMILIES)))
+    """Names of all families, without loading any."""
+    return tuple(dict.fromkeys((*_shipped(), *_FAMILIES)))
 
 
 def get_family(name: str) -> Family:
@@ -170,10 +117,10 @@ def get_family(name: str) -> Family:
     Raises:
         ConfigError: there is none; names the nearest.
     """
-    if name not in names():
-        raise ConfigError(f"Option 'model.family': there is no family '{name}'{nearest(name, names())}")
     if name not in _FAMILIES:
-        import_module(f"keras_seq.baselines.{_FITTED[name]}" if name in _FITTED else f"keras_seq.models.{name}")
+        if name not in _shipped():
+            raise ConfigError(f"Option 'model.family': there is no family '{name}'{nearest(name, names())}")
+        import_module(_shipped()[name])
     return _FAMILIES[name]
 
 
@@ -198,31 +145,3 @@ def resolve(config: ModelConfig) -> ModelConfig:
 def resolve_experiment(experiment: Experiment) -> Experiment:
     """The experiment with its model section resolved: what is built, and what a bundle keeps."""
     return experiment.model_copy(update={"model": resolve(experiment.model)})
-
-
-def build_model(config: ModelConfig, spec: DataSpec, *, rematerialise: bool = False, fast_lstm: bool = True) -> Any:
-    """Build the ``keras.Model`` of a configuration for data of a spec.
-
-    Args:
-        config: the ``model`` section; its variant is applied.
-        spec: shapes and fitted numbers of the data.
-        rematerialise: recompute activations in the backward pass (less memory, more time).
-        fast_lstm: let LSTM and GRU layers use the own CPU kernels where they apply.
-
-    Returns:
-        A functional model: ``values (batch, time, features)`` float32 in raw units (NaN where
-        missing) and, for a spec of variable length, ``lengths (batch,)`` int32; its one output is
-        named ``prediction``, ``probability``, ``probabilities`` or ``quantiles``.
-
-    Raises:
-        ConfigError: unknown family or variant, or settings that contradict each other or the data.
-    """
-    family = get_family(config.family)  # before TensorFlow loads: a typo answers at once
-    if family.body is None:
-        raise ConfigError(
-            f"Option 'model.family': '{config.family}' is fitted to data, not built and trained; run "
-            f"'python -m keras_seq.train --model.family {config.family}'."
-        )
-    from keras_seq.models.build import assemble
-
-    return assemble(family, resolve(config), spec, rematerialise=rematerialise, fast_lstm=fast_lstm)

@@ -8,10 +8,11 @@ import keras
 
 from keras_seq.config import ModelConfig
 from keras_seq.models.blocks import activation, dropout, with_lengths
+from keras_seq.models.body import Encoded, Steps
 from keras_seq.models.cnn_lstm import check_pooling, convolve
 from keras_seq.models.convolution import MaskedConv1D
 from keras_seq.models.lstm import check_one_way
-from keras_seq.models.registry import Encoded, Steps, register
+from keras_seq.models.registry import register
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "standard": {"layers": 6},

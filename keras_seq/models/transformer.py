@@ -9,7 +9,8 @@ import keras
 from keras_seq.config import ModelConfig
 from keras_seq.models.attention import add_positions, attend, check_heads
 from keras_seq.models.blocks import dropout, gelu_tanh
-from keras_seq.models.registry import Encoded, Steps, register
+from keras_seq.models.body import Encoded, Steps
+from keras_seq.models.registry import register
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "standard": {"pooling": "mean"},

@@ -44,7 +44,7 @@ def bring(
     folder, experiment = _check_early(experiment, output)
     from keras_seq import tracking
     from keras_seq.data.prepare import prepare
-    from keras_seq.models.registry import build_model
+    from keras_seq.models.build import build_model
     from keras_seq.pipeline.finalize import finalize
     from keras_seq.torch_import.check import check_answers
     from keras_seq.torch_import.importing import import_weights

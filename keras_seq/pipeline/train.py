@@ -146,7 +146,7 @@ def _fit(experiment: config.Experiment, prepared: Prepared, say: Any) -> tuple[A
 def _train(
     experiment: config.Experiment, prepared: Prepared, folder: Path, tracker: Tracker, *, quiet: bool
 ) -> tuple[Any, FitResult]:
-    from keras_seq.models.registry import build_model
+    from keras_seq.models.build import build_model
     from keras_seq.training.fit import fit
 
     model = build_model(

@@ -30,7 +30,7 @@ def build(prepared, family, **changes):
     import keras
 
     from keras_seq import config
-    from keras_seq.models.registry import build_model
+    from keras_seq.models.build import build_model
 
     keras.utils.set_random_seed(3)
     tree = caster_tree(40, **{"model.family": family, **SIZES, **changes})
@@ -131,7 +131,7 @@ def test_kernels_are_pruned_and_rounded():
 def test_twins_answer_alike(prepared, family):
     from keras_seq.compress.kernels import compressible
     from keras_seq.compress.twin import make_twin
-    from keras_seq.models.build import plain_twin
+    from keras_seq.models.views import plain_twin
 
     model = build(prepared, family, **{"model.hidden_dims": [32], "model.pooling": "attention"})
     plain, seen = plain_twin(model), []

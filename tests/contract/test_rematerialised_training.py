@@ -6,7 +6,8 @@ import pytest
 
 from keras_seq import config
 from keras_seq.data.prepare import prepare
-from keras_seq.models.registry import build_model, networks
+from keras_seq.models.build import build_model
+from keras_seq.models.registry import networks
 from keras_seq.training.fit import fit
 from tests.factories.experiments import caster_tree
 

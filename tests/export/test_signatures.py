@@ -17,7 +17,7 @@ from keras_seq.export.signatures import (
     write_signatures,
 )
 from keras_seq.export.warmup import FILE, REQUESTS, write_warmup
-from keras_seq.models.registry import build_model
+from keras_seq.models.build import build_model
 from tests.contract.conftest import LENGTHS, TIME, make_config, make_spec, raw_values, shake
 
 FEATURES = ("speed", "level", "heat")

@@ -10,7 +10,7 @@ import pytest
 from keras_seq.errors import DataError, ExportError, ModelError
 from keras_seq.export.metadata import Source
 from keras_seq.export.step import make_step, why_no_step, write_step
-from keras_seq.models.registry import build_model
+from keras_seq.models.build import build_model
 from keras_seq.runtime import Stepper
 from tests.contract.conftest import make_config, make_spec, raw_values, shake
 
@@ -111,7 +111,7 @@ def test_half_precision_models_step_in_float32():
         given = source("lstm", "per_step")
     finally:
         keras.mixed_precision.set_dtype_policy(before)
-    from keras_seq.models.build import plain_twin
+    from keras_seq.models.views import plain_twin
 
     agree(Source(plain_twin(given.model), given.spec), windows(), stepped(given, windows()))
 

@@ -22,7 +22,8 @@ def make_bundle(given: config.Experiment) -> Path:
     import keras
 
     from keras_seq.data.prepare import prepare
-    from keras_seq.models.registry import build_model, resolve_experiment
+    from keras_seq.models.build import build_model
+    from keras_seq.models.registry import resolve_experiment
     from keras_seq.pipeline.context import run_folder
 
     given = resolve_experiment(given)

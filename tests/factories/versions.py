@@ -35,7 +35,8 @@ def make_judged(given: config.Experiment) -> Any:
 
     from keras_seq.bundle import load_bundle, save_bundle
     from keras_seq.data.prepare import prepare
-    from keras_seq.models.registry import build_model, resolve_experiment
+    from keras_seq.models.build import build_model
+    from keras_seq.models.registry import resolve_experiment
     from keras_seq.pipeline.context import run_folder
     from keras_seq.pipeline.finalize import score_model
 

@@ -17,7 +17,7 @@ from test_fit import experiment, make_series
 
 from keras_seq.data.prepare import prepare_series
 from keras_seq.data.series import Column, Schema, Series, build_series
-from keras_seq.models.registry import build_model
+from keras_seq.models.build import build_model
 from keras_seq.training import distribute
 from keras_seq.training.device import session
 from keras_seq.training.fit import fit

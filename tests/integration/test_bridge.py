@@ -161,8 +161,8 @@ def load_features(folder):
 
 def test_training_goes_on_from_an_import(case):
     """``training.warm_start`` takes every layer."""
+    from keras_seq.models.build import build_model
     from keras_seq.models.inspect import warm_start
-    from keras_seq.models.registry import build_model
     from keras_seq.training.warm_start import load_source
 
     folder, _ = case

@@ -72,7 +72,7 @@ def test_rounding_in_training_is_that_of_the_forms(tmp_path):
     from keras_seq.compress.tfmot import Quantise
     from keras_seq.compress.twin import make_twin
     from keras_seq.export.samples import sample_windows
-    from keras_seq.models.build import plain_twin
+    from keras_seq.models.views import plain_twin
 
     bundle = load_bundle(bundle_of(tmp_path, "transformer"))
     inputs = sample_windows(bundle, count=8)

@@ -13,8 +13,8 @@ from keras_seq.commands import ensemble
 from keras_seq.data.prepare import prepare
 from keras_seq.errors import ConfigError, ModelError
 from keras_seq.evaluation.scores import score
-from keras_seq.models.build import last_step, plain_twin
-from keras_seq.models.registry import build_model
+from keras_seq.models.build import build_model
+from keras_seq.models.views import last_step, plain_twin
 from keras_seq.pipeline import ensemble as pipeline_ensemble
 from keras_seq.pipeline.evaluate import evaluate
 from keras_seq.training.predictions import points, predict_windows

@@ -17,7 +17,7 @@ from keras_seq.data.pipeline import make_dataset
 from keras_seq.data.prepare import Prepared, prepare_series
 from keras_seq.data.series import Column, Schema, Series, build_series
 from keras_seq.errors import ConfigError, DataError, ModelError, TrainingError
-from keras_seq.models.registry import build_model
+from keras_seq.models.build import build_model
 from keras_seq.training.class_weights import class_shares, class_weights
 from keras_seq.training.compiled import XlaPlan, plan_step
 from keras_seq.training.device import session

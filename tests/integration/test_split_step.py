@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_seq.data.pipeline import make_dataset
 from keras_seq.data.prepare import prepare_series
-from keras_seq.models.registry import build_model
+from keras_seq.models.build import build_model
 from keras_seq.training.compiled import XlaPlan
 from keras_seq.training.loop import Loop, make_optimizer
 from keras_seq.training.losses import make_loss

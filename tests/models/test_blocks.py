@@ -169,7 +169,7 @@ def test_window_statistics_are_undone(x):
 
 def test_backward_run_equals_keras_bidirectional(x):
     values, lengths = keras.Input((None, 3)), keras.Input((), dtype="int32")
-    from keras_seq.models.registry import Steps
+    from keras_seq.models.body import Steps
 
     steps = Steps(6, fast_lstm=False)
     both = blocks.recurrent(values, lengths, "lstm", 4, name="lstm_1", steps=steps, bidirectional=True)

@@ -260,7 +260,7 @@ def test_an_exported_lstm_stays_one_fused_onnx_node_a_layer(tmp_path: Any) -> No
 
 def test_an_exported_gru_is_built_from_stand_ins_with_the_same_answers() -> None:
     from keras_seq.export.convertible import FOR_ONNX, LoopGRU
-    from keras_seq.models.build import plain_twin
+    from keras_seq.models.views import plain_twin
 
     model, x = network(FastGRU), PAIRS["gru"].batch(3, 7)[0]
     twin = plain_twin(model, FOR_ONNX)

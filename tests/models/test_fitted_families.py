@@ -15,8 +15,8 @@ from keras_seq.baselines import boosting
 from keras_seq.data.prepare import Prepared, prepare_series
 from keras_seq.data.series import Column, Schema, Series, build_series
 from keras_seq.errors import ConfigError, DataError, ModelError
-from keras_seq.models.build import last_step, output_name
 from keras_seq.models.registry import get_family, resolve_experiment
+from keras_seq.models.views import last_step, output_name
 from keras_seq.training.predictions import points, predict_windows
 
 TREES = ("random_forest", "extra_trees", "last_row_forest", "hist_gradient_boosting")

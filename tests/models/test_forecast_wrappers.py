@@ -11,7 +11,7 @@ import pytest
 from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
-from keras_seq.models.registry import build_model
+from keras_seq.models.build import build_model
 from tests.models.test_kalman import make_spec
 
 
