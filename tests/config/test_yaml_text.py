@@ -18,6 +18,7 @@ from keras_seq.errors import ConfigError, DataError
 from keras_seq.torch_import.mapping import read_map
 from serving.monitor.settings import load_settings
 from serving.rollout.plan import load_plan as load_rollout
+from tests.factories.offenders import check_each
 from tuning.settings import load_plan
 
 WORDS = [
@@ -35,8 +36,11 @@ def load(tmp_path, text, overrides=None):
     return config.load(path, overrides)
 
 
-@pytest.mark.parametrize("word", WORDS)
-def test_an_unquoted_word_is_text_where_text_is_meant(tmp_path, word):
+def test_an_unquoted_word_is_text_where_text_is_meant(tmp_path):
+    check_each(lambda word: is_text(tmp_path, word), WORDS)
+
+
+def is_text(tmp_path, word):
     key = "'<<'" if word == "<<" else word  # as a key it merges
     data = load(
         tmp_path,
@@ -49,8 +53,11 @@ def test_an_unquoted_word_is_text_where_text_is_meant(tmp_path, word):
     assert (data.path, data.unit) == ((None, None) if word in ("null", "Null", "NULL", "~") else (word, word))
 
 
-@pytest.mark.parametrize("word", WORDS)
-def test_a_word_of_the_command_line_is_text_where_text_is_meant(word):
+def test_a_word_of_the_command_line_is_text_where_text_is_meant():
+    check_each(is_text_of_the_command_line, WORDS)
+
+
+def is_text_of_the_command_line(word):
     def read(*words):
         return config.from_dict(config.override({}, cli.read_overrides(words))).data
 

@@ -163,4 +163,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _given(metafunc: pytest.Metafunc, argument: str) -> bool:
     marks = metafunc.definition.iter_markers("parametrize")
-    return any(argument in str(mark.args[0]).replace(" ", "").split(",") for mark in marks)
+    names = (mark.args[0] for mark in marks)
+    return any(argument in (name.replace(" ", "").split(",") if isinstance(name, str) else name) for name in names)

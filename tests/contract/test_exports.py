@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 
 from keras_seq.models.registry import networks
-
-
-def slow_but(*quick):
-    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in networks()]
+from tests.factories.tiers import tiers
 
 
 def signature(batch=None, time=None):
@@ -33,7 +30,7 @@ def write_saved_model(model, folder, batch=None, time=None):
     archive.write_out(str(folder), verbose=False)
 
 
-@pytest.mark.parametrize("family", slow_but("cnn_lstm"))
+@pytest.mark.parametrize("family", tiers(networks(), quick=["lstm"], slow=set(networks()) - {"lstm"}))
 def test_saved_model_agrees(build, tmp_path, family):
     import tensorflow as tf
 

@@ -11,9 +11,23 @@ from keras_seq.export.metadata import Source
 from keras_seq.export.onnx import inspect_onnx
 from keras_seq.export.parity import check_parity
 from keras_seq.models.registry import networks
+from tests.factories.tiers import tiers
 
 FUSED = {"lstm": ("LSTM", 2), "gru": ("GRU", 2), "bilstm": ("LSTM", 4), "cnn_lstm": ("LSTM", 2)}
 FUSED["attention_lstm"] = FUSED["lstm"]
+# Every family and every format on every commit, with and without lengths; all of them together every night.
+AGREE = [(family, name, variable) for family in networks() for name in ("onnx", "tflite") for variable in (False, True)]
+AGREE_SLOW = [
+    ("lstm", "onnx", True), ("lstm", "onnx", False), ("lstm", "tflite", True), ("gru", "onnx", True),
+    ("bilstm", "onnx", False), ("cnn_lstm", "tflite", True), ("attention_lstm", "onnx", True),
+    ("tcn", "onnx", False), ("transformer", "tflite", True),
+]  # fmt: skip
+TASKS = [
+    ("lstm", "per_step"), ("gru", "per_step"), ("attention_lstm", "per_step"), ("tcn", "per_step"),
+    ("cnn_lstm", "binary"), ("transformer", "multiclass"), ("lstm", "forecast"), ("gru", "quantiles"),
+    ("lstm", "forecast_quantiles"),
+]  # fmt: skip
+TASKS_NIGHTLY = TASKS[:3]
 GAPS = {"impute": "interpolate", "missing_indicator": True}
 
 
@@ -40,10 +54,7 @@ def test_the_gru_agrees_in_both_formats(build, tools, tmp_path):
     assert found.nodes["GRU"] == 1 and not found.loops
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("variable", [False, True])
-@pytest.mark.parametrize("name", ["onnx", "tflite"])
-@pytest.mark.parametrize("family", networks())
+@pytest.mark.parametrize(("family", "name", "variable"), tiers(AGREE, slow=AGREE_SLOW))
 def test_every_family_agrees(build, tools, tmp_path, family, name, variable):
     case = build(family, spec={**GAPS, "variable_length": variable}, pooling="attention")
     written = check(case, tools, tmp_path, [name])
@@ -54,19 +65,15 @@ def test_every_family_agrees(build, tools, tmp_path, family, name, variable):
         assert found.nodes.get(kind, 0) == count
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("family, task", [
-    ("lstm", "per_step"), ("gru", "per_step"), ("attention_lstm", "per_step"), ("tcn", "per_step"),
-    ("cnn_lstm", "binary"), ("transformer", "multiclass"), ("lstm", "forecast"), ("gru", "quantiles"),
-    ("lstm", "forecast_quantiles"),
-])  # fmt: skip
+@pytest.mark.parametrize(("family", "task"), tiers(TASKS, slow=[case for case in TASKS if case not in TASKS_NIGHTLY]))
 def test_every_task_agrees(build, tools, tmp_path, family, task):
     written = check(build(family, task), tools, tmp_path, ["onnx", "tflite"])
     assert not inspect_onnx(written["onnx"]).loops
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("family", ["lstm", "gru", "cnn_lstm", "transformer"])  # every kind of layer with weights
+@pytest.mark.parametrize(  # every kind of layer with weights
+    "family", tiers(["lstm", "gru", "cnn_lstm", "transformer"], slow=["lstm"])
+)
 def test_rounded_weights_stay_close(build, tools, tmp_path, family):
     """What cannot be written (int8 of layers that run as a loop) is named and leaves the others."""
     case = build(family, layers=1)

@@ -10,6 +10,7 @@ from keras_seq.models.build import build_model
 from keras_seq.models.registry import networks
 from keras_seq.training.fit import fit
 from tests.factories.experiments import caster_tree
+from tests.factories.tiers import tiers
 
 NETWORKS = sorted(networks())
 
@@ -48,17 +49,12 @@ def check_equal(prepared, tmp_path, tolerance=1e-4, **dotted):
         np.testing.assert_allclose(one, other, rtol=10 * tolerance, atol=10 * tolerance)
 
 
-QUICK = ("lstm", "tcn")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in NETWORKS]
-)
+@pytest.mark.parametrize("name", tiers(NETWORKS, quick=["tcn"], slow=["lstm", "cnn_lstm", "transformer"]))
 def test_every_network_trains_the_same_weights(prepared, tmp_path, name):
     check_equal(prepared, tmp_path, **{"model.family": name})
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("name", "dotted"),
     [
@@ -76,8 +72,7 @@ def test_options_train_the_same_weights(prepared, tmp_path, name, dotted):
     check_equal(prepared, tmp_path, 1e-3, **{"model.family": name, **dotted})
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("policy", ["float16", "bfloat16"])
+@pytest.mark.parametrize("policy", tiers(["float16", "bfloat16"], slow=["float16"]))
 def test_half_precision_trains(prepared, tmp_path, policy):
     keras.mixed_precision.set_global_policy(f"mixed_{policy}")
     try:

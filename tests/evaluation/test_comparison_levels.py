@@ -15,6 +15,7 @@ from keras_seq.evaluation.verdict import decide
 from keras_seq.reports import comparison as report
 from tests.factories.errors import answers_of, autoregressive, many_units, moving_average, one_unit, spec_of
 from tests.factories.series import make_series
+from tests.factories.tiers import tiers
 
 FORECAST = spec_of("forecast", 1)
 
@@ -34,22 +35,25 @@ def equal_in_law(draw, steps: int):
 # ---------------------------------------------------------------- one unit, cut by time
 
 
-@pytest.mark.parametrize("steps", [100, 500, pytest.param(2000, marks=pytest.mark.slow)])
+DRAWS = {
+    "independent": autoregressive(0.0),
+    "0.5": autoregressive(0.5),
+    "0.9": autoregressive(0.9),
+    "0.97": autoregressive(0.97),
+    "heavy tails": autoregressive(0.9, heavy=True),
+    "moving average": moving_average(12),
+    "season": autoregressive(0.9, lag=12),
+}
+LEVELS = [(draw, steps) for draw in DRAWS for steps in (100, 500, 2000)]
+QUICK = [("0.5", 100), ("0.9", 500)]
+
+
 @pytest.mark.parametrize(
-    "draw",
-    [
-        autoregressive(0.0),
-        autoregressive(0.5),
-        autoregressive(0.9),
-        autoregressive(0.97),
-        autoregressive(0.9, heavy=True),
-        moving_average(12),
-        autoregressive(0.9, lag=12),
-    ],
-    ids=["independent", "0.5", "0.9", "0.97", "heavy tails", "moving average", "season"],
+    ("draw", "steps"),
+    tiers(LEVELS, quick=QUICK, slow=[case for case in LEVELS if case[1] < 2000 and case not in QUICK]),
 )
-def test_false_alarms_stay_near_the_level(draw, steps: int) -> None:
-    rate, _ = alarms(equal_in_law(draw, steps))
+def test_false_alarms_stay_near_the_level(draw: str, steps: int) -> None:
+    rate, _ = alarms(equal_in_law(DRAWS[draw], steps))
     assert rate < 0.085  # 5 % and two and a half standard errors of 250 tables
 
 
@@ -80,7 +84,7 @@ def test_a_series_shorter_than_its_memory_says_so() -> None:
     assert "cannot tell" in text and "nan" not in text
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_classes_over_time_are_held_by_the_same_rule() -> None:
     def make(rng):
         draw = autoregressive(0.9)

@@ -15,11 +15,11 @@ import pytest
 from keras_seq import cli, files
 from keras_seq.errors import ConfigError, ExportError
 from tests.factories.bundles import CASTER, CO2, experiment, make_bundle
+from tests.factories.tiers import tiers
 
 pytestmark = pytest.mark.slow
 
 SIZES = {"model.units": 16, "model.filters": 16, "model.heads": 2, "model.ff_dim": 32, "training.epochs": 3}
-FAMILIES = ["bilstm", "gru", "tcn", "transformer"]
 
 
 def bundle_of(folder, family, tree=CASTER, **changes):
@@ -44,7 +44,7 @@ def stage(bundle, name, folder, weights="", **changes):
     return model, told, out
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", tiers(["bilstm", "gru", "tcn", "transformer"], slow=["gru", "tcn"]))
 def test_every_kind_of_layer_takes_every_treatment(tmp_path, family):
     from keras_seq.bundle import load_bundle
     from keras_seq.compress.kernels import compressible, distinct, sparsity

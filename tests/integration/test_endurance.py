@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 KILLS = 8
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_at_random_moments_nothing_is_half_and_the_same_command_ends_well(
     data_home: Path, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ def test_they_are_shipped_without_outputs(name):
     assert len((ROOT / f"examples/{name}.ipynb").read_text()) < 50_000
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1800)
 def test_caster_defects(tmp_path):
     said = run("caster_defects", tmp_path)
@@ -42,7 +42,7 @@ def test_caster_defects(tmp_path):
     assert "onnx: largest difference" in said and "truth" in said
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1800)
 def test_predictive_maintenance_fd001(tmp_path, data_home):
     said = run("predictive_maintenance_fd001", tmp_path)

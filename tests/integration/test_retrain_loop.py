@@ -19,7 +19,7 @@ from serving.monitor.events import read_events
 from serving.retrain import job
 from tests.factories.serving_process import Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).parents[2]
 STEPS = 30
 FD002 = {"data.subset": "FD002", "training.epochs": 4}

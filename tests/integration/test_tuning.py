@@ -97,7 +97,7 @@ def check_once(study: Study, trials: int) -> None:
     assert max(Counter(str(sorted(record.values.items())) for record in records).values()) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_fifty_trials_by_two_workers_land_in_mlflow_without_growing(tmp_path):
     done = run(tmp_path, "--trials", "50", "--workers", "2")
     assert done.returncode == 0, done.stderr
@@ -117,7 +117,7 @@ def test_fifty_trials_by_two_workers_land_in_mlflow_without_growing(tmp_path):
     assert trained.returncode == 0, trained.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_three_times_at_random_every_trial_is_there_once(tmp_path):
     chance = random.Random(int.from_bytes(os.urandom(2), "big"))
     for _ in range(3):

@@ -23,6 +23,7 @@ from keras_seq.cli import output
 from keras_seq.cli.registry import COMMANDS, GROUPS, find
 from keras_seq.commands.completion import parser_of
 from keras_seq.errors import DataError
+from tests.factories.offenders import check_each
 from tests.factories.study import make_study
 
 ROOT = Path(__file__).parents[2]
@@ -84,17 +85,24 @@ def test_the_listing_holds_every_command_there_is():
     assert there - inner - {"keras_seq"} == set(COMMANDS)
 
 
-@pytest.mark.parametrize(("name", "action"), EVERY)
-def test_every_command_knows_json(name, action):
+def test_every_command_knows_json():
+    check_each(knows_json, EVERY)
+
+
+def knows_json(name, action):
     parser = parser_of(COMMANDS[name], action)
     assert parser is not None, "its words are not read by a parser of keras_seq.cli"
     assert output.FLAG in parser.format_help()
     assert callable(import_module(COMMANDS[name].module).main.title), "it is not made by cli.command"
 
 
-@pytest.mark.parametrize(("name", "action"), [("keras_seq", ""), *EVERY])
-def test_a_mistake_is_one_document_and_exit_code_2(capfd, tmp_path, monkeypatch, name, action):
+def test_a_mistake_is_one_document_and_exit_code_2(capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    check_each(lambda name, action: is_one_document(capfd, tmp_path, name, action), [("keras_seq", ""), *EVERY])
+
+
+def is_one_document(capfd, tmp_path, name, action):
+    capfd.readouterr()
     main = import_module(COMMANDS[name].module if name in COMMANDS else "keras_seq.__main__").main
     words = [*([action] if action else []), "--no-such-option", "3"]
     assert cli.run(main, [*words, "--json"]) == 2

@@ -66,21 +66,23 @@ def _is_name(value, word):
     return isinstance(value, ast.Name) and value.id == word and word == "verify"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_runs_foreign_code(path):
-    where = str(path.relative_to(ROOT))
-    left = [(line, what) for line, what in offences(path.read_text()) if (where, what) not in JUSTIFIED]
-    assert not left, f"{where}: {left}"
+def test_nothing_runs_foreign_code():
+    assert len(MODULES) > 300
+    offenders = []
+    for path in MODULES:
+        where = str(path.relative_to(ROOT))
+        calls = offences(path.read_text(encoding="utf-8"))
+        offenders += [f"{where}:{line}: {what}" for line, what in calls if (where, what) not in JUSTIFIED]
+    assert not offenders, "\n".join(offenders)
 
 
-@pytest.mark.parametrize(("where", "what"), JUSTIFIED)
-def test_what_is_justified_is_still_there(where, what):
-    assert what in [found for _, found in offences((ROOT / where).read_text())]
+def test_what_is_justified_is_still_there():
+    for where, what in JUSTIFIED:
+        assert what in [found for _, found in offences((ROOT / where).read_text(encoding="utf-8"))], where
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
+def test_the_scan_finds_what_runs_code_and_lets_pass_the_rest():
+    unsafe = [
         "import pickle",
         "import joblib.hashing",
         "from sklearn.externals import joblib",
@@ -99,25 +101,17 @@ def test_what_is_justified_is_still_there(where, what):
         "keras.config.enable_unsafe_deserialization()",
         "pd.read_pickle(path)",
         "requests.get(url, verify=False)",
-    ],
-)
-def test_the_scan_finds_it(source):
-    assert offences(source)
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
+    ]
+    assert not [source for source in unsafe if not offences(source)]
+    safe = [
         "yaml.safe_load(text)",
         "yaml.load(text, Loader=yaml.SafeLoader)",
         "np.load(path, allow_pickle=False)",
         "keras.models.load_model(path, safe_mode=True)",
         "model.compile(jit=True)",
         "re.compile('x')",
-    ],
-)
-def test_the_scan_lets_pass(source):
-    assert not offences(source)
+    ]
+    assert not [source for source in safe if offences(source)]
 
 
 @pytest.fixture(scope="module")

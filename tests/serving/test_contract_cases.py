@@ -17,6 +17,7 @@ from serving.contract.reading import read_predict, read_predict_strictly
 from serving.contract.signatures import CLASSIFY, PREDICT, REGRESS, Signature, TensorInfo
 from serving.contract.status import Refused
 from serving.contract.version_state import VersionState
+from tests.factories.offenders import check_each
 
 FILE = Path(os.environ.get("KERAS_SEQ_DATA", "")).parent / "serving" / "tf_serving_cases.json"
 CASES = json.loads(FILE.read_text()) if os.environ.get("KERAS_SEQ_DATA") and FILE.is_file() else []
@@ -164,14 +165,17 @@ HERE = [case for case in CASES if case["id"] not in ELSEWHERE]
 HERE = [case for case in HERE if case["id"].startswith("classify") or not case.get("graph_error")]
 
 
-def each(cases):
-    reason = "the recorded cases are not beside the data home (KERAS_SEQ_DATA/../serving)"
-    missing = [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
-    return pytest.mark.parametrize("case", cases or missing, ids=lambda case: case and case["id"])
+recorded = pytest.mark.skipif(
+    not CASES, reason="the recorded cases are not beside the data home (KERAS_SEQ_DATA/../serving)"
+)
 
 
-@each(HERE)
-def test_recorded_case(case):
+@recorded
+def test_recorded_cases():
+    check_each(is_answered_as_recorded, HERE)
+
+
+def is_answered_as_recorded(case):
     status, body = answer(case)
     assert status == case["expect_status"]
     if case["id"] == "classify_default_sig":  # recorded as far as 250 bytes
@@ -186,8 +190,14 @@ def test_few_cases_are_left_to_the_server():
     assert len(HERE) == (70 if CASES else 0)
 
 
-@each([case for case in CASES if isinstance(case["body"], str) and case["path"].endswith(":predict")])
-def test_recorded_body_reads_the_same_both_ways(case):
+@recorded
+def test_recorded_bodies_read_the_same_both_ways():
+    bodies = [case for case in CASES if isinstance(case["body"], str) and case["path"].endswith(":predict")]
+    assert len(bodies) == 57
+    check_each(reads_the_same_both_ways, bodies)
+
+
+def reads_the_same_both_ways(case):
     model = case["path"].removeprefix("/v1/models/").replace("%5F", "_").partition(":")[0].partition("/")[0]
     results = []
     for read in (read_predict, read_predict_strictly):
