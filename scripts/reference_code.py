@@ -118,7 +118,7 @@ def signature(member: Any) -> str:
         kind = "class"
         bases = ", ".join(str(base) for base in member.bases)
         if any(
-            base in ("Section", "BaseModel", "NamedTuple", "Protocol", "Enum", "TypedDict")
+            base in ("ConfigSection", "BaseModel", "NamedTuple", "Protocol", "Enum", "TypedDict")
             for base in bases.split(", ")
         ):
             return f"class {member.name}({bases})"
