@@ -5,7 +5,7 @@ from keras_seq.config import load as load_config
 from keras_seq.data.prepare import prepare as prepare
 from keras_seq.data.sources import load_series as load_series
 from keras_seq.errors import KerasSeqError as KerasSeqError
-from keras_seq.models.registry import build_model as build_model
+from keras_seq.models.build import build_model as build_model
 from keras_seq.models.registry import register as register
 
 __all__ = [
