@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from keras_seq import cli, config
 from keras_seq.data.home import VARIABLE, absent, data_home
 from keras_seq.data.shards.command import add_options, shard, validate
-from keras_seq.data.sources.registry import SourceInfo, known_sources, load_series
+from keras_seq.data.sources.registry import SourceInfo, known_sources, load_series, source_info
 from keras_seq.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _data(file: str | None, words: list[str]) -> tuple[config.DataConfig, dict[s
 
 def _check(file: str | None, words: list[str]) -> cli.Result:
     data, overrides = _data(file, words)
-    if data.source == "shards":
+    if source_info(data.source).is_shards:
         return cli.Result(*validate([data.path or ""]))
     from keras_seq.data.observe_calendar import with_calendar
     from keras_seq.data.quality import check, statistics

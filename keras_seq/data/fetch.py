@@ -11,9 +11,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from keras_seq.data.downloads import DOWNLOADS, Download
 from keras_seq.data.home import data_home
-from keras_seq.data.sources.registry import SourceInfo, source_info
+from keras_seq.data.sources.registry import Download, SourceInfo, source_info
 from keras_seq.errors import DataError
 from keras_seq.files import ensure_writable, owner, sha256, sweep
 
@@ -45,7 +44,7 @@ def fetch(
         OutputError: the folder cannot be written.
     """
     info = source_info(name)
-    files = DOWNLOADS.get(name, ()) if downloads is None else downloads
+    files = info.downloads if downloads is None else downloads
     if info.folder is None:
         raise DataError(f"Source '{name}' needs no fetching: it is {'embedded' if info.embedded else 'your own file'}.")
     home = data_home(config_home)

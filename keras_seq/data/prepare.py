@@ -20,7 +20,7 @@ from keras_seq.data.quality.parts import check_parts
 from keras_seq.data.running_stats import Moments
 from keras_seq.data.scaling import check_task, fit_spec, known_moments, part_rows
 from keras_seq.data.series import Series
-from keras_seq.data.sources import load_series
+from keras_seq.data.sources.registry import is_streamed, load_series, source_info
 from keras_seq.data.spec import DataSpec
 from keras_seq.data.splits import Part, Splits, split
 from keras_seq.data.windows import WindowIndex, index_windows, with_known_targets
@@ -99,7 +99,7 @@ def prepare(config: DataConfig) -> Prepared:
         DataError: missing or bad data, or a split or window it cannot give.
         ConfigError: unknown source, or settings that contradict each other.
     """
-    if config.source == "table" and not config.cache:
+    if is_streamed(config):
         if wanted(config.covariates):
             raise ConfigError(
                 "data.covariates are computed in memory; set data.cache=true, or write them into the file."
@@ -120,7 +120,7 @@ def read_series(config: DataConfig) -> Series:
 
 def prepare_series(series: Series, config: DataConfig) -> Prepared:
     """The same for a series that is already there."""
-    if config.source == "shards":
+    if source_info(config.source).is_shards:
         return _prepare_shards(series, config)
     quality = check(series, config.windows)
     quality.raise_if_bad()

@@ -76,12 +76,13 @@ class Preparer:
     def __call__(self, data: DataConfig) -> Prepared:
         """Prepared data of a configuration; the last few are kept."""
         from keras_seq.data.prepare import NOT_OF_THE_SOURCE, prepare, prepare_series, read_series
+        from keras_seq.data.sources.registry import is_streamed
 
         key = data.model_dump_json(exclude={"augment", "balance", "shuffle", "prefetch"})
         if key not in self._prepared:
             if len(self._prepared) >= 16:
                 self._prepared.clear()
-            if data.source == "table" and not data.cache:
+            if is_streamed(data):
                 self._prepared[key] = prepare(data)
             else:
                 source = data.model_dump_json(exclude=NOT_OF_THE_SOURCE)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from keras_seq import config, files
 from keras_seq.data.reading.batches import is_parquet
 from keras_seq.data.series import Schema
+from keras_seq.data.sources.registry import source_info
 from keras_seq.errors import ConfigError, ExportError, KerasSeqError, TrainingError
 from serving.retrain import server, state
 from serving.retrain.state import Keeper, RetrainState
@@ -171,7 +172,7 @@ def reading_options(start: Start, path: str) -> dict[str, Any]:
         Dotted fields of the data section; empty where there is no table or its reading is not kept.
     """
     data, schema = start.experiment.data, start.schema
-    if data.source != "table" or schema is None or schema.reading is None:
+    if not source_info(data.source).is_table or schema is None or schema.reading is None:
         return {}
     reading = schema.reading
     known: dict[str, Any] = {}

@@ -14,9 +14,8 @@ import pandas as pd
 import pytest
 
 from keras_seq.commands.data import main, state
-from keras_seq.data.downloads import DOWNLOADS, Download
 from keras_seq.data.fetch import fetch
-from keras_seq.data.sources import known_sources
+from keras_seq.data.sources.registry import Download, known_sources
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.files import sha256
 
@@ -25,8 +24,8 @@ from keras_seq.files import sha256
 
 def test_downloads_are_the_files_known(data_home):
     """The checksums in the table are those of the real files."""
-    for name, files in DOWNLOADS.items():
-        info = known_sources()[name]
+    for name, info in known_sources().items():
+        files = info.downloads
         known = {*info.files_of(), *({"vix.csv", "wti.csv"} if name == "market" else ())}
         assert {file.name for file in files} <= known
         for file in files:

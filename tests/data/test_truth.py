@@ -17,7 +17,7 @@ from tests.factories.experiments import caster_tree, co2_tree
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FILES = {"ett": "etth1", "market": "sp500", "cmapss": "cmapss_fd001"}
-SOURCES = [name for name in known_sources() if name not in ("table", "shards")]
+SOURCES = [name for name, info in known_sources().items() if not (info.is_table or info.is_shards)]
 PAST = {"covariates.lags": [1, 3], "covariates.rolling": [4]}  # columns of the past, where a unit has one target a step
 
 

@@ -125,9 +125,9 @@ def _fetch() -> None:
     import time
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-    from keras_seq.data.downloads import Download
     from keras_seq.data.fetch import fetch
     from keras_seq.data.home import data_home
+    from keras_seq.data.sources.registry import Download
 
     content = (data_home(None) / "cmapss" / "RUL_FD001.txt").read_bytes()
 

@@ -23,7 +23,7 @@ from keras_seq.data.shards.folder import INDEX, MANIFEST, ShardSeries, open_shar
 from keras_seq.data.shards.jobs import Recipe, ShardJob, input_files, plan_files, plan_rows, row_bytes
 from keras_seq.data.shards.merge import FORMAT, SHAPING, describe, merge
 from keras_seq.data.shards.writer import WORK, facts_path, loaded, piece_rows, shard_name, write_shard
-from keras_seq.data.sources.registry import source_info, subset_of
+from keras_seq.data.sources.registry import source_info
 from keras_seq.errors import ConfigError, DataError, OutputError
 from keras_seq.files import ensure_writable, locked, new_file, read_json, sha256, write_json
 
@@ -107,14 +107,15 @@ def _plan(
     config: DataConfig, folder: Path, format: str, shard_bytes: int
 ) -> tuple[Recipe, list[ShardJob], Series | None, dict[str, Any]]:
     """Recipe, jobs, the series of a source of the project, and what must be equal for a run to go on."""
-    if config.source == "shards":
+    source = source_info(config.source)
+    if source.is_shards:
         raise ConfigError("data.source=shards is written already; name the source to write, such as table.")
     from keras_seq.data.covariates.add import wanted
 
     if wanted(config.covariates):
         raise ConfigError("data.covariates are computed in memory; write them into the file, or leave them out.")
     facts: Any
-    if config.source == "table":
+    if source.is_table:
         files = input_files(config)
         layout, codes, jobs = plan_files(config, files, shard_bytes)
         dated = layout.schema.time_column is not None and layout.kinds[layout.schema.time_column] == "date"
@@ -123,8 +124,7 @@ def _plan(
         facts = [[file.name, sha256(file)] for file in files]
         facts += [sha256(config.schema_file)] if config.schema_file else []
     else:
-        source_info(config.source)
-        config = config.model_copy(update={"subset": subset_of(config) or None})
+        config = config.model_copy(update={"subset": source.subset(config) or None})
         layout, codes, series = None, {}, loaded(config)
         schema = series.schema
         jobs = plan_rows(len(series.values), schema, shard_bytes)

@@ -1,4 +1,4 @@
-"""Where series come from: one file per source, one registry."""
+"""Sources of series: one file each, which registers itself (``registry``)."""
 
 from keras_seq.data.sources.registry import SourceInfo, known_sources, load_series
 

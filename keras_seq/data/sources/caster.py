@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
-from keras_seq.config import CasterConfig
+from keras_seq.config import CasterConfig, DataConfig
 from keras_seq.data.series import Column, Schema, Series
 from keras_seq.data.sources.caster_events import PRECURSOR, CastingEvents, longest_span, plan_events, render_events
+from keras_seq.data.sources.registry import SourceInfo, register
 from keras_seq.errors import ConfigError
 
 # name, physical unit, level, noise deviation, least, largest, memory of the noise (AR(1) coefficient),
@@ -41,6 +41,20 @@ HEAT_OFFSET = 0.8  # deviation of the offset a heat adds to each channel, in noi
 CAST_OFFSET = 0.6  # the same for each sequence
 
 NONE, VISIBLE, HIDDEN = 0, 1, 2  # truth["precursor"]
+
+
+@register(
+    SourceInfo(
+        "caster",
+        "generated continuous casting: precursors of defects in the order and lag of events",
+        "binary",
+        licence="part of this project",
+        embedded=True,
+        rank=1,
+    )
+)
+def _load(config: DataConfig) -> Series:
+    return load_caster(config.caster)
 
 
 def load_caster(config: CasterConfig) -> Series:
@@ -190,6 +204,8 @@ def _noise(
     memory: float, lengths: NDArray[np.int64], offsets: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Stationary AR(1) noise of deviation 1, ``(rows,)``, independent between sequences."""
+    from scipy.signal import lfilter
+
     shocks = rng.standard_normal(int(offsets[-1]), np.float32).astype(np.float64)
     noise = lfilter([np.sqrt(1.0 - memory**2)], [1.0, -memory], shocks)
     # one filter ran over all sequences: exchange the state each inherited for a fresh stationary one

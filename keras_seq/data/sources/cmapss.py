@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
-from keras_seq.data.home import require
 from keras_seq.data.series import Column, Schema, Series
-from keras_seq.data.sources.registry import source_info, subset_of
+from keras_seq.data.sources.registry import GITHUB, Download, SourceInfo, register
 from keras_seq.errors import DataError
 
 SETTINGS = (("setting_1", "kft"), ("setting_2", "Mach"), ("setting_3", "deg"))  # altitude, speed, throttle
@@ -45,15 +44,46 @@ SENSORS = (
 WIDTH = 2 + len(SETTINGS) + len(SENSORS)
 
 
+_DATA = GITHUB + "oluies/tedsds/4c21824bc6b90efb30678a31ce2eab3f77964eda/data/"
+CMAPSS = SourceInfo(
+    "cmapss",
+    "NASA turbofan run-to-failure: remaining useful life",
+    "regression",
+    "cmapss",
+    ("train_{subset}.txt", "test_{subset}.txt", "RUL_{subset}.txt"),
+    ("FD001", "FD002", "FD003", "FD004"),
+    "Saxena et al. 2008, NASA Ames; released for public use, confirm before redistributing",
+    "https://data.nasa.gov/dataset/cmapss-jet-engine-simulated-data",
+    tuple(
+        Download(name, f"{_DATA}{name}.gz", sha256, size)
+        for name, sha256, size in (
+            ("train_FD001.txt", "963b5e22825b34d8b21c69e1aeb4af3e647050eb672ee8834ba4b5d91d2de0f8", 3515356),
+            ("test_FD001.txt", "3cda7109ce17bafb5443f2ac926cfcf88154b941b8c4cf95eb55d1ddd6f52851", 2228855),
+            ("RUL_FD001.txt", "a19c8ec94931949d0485bdc35118206e9c81c4547b422efb9cf86f4ceddbceca", 429),
+            ("train_FD002.txt", "dac6c4dbc4e7c1bdeb5747da3d313d05c395bb99801b44a002b26a2ba13d788f", 9082480),
+            ("test_FD002.txt", "de7b5bf7e998a985c378488480528b7c02cff1406a46740def362dda8d9b4e02", 5734587),
+            ("RUL_FD002.txt", "c851dd96a6ea6998d3c4a8f834d3c8013aa90e93a6ed950dc826ad0655b2906b", 1110),
+            ("train_FD003.txt", "2abbe9968cc5e8eb091980f51b20f62bb4127336d3482cb52071d53bf23329e2", 4213862),
+            ("test_FD003.txt", "299babd63c8d987cef079c4a425429f33b3a34797d803bbe2ad48c29dbd0d790", 2826651),
+            ("RUL_FD003.txt", "df1e0566306b174a2de41c67a3e7a51877889598b78643fc3e5685259091b7cb", 428),
+            ("train_FD004.txt", "27ef6160b6a1dcb2613a88de9c239f763b223f02cdc41dc5cdedc5dc189b6218", 10350705),
+            ("test_FD004.txt", "1dc675fff0624bac10786927c6715b37d1297657137400d2b1a3138d777a3ba5", 6957759),
+            ("RUL_FD004.txt", "196b836b85a95ac7fdbbf29c5fdf1657382eafa445644d114ffaaf50dc2975e1", 1084),
+        )
+    ),
+    rank=3,
+)
+
+
+@register(CMAPSS)
 def load_cmapss(config: DataConfig) -> Series:
     """All engines of one subset, those of the training file first; target RUL in cycles at every row.
 
     Raises:
         DataError: a file is missing or malformed, or the test files do not belong together.
     """
-    subset = subset_of(config)
-    info = source_info("cmapss")
-    train_path, test_path, left_path = require("cmapss", "cmapss", info.files_of(subset), config.home)
+    subset = CMAPSS.subset(config)
+    train_path, test_path, left_path = CMAPSS.paths(config)
     train, test, left = read_rows(train_path, WIDTH), read_rows(test_path, WIDTH), read_rows(left_path, 1)[:, 0]
     train_offsets, test_offsets = _engines(train, train_path), _engines(test, test_path)
     if len(test_offsets) - 1 != len(left):
@@ -78,7 +108,7 @@ def load_cmapss(config: DataConfig) -> Series:
         groups=ids,
         time=rows[:, 1].copy(),
         official=np.array([part for part, _, starts in names for _ in starts[:-1]]),
-        info={"origin": info.licence, "url": info.url, "subset": subset},
+        info=CMAPSS.origin | {"subset": subset},
     )
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_seq.config import DataConfig
-from keras_seq.data.home import require
 from keras_seq.data.series import Column, Float, Schema, Series, build_series
-from keras_seq.data.sources.registry import source_info
+from keras_seq.data.sources.registry import GITHUB, Download, SourceInfo, register
 from keras_seq.errors import DataError
 
 
@@ -31,14 +30,34 @@ class TsFile:
     labels: list[str]
 
 
+_AEON = GITHUB + "aeon-toolkit/aeon/main/aeon/datasets/data/JapaneseVowels/"
+JVOWELS = SourceInfo(
+    "jvowels",
+    "JapaneseVowels, 12 cepstrum channels: which of 9 speakers",
+    "multiclass",
+    "jvowels",
+    ("JapaneseVowels_TRAIN.ts", "JapaneseVowels_TEST.ts"),
+    licence="Kudo et al. 1999, UCI (CC BY 4.0)",
+    url="https://archive.ics.uci.edu/ml/datasets/Japanese+Vowels",
+    downloads=tuple(
+        Download(name, _AEON + name, sha256, size)
+        for name, sha256, size in (
+            ("JapaneseVowels_TRAIN.ts", "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd", 487971),
+            ("JapaneseVowels_TEST.ts", "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462", 649132),
+        )
+    ),
+    rank=5,
+)
+
+
+@register(JVOWELS)
 def load_jvowels(config: DataConfig) -> Series:
     """270 training and 370 test utterances of 7-29 steps, 12 channels; target: which of 9 speakers.
 
     Raises:
         DataError: a file is missing or malformed.
     """
-    info = source_info("jvowels")
-    paths = require("jvowels", "jvowels", info.files, config.home)
+    paths = JVOWELS.paths(config)
     train, test = (read_ts(path) for path in paths)
     if train.classes != test.classes or train.units[0].shape[1] != test.units[0].shape[1]:
         raise DataError(f"'{paths[0]}' and '{paths[1]}' do not belong together: classes or dimensions differ.")
@@ -58,7 +77,7 @@ def load_jvowels(config: DataConfig) -> Series:
         np.array(labels, np.float32)[:, None],
         unit_ids=[f"{part}-{i + 1}" for part, file in parts for i in range(len(file.units))],
         official=[part for part, file in parts for _ in file.units],
-        info={"origin": info.licence, "url": info.url},
+        info=JVOWELS.origin,
     )
 
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_seq.config import DataConfig
-from keras_seq.data.home import require
 from keras_seq.data.series import Column, Schema, Series, build_series
 from keras_seq.data.sources.frames import read_dated
-from keras_seq.data.sources.registry import source_info, subset_of
+from keras_seq.data.sources.registry import GITHUB, Download, SourceInfo, register
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +30,46 @@ OPTIONAL = (
 )
 
 
+MARKET = SourceInfo(
+    "market",
+    "daily stock index 1999-2018: next day's return or direction",
+    "forecast",
+    "market",
+    ("{subset}.csv",),
+    ("sp500", "nasdaq"),
+    "Yahoo Finance and FRED, redistributed by the arch package; research use",
+    "https://github.com/bashtage/arch",
+    (
+        Download(
+            "sp500.csv",
+            GITHUB + "bashtage/arch/8ec3620a7e322dcbb3bdbfe5f5ebeda30965c818/arch/data/sp500/sp500.csv.gz",
+            "1c4d0aeed8db9284de8ad71e4063c97f645ad6dd13507f8e305338e96c396ba7",
+            400462,
+        ),
+        Download(
+            "nasdaq.csv",
+            GITHUB + "bashtage/arch/f78f7cef0a6ea5f62ac9f6bd0dc187dc5a3ba676/arch/data/nasdaq/nasdaq.csv.gz",
+            "799ab0bf4a29129f23c27743098215c4033c139ff76dc935a1cd53d1aea9997e",
+            403487,
+        ),
+        Download(
+            "vix.csv",
+            GITHUB + "bashtage/arch/f78f7cef0a6ea5f62ac9f6bd0dc187dc5a3ba676/arch/data/vix/vix.csv.gz",
+            "6426bbfd29e017bf33d95e25e69cded4c9686b736466100b0fa4703814f78731",
+            21756,
+        ),
+        Download(
+            "wti.csv",
+            GITHUB + "bashtage/arch/f78f7cef0a6ea5f62ac9f6bd0dc187dc5a3ba676/arch/data/wti/wti.csv.gz",
+            "7da09a03f7bb5bff9d029c1b642eca14f195940379ad8a83305277175b88c3d6",
+            144215,
+        ),
+    ),
+    rank=8,
+)
+
+
+@register(MARKET)
 def load_market(config: DataConfig) -> Series:
     """Returns, daily ranges and volume changes of an index, 1999-2018.
 
@@ -42,9 +81,8 @@ def load_market(config: DataConfig) -> Series:
     Raises:
         DataError: a file is missing or malformed.
     """
-    subset = subset_of(config)
-    info = source_info("market")
-    (path,) = require("market", "market", info.files_of(subset), config.home)
+    subset = MARKET.subset(config)
+    (path,) = MARKET.paths(config)
     prices = read_dated(path, "Date", ("Open", "High", "Low", "Close", "Volume"), DATES)
     features = _features(prices)
     columns = COLUMNS + tuple(column for column in OPTIONAL if column.name in config.features)
@@ -74,7 +112,7 @@ def load_market(config: DataConfig) -> Series:
         [targets[keep]],
         unit_ids=[subset],
         times=[features.index.to_numpy()[keep]],
-        info={"origin": info.licence, "url": info.url, "up_share": float((following[:-1] > 0).mean())},
+        info=MARKET.origin | {"up_share": float((following[:-1] > 0).mean())},
     )
 
 
@@ -96,7 +134,7 @@ def _features(prices: pd.DataFrame) -> pd.DataFrame:
 def _before(config: DataConfig, name: str, days: np.ndarray) -> np.ndarray:
     """The last value known strictly before each day, NaN where there is none."""
     file, column = {"vix": ("vix.csv", "vix"), "wti_return": ("wti.csv", "DCOILWTICO")}[name]
-    (path,) = require("market", "market", (file,), config.home)
+    (path,) = MARKET.paths(config, (file,))
     series = read_dated(path, "Date", (column,), DATES, missing=(".", ""))[column].dropna()
     known = series.to_numpy() if name == "vix" else np.log(series).diff().to_numpy()
     position = np.searchsorted(series.index.to_numpy(), days, side="left") - 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.data.sources.registry import source_info
 from keras_seq.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -75,7 +76,12 @@ def with_positive(experiment: Experiment, spec: DataSpec) -> Experiment:
     Read again, the same file or another one gets the same class, however often it occurs there.
     """
     data = experiment.data
-    if spec.task != "binary" or data.source != "table" or len(spec.classes) != 2 or data.positive is not None:
+    if (
+        spec.task != "binary"
+        or not source_info(data.source).is_table
+        or len(spec.classes) != 2
+        or data.positive is not None
+    ):
         return experiment
     if spec.classes == ("0", "1"):
         return experiment

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from keras_seq.config import DataConfig
+from keras_seq.data.sources.registry import SourceInfo, register
 from keras_seq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from keras_seq.data.splits import Splits
 
 
+@register(
+    SourceInfo("shards", "a folder written by python -m keras_seq.data shard (--data.path)", is_shards=True, rank=99)
+)
 def load_shards(config: DataConfig) -> ShardSeries:
     """The shards in ``data.path``, once they are seen to be whole and what the configuration asks for.
 

@@ -12,6 +12,7 @@ import numpy as np
 from keras_seq.config import DataConfig
 from keras_seq.config.forecasting import CovariatesConfig
 from keras_seq.data.series import Series
+from keras_seq.data.sources.registry import SourceInfo, register
 from keras_seq.data.sources.table import load_table
 from keras_seq.errors import ConfigError
 
@@ -27,6 +28,7 @@ class _File:
     series: Series
 
 
+@register(SourceInfo("table", "your own CSV or Parquet file (--data.path)", is_table=True, rank=98))
 def load_files(config: DataConfig) -> Series:
     """The user's table: one file, or the files of its parts joined.
 

@@ -8,15 +8,26 @@ from typing import Any
 import numpy as np
 
 from keras_seq.config import DataConfig
-from keras_seq.data.home import require
 from keras_seq.data.series import Column, Schema, Series, build_series
-from keras_seq.data.sources.registry import source_info
+from keras_seq.data.sources.registry import SourceInfo, register
 from keras_seq.errors import DataError
 
 SENSORS = 6
 ABNORMAL, NORMAL = 1, 2  # labels in the file
 
 
+WAFER = SourceInfo(
+    "wafer",
+    "semiconductor etch, 6 sensors: abnormal wafers",
+    "binary",
+    "wafer_mts",
+    ("Wafer.mat",),
+    licence="Olszewski 2001 (CMU-CS-01-108); no explicit licence, do not redistribute",
+    rank=4,
+)
+
+
+@register(WAFER)
 def load_wafer(config: DataConfig) -> Series:
     """298 training and 896 test wafers of 104-198 steps; target 1: abnormal.
 
@@ -26,8 +37,7 @@ def load_wafer(config: DataConfig) -> Series:
     Raises:
         DataError: the file is missing or is not the Wafer file.
     """
-    info = source_info("wafer")
-    (path,) = require("wafer", "wafer_mts", info.files, config.home)
+    (path,) = WAFER.paths(config)
     parts = _read(path)
     units = [unit for part in ("train", "test") for unit in parts[part][0]]
     labels = np.concatenate([parts[part][1] for part in ("train", "test")])
@@ -47,7 +57,7 @@ def load_wafer(config: DataConfig) -> Series:
         (labels == ABNORMAL).astype(np.float32)[:, None],
         unit_ids=ids,
         official=official,
-        info={"origin": info.licence, "length_alone_auc": 0.86},
+        info=WAFER.origin | {"length_alone_auc": 0.86},
     )
 
 
