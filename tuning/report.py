@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from markupsafe import Markup
+
 from keras_seq import files
 from keras_seq.reports import html
 from tuning import pareto, plots
@@ -50,7 +52,7 @@ def page(study: Study, pictures: dict[str, Path]) -> str:
         pictures: name -> PNG file; names are those of ``CAPTIONS``.
     """
     records = study.records()
-    drawn = "".join(html.picture(pictures[name], CAPTIONS[name]) for name in CAPTIONS if name in pictures)
+    drawn = html.NOTHING.join(html.picture(pictures[name], CAPTIONS[name]) for name in CAPTIONS if name in pictures)
     sections = [
         html.PageSection("verdict", "Trained anew, against the configuration itself", _verdict(study)),
         html.PageSection("values", "Best values", _values(study)),
@@ -61,7 +63,7 @@ def page(study: Study, pictures: dict[str, Path]) -> str:
     return html.page(f"{study.name}: search", _summary(study, records), sections, foot=html.paragraph(written, "small"))
 
 
-def _summary(study: Study, records: Sequence[Record]) -> str:
+def _summary(study: Study, records: Sequence[Record]) -> Markup:
     counts: Counter[str] = Counter(record.status for record in records)
     best, default = study.best(), reference_of(records)
     used = sum(seconds(record) or 0.0 for record in records)
@@ -86,16 +88,16 @@ def _protocol(study: Study) -> str:
     return ""
 
 
-def _verdict(study: Study) -> str:
+def _verdict(study: Study) -> Markup:
     """What the comparison on new seeds says, once ``tuning.best`` has made it."""
     path = study.folder / "report" / "comparison.json"
-    return html.paragraph(files.read_json(path)["verdict"]["words"]) if path.exists() else ""
+    return html.paragraph(files.read_json(path)["verdict"]["words"]) if path.exists() else html.NOTHING
 
 
-def _values(study: Study) -> str:
+def _values(study: Study) -> Markup:
     best = study.best()
     if best is None:
-        return ""
+        return html.NOTHING
     tuned, rows = study.tuned(best), []
     for name in study.about.get("space", {}) or best.values:
         mine, own = (text_of(current_value(experiment, name)) for experiment in (tuned, study.experiment))
@@ -104,7 +106,7 @@ def _values(study: Study) -> str:
     return html.table(["field", "best", "configuration itself", ""], rows, caption="Values of the best trial")
 
 
-def _trials(study: Study, records: Sequence[Record]) -> str:
+def _trials(study: Study, records: Sequence[Record]) -> Markup:
     if not records:
         return html.paragraph("No trial has begun.")
     names, best = fields(records) or list(records[0].values), study.best()

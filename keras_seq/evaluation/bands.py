@@ -73,15 +73,15 @@ def to_markdown(bands: Sequence[Band], name: str) -> str:
     lines = [f"| {name} | points | units | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 3)]
     for band in bands:
         cells = [figure(band.values[column]) for column in columns]
-        lines.append(f"| {label(band)} | {band.points} | {band.units} | " + " | ".join(cells) + " |")
+        lines.append(f"| {label(band.low, band.high)} | {band.points} | {band.units} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def label(band: Band) -> str:
-    """``0 - 25``, ``< 10`` or ``>= 125``."""
-    if np.isinf(band.low):
-        return "all" if np.isinf(band.high) else f"< {band.high:g}"
-    return f">= {band.low:g}" if np.isinf(band.high) else f"{band.low:g} - {band.high:g}"
+def label(low: float, high: float) -> str:
+    """A band's name: ``0 - 25``, ``< 10`` or ``>= 125``."""
+    if np.isinf(low):
+        return "all" if np.isinf(high) else f"< {high:g}"
+    return f">= {low:g}" if np.isinf(high) else f"{low:g} - {high:g}"
 
 
 def _errors(truth: np.ndarray, prediction: np.ndarray, task: Task) -> dict[str, float]:

@@ -11,71 +11,20 @@ import base64
 import functools
 import gzip
 import hashlib
+import html
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_seq.errors import ConfigError
-from keras_seq.reports.html import details, safe, table
+from markupsafe import Markup
 
-LOADER = r"""
-(() => {
-  'use strict';
-  const narrow = () => window.matchMedia('(max-width: 640px)').matches;
-  let asked;
-  const library = () => asked ??= (async () => {
-    const packed = Uint8Array.from(atob(document.getElementById('plotly').textContent.trim()), c => c.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('gzip'));
-    const script = document.createElement('script');
-    script.textContent = await new Response(stream).text();
-    document.head.append(script);
-  })();
-  const fit = chart => {  // so that print can scale the drawing as a whole
-    const box = chart.querySelector('.svg-container');
-    if (!box || !box.offsetHeight) return;
-    chart.style.setProperty('--ratio', `${box.offsetWidth} / ${box.offsetHeight}`);
-    for (const svg of chart.querySelectorAll('.main-svg')) {
-      svg.setAttribute('viewBox', `0 0 ${svg.getAttribute('width')} ${svg.getAttribute('height')}`);
-    }
-  };
-  const draw = chart => {
-    if (chart.dataset.drawn || !window.Plotly) return;
-    chart.dataset.drawn = 'yes';
-    const figure = JSON.parse(document.getElementById(chart.id + '-data').textContent);
-    chart.replaceChildren();
-    if (narrow()) {
-      figure.layout.dragmode = false;  // a finger scrolls the page
-      const grid = figure.layout.grid;
-      if (grid && grid.columns > 1) {  // panels below each other
-        const count = Object.keys(figure.layout).filter(name => name.startsWith('xaxis')).length;
-        figure.layout.height *= count / grid.rows;
-        Object.assign(grid, { rows: count, columns: 1 });
-      }
-    }
-    Plotly.newPlot(chart, figure.data, figure.layout, {
-      responsive: true, displaylogo: false, scrollZoom: false, displayModeBar: narrow() ? false : 'hover',
-      modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d'],
-    }).then(() => { fit(chart); chart.on('plotly_afterplot', () => fit(chart)); chart.dataset.done = 'yes'; });
-  };
-  const charts = [...document.querySelectorAll('.chart')];
-  if (!('DecompressionStream' in window)) {
-    for (const chart of charts) chart.textContent = 'Charts need a browser of 2023 or later; the numbers are below.';
-    return;
-  }
-  const seen = new IntersectionObserver(entries => {
-    for (const entry of entries) if (entry.isIntersecting) {
-      seen.unobserve(entry.target);
-      library().then(() => draw(entry.target));
-    }
-  }, { rootMargin: '300px 0px' });
-  for (const chart of charts) seen.observe(chart);
-  const idle = window.requestIdleCallback || (later => setTimeout(later, 300));
-  window.addEventListener('load', () => idle(() => library()));  // unpacked by the time somebody prints
-  window.addEventListener('beforeprint', () => { for (const chart of charts) draw(chart); });
-})();
-"""
+from keras_seq.errors import ConfigError
+from keras_seq.reports.charts import Figure
+from keras_seq.reports.html import NOTHING, asset, details, table
+
+LOADER = asset("charts.js")
 
 
 @functools.cache
@@ -106,13 +55,14 @@ def policy() -> str:
     )
 
 
-def scripts() -> str:
+def scripts() -> Markup:
     """plotly.js, packed, and what unpacks it and draws."""
     packed = base64.b64encode(gzip.compress(plotly_source().encode(), 9, mtime=0)).decode()
-    return f'<script type="application/octet-stream" id="plotly">{packed}</script>\n<script>{LOADER}</script>\n'
+    library = Markup('<script type="application/octet-stream" id="plotly">{}</script>\n').format(packed)
+    return library + Markup("<script>{}</script>\n").format(LOADER)
 
 
-def chart(figure: Mapping[str, Any], key: str, *, alt: str, caption: str = "", numbers: str = "") -> str:
+def chart(figure: Figure, key: str, *, alt: str, caption: str = "", numbers: Markup = NOTHING) -> Markup:
     """A chart's place in the page, its figure as JSON, and its numbers as a folded table.
 
     Args:
@@ -122,23 +72,22 @@ def chart(figure: Mapping[str, Any], key: str, *, alt: str, caption: str = "", n
         caption: below it; plain text; empty: ``alt``.
         numbers: HTML of a table.
     """
-    height = figure["layout"].get("height", 360)
-    return (
-        f'<figure><div class="chart" id="{safe(key)}" role="img" aria-label="{safe(alt)}" '
-        f'style="min-height:{height}px">'
-        f'<p class="waiting">The chart is drawn when it comes into view.</p></div>'
-        f'<script type="application/json" id="{safe(key)}-data">{as_json(figure)}</script>'
-        f"<figcaption>{safe(caption or alt)}</figcaption>{details('Numbers of this chart', numbers)}</figure>"
-    )
+    height, folded = figure["layout"].get("height", 360), details("Numbers of this chart", numbers)
+    return Markup(
+        '<figure><div class="chart" id="{key}" role="img" aria-label="{alt}" style="min-height:{height}px">'
+        '<p class="waiting">The chart is drawn when it comes into view.</p></div>'
+        '<script type="application/json" id="{key}-data">{figure}</script>'
+        "<figcaption>{caption}</figcaption>{numbers}</figure>"
+    ).format(key=key, alt=alt, height=height, figure=Markup(as_json(figure)), caption=caption or alt, numbers=folded)
 
 
-def numbers_of(figure: Mapping[str, Any], *, first: str = "x", most: int = 400) -> str:
+def numbers_of(figure: Figure, *, first: str = "x", most: int = 400) -> Markup:
     """The points of a chart of lines, bars or marks as a table; empty where they are too many to be read."""
     rows: list[Sequence[Any]] = []
     for trace in figure["data"]:
         if "x" in trace and "y" in trace and trace.get("hoverinfo") != "skip":
-            rows += [(x, _plain(trace.get("name", "")), y) for x, y in zip(trace["x"], trace["y"], strict=False)]
-    return table([first, "series", "value"], rows) if 0 < len(rows) <= most else ""
+            rows += [(x, html.unescape(trace.get("name", "")), y) for x, y in zip(trace["x"], trace["y"], strict=False)]
+    return table([first, "series", "value"], rows) if 0 < len(rows) <= most else NOTHING
 
 
 def as_json(value: Any) -> str:
@@ -157,10 +106,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.7g}") if math.isfinite(value) else None
     return value
-
-
-def _plain(text: Any) -> str:
-    """A chart's label as plain text again; labels are escaped for plotly."""
-    import html
-
-    return html.unescape(str(text))

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from keras_seq import config
 from keras_seq.bundle import Bundle
 from keras_seq.errors import DataError
 from keras_seq.reports import charts
-from keras_seq.reports.html import number, paragraph, table
+from keras_seq.reports.html import NOTHING, number, paragraph, table
 from keras_seq.reports.html_charts import chart, numbers_of
 
 MOST = 3000  # points of a cloud; more would only make the page heavy
@@ -64,7 +65,7 @@ def measure(bundle: Bundle, overrides: Mapping[str, Any] | None = None) -> dict[
     return left | _values(judged, decided.as_taught(cap), prepared.series, cap)
 
 
-def body(left: Mapping[str, Any]) -> str:
+def body(left: Mapping[str, Any]) -> Markup:
     """Charts of what ``measure`` left."""
     head = f"{number(left['points'])} answers of the {left['part']} part, judged as recorded."
     draw = {"binary": _draw_binary, "multiclass": _draw_multiclass, "forecast": _draw_forecast}
@@ -179,7 +180,7 @@ def _reliability(judged: Any) -> dict[str, Any]:
     return found
 
 
-def _draw_values(left: Mapping[str, Any]) -> str:
+def _draw_values(left: Mapping[str, Any]) -> Markup:
     unit = f" [{left['target_unit']}]" if left["target_unit"] else ""
     name = f"{left['target']}{unit}"
     said = [
@@ -224,10 +225,10 @@ def _draw_values(left: Mapping[str, Any]) -> str:
     )
     if left["tracks"]:
         blocks.append(_draw_tracks(left["tracks"], name, taught))
-    return "".join(blocks)
+    return NOTHING.join(blocks)
 
 
-def _draw_tracks(tracks: Any, name: str, taught: str) -> str:
+def _draw_tracks(tracks: Any, name: str, taught: str) -> Markup:
     small = []
     for track in tracks:
         inner = charts.lines(
@@ -242,7 +243,7 @@ def _draw_tracks(tracks: Any, name: str, taught: str) -> str:
     return chart(charts.panels(small, row_height=260), "answers-tracks", alt=alt)
 
 
-def _draw_binary(left: Mapping[str, Any]) -> str:
+def _draw_binary(left: Mapping[str, Any]) -> Markup:
     roc = charts.lines(
         left["roc"]["x"], {"model": left["roc"]["y"]}, x_title="false positive rate", y_title="true positive rate"
     )
@@ -277,10 +278,10 @@ def _draw_binary(left: Mapping[str, Any]) -> str:
             numbers=numbers_of(found, first="probability"),
         )
     )
-    return "".join(blocks)
+    return NOTHING.join(blocks)
 
 
-def _draw_multiclass(left: Mapping[str, Any]) -> str:
+def _draw_multiclass(left: Mapping[str, Any]) -> Markup:
     counts, names = left["confusion"], left["classes"]
     share = [[value / max(sum(row), 1) for value in row] for row in counts]
     words = [[str(value) if value else "" for value in row] for row in counts]
@@ -291,7 +292,7 @@ def _draw_multiclass(left: Mapping[str, Any]) -> str:
     ) + _draw_reliability(left)
 
 
-def _draw_reliability(left: Mapping[str, Any]) -> str:
+def _draw_reliability(left: Mapping[str, Any]) -> Markup:
     data: dict[str, Any] = {name: (c["predicted"], c["observed"], []) for name, c in left["reliability"].items()}
     found = charts.marks(data, x_title="predicted probability", y_title="observed share", size=9, height=360)
     for trace in found["data"]:
@@ -302,7 +303,7 @@ def _draw_reliability(left: Mapping[str, Any]) -> str:
     return chart(found, "answers-reliability", alt=alt, numbers=numbers_of(found, first="predicted"))
 
 
-def _draw_forecast(left: Mapping[str, Any]) -> str:
+def _draw_forecast(left: Mapping[str, Any]) -> Markup:
     small = []
     for window in left["windows"]:
         x = list(range(1, len(window["truth"]) + 1))
@@ -325,7 +326,7 @@ def _draw_forecast(left: Mapping[str, Any]) -> str:
         blocks.append(
             chart(found, "answers-horizon", alt="Error by step ahead", numbers=numbers_of(found, first="steps ahead"))
         )
-    return "".join(blocks)
+    return NOTHING.join(blocks)
 
 
 def _some(count: int) -> np.ndarray:

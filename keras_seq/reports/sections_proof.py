@@ -6,9 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
+from keras_seq.evaluation.bands import label
 from keras_seq.reports import charts
 from keras_seq.reports.comparison import COSTS
-from keras_seq.reports.html import PageSection, details, facts, number, paragraph, picture, safe, table
+from keras_seq.reports.html import NOTHING, PageSection, details, facts, heading, number, paragraph, picture, table
 from keras_seq.reports.html_charts import chart, numbers_of
 from keras_seq.reports.sources import Sources, read
 
@@ -20,7 +23,7 @@ def comparison(sources: Sources) -> PageSection:
     command = f"python -m keras_seq.compare {sources.run} OTHER_RUN --output {sources.run}/comparison"
     title = "Comparison with other models"
     if sources.comparison is None:
-        return PageSection("comparison", title, "", command)
+        return PageSection("comparison", title, NOTHING, command)
     found = read(sources.comparison / "comparison.json")
     rows: list[Row] = found["contenders"]
     measured = [name for name in rows[0] if f"{name}_low" in rows[0]]
@@ -41,8 +44,8 @@ def comparison(sources: Sources) -> PageSection:
     metric = found["facts"].get("deciding metric", "")
     head = ["pair", f"difference in {metric}", "95 % interval", "p", "p after Holm", "test"]
     body += table(head, pairs, caption="Pairs", digits=3) + _costs(rows)
-    body += "".join(paragraph(note, "small") for note in found["notes"])
-    body += "".join(paragraph(f"Left out: {f['folder']}: {f['reason']}", "small") for f in found["failures"])
+    body += NOTHING.join(paragraph(note, "small") for note in found["notes"])
+    body += NOTHING.join(paragraph(f"Left out: {f['folder']}: {f['reason']}", "small") for f in found["failures"])
     return PageSection("comparison", title, body + facts(found["facts"]), command)
 
 
@@ -51,27 +54,27 @@ def bands(sources: Sources) -> PageSection:
     command = f"python -m keras_seq.temporal {sources.run}"
     title = "Where and when it errs"
     if sources.temporal is None:
-        return PageSection("temporal", title, "", command)
+        return PageSection("temporal", title, NOTHING, command)
     found = read(sources.temporal / "temporal.json")
     blocks = []
     for place, (name, rows) in enumerate(found["bands"].items()):
         if not rows:
             continue
         metrics = list(rows[0]["values"])
-        labels = [_band_label(row["low"], row["high"]) for row in rows]
+        labels = [label(row["low"], row["high"]) for row in rows]
         series = {metric: [row["values"][metric] for row in rows] for metric in metrics[:2]}
         drawn = charts.bars(labels, series, x_title=name, y_title=", ".join(metrics[:2]))
         cells = [
-            [label, row["points"], row["units"], *(row["values"][metric] for metric in metrics)]
-            for label, row in zip(labels, rows, strict=True)
+            [text, row["points"], row["units"], *(row["values"][metric] for metric in metrics)]
+            for text, row in zip(labels, rows, strict=True)
         ]
         grid = table([name, "answers", "units", *metrics], cells)
-        blocks.append(f"<h3>By {safe(name)}</h3>")
+        blocks.append(heading(f"By {name}"))
         blocks.append(chart(drawn, f"temporal-{place}", alt=f"{', '.join(metrics[:2])} by {name}", numbers=grid))
     blocks.append(_detection(found.get("detection") or {}))
     alt = "Answers as the steps of a sequence arrive"
     blocks.append(picture(sources.temporal / "evolution.png", alt))
-    return PageSection("temporal", title, "".join(blocks), command)
+    return PageSection("temporal", title, NOTHING.join(blocks), command)
 
 
 def explanations(sources: Sources) -> PageSection:
@@ -79,14 +82,14 @@ def explanations(sources: Sources) -> PageSection:
     command = f"python -m keras_seq.explain {sources.run}"
     title = "Explanations"
     if sources.explanations is None:
-        return PageSection("explanations", title, "", command)
+        return PageSection("explanations", title, NOTHING, command)
     from keras_seq.explain import layout
 
     found = layout.read(sources.explanations)
-    said = "".join(f"<h3>{_title(f['title'])}</h3>{paragraph(f['text'])}" for f in found.findings)
+    said = NOTHING.join(heading(_capital(f["title"])) + paragraph(f["text"]) for f in found.findings)
     body = facts({key: value for key, value in found.summary.items() if isinstance(value, str | int | float)})
     body += said + _sensors(found) + _steps(found) + _heat_map(found) + _tables(found)
-    single = ""
+    single = NOTHING
     for name, path in found.plots.items():
         kind, _, sample = name.partition("_")
         if name in layout.PLOTS and name not in ("sensors", "steps", "heatmap"):  # these are charts
@@ -96,7 +99,7 @@ def explanations(sources: Sources) -> PageSection:
     return PageSection("explanations", title, body + details("Pictures of single samples", single), command)
 
 
-def _intervals(rows: Sequence[Row], measured: Sequence[str]) -> str:
+def _intervals(rows: Sequence[Row], measured: Sequence[str]) -> Markup:
     blocks = []
     for metric in measured:
         shown = [(row["contender"], row[metric], row[f"{metric}_low"], row[f"{metric}_high"]) for row in rows]
@@ -104,10 +107,10 @@ def _intervals(rows: Sequence[Row], measured: Sequence[str]) -> str:
         alt = f"{metric} of every contender with its 95 % interval, best first by the deciding metric"
         grid = table(["contender", metric, "low", "high"], shown)
         blocks.append(chart(found, f"comparison-{metric}".replace("_", "-"), alt=alt, numbers=grid))
-    return "".join(blocks)
+    return NOTHING.join(blocks)
 
 
-def _estimates(rows: Sequence[Row], measured: Sequence[str]) -> str:
+def _estimates(rows: Sequence[Row], measured: Sequence[str]) -> Markup:
     cells = []
     for row in rows:
         texts = []
@@ -121,7 +124,7 @@ def _estimates(rows: Sequence[Row], measured: Sequence[str]) -> str:
     return table(head, cells, caption="Estimates, best first; ± is over runs", kinds=["best"])
 
 
-def _p_values(rows: Sequence[Row], pairs: Sequence[Row]) -> str:
+def _p_values(rows: Sequence[Row], pairs: Sequence[Row]) -> Markup:
     names = [row["contender"] for row in rows]
     found = {frozenset((pair["first"], pair["second"])): pair["adjusted"] for pair in pairs}
     grid: list[list[float | None]] = []
@@ -135,17 +138,17 @@ def _p_values(rows: Sequence[Row], pairs: Sequence[Row]) -> str:
     return chart(drawn, "comparison-p", alt="Adjusted p-value of every pair; dark where the difference is sure")
 
 
-def _costs(rows: Sequence[Row]) -> str:
+def _costs(rows: Sequence[Row]) -> Markup:
     shown = [key for key in COSTS if any(_finite(row.get(key)) for row in rows)]
     if not shown:
-        return ""
+        return NOTHING
     cells = [[row["contender"], *(row.get(key) for key in shown)] for row in rows]
-    return "<h3>Cost</h3>" + table(["model", *(COSTS[key] for key in shown)], cells, digits=3)
+    return heading("Cost") + table(["model", *(COSTS[key] for key in shown)], cells, digits=3)
 
 
-def _detection(found: Row) -> str:
+def _detection(found: Row) -> Markup:
     if not found:
-        return ""
+        return NOTHING
     words = (
         f"Of {found['positives']:.0f} units of class 1, {found['detected']:.1%} are called in the end at the threshold "
         f"{found['threshold']:.3f}; the median of them for good after {found['median_step']:.0f} steps, "
@@ -153,13 +156,13 @@ def _detection(found: Row) -> str:
         f"Of the others {found['false_alarms']:.1%} are called in the end, "
         f"{found['wavering']:.1%} at some time."
     )
-    return "<h3>How early class 1 is called</h3>" + paragraph(words)
+    return heading("How early class 1 is called") + paragraph(words)
 
 
-def _sensors(found: Any) -> str:
+def _sensors(found: Any) -> Markup:
     rows = _rows(found, "sensors")[:15]
     if not rows:
-        return ""
+        return NOTHING
     names = [row["feature"] for row in rows]
     drawn = charts.bars([], {"importance": [float(row["importance"]) for row in rows]}, y_title="")
     drawn["data"][0] |= {
@@ -176,10 +179,10 @@ def _sensors(found: Any) -> str:
     return chart(drawn, "explanations-sensors", alt="Sensors by mean absolute attribution, largest first", numbers=grid)
 
 
-def _steps(found: Any) -> str:
+def _steps(found: Any) -> Markup:
     rows = _rows(found, "steps")
     if not rows:
-        return ""
+        return NOTHING
     rows = sorted(rows, key=lambda row: float(row["lag"]))
     x, y = [float(row["lag"]) for row in rows], [float(row["importance"]) for row in rows]
     drawn = charts.lines(
@@ -194,10 +197,10 @@ def _steps(found: Any) -> str:
     )
 
 
-def _heat_map(found: Any) -> str:
+def _heat_map(found: Any) -> Markup:
     rows = _rows(found, "heatmap")
     if not rows:
-        return ""
+        return NOTHING
     lags = sorted({(float(row["lag_from"]), float(row["lag_to"])) for row in rows}, reverse=True)
     totals: dict[str, float] = {}
     for row in rows:
@@ -213,14 +216,14 @@ def _heat_map(found: Any) -> str:
     return chart(drawn, "explanations-heat", alt="Importance by sensor and steps before the last one; dark is more")
 
 
-def _tables(found: Any) -> str:
+def _tables(found: Any) -> Markup:
     blocks = []
     for name in ("agreement", "faithfulness", "importance", "interactions"):
         rows = found.table(name) if name in found.tables else []
         if rows:
             cells = [[_number(value) for value in row.values()] for row in rows[:40]]
             blocks.append(table(list(rows[0]), cells, caption=name.capitalize()))
-    return "".join(blocks)
+    return NOTHING.join(blocks)
 
 
 def _rows(found: Any, name: str) -> list[dict[str, str]]:
@@ -232,12 +235,6 @@ def _rows(found: Any, name: str) -> list[dict[str, str]]:
     return [row for row in rows if row.get("method", main) == main]
 
 
-def _band_label(low: float, high: float) -> str:
-    if math.isinf(low):
-        return "all" if math.isinf(high) else f"< {high:g}"
-    return f">= {low:g}" if math.isinf(high) else f"{low:g} - {high:g}"
-
-
 def _number(word: str) -> Any:
     try:
         return float(word)
@@ -245,8 +242,8 @@ def _number(word: str) -> Any:
         return word
 
 
-def _title(words: str) -> str:
-    return safe(words[:1].upper() + words[1:])
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _finite(value: Any) -> bool:

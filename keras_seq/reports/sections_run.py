@@ -8,11 +8,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from keras_seq import config
 from keras_seq.bundle import read_versions
 from keras_seq.evaluation.measures import MEASURES
 from keras_seq.reports import charts, sections_answers
-from keras_seq.reports.html import PageSection, details, facts, number, paragraph, picture, table, tiles
+from keras_seq.reports.html import (
+    NOTHING,
+    PageSection,
+    code,
+    details,
+    facts,
+    heading,
+    number,
+    paragraph,
+    picture,
+    table,
+    tiles,
+)
 from keras_seq.reports.html_charts import chart, numbers_of
 from keras_seq.reports.sources import Sources
 from keras_seq.reports.summary import SHOWN
@@ -76,7 +90,9 @@ def training(sources: Sources) -> PageSection:
     epochs = read_history(sources.bundle.folder / "history.csv")
     if not epochs.get("epoch"):
         text = "This family is fitted at once; there are no epochs."
-        return PageSection("training", "Training", paragraph(text) if "performance" in sources.bundle.metrics else "")
+        return PageSection(
+            "training", "Training", paragraph(text) if "performance" in sources.bundle.metrics else NOTHING
+        )
     experiment, x = sources.bundle.experiment, epochs["epoch"]
     watch = monitored(experiment.training.monitor, sources.bundle.spec.task)
     kept = _kept_epoch(epochs, watch, experiment.training.keep)
@@ -108,7 +124,7 @@ def training(sources: Sources) -> PageSection:
     decided = "the last one of the schedule" if experiment.training.keep == "last" else f"best by {watch}"
     said = {"epochs": len(x), "weights kept": f"epoch {kept:g}, {decided}" if kept else decided}
     said |= {"seconds of epochs": round(seconds, 1) if seconds else "", "optimizer": experiment.training.optimizer}
-    return PageSection("training", "Training", facts(said) + "".join(blocks))
+    return PageSection("training", "Training", facts(said) + NOTHING.join(blocks))
 
 
 def metrics(sources: Sources) -> PageSection:
@@ -123,7 +139,7 @@ def metrics(sources: Sources) -> PageSection:
     if recorded.get("ceiling"):
         columns["ceiling"] = recorded["ceiling"]
     if not columns:
-        return PageSection("metrics", "Metrics", "", f"python -m keras_seq.evaluate {sources.run}")
+        return PageSection("metrics", "Metrics", NOTHING, f"python -m keras_seq.evaluate {sources.run}")
     every = dict.fromkeys(metric for column in columns.values() for metric in column)
     shown = [metric for metric in (*SHOWN[sources.bundle.spec.task], "coverage") if metric in every]
     order = [*shown, *(metric for metric in every if metric not in shown)]
@@ -135,7 +151,7 @@ def metrics(sources: Sources) -> PageSection:
         + _targets(recorded.get("targets", []))
     )
     if performance := recorded.get("performance"):
-        body += "<h3>Cost</h3>" + facts({key.replace("_", " "): value for key, value in performance.items()})
+        body += heading("Cost") + facts({key.replace("_", " "): value for key, value in performance.items()})
     return PageSection("metrics", "Metrics by part, beside the baseline", body)
 
 
@@ -144,12 +160,12 @@ def decision(sources: Sources) -> PageSection:
     bundle, fitted = sources.bundle, sources.bundle.decision
     test = bundle.metrics.get("test", {})
     if not fitted and "coverage" not in test and "ece" not in test:
-        return PageSection("decision", "Calibration and intervals", "")
+        return PageSection("decision", "Calibration and intervals", NOTHING)
     calibration = fitted.get("calibration", {})
     said: dict[str, Any] = {"threshold": fitted.get("threshold"), "calibration": calibration.get("method")}
     interval = fitted.get("interval", {})
     said |= {"intervals": interval.get("method"), "wanted coverage": fitted.get("coverage") if interval else None}
-    body = facts(said) + "".join(paragraph(note, "small") for note in fitted.get("notes", ()))
+    body = facts(said) + NOTHING.join(paragraph(note, "small") for note in fitted.get("notes", ()))
     body += _held(bundle.metrics, bundle.experiment.evaluation.coverage) + _half_width(interval, bundle)
     if sources.answers is None:
         for stem, alt in (
@@ -166,7 +182,7 @@ def answers(sources: Sources) -> PageSection:
     command = f"python -m keras_seq.report {sources.run} --answers"
     if sources.answers is not None:
         return PageSection("answers", "Answers on the test part", sections_answers.body(sources.answers), command)
-    body = "".join(
+    body = NOTHING.join(
         picture(path, f"{path.stem.replace('_', ' ')}, drawn when the model was trained")
         for path in sorted((sources.bundle.folder / "plots").glob("*.png"))
         if path.stem.endswith(("predictions", "tracks", "confusion", "forecast"))
@@ -178,11 +194,8 @@ def answers(sources: Sources) -> PageSection:
 
 def settings(sources: Sources) -> PageSection:
     """The experiment's own settings and the libraries."""
-    import html
-
     versions = read_versions(sources.bundle.folder)
-    text = config.to_yaml(sources.bundle.experiment)
-    body = facts(versions) + details("Configuration", f"<pre><code>{html.escape(text)}</code></pre>")
+    body = facts(versions) + details("Configuration", code(config.to_yaml(sources.bundle.experiment)))
     return PageSection("settings", "Configuration and versions", body)
 
 
@@ -196,7 +209,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
     return {name: [_float(row[name]) for row in rows] for name in columns}
 
 
-def _parts_table(known: Mapping[str, Any], parts: Sequence[str]) -> str:
+def _parts_table(known: Mapping[str, Any], parts: Sequence[str]) -> Markup:
     head = ["part", "units", "groups", "rows", "windows", "shortest", "median", "longest", "missing"]
     rows = []
     for part in parts:
@@ -207,7 +220,7 @@ def _parts_table(known: Mapping[str, Any], parts: Sequence[str]) -> str:
     return table(head, rows, caption="Parts of the split: sizes, lengths of a unit in steps, share of missing values")
 
 
-def _data_charts(known: Mapping[str, Any], parts: Sequence[str], unit: str) -> str:
+def _data_charts(known: Mapping[str, Any], parts: Sequence[str], unit: str) -> Markup:
     if all("classes" in known[part] for part in parts):
         names = list(dict.fromkeys(name for part in parts for name in known[part]["classes"]))
         share = {
@@ -224,7 +237,7 @@ def _data_charts(known: Mapping[str, Any], parts: Sequence[str], unit: str) -> s
         if "target" in known[part]
     ]
     if not ranges:
-        return ""
+        return NOTHING
     found = charts.intervals(ranges, x_title=f"target{f' [{unit}]' if unit else ''}: lowest, mean, highest", best=-1)
     return chart(
         found,
@@ -234,7 +247,7 @@ def _data_charts(known: Mapping[str, Any], parts: Sequence[str], unit: str) -> s
     )
 
 
-def _quality(sources: Sources) -> str:
+def _quality(sources: Sources) -> Markup:
     """Findings, if the data were read again; the check at training left none that forbid it."""
     quality = (sources.answers or {}).get("quality")
     if quality is None:
@@ -245,10 +258,10 @@ def _quality(sources: Sources) -> str:
         for f in quality["findings"]
     ]
     said = paragraph(f"The quality check: {quality['errors']} errors, {quality['warnings']} warnings.")
-    return said + (table(["severity", "rule", "what", "column", "unit", "row", "count"], rows) if rows else "")
+    return said + (table(["severity", "rule", "what", "column", "unit", "row", "count"], rows) if rows else NOTHING)
 
 
-def _columns(sources: Sources) -> str:
+def _columns(sources: Sources) -> Markup:
     bundle, scaling = sources.bundle, sources.bundle.spec.scaling
     one = len(scaling.center) == 1  # several: an operating condition each
     known = {column.name: column for column in bundle.schema.columns}
@@ -278,7 +291,7 @@ def _kept_epoch(epochs: Mapping[str, Sequence[float]], watch: str, keep: str) ->
     return min(held)[1] if held else None
 
 
-def _metric_chart(recorded: Mapping[str, Any], shown: Sequence[str], family: str) -> str:
+def _metric_chart(recorded: Mapping[str, Any], shown: Sequence[str], family: str) -> Markup:
     """A panel a metric: the model beside the baseline, by part; the ceiling as a line."""
     baseline, parts = recorded.get("baseline") or {}, ("validation", "test")
     name = str(baseline.get("name", ""))
@@ -302,15 +315,15 @@ def _metric_chart(recorded: Mapping[str, Any], shown: Sequence[str], family: str
     return chart(joined, "metrics-bars", alt=alt, numbers=numbers_of(joined, first="part"))
 
 
-def _targets(rows: Sequence[Mapping[str, Any]]) -> str:
+def _targets(rows: Sequence[Mapping[str, Any]]) -> Markup:
     if not rows:
-        return ""
+        return NOTHING
     cells = [
         [row["name"], row["value"], f"{'>' if row['larger'] else '<'} {row['target']:g}", row["unit"], bool(row["met"])]
         for row in rows
     ]
     head = ["measured", "value", "target", "unit", "met"]
-    return "<h3>Targets</h3>" + table(head, cells, kinds=["" if row["met"] else "bad" for row in rows])
+    return heading("Targets") + table(head, cells, kinds=["" if row["met"] else "bad" for row in rows])
 
 
 HELD = {
@@ -321,7 +334,7 @@ HELD = {
 }
 
 
-def _held(recorded: Mapping[str, Any], wanted: float) -> str:
+def _held(recorded: Mapping[str, Any], wanted: float) -> Markup:
     """Coverage and calibration error by part, as recorded."""
     baseline = recorded.get("baseline") or {}
     columns = {part: recorded.get(part, {}) for part in ("validation", "test")}
@@ -350,14 +363,14 @@ def _held(recorded: Mapping[str, Any], wanted: float) -> str:
                 numbers=numbers_of(found, first="part"),
             )
         )
-    return "".join(blocks)
+    return NOTHING.join(blocks)
 
 
-def _half_width(interval: Mapping[str, Any], bundle: Any) -> str:
+def _half_width(interval: Mapping[str, Any], bundle: Any) -> Markup:
     """Half width of a normalised interval by predicted level: the layer's table, its width times its spread."""
     knots, spread, width = (interval.get(name, []) for name in ("knots", "spread", "width"))
     if not knots or not isinstance(knots[0], list) or not isinstance(knots[0][0], int | float):
-        return ""
+        return NOTHING
     series = [width[0] * value for value in spread[0]]
     unit = f" [{bundle.schema.target_unit}]" if bundle.schema.target_unit else ""
     found = charts.lines(

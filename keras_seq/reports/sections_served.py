@@ -6,10 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from keras_seq.export.gate import read_verdict
 from keras_seq.export.record import METADATA
 from keras_seq.reports import charts
-from keras_seq.reports.html import PageSection, facts, number, paragraph, table
+from keras_seq.reports.html import NOTHING, PageSection, facts, number, paragraph, table
 from keras_seq.reports.html_charts import chart, numbers_of
 from keras_seq.reports.sources import Sources, read, read_lines
 
@@ -20,7 +22,7 @@ def benchmark(sources: Sources) -> PageSection:
     """Loss of accuracy against latency, latency by batch, and the whole table."""
     title, command = "Formats: accuracy, size, latency", f"python -m keras_seq.benchmark {sources.run}"
     if sources.benchmark is None:
-        return PageSection("benchmark", title, "", command)
+        return PageSection("benchmark", title, NOTHING, command)
     found = read(sources.benchmark / "benchmark.json")
     rows, metric = found["rows"], found["metric"]
     best: dict[str, Row] = {}
@@ -30,7 +32,7 @@ def benchmark(sources: Sources) -> PageSection:
     body = _bubbles(best, metric) + _latencies(best) + _formats(rows, metric)
     if found.get("judged"):  # older files do not say
         body += paragraph(f"{found['judged'][:1].upper()}{found['judged'][1:]}.", "small")
-    body += "".join(paragraph(f"{name} is missing: {reason}", "small") for name, reason in found["failed"].items())
+    body += NOTHING.join(paragraph(f"{name} is missing: {reason}", "small") for name, reason in found["failed"].items())
     return PageSection("benchmark", title, body, command)
 
 
@@ -39,7 +41,7 @@ def gate(sources: Sources) -> PageSection:
     title, command = "Gate: may it be served?", f"python -m keras_seq.export {sources.run}"
     verdict = read_verdict(sources.export) if sources.export else None
     if sources.export is None or verdict is None:
-        return PageSection("gate", title, "", command)
+        return PageSection("gate", title, NOTHING, command)
     words = "Blessed: no check speaks against it." if verdict["blessed"] else "Not blessed."
     checks = verdict.get("checks", [])
     rows = [[c["name"], "pass" if c["passed"] else "fail", c["found"], "; ".join(c["reasons"])] for c in checks]
@@ -54,7 +56,7 @@ def gate(sources: Sources) -> PageSection:
     pushed = sources.export / "keras_seq" / "pushed.json"
     if pushed.exists():
         said |= {"pushed": read(pushed).get("at")}
-    body = f"<p><strong>{words}</strong></p>" + facts(said)
+    body = Markup("<p><strong>{}</strong></p>").format(words) + facts(said)
     return PageSection(
         "gate", title, body + table(["check", "result", "found", "against it"], rows, kinds=kinds), command
     )
@@ -64,7 +66,7 @@ def monitoring(sources: Sources) -> PageSection:
     """Events of drift and retraining: JSON lines with ``time`` and ``event``, as the watcher writes them."""
     title, command = "Drift and retraining", f"python -m keras_seq.report {sources.run} --monitor FOLDER"
     if sources.monitor is None:
-        return PageSection("monitoring", title, "", command)
+        return PageSection("monitoring", title, NOTHING, command)
     paths = (
         [sources.monitor] if sources.monitor.is_file() else sorted(sources.monitor.glob("events*.jsonl"), reverse=True)
     )
@@ -74,7 +76,7 @@ def monitoring(sources: Sources) -> PageSection:
     return PageSection("monitoring", title, _timeline(records) + _events(records), command)
 
 
-def _bubbles(best: Mapping[str, Row], metric: str) -> str:
+def _bubbles(best: Mapping[str, Row], metric: str) -> Markup:
     kinds = {
         "Keras": lambda name: name == "keras",
         "SavedModel": lambda name: name == "saved_model",
@@ -109,7 +111,7 @@ def _bubbles(best: Mapping[str, Row], metric: str) -> str:
     return chart(drawn, "benchmark-bubbles", alt=alt)
 
 
-def _latencies(best: Mapping[str, Row]) -> str:
+def _latencies(best: Mapping[str, Row]) -> Markup:
     sizes = list(next(iter(best.values()))["batches"])
     series = {f"batch {size}": [row["batches"][size]["p50"] for row in best.values()] for size in sizes}
     drawn = charts.bars(list(best), series, y_title="median latency [ms]", height=360, type="log", rangemode="normal")
@@ -117,7 +119,7 @@ def _latencies(best: Mapping[str, Row]) -> str:
     return chart(drawn, "benchmark-latency", alt=alt, numbers=numbers_of(drawn, first="format"))
 
 
-def _formats(rows: list[Row], metric: str) -> str:
+def _formats(rows: list[Row], metric: str) -> Markup:
     sizes = list(rows[0]["batches"])
     head = ["format", "threads", metric, "loss [%]", "largest difference", "MB", "gzip MB", "load s"]
     head += [f"batch {size}: p50 / p95 / p99 ms" for size in sizes] + ["resident MB"]
@@ -143,7 +145,7 @@ def _formats(rows: list[Row], metric: str) -> str:
     )
 
 
-def _timeline(records: Sequence[Row]) -> str:
+def _timeline(records: Sequence[Row]) -> Markup:
     """Every event at its time, a line a kind; its height is its kind, what it says is shown when pointed at."""
     by_kind: dict[str, tuple[list[str], list[Any], list[str]]] = {}
     for record in records:
@@ -164,7 +166,7 @@ def _timeline(records: Sequence[Row]) -> str:
     return chart(drawn, "monitoring-events", alt=f"Events by time, model and kind: {len(records)}")
 
 
-def _events(records: Sequence[Row]) -> str:
+def _events(records: Sequence[Row]) -> Markup:
     rows = [
         [_clock(r.get("time")), r["event"], r.get("model", ""), r.get("version", ""), r.get("score", ""), _told(r)]
         for r in records[-100:]

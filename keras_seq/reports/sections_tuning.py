@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from keras_seq.reports import charts
-from keras_seq.reports.html import PageSection, details, facts, number, paragraph, picture, table
+from keras_seq.reports.html import NOTHING, PageSection, details, facts, heading, number, paragraph, picture, table
 from keras_seq.reports.html_charts import chart
 from keras_seq.reports.sources import Sources, read
 
@@ -21,7 +23,7 @@ def tuning(sources: Sources) -> PageSection:
     study = f"studies/{sources.bundle.experiment.name}"
     command = f"python -m tuning --config FILE; python -m keras_seq.report {sources.run} --study {study}"
     if sources.study is None:
-        return PageSection("tuning", title, "", command)
+        return PageSection("tuning", title, NOTHING, command)
     about = read(sources.study / "study.json")
     trials = sorted((read(p) for p in (sources.study / "trials").glob("*.json")), key=lambda t: int(t["trial"]))
     higher, objective = about["direction"] == "max", str(about["objective"])
@@ -46,7 +48,7 @@ def tuning(sources: Sources) -> PageSection:
         sources.study / "report" / "parallel.png", "A line a trial, from its values to its score", natural=True
     )
     if best is not None:
-        body += "<h3>Best values</h3>" + table(["field", "value"], [[k, _text(v)] for k, v in best["values"].items()])
+        body += heading("Best values") + table(["field", "value"], [[k, _text(v)] for k, v in best["values"].items()])
     return PageSection("tuning", title, body + details("All trials", _all(trials, objective, best)), command)
 
 
@@ -60,14 +62,14 @@ def best_trial(trials: Sequence[Trial], *, higher: bool) -> Trial | None:
     return min((t for t in done if t["budget"] == most), key=lambda t: (sign * t["score"], int(t["trial"])))
 
 
-def _anew(folder: Path) -> str:
+def _anew(folder: Path) -> Markup:
     path = folder / "report" / "comparison.json"
     if not path.exists():
-        return ""
-    return "<h3>Trained anew, against the configuration itself</h3>" + paragraph(read(path)["verdict"]["words"])
+        return NOTHING
+    return heading("Trained anew, against the configuration itself") + paragraph(read(path)["verdict"]["words"])
 
 
-def _history(trials: Sequence[Trial], objective: str, *, higher: bool) -> str:
+def _history(trials: Sequence[Trial], objective: str, *, higher: bool) -> Markup:
     series = {}
     for status in ("completed", "pruned"):
         mine = [trial for trial in trials if trial["status"] == status and _scored(trial)]
@@ -96,7 +98,7 @@ def _history(trials: Sequence[Trial], objective: str, *, higher: bool) -> str:
     return chart(found, "tuning-history", alt=f"{objective} of every trial and the best so far (of full budget)")
 
 
-def _slices(trials: Sequence[Trial], objective: str, *, higher: bool) -> str:
+def _slices(trials: Sequence[Trial], objective: str, *, higher: bool) -> Markup:
     chosen = [trial for trial in trials if _scored(trial)]
     fields = dict.fromkeys(name for trial in chosen for name in trial["values"])
     varied = [name for name in fields if len({_text(t["values"].get(name)) for t in chosen}) > 1][:SLICES]
@@ -122,7 +124,7 @@ def _slices(trials: Sequence[Trial], objective: str, *, higher: bool) -> str:
         )
         panels.append((name.split(".", 1)[-1], inner))
     if not panels:
-        return ""
+        return NOTHING
     found = charts.panels(panels, row_height=230)
     return chart(found, "tuning-slices", alt=f"{objective} against the value of each field; other fields vary too")
 
@@ -138,7 +140,7 @@ def _sane(trials: Sequence[Trial], *, higher: bool) -> dict[str, Any]:
     return {"range": [low, high]}
 
 
-def _all(trials: Sequence[Trial], objective: str, best: Trial | None) -> str:
+def _all(trials: Sequence[Trial], objective: str, best: Trial | None) -> Markup:
     fields = list(dict.fromkeys(name for trial in trials for name in trial["values"]))
     rows = [
         [int(t["trial"]), t["status"], t["score"], *(_text(t["values"].get(name, "")) for name in fields), t["reason"]]

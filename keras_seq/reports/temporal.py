@@ -25,7 +25,9 @@ def bands(tables: Mapping[str, Sequence[Band]], metric: str, path: Path) -> Path
         axis.bar(range(len(found)), heights, color=BLUE)
         for position, (band, height) in enumerate(zip(found, heights, strict=True)):
             axis.text(position, height, f"{band.points}", ha="center", va="bottom", fontsize=7, color=GREY)
-        axis.set_xticks(range(len(found)), [label(band) for band in found], rotation=25, ha="right", fontsize=8)
+        axis.set_xticks(
+            range(len(found)), [label(band.low, band.high) for band in found], rotation=25, ha="right", fontsize=8
+        )
         axis.set(xlabel=name, ylabel=metric)
         axis.grid(axis="x", visible=False)
     return save(figure, path, f"{metric} by band (numbers: points)")

@@ -123,7 +123,7 @@ def test_bands_by_hand():
     ]
     assert found[0].values == {"rmse": 2, "mae": 2, "bias": 2}
     assert found[1].values == {"rmse": pytest.approx(np.sqrt(4.5)), "mae": 1.5, "bias": -1.5}
-    assert [bands.label(band) for band in found] == ["< 10", "10 - 125", ">= 125"]
+    assert [bands.label(band.low, band.high) for band in found] == ["< 10", "10 - 125", ">= 125"]
     assert "| 10 - 125 | 2 | 2 | 2.121 | 1.5 | -1.5 |" in bands.to_markdown(found, "truth")
 
 
