@@ -84,7 +84,7 @@ def page(status: int, title: str | None = None) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def route(method: str, target: str) -> Route:
+def read_route(method: str, target: str) -> Route:
     """Read a request line.
 
     Args:

@@ -106,6 +106,26 @@ class Response:
 
 
 Handler = Callable[[ExtrasRequest], Response]
+Function = Callable[[ExtrasHost, ExtrasRequest], Response]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What answers a method and a path.
+
+    Attributes:
+        method: GET or POST.
+        path: below the prefix; ``{name}``, ``{version}`` and ``{label}`` stand for a piece of it.
+        function: that answers.
+        summary: for the OpenAPI document, which leaves out those that have none.
+        statuses: errors of that document.
+    """
+
+    method: str
+    path: str
+    function: Function
+    summary: str = ""
+    statuses: tuple[str, ...] = ()
 
 
 def answer(value: Any, status: int = 200) -> Response:

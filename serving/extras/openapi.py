@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -10,7 +10,7 @@ from keras_seq import __version__
 from serving.contract.signatures import DEFAULT, Signature, TensorInfo
 from serving.contract.status import Refused
 from serving.extras import describe
-from serving.extras.http import ExtrasHost
+from serving.extras.http import Endpoint, ExtrasHost
 
 TYPES = {"DT_BOOL": {"type": "boolean"}, "DT_STRING": {"type": "string"}}
 FLOATS = ("DT_FLOAT", "DT_DOUBLE", "DT_HALF", "DT_BFLOAT16")
@@ -21,12 +21,11 @@ REFUSED = {
 STATUSES = {"400": "bad request", "404": "no such model or version", "503": "busy or not ready; see Retry-After"}
 
 
-def document(app: ExtrasHost, prefix: str) -> dict[str, Any]:
+def document(app: ExtrasHost, prefix: str, endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     """The document; models that have no version that answers are left out."""
+    described = (endpoint for endpoint in endpoints if endpoint.summary)
     paths: dict[str, Any] = {
-        f"{prefix}/live": {"get": _get("The server runs")},
-        f"{prefix}/ready": {"get": _get("Every model has a version that answers", "503")},
-        f"{prefix}/models": {"get": _get("All models with their versions and features")},
+        prefix + endpoint.path: {"get": _get(endpoint.summary, *endpoint.statuses)} for endpoint in described
     }
     for name in sorted(app.models.names()):
         try:

@@ -1,23 +1,9 @@
-"""Which path of the extras is answered by what.
-
-====================================================  =====================================================
-``GET  <prefix>``                                     the page
-``GET  <prefix>/live``, ``/ready``                    health: 200, or 503 while a model has no version
-``GET  <prefix>/models``                              models, versions, features
-``GET  <prefix>/models/NAME[/versions/V]``            signatures and metadata of a version
-``POST <prefix>/models/NAME[/versions/V]:predict``    the checking predict
-``GET  <prefix>/state``                               calls, latency and drift, for the page
-``GET  <prefix>/openapi.json``                        OpenAPI 3.1
-``GET  <prefix>/v2``, ``/v2/health/live``, ``/ready``  Open Inference Protocol
-``GET  <prefix>/v2/models/NAME[/versions/V][/ready]``  the same
-``POST <prefix>/v2/models/NAME[/versions/V]/infer``    the same
-====================================================  =====================================================
-"""
+"""The extras' endpoints: method, path and function of each in one table, which the OpenAPI document is made of too."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,14 +12,13 @@ from time import perf_counter
 from serving.contract.status import Code, Refused
 from serving.extras import describe, openapi, state, v2
 from serving.extras import predict as checking
-from serving.extras.http import HTML, ExtrasHost, ExtrasRequest, Handler, Response, answer, failure
+from serving.extras.http import HTML, Endpoint, ExtrasHost, ExtrasRequest, Function, Handler, Response, answer, failure
 from serving.settings import Settings
 
 PAGE = Path(__file__).with_name("page.html")
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'"
 )
-Endpoint = Callable[[ExtrasHost, ExtrasRequest], Response]
 Key = tuple[str, str]
 LARGEST = 4 * 2**20  # bytes of a body: it is looked at number by number, while other calls wait for the interpreter
 PARAMETER = re.compile(r"\{(\w+)\}")
@@ -62,8 +47,8 @@ class Extras(Mapping[Key, Handler]):
     def __init__(self, app: ExtrasHost, prefix: str) -> None:
         self.prefix = prefix
         self._routes: dict[Key, Handler] = {
-            (method, prefix + path): partial(_guarded, endpoint, app)
-            for (method, path), endpoint in _table(prefix).items()
+            (endpoint.method, prefix + endpoint.path): partial(_guarded, endpoint.function, app)
+            for endpoint in ENDPOINTS
         }
         self._patterns = [(method, _pattern(path), handler) for (method, path), handler in self._routes.items()]
 
@@ -85,9 +70,10 @@ class Extras(Mapping[Key, Handler]):
     def __getitem__(self, key: Key) -> Handler:
         method, path = key
         for known, pattern, handler in self._patterns:
-            found = pattern.fullmatch(path) if known == ("GET" if method == "HEAD" else method) else None
-            if found:
-                return lambda request: handler(replace(request, params=found.groupdict()))
+            match = pattern.fullmatch(path) if known == ("GET" if method == "HEAD" else method) else None
+            if match:
+                params = match.groupdict()
+                return lambda request: handler(replace(request, params=params))
         raise KeyError(key)
 
     def __iter__(self) -> Iterator[Key]:
@@ -97,30 +83,6 @@ class Extras(Mapping[Key, Handler]):
         return len(self._routes)
 
 
-def _table(prefix: str) -> dict[Key, Endpoint]:
-    """Paths without the prefix."""
-    table: dict[Key, Endpoint] = {
-        ("GET", ""): _page,
-        ("GET", "/"): _page,
-        ("GET", "/live"): v2.live,
-        ("GET", "/ready"): _ready,
-        ("GET", "/models"): lambda app, request: answer({"models": describe.overview(app)}),
-        ("GET", "/state"): lambda app, request: answer(state.summary(app)),
-        ("GET", "/openapi.json"): lambda app, request: answer(openapi.document(app, prefix)),
-        ("GET", "/v2"): v2.server,
-        ("GET", "/v2/health/live"): v2.live,
-        ("GET", "/v2/health/ready"): v2.ready,
-    }
-    for which in ("", "/versions/{version}", "/labels/{label}"):
-        table["GET", f"/models/{{name}}{which}"] = _describe
-        table["POST", f"/models/{{name}}{which}:predict"] = partial(_counted, checking.predict)
-    for which in ("", "/versions/{version}"):
-        table["GET", f"/v2/models/{{name}}{which}"] = v2.model
-        table["GET", f"/v2/models/{{name}}{which}/ready"] = v2.model_ready
-        table["POST", f"/v2/models/{{name}}{which}/infer"] = partial(_counted, v2.infer)
-    return table
-
-
 def _pattern(path: str) -> re.Pattern[str]:
     pieces = PARAMETER.split(path)  # text, name, text, name, ...
     return re.compile(
@@ -128,11 +90,11 @@ def _pattern(path: str) -> re.Pattern[str]:
     )
 
 
-def _counted(endpoint: Endpoint, app: ExtrasHost, request: ExtrasRequest) -> Response:
+def _counted(function: Function, app: ExtrasHost, request: ExtrasRequest) -> Response:
     """Calls of a model are in the server's metrics, whichever door they came through."""
     began, code = perf_counter(), Code.INTERNAL
     try:
-        response = endpoint(app, request)
+        response = function(app, request)
         code = Code.OK
         return response
     except Refused as error:
@@ -145,10 +107,10 @@ def _counted(endpoint: Endpoint, app: ExtrasHost, request: ExtrasRequest) -> Res
         app.count(request.params["name"], code, perf_counter() - began)
 
 
-def _guarded(endpoint: Endpoint, app: ExtrasHost, request: ExtrasRequest) -> Response:
+def _guarded(function: Function, app: ExtrasHost, request: ExtrasRequest) -> Response:
     """Refusals as JSON with their status."""
     try:
-        return endpoint(app, request)
+        return function(app, request)
     except Refused as error:
         return failure(error.http_status, error.message, code=Code(error.code).name)
     except RecursionError:
@@ -169,3 +131,37 @@ def _describe(app: ExtrasHost, request: ExtrasRequest) -> Response:
     name, version, label = checking.target(request)
     with app.models.acquire(name, version, label) as servable:
         return answer(describe.version(app, servable))
+
+
+def _models(app: ExtrasHost, request: ExtrasRequest) -> Response:
+    return answer({"models": describe.overview(app)})
+
+
+def _state(app: ExtrasHost, request: ExtrasRequest) -> Response:
+    return answer(state.summary(app))
+
+
+def _openapi(app: ExtrasHost, request: ExtrasRequest) -> Response:
+    prefix = request.path.removesuffix("/openapi.json")
+    return answer(openapi.document(app, prefix, ENDPOINTS))
+
+
+_predict, _infer = partial(_counted, checking.predict), partial(_counted, v2.infer)
+_VERSIONS = ("", "/versions/{version}")
+ENDPOINTS = (
+    Endpoint("GET", "", _page),
+    Endpoint("GET", "/", _page),
+    Endpoint("GET", "/live", v2.live, "The server runs"),
+    Endpoint("GET", "/ready", _ready, "Every model has a version that answers", ("503",)),
+    Endpoint("GET", "/models", _models, "All models with their versions and features"),
+    Endpoint("GET", "/state", _state),
+    Endpoint("GET", "/openapi.json", _openapi),
+    Endpoint("GET", "/v2", v2.server),
+    Endpoint("GET", "/v2/health/live", v2.live),
+    Endpoint("GET", "/v2/health/ready", v2.ready),
+    *(Endpoint("GET", f"/models/{{name}}{which}", _describe) for which in (*_VERSIONS, "/labels/{label}")),
+    *(Endpoint("POST", f"/models/{{name}}{which}:predict", _predict) for which in (*_VERSIONS, "/labels/{label}")),
+    *(Endpoint("GET", f"/v2/models/{{name}}{which}", v2.model) for which in _VERSIONS),
+    *(Endpoint("GET", f"/v2/models/{{name}}{which}/ready", v2.model_ready) for which in _VERSIONS),
+    *(Endpoint("POST", f"/v2/models/{{name}}{which}/infer", _infer) for which in _VERSIONS),
+)

@@ -3,7 +3,7 @@
 ::
 
     settings     what is watched and how closely
-    distances    PSI, Kolmogorov-Smirnov, maximum mean discrepancy
+    distances    PSI, Kolmogorov-Smirnov, maximum mean discrepancy: a table
     calibrate    thresholds drawn from the reference in a version
     watch        one version: statistics, windows, checks
     adwin        change in a stream of errors

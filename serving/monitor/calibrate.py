@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.monitor.distances import Bins, Kernel, Ranks, Sorted, ks, psi
+from serving.monitor.distances import DISTANCES, Distances, ReferenceStatistics, flat
 
 Int = NDArray[np.int64]
 FOLDS = 5
@@ -30,7 +30,6 @@ DRAWS = 2000
 LEAST_ROWS = 60  # a reference of fewer is too small to say what is normal
 SHORTEST = 0.1  # of a unit's life that a drawn piece has at least
 USUAL = 0.95
-LEAST = {"psi": 0.1, "ks": 0.1, "mmd": 0.02}  # smaller distances are no change, however rare
 
 
 @dataclass(frozen=True)
@@ -52,68 +51,11 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Found:
-    """Distances of one window.
-
-    Attributes:
-        psi, ks: by column.
-        mmd: of all columns together, squared.
-    """
-
-    psi: NDArray[np.float64]
-    ks: NDArray[np.float64]
-    mmd: float
-
-    def flat(self) -> NDArray[np.float64]:
-        """All in one array, ``(2 * columns + 1,)``."""
-        return np.concatenate([self.psi, self.ks, [self.mmd]])
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Rows laid beside the reference once, so that any choice of them is compared cheaply."""
-
-    bins: NDArray[np.int16]
-    ranks: Ranks
-    scaled: NDArray[np.float64]
-    near: NDArray[np.float64]
-
-    def take(self, numbers: NDArray[np.integer]) -> Placed:
-        """Some of the rows."""
-        return Placed(self.bins[numbers], self.ranks.take(numbers), self.scaled[numbers], self.near[numbers])
-
-
-class Yardstick:
-    """Rows of a reference, ready to be compared with.
-
-    Args:
-        rows: ``(rows, columns)``, NaN where missing.
-    """
-
-    def __init__(self, rows: NDArray[np.floating]) -> None:
-        self.bins, self.sorted, self.kernel = Bins(rows), Sorted(rows), Kernel(rows)
-        self.shares = self.bins.shares(self.bins.numbers(rows))
-
-    def place(self, rows: NDArray[np.floating]) -> Placed:
-        """Lay rows of traffic beside the reference."""
-        scaled = self.kernel.prepare(rows)
-        return Placed(self.bins.numbers(rows), self.sorted.ranks(rows), scaled, self.kernel.to_reference(scaled))
-
-    def compare(self, placed: Placed) -> Found:
-        """Distances of all of ``placed``."""
-        return Found(
-            psi(self.shares, self.bins.shares(placed.bins)),
-            ks(placed.ranks),
-            self.kernel.mmd2(placed.scaled, placed.near),
-        )
-
-
-@dataclass(frozen=True)
 class DriftThreshold:
     """When a window of this size is drift.
 
     Attributes:
-        usual: 95% quantile of each distance without drift, as ``Found.flat``.
+        usual: 95% quantile of each distance without drift, in the order of ``distances.flat``.
         limit: largest multiple of ``usual`` that chance reaches in ``1 - alpha`` of windows, and its allowance.
         alpha: chance of a window without drift to be called so.
     """
@@ -122,13 +64,15 @@ class DriftThreshold:
     limit: float
     alpha: float
 
-    def score(self, found: Found) -> float:
+    def score(self, distances: Distances) -> float:
         """Above 1: drift."""
-        return float((found.flat() / np.asarray(self.usual)).max() / self.limit)
+        return float((flat(distances) / np.asarray(self.usual)).max() / self.limit)
 
-    def shares(self, found: Found) -> NDArray[np.float64]:
-        """Each distance as a share of what is drift, as ``Found.flat``; the largest is the score."""
-        return np.asarray(found.flat() / (np.asarray(self.usual) * self.limit), np.float64)
+    def shares(self, distances: Distances) -> Distances:
+        """Each distance as a share of what is drift; the largest is the score."""
+        shares = flat(distances) / (np.asarray(self.usual) * self.limit)
+        ends = np.cumsum([len(values) for values in distances.values()])
+        return dict(zip(distances, np.split(shares, ends[:-1]), strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON knows it."""
@@ -165,20 +109,19 @@ def calibrate(
         return None
     rng, pieces = np.random.default_rng(seed), find_pieces(unit)
     folds = np.array_split(rng.permutation(len(pieces)), min(FOLDS, len(pieces)))
-    found = []
+    drawn = []
     for fold in folds:
         held, rest = [pieces[k] for k in fold], [pieces[k] for k in range(len(pieces)) if k not in set(fold.tolist())]
         others = np.concatenate([np.arange(*piece) for piece in rest])
-        yardstick = Yardstick(rows[others[np.unique(np.linspace(0, len(others) - 1, most).astype(int))]])
+        reference = ReferenceStatistics(rows[others[np.unique(np.linspace(0, len(others) - 1, most).astype(int))]])
         own = np.concatenate([np.arange(*piece) for piece in held])
-        placed, first = yardstick.place(rows[own]), np.cumsum([0] + [stop - start for start, stop in held])
+        placed, first = reference.place(rows[own]), np.cumsum([0] + [stop - start for start, stop in held])
         ranges = [(int(low), int(high)) for low, high in pairwise(first)]
-        found += [
-            yardstick.compare(placed.take(draw_stream(ranges, window, rng))).flat() for _ in range(draws // len(folds))
+        drawn += [
+            flat(reference.compare(placed.take(draw_stream(ranges, window, rng)))) for _ in range(draws // len(folds))
         ]
-    distances = np.array(found)
-    columns = rows.shape[1]
-    least = np.array([LEAST["psi"]] * columns + [LEAST["ks"]] * columns + [LEAST["mmd"]])
+    distances = np.array(drawn)
+    least = np.concatenate([np.full(rows.shape[1] if one.by_column else 1, one.least) for one in DISTANCES.values()])
     usual = np.maximum(np.quantile(distances, USUAL, axis=0), least)
     limit = float(np.quantile((distances / usual).max(axis=1), 1 - alpha, method="higher"))
     limit *= 1 + 1 / math.sqrt(len(pieces))  # the units are a sample themselves; of few, others differ more

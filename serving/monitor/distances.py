@@ -1,17 +1,19 @@
 """How far traffic is from the reference: PSI, Kolmogorov-Smirnov, maximum mean discrepancy.
 
-All take numbers alone; what is far is decided by thresholds drawn from the reference (``serving.monitor.calibrate``),
-never by the p-values of independent rows, which rows of one unit are not.
+``DISTANCES`` is what is measured: another distance is another entry there. What is far is decided by thresholds drawn
+from the reference (``serving.monitor.calibrate``), never by the p-values of independent rows: rows of one unit are not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
+Distances = dict[str, Float]  # by name: ``(columns,)``, or ``(1,)`` of all columns together
 FLOOR = 1e-4  # share of an empty bin, so that PSI stays finite
 BINS = np.round(np.arange(0.1, 0.95, 0.1), 1)
 KERNEL_ROWS = 256  # of the reference, for MMD
@@ -43,12 +45,12 @@ class Bins:
     def numbers(self, rows: NDArray[np.floating]) -> NDArray[np.int16]:
         """Bin of every value, ``(rows, columns)``; the last bin is that of missing ones."""
         rows = np.asarray(rows, np.float32)
-        found = np.empty(rows.shape, np.int16)
+        numbers = np.empty(rows.shape, np.int16)
         for position, edges in enumerate(self.edges):
             column = rows[:, position]
             bins = np.searchsorted(edges, column, side="left")
-            found[:, position] = np.where(np.isfinite(column), bins, self.size - 1)
-        return found
+            numbers[:, position] = np.where(np.isfinite(column), bins, self.size - 1)
+        return numbers
 
     def shares(self, numbers: NDArray[np.int16]) -> Float:
         """Share of each bin, ``(columns, bins)``."""
@@ -169,3 +171,85 @@ class Kernel:
         block = max(1, ONE_THREAD // max(b.size, 1))
         products = np.concatenate([a[low : low + block] @ b.T for low in range(0, len(a), block)])
         return np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * products, 0.0)
+
+
+@dataclass(frozen=True)
+class TrafficStatistics:
+    """Rows of traffic laid beside the reference once, so that any choice of them is compared cheaply.
+
+    Attributes:
+        bins: number of the reference's bin, ``(rows, columns)``.
+        ranks: among the reference's values.
+        scaled: on the kernel's scale, ``(rows, columns)``.
+        near: mean kernel value to the reference, ``(rows,)``.
+    """
+
+    bins: NDArray[np.int16]
+    ranks: Ranks
+    scaled: Float
+    near: Float
+
+    def take(self, numbers: NDArray[np.integer]) -> TrafficStatistics:
+        """Some of the rows."""
+        return TrafficStatistics(self.bins[numbers], self.ranks.take(numbers), self.scaled[numbers], self.near[numbers])
+
+
+class ReferenceStatistics:
+    """Rows of a reference, ready to be compared with.
+
+    Args:
+        rows: ``(rows, columns)``, NaN where missing.
+    """
+
+    def __init__(self, rows: NDArray[np.floating]) -> None:
+        self.bins, self.sorted, self.kernel = Bins(rows), Sorted(rows), Kernel(rows)
+        self.shares = self.bins.shares(self.bins.numbers(rows))
+
+    def place(self, rows: NDArray[np.floating]) -> TrafficStatistics:
+        """Lay rows of traffic beside the reference."""
+        scaled = self.kernel.prepare(rows)
+        return TrafficStatistics(
+            self.bins.numbers(rows), self.sorted.ranks(rows), scaled, self.kernel.to_reference(scaled)
+        )
+
+    def compare(self, traffic: TrafficStatistics) -> Distances:
+        """Every distance of ``DISTANCES`` of all of the traffic."""
+        return {name: np.atleast_1d(distance.between(self, traffic)) for name, distance in DISTANCES.items()}
+
+
+@dataclass(frozen=True)
+class Distance:
+    """What is measured between reference and traffic.
+
+    Attributes:
+        between: the distance of each column, or one of all together.
+        title: in words.
+        least: a smaller one is no change, however rare.
+        by_column: whether it is of each column.
+    """
+
+    between: Callable[[ReferenceStatistics, TrafficStatistics], Float | float]
+    title: str
+    least: float
+    by_column: bool = True
+
+
+DISTANCES = {
+    "psi": Distance(
+        lambda reference, traffic: psi(reference.shares, reference.bins.shares(traffic.bins)),
+        "Population stability index",
+        least=0.1,
+    ),
+    "ks": Distance(lambda reference, traffic: ks(traffic.ranks), "Kolmogorov-Smirnov distance", least=0.1),
+    "mmd": Distance(
+        lambda reference, traffic: reference.kernel.mmd2(traffic.scaled, traffic.near),
+        "Squared maximum mean discrepancy",
+        least=0.02,
+        by_column=False,
+    ),
+}
+
+
+def flat(distances: Distances) -> Float:
+    """All in one array, in the order of ``DISTANCES``."""
+    return np.concatenate(list(distances.values()))

@@ -261,7 +261,13 @@ def event_key(event: dict[str, Any]) -> Key:
 def status_of(watch: VersionWatch) -> dict[str, Any]:
     """A version's state for ``python -m serving.monitor status``."""
     alarms = [
-        {"of": group.name, "window": size, "drift": alarm.on, "score": alarm.score, "checked": alarm.found is not None}
+        {
+            "of": group.name,
+            "window": size,
+            "drift": alarm.on,
+            "score": alarm.score,
+            "checked": alarm.distances is not None,
+        }
         for group in watch.groups.values()
         for size, alarm in group.alarms.items()
     ]

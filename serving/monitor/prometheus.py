@@ -7,9 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from serving.monitor.distances import DISTANCES
 from serving.monitor.watch import ANSWERS, INPUTS, VersionWatch, WatchedGroup
 
 PREFIX = "keras_seq_monitor"
+
+
+def _of_each(prefix: str, what: str) -> dict[str, tuple[str, str]]:
+    """Distances of each column."""
+    titles = {name: distance.title for name, distance in DISTANCES.items() if distance.by_column}
+    return {f"{prefix}_{name}": ("gauge", f"{title} of {what}.") for name, title in titles.items()}
+
+
 HELP = {
     "calls_total": ("counter", "Calls watched."),
     "unread_total": ("counter", "Watched calls whose inputs or answers could not be compared."),
@@ -17,13 +26,11 @@ HELP = {
     "failures_total": ("counter", "Times the monitor could not write or read what it wanted."),
     "drift": ("gauge", "1: drift against the version's reference, confirmed."),
     "drift_score": ("gauge", "Largest distance of the newest window as a share of what is drift."),
-    "mmd": ("gauge", "Squared maximum mean discrepancy of all columns."),
-    "feature_psi": ("gauge", "Population stability index of an input."),
-    "feature_ks": ("gauge", "Kolmogorov-Smirnov distance of an input."),
+    **{name: ("gauge", f"{one.title} of all columns.") for name, one in DISTANCES.items() if not one.by_column},
+    **_of_each("feature", "an input"),
     "feature_mean": ("gauge", "Mean of an input since the start."),
     "feature_missing_share": ("gauge", "Share of missing values of an input since the start."),
-    "prediction_psi": ("gauge", "Population stability index of an answer."),
-    "prediction_ks": ("gauge", "Kolmogorov-Smirnov distance of an answer."),
+    **_of_each("prediction", "an answer"),
     "prediction_mean": ("gauge", "Mean of an answer since the start."),
     "error_mean": ("gauge", "Mean error of labelled answers."),
     "labels_total": ("counter", "Answers whose label came."),
@@ -85,14 +92,16 @@ def _group(group: WatchedGroup, where: dict[str, Any], samples: Samples) -> None
     for size, alarm in group.alarms.items():
         place = where | {"of": group.name, "window": size}
         samples["drift"].append(line("drift", place, int(alarm.on)))
-        if alarm.found is None:
+        if alarm.distances is None:
             continue
         samples["drift_score"].append(line("drift_score", place, alarm.score))
-        samples["mmd"].append(line("mmd", place, alarm.found.mmd))
-        for position, column in enumerate(group.columns):
-            own = where | {label: column, "window": size}
-            for measure, values in (("psi", alarm.found.psi), ("ks", alarm.found.ks)):
-                samples[f"{prefix}_{measure}"].append(line(f"{prefix}_{measure}", own, float(values[position])))
+        for measure, values in alarm.distances.items():
+            if not DISTANCES[measure].by_column:
+                samples[measure].append(line(measure, place, float(values[0])))
+                continue
+            name = f"{prefix}_{measure}"
+            for column, value in zip(group.columns, values.tolist(), strict=True):
+                samples[name].append(line(name, where | {label: column, "window": size}, value))
 
 
 def escape(text: str) -> str:

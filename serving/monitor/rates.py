@@ -103,7 +103,7 @@ def measure(
 def _count(watch: VersionWatch, checks: dict[str, int], exceeded: dict[str, int]) -> None:
     for group in watch.groups.values():
         for size, alarm in group.alarms.items():
-            if alarm.found is not None:
+            if alarm.distances is not None:
                 key = f"{group.name} {size}"
                 checks[key] = checks.get(key, 0) + 1
                 exceeded[key] = exceeded.get(key, 0) + int(alarm.score > 1)

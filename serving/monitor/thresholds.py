@@ -14,6 +14,7 @@ from keras_seq.export.reference import TrainingReference
 from serving.monitor import calibrate
 from serving.monitor.adwin import Adwin
 from serving.monitor.calibrate import DriftThreshold, draw_stream, find_pieces
+from serving.monitor.distances import DISTANCES
 from serving.monitor.settings import MonitorSettings
 from serving.monitor.watch import ANSWERS, INPUTS, windows_of
 
@@ -42,18 +43,19 @@ def thresholds_of(reference: TrainingReference, settings: MonitorSettings) -> Th
     alpha = settings.false_alarms / (2 * len(windows))
     draws = int(min(MOST_DRAWS, max(calibrate.DRAWS, np.ceil(2 / alpha))))
     sets = {INPUTS: (reference.rows, reference.row_unit), ANSWERS: (reference.answers, reference.answer_unit)}
-    found: Thresholds = {}
+    thresholds: Thresholds = {}
     for name, (rows, unit) in sets.items():
         drawn = {
             window.requests: calibrate.calibrate(rows, unit, window, alpha=alpha, draws=draws) for window in windows
         }
-        found[name] = {size: threshold for size, threshold in drawn.items() if threshold is not None}
-    _write(path, found)
-    return found
+        thresholds[name] = {size: threshold for size, threshold in drawn.items() if threshold is not None}
+    _write(path, thresholds)
+    return thresholds
 
 
 def _key(reference: TrainingReference, settings: MonitorSettings) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {settings.windows} {settings.window_rows} {settings.false_alarms}".encode())
+    drawn_with = (FORMAT, *DISTANCES, settings.windows, settings.window_rows, settings.false_alarms)
+    digest = hashlib.sha256(" ".join(map(str, drawn_with)).encode())
     for array in (reference.rows, reference.row_unit, reference.answers, reference.answer_unit):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:32]
@@ -70,9 +72,9 @@ def _read(path: Path) -> Thresholds | None:
         return None  # drawn again
 
 
-def _write(path: Path, found: Thresholds) -> None:
+def _write(path: Path, thresholds: Thresholds) -> None:
     tree: dict[str, Any] = {
-        name: {str(size): one.to_dict() for size, one in sizes.items()} for name, sizes in found.items()
+        name: {str(size): one.to_dict() for size, one in sizes.items()} for name, sizes in thresholds.items()
     }
     try:
         files.write_json(path, {"format": FORMAT, "thresholds": tree})
@@ -137,6 +139,3 @@ def error_stream(reference: TrainingReference, *, seed: int = 0) -> tuple[ErrorS
 
 def _rises(stream: ErrorStream, errors: list[float]) -> bool:
     return any(stream.update(error) for error in errors)
-
-
-__all__ = ["ErrorStream", "Thresholds", "error_stream", "thresholds_of"]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from keras_seq.data.running_stats import Moments
 from keras_seq.export.reference import TrainingReference, spread_evenly
-from serving.monitor.calibrate import DriftThreshold, Found, Window, Yardstick
+from serving.monitor.calibrate import DriftThreshold, Window
+from serving.monitor.distances import DISTANCES, Distances, ReferenceStatistics
 from serving.monitor.settings import MonitorSettings
 
 Float = NDArray[np.float32]
@@ -60,18 +61,18 @@ class Alarm:
     Attributes:
         on: drift, confirmed.
         score: of the last check; above 1 speaks for drift.
-        found: distances of the last check.
+        distances: of the last check.
         agreed: checks in a row that speak for a change of ``on``.
     """
 
     on: bool = False
     score: float = 0.0
-    found: Found | None = None
+    distances: Distances | None = None
     agreed: int = 0
 
-    def update(self, score: float, found: Found, confirm: int) -> bool:
+    def update(self, score: float, distances: Distances, confirm: int) -> bool:
         """Take a check in; whether the state changed."""
-        self.score, self.found = score, found
+        self.score, self.distances = score, distances
         self.agreed = self.agreed + 1 if (score > 1) != self.on else 0
         if self.agreed < confirm:
             return False
@@ -89,7 +90,7 @@ class WatchedGroup:
         moments: of all rows since the start.
         missing: values without a number, by column.
         rows: counted.
-        yardstick: the reference; None: nothing is compared.
+        reference: its rows; None: nothing is compared.
         thresholds: by window size.
         rings, alarms: by window size.
     """
@@ -99,7 +100,7 @@ class WatchedGroup:
     moments: Moments
     missing: NDArray[np.int64]
     rows: int = 0
-    yardstick: Yardstick | None = None
+    reference: ReferenceStatistics | None = None
     thresholds: dict[int, DriftThreshold] = field(default_factory=dict)
     rings: dict[int, Ring] = field(default_factory=dict)
     alarms: dict[int, Alarm] = field(default_factory=dict)
@@ -149,7 +150,7 @@ class VersionWatch:
         group = self._group(name, columns)
         if not thresholds:
             return
-        group.yardstick, group.thresholds = Yardstick(rows[spread_evenly(len(rows))]), thresholds
+        group.reference, group.thresholds = ReferenceStatistics(rows[spread_evenly(len(rows))]), thresholds
         for window in windows_of(self.settings):
             group.rings[window.requests] = Ring(window, len(columns))
             group.alarms[window.requests] = Alarm()
@@ -182,26 +183,25 @@ class VersionWatch:
         for group in self.groups.values():
             for size, ring in group.rings.items():
                 threshold = group.thresholds.get(size)
-                if not ring.full or threshold is None or group.yardstick is None:
+                if not ring.full or threshold is None or group.reference is None:
                     continue
-                found = group.yardstick.compare(group.yardstick.place(ring.rows))
-                if group.alarms[size].update(threshold.score(found), found, self.settings.confirm):
-                    events.append(self._event(group, size, threshold, found))
+                distances = group.reference.compare(group.reference.place(ring.rows))
+                if group.alarms[size].update(threshold.score(distances), distances, self.settings.confirm):
+                    events.append(self._event(group, size, threshold, distances))
         return events
 
-    def _event(self, group: WatchedGroup, size: int, threshold: DriftThreshold, found: Found) -> dict[str, Any]:
-        count, shares = len(group.columns), threshold.shares(found)
-        worst = np.maximum(shares[:count], shares[count : 2 * count])
+    def _event(self, group: WatchedGroup, size: int, threshold: DriftThreshold, distances: Distances) -> dict[str, Any]:
+        alarm, shares = group.alarms[size], threshold.shares(distances)
+        by_column = [name for name in distances if DISTANCES[name].by_column]
+        worst = np.max([shares[name] for name in by_column], axis=0)
+        overall: dict[str, float] = {}
+        for name in [name for name in distances if name not in by_column]:
+            overall |= {name: float(distances[name][0]), f"{name}_share": float(shares[name][0])}
         top = [
-            {
-                "column": group.columns[k],
-                "share": float(worst[k]),
-                "psi": float(found.psi[k]),
-                "ks": float(found.ks[k]),
-            }
+            {"column": group.columns[k], "share": float(worst[k])}
+            | {name: float(distances[name][k]) for name in by_column}
             for k in np.argsort(-worst)[:TOP]
         ]
-        alarm = group.alarms[size]
         return {
             "event": "drift_started" if alarm.on else "drift_ended",
             "model": self.model,
@@ -209,8 +209,7 @@ class VersionWatch:
             "of": group.name,
             "window": size,
             "score": alarm.score,
-            "mmd": found.mmd,
-            "mmd_share": float(shares[-1]),
+            **overall,
             "top": top,
             "rows": group.rows,
             "false_alarms": threshold.alpha,

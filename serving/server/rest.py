@@ -7,7 +7,7 @@ from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
-from serving.contract.routes import Page, Route, preflight, route
+from serving.contract.routes import Page, Route, preflight, read_route
 from serving.contract.status import Code, Refused
 from serving.contract.writing import error_body
 from serving.models.servable import Arrays, Lease, Servable
@@ -25,14 +25,13 @@ _CORS = (
     b"Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Methods: POST, GET\r\n"
     b"Access-Control-Allow-Headers: Content-Type\r\n"
 )
-_API = {"predict": "predict", "classify": "classify", "regress": "regress"}
 
 
 class Pending(NamedTuple):
     """A call whose answer is being computed."""
 
     exchange: Exchange
-    found: Route
+    route: Route
     lease: Lease
     servable: Servable
     write: Callable[[Arrays], bytes]
@@ -95,65 +94,65 @@ class RestFront:
             elif self._extras is not None and self._extras.owns(path):
                 self._extras.answer(exchange, exchange.body)
             else:
-                self._answer(exchange, route(exchange.method, path))
+                self._answer(exchange, read_route(exchange.method, path))
         except Page as page:
             exchange.refuse(page.status)
         except Exception as error:
             self._fail(exchange, None, error)
 
-    def _answer(self, exchange: Exchange, found: Route) -> None:
-        if found.kind in _API:
+    def _answer(self, exchange: Exchange, route: Route) -> None:
+        if route.kind in rest_handlers.CALLS:
             if len(exchange.body) > LARGE:
-                self._app.loop.run_in_executor(None, self._read_large, exchange, found)
+                self._app.loop.run_in_executor(None, self._read_large, exchange, route)
             else:
-                self._call(exchange, found)
-        elif found.kind == "preflight":
+                self._call(exchange, route)
+        elif route.kind == "preflight":
             origin = exchange.headers.get(b"origin")
             status = preflight(origin.decode("latin-1") if origin is not None else None)
             exchange.reply(status, http_responses.PLAIN_HTML, b"", self._cors)
         else:
-            body, version = rest_handlers.describe(self._app.models, found)
+            body, version = rest_handlers.describe(self._app.models, route)
             extra = b"X-Model-Version: %d\r\n" % version if version is not None else b""
             exchange.reply(200, http_responses.JSON, body, extra + self._cors)
 
-    def _target(self, exchange: Exchange, found: Route) -> CallTarget:
+    def _target(self, exchange: Exchange, route: Route) -> CallTarget:
         given = exchange.headers.get(b"x-request-id", b"")[:MAX_REQUEST_ID].decode("latin-1")
         peer = exchange.peer if self._app.router is not None else ""
-        return CallTarget(found.model, found.version, found.label, given, peer)
+        return CallTarget(route.model, route.version, route.label, given, peer)
 
-    def _call(self, exchange: Exchange, found: Route) -> None:
+    def _call(self, exchange: Exchange, route: Route) -> None:
         """Read a call and queue its run."""
         try:
-            read = rest_handlers.read(found, exchange.body, partial(self._acquire, exchange, found))
+            read = rest_handlers.read(route, exchange.body, partial(self._acquire, exchange, route))
         except Exception as error:
-            self._fail(exchange, found, error)
+            self._fail(exchange, route, error)
             return
-        self._submit(exchange, found, read)
+        self._submit(exchange, route, read)
 
-    def _read_large(self, exchange: Exchange, found: Route) -> None:
+    def _read_large(self, exchange: Exchange, route: Route) -> None:
         """The same in a thread."""
         loop = self._app.loop
         try:
-            read = rest_handlers.read(found, exchange.body, partial(self._acquire, exchange, found))
+            read = rest_handlers.read(route, exchange.body, partial(self._acquire, exchange, route))
         except Exception as error:
-            loop.call_soon_threadsafe(self._fail, exchange, found, error)
+            loop.call_soon_threadsafe(self._fail, exchange, route, error)
         else:
-            loop.call_soon_threadsafe(self._submit, exchange, found, read)
+            loop.call_soon_threadsafe(self._submit, exchange, route, read)
 
-    def _acquire(self, exchange: Exchange, found: Route) -> Lease:
+    def _acquire(self, exchange: Exchange, route: Route) -> Lease:
         app = self._app
         if app.router is None:
-            return app.models.acquire(found.model, found.version, found.label)
-        return app.acquire(self._target(exchange, found))
+            return app.models.acquire(route.model, route.version, route.label)
+        return app.acquire(self._target(exchange, route))
 
-    def _submit(self, exchange: Exchange, found: Route, read: rest_handlers.ReadCall) -> None:
+    def _submit(self, exchange: Exchange, route: Route, read: rest_handlers.ReadCall) -> None:
         exchange.body = b""
         app = self._app
         watchers: Sequence[Observer] = ()
         request_id = ""
-        if app.observers and found.kind == "predict" and (watchers := app.watchers(found.model)):
-            request_id = self._target(exchange, found).request_id or app.new_id()
-        pending = Pending(exchange, found, read.lease, read.servable, read.write, watchers, request_id)
+        if app.observers and route.kind == "predict" and (watchers := app.watchers(route.model)):
+            request_id = self._target(exchange, route).request_id or app.new_id()
+        pending = Pending(exchange, route, read.lease, read.servable, read.write, watchers, request_id)
         call: QueuedCall | None = None
 
         def done(answers: Arrays | None, error: Exception | None) -> None:
@@ -161,14 +160,14 @@ class RestFront:
 
         try:
             if read.examples:
-                app.metrics.example_count(found.model, read.examples)
+                app.metrics.example_count(route.model, read.examples)
             call = app.submit(read.servable, read.signature, read.inputs, read.outputs, done, lambda: exchange.alive)
         except Exception as error:
             read.lease.__exit__(None, None, None)
-            self._fail(exchange, found, error)
+            self._fail(exchange, route, error)
 
     def _done(self, pending: Pending, call: QueuedCall | None, answers: Arrays | None, error: Exception | None) -> None:
-        exchange, found = pending.exchange, pending.found
+        exchange, route = pending.exchange, pending.route
         try:
             if error is not None or answers is None:
                 raise error or AssertionError("neither answers nor an error")
@@ -178,23 +177,23 @@ class RestFront:
                 extra += b"X-Request-Id: %b\r\n" % pending.request_id.encode("latin-1")
             exchange.reply(200, http_responses.JSON, body, extra)
             seconds = perf_counter() - exchange.start
-            self._app.metrics.request(found.model, _API[found.kind], "REST", Code.OK, seconds)
+            self._app.metrics.request(route.model, route.kind, "REST", Code.OK, seconds)
             if pending.watchers and call is not None:
-                target = CallTarget(found.model, found.version, found.label, pending.request_id)
+                target = CallTarget(route.model, route.version, route.label, pending.request_id)
                 self._app.observed(target, call, answers, seconds, pending.watchers)
         except Exception as failure:
-            self._fail(exchange, found, failure)
+            self._fail(exchange, route, failure)
         finally:
             pending.lease.__exit__(None, None, None)
 
-    def _fail(self, exchange: Exchange, found: Route | None, error: Exception) -> None:
+    def _fail(self, exchange: Exchange, route: Route | None, error: Exception) -> None:
         """The error as JSON; bugs show nothing of themselves."""
         if not isinstance(error, Refused):
             self._app.unexpected(error)
             error = Refused(Code.INTERNAL, "Internal error")
-        if found is not None and found.kind in _API:
+        if route is not None and route.kind in rest_handlers.CALLS:
             seconds = perf_counter() - exchange.start
-            self._app.metrics.request(found.model, _API[found.kind], "REST", code_of(error), seconds)
+            self._app.metrics.request(route.model, route.kind, "REST", code_of(error), seconds)
         extra = b"Retry-After: 1\r\n" if error.code is Code.UNAVAILABLE else b""
         exchange.reply(error.http_status, http_responses.JSON, error_body(error), extra + self._cors)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from serving.contract import checks, examples, metadata, reading, writing
 from serving.contract.routes import Route
+from serving.contract.signatures import Signature
 from serving.contract.status import Refused
 from serving.models.servable import Arrays, Lease, Models, Servable
 
@@ -34,18 +35,18 @@ class ReadCall(NamedTuple):
     examples: int = 0
 
 
-def read(found: Route, body: bytes, acquire: Callable[[], Lease]) -> ReadCall:
+def read(route: Route, body: bytes, acquire: Callable[[], Lease]) -> ReadCall:
     """Understand the body of a call.
 
     Args:
-        found: where it goes.
+        route: where it goes, of a kind in ``CALLS``.
         body: JSON.
         acquire: the version; called once the body is known to be JSON.
 
     Raises:
         Refused: the body or the model is refused; nothing stays held.
     """
-    return _predict(body, acquire) if found.kind == "predict" else _examples(found.kind, body, acquire)
+    return CALLS[route.kind](body, acquire)
 
 
 def _predict(body: bytes, acquire: Callable[[], Lease]) -> ReadCall:
@@ -74,21 +75,33 @@ def _write_columns(answers: Arrays) -> bytes:
     return writing.predict_body(answers, False)
 
 
-def _examples(kind: str, body: bytes, acquire: Callable[[], Lease]) -> ReadCall:
+def _classify(body: bytes, acquire: Callable[[], Lease]) -> ReadCall:
+    return _examples(body, acquire, checks.check_classify, _write_classes)
+
+
+def _regress(body: bytes, acquire: Callable[[], Lease]) -> ReadCall:
+    return _examples(body, acquire, checks.check_regress, _write_values)
+
+
+def _examples(
+    body: bytes,
+    acquire: Callable[[], Lease],
+    check: Callable[[Signature], None],
+    write: Callable[[int, Arrays], bytes],
+) -> ReadCall:
     request = examples.read_examples(body)
     lease = acquire()
     servable = lease.__enter__()
     try:
         signature = request.signature(servable.signatures)
-        (checks.check_classify if kind == "classify" else checks.check_regress)(signature)
+        check(signature)
     except BaseException:
         lease.__exit__(None, None, None)
         raise
     array = np.empty(len(request.examples), object)
     array[:] = request.examples
-    inputs = {"inputs": array}
-    write = partial(_write_classes if kind == "classify" else _write_values, len(array))
-    return ReadCall(lease, servable, request.signature_name, inputs, tuple(signature.outputs), write, len(array))
+    outputs, rows = tuple(signature.outputs), len(array)
+    return ReadCall(lease, servable, request.signature_name, {"inputs": array}, outputs, partial(write, rows), rows)
 
 
 def _write_classes(count: int, answers: Arrays) -> bytes:
@@ -99,13 +112,16 @@ def _write_values(count: int, answers: Arrays) -> bytes:
     return writing.regress_body(checks.regression(answers, count))
 
 
-def describe(models: Models, found: Route) -> tuple[bytes, int | None]:
+CALLS = {"predict": _predict, "classify": _classify, "regress": _regress}
+
+
+def describe(models: Models, route: Route) -> tuple[bytes, int | None]:
     """Body of a status or metadata reply, and the version it speaks of.
 
     Raises:
         Refused: there is no such model or version.
     """
-    if found.kind == "status":
-        return metadata.status_body(models.states(found.model, found.version)), None  # labels: get_model_status_impl.cc
-    with models.acquire(found.model, found.version, found.label) as servable:
-        return metadata.metadata_body(found.model, servable.version, servable.metadata), servable.version
+    if route.kind == "status":
+        return metadata.status_body(models.states(route.model, route.version)), None  # labels: get_model_status_impl.cc
+    with models.acquire(route.model, route.version, route.label) as servable:
+        return metadata.metadata_body(route.model, servable.version, servable.metadata), servable.version

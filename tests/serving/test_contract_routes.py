@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from serving.contract.routes import Page, RefusedWithoutBody, Route, page, path_and_query, preflight, route
+from serving.contract.routes import Page, RefusedWithoutBody, Route, page, path_and_query, preflight, read_route
 from serving.contract.status import Refused
 
 
@@ -30,7 +30,7 @@ from serving.contract.status import Refused
     ],
 )  # fmt: skip
 def test_routes(method, target, expected):
-    assert route(method, target) == expected
+    assert read_route(method, target) == expected
 
 
 @pytest.mark.parametrize(
@@ -58,20 +58,20 @@ def test_routes(method, target, expected):
 )
 def test_malformed(method, target):
     with pytest.raises(Refused, match=f"^{re.escape(f'Malformed request: {method} {target}')}$") as caught:
-        route(method, target)
+        read_route(method, target)
     assert caught.value.http_status == 400
 
 
 @pytest.mark.parametrize("target", ["/v1/models", "/v1/models/versions/1", "/v1/models/labels/x/metadata"])
 def test_missing_name(target):
     with pytest.raises(Refused, match=r"^Missing model name in request\.$"):
-        route("GET", target)
+        read_route("GET", target)
 
 
 @pytest.mark.parametrize("digits", ["9223372036854775808", "9" * 5000])
 def test_version_too_large(digits):
     with pytest.raises(RefusedWithoutBody, match=f"^Failed to convert version: {digits} to numeric.$"):
-        route("GET", f"/v1/models/m/versions/{digits}")
+        read_route("GET", f"/v1/models/m/versions/{digits}")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_version_too_large(digits):
 )
 def test_pages(method, target, status):
     with pytest.raises(Page) as caught:
-        route(method, target)
+        read_route(method, target)
     assert caught.value.status == status
     assert caught.value.body == page(status)
     assert page(404) == (
@@ -111,5 +111,5 @@ def test_hostile_targets_are_refused_at_once(target):
     start = time.perf_counter()
     path_and_query(target)
     with pytest.raises((Page, Refused)):
-        route("GET", target)
+        read_route("GET", target)
     assert time.perf_counter() - start < 1.0
