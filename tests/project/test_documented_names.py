@@ -1,0 +1,53 @@
+"""Files, modules and names of the code that README and docs speak of are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FILE = re.compile(
+    r"(?<![\w/.-])((?:(?:keras_seq|serving|tuning)/[\w/]+\.py)|(?:(?:tests|scripts|configs|examples)/[\w/.]*\w))\b"
+)
+DOTTED = re.compile(r"(?<![\w/.-])((?:keras_seq|serving|tuning)(?:\.[A-Za-z_]\w*)+)")
+FILES = re.compile(r"[\w/.-]+\.(?:json|npz|yaml|md|txt|log|py|bash|zsh|fish)\b")
+EXAMPLES = {"keras_seq/models/dense_gru.py", "keras_seq.NAME", "configs/cmapss_fd00"}
+TAGS = re.compile(r"keras_seq\.(study|trial)$")  # of runs in the store
+
+
+def pages() -> dict[str, str]:
+    """Text of every page; of the glossary what stands above the old names."""
+    paths = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in paths if path.name != "CHANGELOG.md"}
+    texts["glossary.md"] = texts["glossary.md"].partition("## Old names")[0]
+    return texts
+
+
+def is_there(dotted: str) -> bool:
+    """Whether a dotted name is a module, a command, or defined in a module."""
+    parts = dotted.split(".")
+    if parts[0] == "keras_seq" and (ROOT / "keras_seq/commands" / f"{parts[1]}.py").is_file():
+        return True
+    for count in range(len(parts), 0, -1):
+        path = ROOT.joinpath(*parts[:count])
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if file.is_file():
+            rest = parts[count:]
+            return not rest or bool(re.search(rf"\b{rest[0]}\b", file.read_text(encoding="utf-8")))
+    return False
+
+
+def missing(text: str) -> list[str]:
+    """Names of a page that lead nowhere."""
+    gone = [name for name in set(FILE.findall(text)) if not (ROOT / name).exists()]
+    dotted = [name for name in set(DOTTED.findall(FILES.sub("", text))) if not TAGS.match(name)]
+    return sorted({*gone, *(name for name in dotted if not is_there(name))} - EXAMPLES)
+
+
+def test_everything_that_is_spoken_of_is_there():
+    assert {page: names for page, text in pages().items() if (names := missing(text))} == {}
+
+
+def test_a_planted_name_is_seen():
+    text = "see `keras_seq/models/none.py`, `keras_seq.data.splits`, `keras_seq.nowhere` and `keras_seq.config.Nothing`"
+    assert missing(text) == ["keras_seq.config.Nothing", "keras_seq.nowhere", "keras_seq/models/none.py"]
