@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from keras_seq.autoconfig.facts import Choice, ConfigurationFacts
     from keras_seq.autoconfig.roles import ColumnRole
     from keras_seq.autoconfig.table import TableProfile
+    from keras_seq.config import Task
 
 CHECKED_MB = 200  # larger files are not read a second time to prove the configuration
 ATTEMPTS = 4
@@ -108,7 +109,7 @@ def look(
     *,
     targets: tuple[str, ...] = (),
     asked: dict[str, str | None] | None = None,
-    task: Any = None,
+    task: Task | None = None,
     horizon: int = 0,
     ask: bool = False,
     reading: dict[str, Any] | None = None,
@@ -212,7 +213,7 @@ def _prove(
     return found
 
 
-def _tried(found: Findings, make_split: Any) -> list[Choice]:
+def _tried(found: Findings, make_split: Callable[[ConfigurationFacts, int], list[Choice]]) -> list[Choice]:
     """The choices with the first split that the data bear; warnings of the quality check become notes."""
     from keras_seq.autoconfig import write
     from keras_seq.data.quality import check

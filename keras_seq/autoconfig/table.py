@@ -26,6 +26,7 @@ from keras_seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 HEAD_ROWS = 100_000  # rows in which columns are compared with one another
 MOST_DISTINCT = 50_000  # different values counted
@@ -73,7 +74,7 @@ class ColumnProfile:
         """Share of the rows without a value."""
         return self.missing / self.rows if self.rows else 0.0
 
-    def add(self, texts: Any, numbers: NDArray[np.float64]) -> None:
+    def add(self, texts: pa.Array, numbers: NDArray[np.float64]) -> None:
         """Take a block: an Arrow text array and its numbers ``(rows,)``, NaN where there is none."""
         import pyarrow.compute as pc
 
@@ -95,7 +96,7 @@ class ColumnProfile:
         self._last = texts[-1].as_py()
         self._count(pc.value_counts(texts))
 
-    def _count(self, found: Any) -> None:
+    def _count(self, found: pa.StructArray) -> None:
         if self.counts is None:
             return
         for text, many in zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True):
@@ -182,7 +183,7 @@ def read_table(path: Path, reading: Mapping[str, Any] | None = None) -> TablePro
     return TableProfile(path, facts.remarks, facts.choices, columns, rows, head, clocks)
 
 
-def _numbers(texts: Any, name: str, facts: TableFacts) -> tuple[Any, NDArray[np.float64]]:
+def _numbers(texts: pa.Array, name: str, facts: TableFacts) -> tuple[pa.Array, NDArray[np.float64]]:
     """Texts of a column, null where a value is missing, and their numbers; NaN where there is none."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -201,7 +202,7 @@ def _numbers(texts: Any, name: str, facts: TableFacts) -> tuple[Any, NDArray[np.
     return texts, numbers
 
 
-def _parsed(texts: Any, marks: Marks) -> NDArray[np.float64]:
+def _parsed(texts: pa.Array, marks: Marks) -> NDArray[np.float64]:
     """Numbers of an Arrow text array ``(rows,)``; NaN where there is none."""
     import pandas as pd
     import pyarrow as pa
@@ -228,7 +229,7 @@ def _settle_kinds(facts: TableFacts, columns: dict[str, ColumnProfile]) -> None:
 
 
 def _head(
-    columns: dict[str, ColumnProfile], texts: dict[str, list[Any]], values: dict[str, list[NDArray[np.float64]]]
+    columns: dict[str, ColumnProfile], texts: dict[str, list[pa.Array]], values: dict[str, list[NDArray[np.float64]]]
 ) -> pd.DataFrame:
     import pandas as pd
 

@@ -67,7 +67,7 @@ def refuse_existing(out: Path, *, overwrite: bool) -> None:
         raise ConfigError(f"'{out}' exists already; give --overwrite, or another file with --out.")
 
 
-def scalar(value: Any) -> str:
+def scalar(value: object) -> str:
     """A value as YAML on one line."""
     if isinstance(value, str):
         return yaml_text.quote(value)

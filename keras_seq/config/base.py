@@ -24,7 +24,7 @@ class ConfigSection(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _settle_words(cls, tree: Any) -> Any:
+    def _settle_words(cls, tree: object) -> object:
         """Unquoted words of YAML mean what the type of their field says."""
         if not isinstance(tree, dict):
             return yaml_text.meaning(tree)

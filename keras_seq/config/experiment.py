@@ -125,7 +125,7 @@ def to_yaml(experiment: Experiment) -> str:
     return yaml.safe_dump(to_dict(experiment), sort_keys=False)
 
 
-def replace(experiment: Experiment, **dotted: Any) -> Experiment:
+def replace(experiment: Experiment, **dotted: object) -> Experiment:
     """A changed copy: ``replace(e, model__units=128)`` or ``replace(e, **{"model.units": 128})``; texts as they are."""
     changes = {key.replace("__", "."): value for key, value in dotted.items()}
     given = experiment.model_dump(mode="json", exclude_unset=True)  # what was left open stays open to a variant
@@ -149,7 +149,7 @@ def fields(section: type[ConfigSection] = Experiment, prefix: str = "") -> dict[
     return leaves
 
 
-def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
+def _put(tree: dict[str, Any], dotted: str, value: object) -> None:
     *parents, leaf = dotted.split(".")
     for parent in parents:
         tree = tree.setdefault(parent, {})

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+Hint = Any  # the type of a field: a class, a union, Literal, Annotated ...
 MAX_BYTES = 4 * 2**20  # of a file
 MAX_NODES = 100_000  # values and keys of a document, each alias counted as what it stands for
 MAX_DEPTH = 50  # sections within sections
@@ -47,13 +48,13 @@ class _YamlReader(yaml.SafeLoader):
         self.open = [0]  # nodes below each node that is not whole yet
         self.sizes: dict[int, int] = {}  # nodes of each whole one
 
-    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+    def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
         """Tag of a node without one."""
         if kind is yaml.ScalarNode and implicit[0]:
             return _PLAIN_TAG
         return super().resolve(kind, value, implicit)
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node:
         """A node and all below it, counted."""
         alias = self.check_event(yaml.AliasEvent)
         if len(self.open) > MAX_DEPTH:
@@ -113,7 +114,7 @@ def read_file(path: Path, largest: int = MAX_BYTES) -> Any:
         raise NotYaml(f"it is no UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
-def meaning(value: Any) -> Any:
+def meaning(value: object) -> Any:
     """``value`` with every ``Plain`` read as YAML 1.1 does, dates apart, which stay text; ``1e5`` is a number."""
     if isinstance(value, Plain):
         return _meaning(str(value))
@@ -122,7 +123,7 @@ def meaning(value: Any) -> Any:
     return [meaning(item) for item in value] if isinstance(value, list) else value
 
 
-def settle(value: Any, annotation: Any) -> Any:
+def settle(value: object, annotation: Hint) -> Any:
     """``value`` with every ``Plain`` in it read as a field of this type means it.
 
     Args:
@@ -141,7 +142,7 @@ def settle(value: Any, annotation: Any) -> Any:
     return value
 
 
-def settle_word(text: str, annotation: Any) -> Any:
+def settle_word(text: str, annotation: Hint) -> Any:
     """What a word of the command line means for a field: text fields get it as it stands, others read it as YAML.
 
     A text field takes ``null`` as none where it may be none; a word in quotes of YAML loses them (``'"null"'``). A list
@@ -160,7 +161,7 @@ def settle_word(text: str, annotation: Any) -> Any:
     return settle(value, annotation)
 
 
-def takes_text(annotation: Any) -> bool:
+def takes_text(annotation: Hint) -> bool:
     """Whether a field of this type holds text."""
     return any(map(_is_text, _arms(annotation)))
 
@@ -176,7 +177,7 @@ def _escape(found: re.Match[str]) -> str:
     return {"\n": "\\n", "\r": "\\r"}.get(found[0], f"\\u{ord(found[0]):04x}")
 
 
-def _settle_scalar(value: Plain, arms: Sequence[Any]) -> Any:
+def _settle_scalar(value: Plain, arms: Sequence[Hint]) -> Any:
     if not any(map(_is_text, arms)):
         return [str(value)] if value and _holds_texts(arms) else _meaning(str(value))
     words = {word for arm in arms if typing.get_origin(arm) is typing.Literal for word in typing.get_args(arm)}
@@ -190,7 +191,7 @@ def _settle_scalar(value: Plain, arms: Sequence[Any]) -> Any:
     return read if others and isinstance(read, others) else str(value)
 
 
-def _settle_mapping(value: dict[Any, Any], arms: Sequence[Any]) -> dict[Any, Any]:
+def _settle_mapping(value: dict[Any, Any], arms: Sequence[Hint]) -> dict[Any, Any]:
     if any(hasattr(arm, "model_fields") for arm in arms):
         return value
     for arm in arms:
@@ -200,7 +201,7 @@ def _settle_mapping(value: dict[Any, Any], arms: Sequence[Any]) -> dict[Any, Any
     return typing.cast(dict[Any, Any], meaning(value))
 
 
-def _settle_list(value: list[Any], arms: Sequence[Any]) -> list[Any]:
+def _settle_list(value: list[Any], arms: Sequence[Hint]) -> list[Any]:
     for arm in arms:
         kinds = typing.get_args(arm)
         if not kinds or typing.get_origin(arm) not in (tuple, list, set, frozenset, Sequence):
@@ -212,7 +213,7 @@ def _settle_list(value: list[Any], arms: Sequence[Any]) -> list[Any]:
     return typing.cast(list[Any], meaning(value))
 
 
-def _arms(annotation: Any) -> tuple[Any, ...]:
+def _arms(annotation: Hint) -> tuple[Hint, ...]:
     """The types of a union, or the one type."""
     if typing.get_origin(annotation) is typing.Annotated:
         return _arms(typing.get_args(annotation)[0])
@@ -221,13 +222,13 @@ def _arms(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def _holds_texts(arms: Sequence[Any]) -> bool:
+def _holds_texts(arms: Sequence[Hint]) -> bool:
     """Whether a list of texts may stand here."""
     lists = [arm for arm in arms if typing.get_origin(arm) in (tuple, list)]
     return any(_is_text(kind) for arm in lists for item in typing.get_args(arm) for kind in _arms(item))
 
 
-def _is_text(kind: Any) -> bool:
+def _is_text(kind: Hint) -> bool:
     if typing.get_origin(kind) is typing.Literal:
         return any(isinstance(word, str) for word in typing.get_args(kind))
     return kind is str or kind is Path

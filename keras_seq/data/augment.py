@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from keras_seq.config import AugmentConfig
 from keras_seq.data.spec import DataSpec
+
+Tensor: TypeAlias = tf.Tensor
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Augmenter:
         return any(getattr(self.config, name) > 0 for name in amounts)
 
     def __call__(
-        self, inputs: dict[str, Any], targets: Any, weights: Any, seed: Any
-    ) -> tuple[dict[str, Any], Any, Any]:
+        self, inputs: dict[str, Tensor], targets: Tensor, weights: Tensor, seed: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Change a batch ``(inputs, targets, weights)`` as the pipeline yields it; same shapes.
 
         With mixup the targets of a multiclass task become float32 ``(batch, classes)`` probabilities.
@@ -77,15 +80,21 @@ class Augmenter:
             changed["lengths"] = lengths
         return changed, targets, weights
 
-    def _chosen(self, targets: Any) -> Any:
+    def _chosen(self, targets: Tensor) -> Tensor:
         """``(batch,)`` bool: which samples may change."""
         if not self.config.minority_only or self.spec.task not in ("binary", "multiclass"):
             return tf.ones(tf.shape(targets)[:1], tf.bool)
         return tf.equal(tf.cast(tf.reshape(targets, [-1]), tf.int32), self.rarest)
 
     def _retime(
-        self, values: Any, lengths: Any, targets: Any, weights: Any, chosen: Any, seeds: list[Any]
-    ) -> tuple[Any, Any, Any, Any]:
+        self,
+        values: Tensor,
+        lengths: Tensor,
+        targets: Tensor,
+        weights: Tensor,
+        chosen: Tensor,
+        seeds: list[Tensor],
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Window slice, then time warp: both only say which (fractional) step is read at each step."""
         time = tf.shape(values)[1]
         positions = tf.tile(tf.range(tf.cast(time, tf.float32))[None], [tf.shape(values)[0], 1])
@@ -111,13 +120,13 @@ class Augmenter:
         return changed, kept, targets, weights
 
 
-def jitter(values: Any, lengths: Any, deviation: Any, seed: Any) -> Any:
+def jitter(values: Tensor, lengths: Tensor, deviation: NDArray[np.float32], seed: Tensor) -> Tensor:
     """Add Gaussian noise of ``deviation (features,)``, raw units."""
     noise = tf.random.stateless_normal(tf.shape(values), seed) * deviation
     return values + tf.where(_real(values, lengths), noise, 0.0)
 
 
-def scaling(values: Any, lengths: Any, deviation: float, seed: Any) -> Any:
+def scaling(values: Tensor, lengths: Tensor, deviation: float, seed: Tensor) -> Tensor:
     """Stretch every feature of a sample around its own mean by a factor of about ``1 +- deviation``.
 
     Around the mean, not around zero: raw units have arbitrary zeros.
@@ -130,7 +139,7 @@ def scaling(values: Any, lengths: Any, deviation: float, seed: Any) -> Any:
     return tf.where(known, mean + (values - mean) * factor, values)
 
 
-def time_warp(lengths: Any, time: Any, strength: float, seed: Any) -> Any:
+def time_warp(lengths: Tensor, time: Tensor, strength: float, seed: Tensor) -> Tensor:
     """Positions ``(batch, time)`` read by a smoothly varying clock; both ends stay where they are.
 
     The speed at share ``u`` of the sequence is ``1 + a cos(2 pi (u + phase))`` with ``|a| <= strength < 1``,
@@ -147,7 +156,9 @@ def time_warp(lengths: Any, time: Any, strength: float, seed: Any) -> Any:
     return tf.clip_by_value(step + tf.where(step <= span, shift, 0.0), 0.0, tf.maximum(span, 0.0))
 
 
-def window_slice(lengths: Any, time: Any, share: float, seed: Any, *, keep_end: bool, stretch: bool) -> tuple[Any, Any]:
+def window_slice(
+    lengths: Tensor, time: Tensor, share: float, seed: Tensor, *, keep_end: bool, stretch: bool
+) -> tuple[Tensor, Tensor]:
     """Keep a random stretch of at least ``1 - share`` of each sample.
 
     Args:
@@ -172,7 +183,7 @@ def window_slice(lengths: Any, time: Any, share: float, seed: Any, *, keep_end: 
     return begin[:, None] + step, tf.cast(kept, tf.int32)
 
 
-def resample(values: Any, positions: Any, lengths: Any, new_lengths: Any | None = None) -> Any:
+def resample(values: Tensor, positions: Tensor, lengths: Tensor, new_lengths: Tensor | None = None) -> Tensor:
     """Read ``values (batch, time, channels)`` at fractional ``positions (batch, time)``, linearly between steps.
 
     Where one neighbour is missing the nearer step is taken as it is. Steps from ``new_lengths`` on are zero.
@@ -189,7 +200,9 @@ def resample(values: Any, positions: Any, lengths: Any, new_lengths: Any | None 
     return tf.where(_real(result, lengths if new_lengths is None else new_lengths), result, 0.0)
 
 
-def _resample_known(targets: Any, known: Any, positions: Any, lengths: Any, new_lengths: Any) -> tuple[Any, Any]:
+def _resample_known(
+    targets: Tensor, known: Tensor, positions: Tensor, lengths: Tensor, new_lengths: Tensor
+) -> tuple[Tensor, Tensor]:
     """Targets ``(batch, time, targets)`` read as ``resample`` does, from ``known (batch, time)`` steps only.
 
     Returns:
@@ -202,16 +215,16 @@ def _resample_known(targets: Any, known: Any, positions: Any, lengths: Any, new_
 
 
 def mixup(
-    values: Any,
-    lengths: Any,
-    targets: Any,
+    values: Tensor,
+    lengths: Tensor,
+    targets: Tensor,
     alpha: float,
-    seed: Any,
+    seed: Tensor,
     *,
-    chosen: Any,
-    known: Any = None,
+    chosen: Tensor,
+    known: Tensor | None = None,
     per_step: bool = False,
-) -> tuple[Any, Any]:
+) -> tuple[Tensor, Tensor]:
     """Blend samples with others of the batch: ``share * own + (1 - share) * other`` (Zhang et al. 2018).
 
     The share is Beta(alpha, alpha) and at least one half. Steps that the other sample does not have, and
@@ -256,6 +269,6 @@ def mixup(
     return mixed, weight * targets + (1.0 - weight) * partner_targets
 
 
-def _real(values: Any, lengths: Any) -> Any:
+def _real(values: Tensor, lengths: Tensor) -> Tensor:
     """``(batch, time, 1)`` bool: steps before each sample's end."""
     return (tf.range(tf.shape(values)[1])[None] < lengths[:, None])[:, :, None]

@@ -133,7 +133,7 @@ def position(calendar: Calendar, time: NDArray[Any]) -> Int:
     ) + _nearest_day(calendar, wall)
 
 
-def later(calendar: Calendar, last: Any, steps: int) -> NDArray[Any]:
+def later(calendar: Calendar, last: np.datetime64 | float, steps: int) -> NDArray[Any]:
     """The next ``steps`` stamps after ``last``: ``(steps,)``."""
     count = np.arange(1, steps + 1)
     return shift(calendar, np.repeat(np.asarray([last]), steps), count)
@@ -268,7 +268,7 @@ def _nearest_day(calendar: Calendar, wall: Int) -> Int:
     return np.abs((choices - day[..., None]).astype(np.int64)).argmin(axis=-1)
 
 
-def day_of_month(calendar: Calendar, month: NDArray[np.datetime64], label: Any) -> NDArray[np.datetime64]:
+def day_of_month(calendar: Calendar, month: NDArray[np.datetime64], label: int | Int) -> NDArray[np.datetime64]:
     """The day that a label stands for in each month ``(rows,)``: the 30th of February is its last day."""
     first = month.astype("datetime64[D]")
     length = ((month + 1).astype("datetime64[D]") - first).astype(np.int64)

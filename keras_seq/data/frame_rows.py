@@ -106,7 +106,7 @@ def numbers_of(column: pd.Series, codes: tuple[float, ...] = ()) -> NDArray[np.f
     return np.where(np.isin(numbers, codes), np.nan, numbers) if codes else numbers
 
 
-def _not_numeric(column: pd.Series, row: int, value: Any) -> str:
+def _not_numeric(column: pd.Series, row: int, value: object) -> str:
     return (
         f"Column '{column.name}' must be numeric, got {value!r} in row {row + 1} (type {column.dtype}); convert it, "
         "for instance with pandas.to_numeric."

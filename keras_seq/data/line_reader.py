@@ -115,7 +115,7 @@ class LineReader:
             )
         self._last[unit] = now
 
-    def _stamp(self, text: str, last: Any) -> Any:
+    def _stamp(self, text: str, last: float | None) -> float:
         """A time that can be compared: a number, or seconds of universal time or of the local clock."""
         date_format = self._reading.date_format
         try:

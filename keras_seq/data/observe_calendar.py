@@ -231,7 +231,7 @@ def _near(usual: float, ticks: NDArray[Any]) -> bool:
     return bool((np.abs(share - np.round(share)) <= JITTER).mean() >= REACHED and (np.round(share) == 1).mean() > 0.9)
 
 
-def _ends(stamps: Sequence[NDArray[Any]], usual: Any, numbers: bool) -> bool:
+def _ends(stamps: Sequence[NDArray[Any]], usual: float, numbers: bool) -> bool:
     """Weeks stamped on Mondays begin with them; every other step ends at its stamp."""
     if numbers or usual % (7 * DAY):
         return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +21,7 @@ from keras_seq.errors import ConfigError
 __all__ = ["make_dataset", "steps_per_epoch"]
 
 ENDLESS = 2**31 - 1
+Batch = tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]  # inputs, targets, weights
 
 
 def make_dataset(
@@ -34,7 +34,7 @@ def make_dataset(
     training: bool,
     seed: int = 0,
     first_epoch: int = 0,
-) -> Any:
+) -> tf.data.Dataset:
     """Batches ``(inputs, targets, weights)`` of windows.
 
     - inputs: ``{"values": (batch, time, features) float32}`` in raw units, NaN kept, zeros after a window's
@@ -74,19 +74,19 @@ def make_dataset(
     return _with_options(dataset.prefetch(config.prefetch))
 
 
-def _augmented(dataset: Any, augmenter: Augmenter, seed: int, first_step: int) -> Any:
+def _augmented(dataset: tf.data.Dataset, augmenter: Augmenter, seed: int, first_step: int) -> tf.data.Dataset:
     """Training batches, changed by (seed, number of the step since the run's very first)."""
     if not augmenter.active:
         return dataset
 
-    def change(step: Any, batch: Any) -> Any:
+    def change(step: tf.Tensor, batch: Batch) -> Batch:
         inputs, targets, weights = batch
         return augmenter(inputs, targets, weights, tf.stack([tf.constant(seed, tf.int64), step]))
 
     return tf.data.Dataset.zip(tf.data.Dataset.counter(start=first_step), dataset).map(change)
 
 
-def _streamed(reader: BlockReader, spec: DataSpec, training: bool, seed: int, first_epoch: int) -> Any:
+def _streamed(reader: BlockReader, spec: DataSpec, training: bool, seed: int, first_epoch: int) -> tf.data.Dataset:
     """Batches that a reader cuts from blocks on disk."""
     batch = reader.batch_size if training else None
     time = None if spec.variable_length else spec.time
@@ -114,7 +114,7 @@ def _training_numbers(
     batch_size: int,
     seed: int,
     first_epoch: int,
-) -> Any:
+) -> tf.data.Dataset:
     """Endless data set of window numbers ``(batch,)``; the next epoch is planned while one runs."""
     labels = _window_labels(series, index, spec) if config.balance == "oversample" else None
     batch = min(batch_size, len(index))
@@ -157,7 +157,7 @@ def _window_labels(series: Series, index: WindowIndex, spec: DataSpec) -> np.nda
     return np.asarray(series.targets[rows])[:, 0].astype(np.int64)
 
 
-def _with_options(dataset: Any) -> Any:
+def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.autotune.enabled = False  # with it on, fit stalls at each epoch's end
     options.deterministic = True
@@ -182,15 +182,15 @@ class _Cutter:
             self.unit = tf.convert_to_tensor(index.unit.astype(np.int32)) if self.per_unit else None
             self.first = tf.convert_to_tensor(index.first) if spec.per_step else None
 
-    def __call__(self, numbers: Any) -> tuple[dict[str, Any], Any, Any]:
+    def __call__(self, numbers: tf.Tensor) -> Batch:
         """Inputs, targets and weights of windows ``numbers (batch,)``; one written ``~number`` weighs nothing."""
         inputs, targets, weights = self._cut(tf.where(numbers < 0, -1 - numbers, numbers))
         real = tf.cast(numbers >= 0, tf.float32)
         return inputs, targets, weights * (real[:, None] if self.spec.per_step else real)
 
-    def _cut(self, numbers: Any) -> tuple[dict[str, Any], Any, Any]:
+    def _cut(self, numbers: tf.Tensor) -> Batch:
         start = tf.gather(self.start, numbers)
-        length: Any = tf.gather(self.length, numbers) if self.spec.variable_length else self.spec.time
+        length: tf.Tensor = tf.gather(self.length, numbers) if self.spec.variable_length else self.spec.time
         steps = self._steps(length)
         rows = start[:, None] + tf.cast(steps, tf.int64)
         last = start + tf.cast(length, tf.int64) - 1
@@ -201,7 +201,7 @@ class _Cutter:
             inputs = {"values": tf.where(real[:, :, None], tf.gather(self.values, rows), 0.0), "lengths": length}
         return (inputs, *self._targets(numbers, rows, real, last))
 
-    def _steps(self, length: Any) -> Any:
+    def _steps(self, length: tf.Tensor | int) -> tf.Tensor:
         """``(time,)`` numbers of the batch's steps."""
         if not self.spec.variable_length:
             return tf.range(self.spec.time, dtype=tf.int32)
@@ -209,7 +209,9 @@ class _Cutter:
         time = tf.minimum(-(-tf.reduce_max(length) // bucket) * bucket, self.spec.time)
         return tf.range(time, dtype=tf.int32)
 
-    def _targets(self, numbers: Any, rows: Any, real: Any, last: Any) -> tuple[Any, Any]:
+    def _targets(
+        self, numbers: tf.Tensor, rows: tf.Tensor, real: tf.Tensor, last: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         if self.spec.per_step:
             targets = tf.gather(self.targets, rows)
             owned = rows >= tf.gather(self.first, numbers)[:, None]

@@ -242,8 +242,8 @@ def _check_time(time: NDArray[Any], offsets: Int, names: list[str], order: Int, 
         raise complain(row, f"does not rise at row {order[row] + 1}: {after}. Sort the rows of each unit by time.")
 
 
-def _shown(time: Any) -> str:
-    return f"{time:g}" if isinstance(time, (float, np.floating)) else str(np.datetime64(time, "s"))
+def _shown(time: float | np.datetime64) -> str:
+    return f"{time:g}" if isinstance(time, (float, np.floating)) else str(time.astype("datetime64[s]"))
 
 
 def _values(frame: pd.DataFrame, schema: Schema, order: Int, where: str) -> Float:

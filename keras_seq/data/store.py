@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from keras_seq.config import DataConfig
 from keras_seq.data.series import Schema, Series
@@ -45,7 +45,7 @@ class StoredArray:
         columns: values per row; None: one-dimensional.
     """
 
-    def __init__(self, path: Path, dtype: Any, columns: int | None) -> None:
+    def __init__(self, path: Path, dtype: DTypeLike, columns: int | None) -> None:
         self.path, self.dtype, self.columns = Path(path), np.dtype(dtype), columns
         self._row_bytes = self.dtype.itemsize * (columns or 1)
         self._rows = self.path.stat().st_size // self._row_bytes
@@ -73,7 +73,7 @@ class StoredArray:
     def __len__(self) -> int:
         return self._rows
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         whole = self.read(0, self._rows)
         return whole if dtype is None else whole.astype(dtype)
 

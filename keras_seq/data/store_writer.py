@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from keras_seq.data.sources.table_layout import CLASS_TASKS, Layout, plan_table
 from keras_seq.data.store import FORMAT, HEADER, StoredArray, StoredSeries, open_store, store_key, stores_home
 from keras_seq.errors import DataError
 from keras_seq.files import ensure_writable, new_folder, read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CHUNK = 50_000  # rows
 
@@ -91,7 +94,7 @@ class RowTaker:
         self.targets_known = True  # none is missing so far
         self.findings: list[Finding] = []
 
-    def add(self, frame: Any) -> None:
+    def add(self, frame: pd.DataFrame) -> None:
         """Take in a chunk, a pandas frame of the layout's columns."""
         schema = self.schema
         values = np.ascontiguousarray(frame[list(schema.features)].to_numpy(np.float32))
@@ -101,7 +104,7 @@ class RowTaker:
         time = frame[schema.time_column].to_numpy(self.time_kind) if schema.time_column else None
         self.add_rows(values, targets, unit, groups, time)
 
-    def _names(self, frame: Any, column: str | None) -> NDArray[np.str_]:
+    def _names(self, frame: pd.DataFrame, column: str | None) -> NDArray[np.str_]:
         if column is None:
             return np.full(len(frame), self.layout.path.stem)
         missing = frame[column].isna().to_numpy()
@@ -158,7 +161,7 @@ class RowTaker:
         """
         raise NotImplementedError
 
-    def _targets(self, frame: Any) -> NDArray[np.float32]:
+    def _targets(self, frame: pd.DataFrame) -> NDArray[np.float32]:
         """``(rows, targets)``; text labels numbered in order of appearance, set right in ``finish``."""
         import pandas as pd
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -15,7 +14,7 @@ from keras_seq.models import combine
 from keras_seq.models.views import last_step, output_name
 
 
-def build_ensemble(members: Sequence[Sequence[Any]], rule: Rule, spec: DataSpec) -> keras.Model:
+def build_ensemble(members: Sequence[Sequence[keras.Model]], rule: Rule, spec: DataSpec) -> keras.Model:
     """One functional model of groups of members.
 
     The members' layers are copied into one flat graph under names of their own (``m1_1_lstm_1``), so that
@@ -46,7 +45,7 @@ def build_ensemble(members: Sequence[Sequence[Any]], rule: Rule, spec: DataSpec)
     return keras.Model(inputs, output, name="ensemble")
 
 
-def _group(models: Sequence[Any], inputs: dict[str, Any], number: int) -> Any:
+def _group(models: Sequence[keras.Model], inputs: dict[str, keras.KerasTensor], number: int) -> keras.KerasTensor:
     """The mean answer of a group."""
     answers = [_copy_into(model, inputs, f"m{number}_{i}") for i, model in enumerate(models, 1)]
     if len(answers) == 1:
@@ -54,10 +53,10 @@ def _group(models: Sequence[Any], inputs: dict[str, Any], number: int) -> Any:
     return combine.WeightedMean([1 / len(answers)] * len(answers), name=f"group_{number}")(answers)
 
 
-def _copy_into(model: Any, inputs: dict[str, Any], prefix: str) -> Any:
+def _copy_into(model: keras.Model, inputs: dict[str, keras.KerasTensor], prefix: str) -> keras.KerasTensor:
     """The output of a copy of ``model`` on ``inputs``, its layers renamed."""
 
-    def clone(layer: Any) -> Any:
+    def clone(layer: keras.Layer) -> keras.Layer:
         return type(layer).from_config({**layer.get_config(), "name": f"{prefix}_{layer.name}"})
 
     try:
@@ -70,7 +69,7 @@ def _copy_into(model: Any, inputs: dict[str, Any], prefix: str) -> Any:
     return copy.outputs[0]
 
 
-def _combined(answers: list[Any], rule: Rule, name: str) -> Any:
+def _combined(answers: list[keras.KerasTensor], rule: Rule, name: str) -> keras.KerasTensor:
     if rule.kind == "weights":
         kept = [(answer, weight) for answer, weight in zip(answers, rule.weights, strict=True) if weight > 0]
         return combine.WeightedMean([weight for _, weight in kept], name=name)([answer for answer, _ in kept])
@@ -87,7 +86,9 @@ def _combined(answers: list[Any], rule: Rule, name: str) -> Any:
     return output
 
 
-def _recent(models: list[Any], rule: Rule, spec: DataSpec, inputs: dict[str, Any], name: str) -> Any:
+def _recent(
+    models: list[keras.Model], rule: Rule, spec: DataSpec, inputs: dict[str, keras.KerasTensor], name: str
+) -> keras.KerasTensor:
     """Members called on the window and on what it was at each age."""
     whole = [keras.Model(m.inputs, m.outputs[0], name=f"member_{i}") for i, m in enumerate(models, 1)]
     values, lengths = inputs["values"], inputs.get("lengths")

@@ -125,7 +125,11 @@ def from_folds(families: dict[str, Sequence[Member]], experiment: Experiment, sa
 
 
 def _out_of_fold(
-    members: Sequence[Member], prepared: Sequence[Prepared], experiment: Experiment, failed: list[Any], say: Say
+    members: Sequence[Member],
+    prepared: Sequence[Prepared],
+    experiment: Experiment,
+    failed: list[dict[str, str]],
+    say: Say,
 ) -> tuple[list[Member], list[list[Array]]]:
     """Members that answer, and by fold their predictions of the units held out."""
     working: list[Member] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from keras_seq.config import Task
 from keras_seq.ensembles.rules import Array, Rule, equal_weights, table
 from keras_seq.errors import ConfigError, DataError, nearest
 from keras_seq.training.thresholds import best_f1_threshold
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 Int = NDArray[np.int64]
 Method = Literal["mean", "median", "weighted", "hard", "soft", "stacking", "blending", "bagging", "snapshot", "dynamic"]
@@ -151,7 +154,7 @@ def fit_meta(
     return _as_dense(task, learner, columns, predictions.shape[-1])
 
 
-def _meta_learner(task: Task, meta: str | None) -> Any:
+def _meta_learner(task: Task, meta: str | None) -> BaseEstimator:
     """An unfitted linear learner of scikit-learn by its short or class name."""
     from sklearn import linear_model
 
@@ -194,7 +197,9 @@ def _penalty(rows: Array, answers: Array, blocks: Int) -> float:
     return PENALTIES[int(np.argmin(errors))] * spread
 
 
-def _as_dense(task: Task, learner: Any, columns: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _as_dense(
+    task: Task, learner: BaseEstimator, columns: int, width: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Coefficients of a fitted learner as kernel and bias of a dense layer."""
     if not hasattr(learner, "coef_"):
         raise ConfigError(

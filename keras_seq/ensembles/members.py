@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_seq import files
 from keras_seq.bundle import Bundle, load_bundle
 from keras_seq.errors import ConfigError, KerasSeqError, ModelError
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_seq.config import DataConfig
+    from keras_seq.data.prepare import Prepared
+    from keras_seq.data.spec import DataSpec
 
 Say = Callable[[str], None]
 FEWEST = 2
@@ -140,7 +147,9 @@ def _question(member: Member, other: Member) -> dict[str, Any]:
     }
 
 
-def predict_member(member: Member, view: Any, prepared: Any, part: str, *, spec: Any, data: Any) -> np.ndarray:
+def predict_member(
+    member: Member, view: keras.Model, prepared: Prepared, part: str, *, spec: DataSpec, data: DataConfig
+) -> np.ndarray:
     """A member's predictions of a part, ``(points, ...)``.
 
     Raises:
@@ -164,6 +173,6 @@ def _name(folder: Path) -> str:
     return "/".join(run.absolute().parts[-2:])
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = str(value)
     return text if len(text) < 120 else f"{text[:117]}..."

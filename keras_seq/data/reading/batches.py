@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_seq.data.reading import faults
 from keras_seq.data.reading.dialect import csv_names, trailing_names
@@ -22,6 +23,7 @@ from keras_seq.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow import csv, parquet
 
 BLOCK = 2**20  # bytes of CSV turned into columns at once; Arrow reads up to 32 blocks ahead
 PARQUET = (".parquet", ".pq")
@@ -82,7 +84,7 @@ def read_batches(
     rows: int = 65536,
     block: int | None = None,
     span: tuple[int, int] | None = None,
-) -> Iterator[Any]:
+) -> Iterator[pa.RecordBatch]:
     """Record batches with the columns ``kinds`` in their order: float64 numbers and clocks, booleans, text, dates.
 
     Numbers that stand for a missing value are null, as are empty texts.
@@ -107,7 +109,7 @@ def read_batches(
         yield _without_codes(batch, kinds, codes) if len(codes) else batch
 
 
-def _without_codes(batch: Any, kinds: dict[str, Kind], codes: Any) -> Any:
+def _without_codes(batch: pa.RecordBatch, kinds: dict[str, Kind], codes: NDArray[np.float64]) -> pa.RecordBatch:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -121,7 +123,7 @@ def _without_codes(batch: Any, kinds: dict[str, Kind], codes: Any) -> Any:
 
 def _csv_batches(
     path: Path, kinds: dict[str, Kind], reading: Reading, block: int, span: tuple[int, int] | None
-) -> Iterator[Any]:
+) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
     header = csv_names(path, reading)
@@ -158,7 +160,7 @@ def _open_csv(
     reading: Reading,
     block: int,
     span: tuple[int, int] | None,
-) -> Any:
+) -> csv.CSVStreamingReader:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -192,7 +194,9 @@ def _open_csv(
     )
 
 
-def _settled(column: Any, name: str, kind: Kind, reading: Reading, path: Path, seen: int, by_text: set[str]) -> Any:
+def _settled(
+    column: pa.Array, name: str, kind: Kind, reading: Reading, path: Path, seen: int, by_text: set[str]
+) -> pa.Array:
     """A CSV column as it leaves the reader: empty texts are null, numbers that Arrow cannot parse are parsed."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -215,7 +219,7 @@ def _settled(column: Any, name: str, kind: Kind, reading: Reading, path: Path, s
     return column
 
 
-def _parquet(path: Path) -> Any:
+def _parquet(path: Path) -> parquet.ParquetFile:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -226,7 +230,9 @@ def _parquet(path: Path) -> Any:
         raise DataError(f"File '{path}' cannot be read as Parquet: {str(error).splitlines()[0]}") from None
 
 
-def _parquet_batches(path: Path, kinds: dict[str, Kind], rows: int, span: tuple[int, int] | None) -> Iterator[Any]:
+def _parquet_batches(
+    path: Path, kinds: dict[str, Kind], rows: int, span: tuple[int, int] | None
+) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
     file = _parquet(path)
@@ -244,7 +250,7 @@ def _parquet_batches(path: Path, kinds: dict[str, Kind], rows: int, span: tuple[
         raise DataError(f"File '{path}' cannot be read as Parquet: {str(error).splitlines()[0]}") from None
 
 
-def _cast(column: Any, name: str, kind: Kind, path: Path) -> Any:
+def _cast(column: pa.Array, name: str, kind: Kind, path: Path) -> pa.Array:
     """A Parquet column as its kind; text in place of numbers is refused."""
     import pyarrow as pa
 

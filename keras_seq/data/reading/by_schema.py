@@ -19,6 +19,7 @@ from keras_seq.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from keras_seq.data.series import Schema
 
@@ -104,7 +105,9 @@ def _kinds(
     return kinds
 
 
-def _column(column: Any, name: str, kind: Kind, schema: Schema, rule: DateRule, path: Path, before: int) -> Any:
+def _column(
+    column: pa.Array, name: str, kind: Kind, schema: Schema, rule: DateRule, path: Path, before: int
+) -> NDArray[Any]:
     if kind == "text":
         texts = column.to_pandas().astype(object)
         return (texts.map(own_text, na_action="ignore") if name in schema.targets else texts).to_numpy(object)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.data.reading.zones import OFFSET, to_universal, zone_info, zone_of_offsets
 from keras_seq.errors import DataError, shorten
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 ISO = "ISO8601"
 COMPACT = "%Y%m%d"
@@ -47,7 +51,7 @@ class DateRule:
         return {"date_format": self.format, "zone": self.zone, "offsets": self.offsets, "stamp_format": self.written}
 
 
-def settle_dates(texts: Any, name: str, path: Path, *, date_format: str | None, zone: str | None) -> DateRule:
+def settle_dates(texts: pd.Series, name: str, path: Path, *, date_format: str | None, zone: str | None) -> DateRule:
     """The format and zone of a column of dates.
 
     Where day first and month first fit every row, the one whose steps are more even is taken, and said.
@@ -89,7 +93,7 @@ def settle_dates(texts: Any, name: str, path: Path, *, date_format: str | None, 
     return DateRule(chosen, told, carried, written, tuple(remarks), undecided)
 
 
-def parse_dates(column: Any, rule: DateRule, name: str, path: Path, first_row: int = 0) -> NDArray[np.datetime64]:
+def parse_dates(column: pa.Array, rule: DateRule, name: str, path: Path, first_row: int = 0) -> NDArray[np.datetime64]:
     """Stamps ``(rows,)`` as ``datetime64[ns]``, NaT where missing: universal time where there is a zone.
 
     Args:
@@ -139,7 +143,7 @@ def parse_dates(column: Any, rule: DateRule, name: str, path: Path, first_row: i
         ) from None
 
 
-def are_compact_dates(texts: Any) -> bool:
+def are_compact_dates(texts: pa.Array) -> bool:
     """Whether an Arrow array of filled texts holds dates as eight digits, several of them: 20240131."""
     import pandas as pd
     import pyarrow.compute as pc
@@ -150,7 +154,7 @@ def are_compact_dates(texts: Any) -> bool:
     return bool(stamps.notna().all() and len(stamps) > 2)
 
 
-def _candidates(texts: Any) -> list[str]:
+def _candidates(texts: pd.Series) -> list[str]:
     """Formats that the first texts look like, ISO first."""
     from pandas.tseries.api import guess_datetime_format
 
@@ -178,14 +182,14 @@ def _swapped(date_format: str) -> str:
     return ""
 
 
-def _parse(texts: Any, date_format: str) -> Any:
+def _parse(texts: pd.Series, date_format: str) -> pd.Series:
     """Stamps in UTC as a pandas series, NaT where a text has not the format."""
     import pandas as pd
 
     return pd.to_datetime(texts, format=date_format, errors="coerce", utc=True)
 
 
-def _most_even(fitting: dict[str, Any], name: str) -> tuple[str, str, bool]:
+def _most_even(fitting: dict[str, pd.Series], name: str) -> tuple[str, str, bool]:
     """The format whose steps are most even, what to say of it, and whether the choice was a toss."""
     scores = {one: _evenness(stamps) for one, stamps in fitting.items()}
     chosen = max(fitting, key=lambda one: scores[one])
@@ -202,7 +206,7 @@ def _most_even(fitting: dict[str, Any], name: str) -> tuple[str, str, bool]:
     return chosen, remark, undecided
 
 
-def _evenness(stamps: Any) -> tuple[float, float]:
+def _evenness(stamps: pd.Series) -> tuple[float, float]:
     """Share of the steps near the usual one, and of those equal to the commonest."""
     steps = stamps.diff().dt.total_seconds().to_numpy()[1:]
     if not len(steps):
@@ -214,7 +218,7 @@ def _evenness(stamps: Any) -> tuple[float, float]:
     return round(float(near.mean()), 3), round(float(counts.max() / len(steps)), 3)
 
 
-def _written(texts: Any, date_format: str) -> str | None:
+def _written(texts: pd.Series, date_format: str) -> str | None:
     """The one format of all texts where they are ISO dates; None where they differ."""
     from pandas.tseries.api import guess_datetime_format
 
@@ -224,7 +228,7 @@ def _written(texts: Any, date_format: str) -> str | None:
     return one if one and _parse(texts.iloc[:1000], one).notna().all() else None
 
 
-def _zone(stamps: Any, offsets: Any, name: str, path: Path) -> str | None:
+def _zone(stamps: pd.Series, offsets: pd.Series, name: str, path: Path) -> str | None:
     """The zone that the offsets tell; None without any."""
     with_offset = offsets.notna()
     if not with_offset.any():
@@ -237,7 +241,7 @@ def _zone(stamps: Any, offsets: Any, name: str, path: Path) -> str | None:
     return zone_of_offsets(stamps, offsets)
 
 
-def _with_offset(column: Any) -> NDArray[np.bool_]:
+def _with_offset(column: pa.Array) -> NDArray[np.bool_]:
     """Which texts of an Arrow array carry an offset ``(rows,)``."""
     import pyarrow.compute as pc
 
@@ -246,7 +250,7 @@ def _with_offset(column: Any) -> NDArray[np.bool_]:
 
 
 def _check_offsets(
-    texts: Any, offsets: Any, filled: Any, rule: DateRule, name: str, path: Path, first_row: int
+    texts: pd.Series, offsets: pd.Series, filled: pd.Series, rule: DateRule, name: str, path: Path, first_row: int
 ) -> None:
     """Stamps have offsets where the rule has a zone told by them, and the zone's own."""
     wrong = (filled & (offsets != rule.offsets)).to_numpy() if rule.offsets or rule.zone is None else None
@@ -261,7 +265,7 @@ def _check_offsets(
         )
 
 
-def _no_format(name: str, path: Path, bad: Any, date_format: str | None) -> str:
+def _no_format(name: str, path: Path, bad: object, date_format: str | None) -> str:
     if date_format:
         return (
             f"Column '{name}' of '{path}' must hold dates of the format {date_format} (data.date_format), got "
@@ -273,7 +277,7 @@ def _no_format(name: str, path: Path, bad: Any, date_format: str | None) -> str:
     )
 
 
-def _not_like(name: str, path: Path, value: Any, row: int, date_format: str) -> str:
+def _not_like(name: str, path: Path, value: object, row: int, date_format: str) -> str:
     return (
         f"Column '{name}' of '{path}' must hold dates like its first ones (format {date_format}), got "
         f"{shorten(value)} in data row {row}. Write all of them in one format."

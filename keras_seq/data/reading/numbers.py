@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.data.reading.reading import Decimal, Marks
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PLAIN = Marks()
 CANDIDATES = tuple(
@@ -48,7 +51,7 @@ class NumberColumn:
         return set(self.fitting) >= {PLAIN, Marks(decimal=",")}
 
 
-def inspect_numbers(texts: Any, candidates: tuple[Marks, ...] = CANDIDATES) -> NumberColumn:
+def inspect_numbers(texts: pa.Array, candidates: tuple[Marks, ...] = CANDIDATES) -> NumberColumn:
     """Marks that fit an Arrow array of filled texts ``(rows,)``."""
     import pyarrow.compute as pc
 
@@ -94,7 +97,7 @@ def _points(columns: dict[str, NumberColumn]) -> bool:
     return all(PLAIN in numbers.fitting for numbers in columns.values() if numbers.fitting)
 
 
-def to_numbers(texts: Any, marks: Marks) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def to_numbers(texts: pa.Array, marks: Marks) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Numbers ``(rows,)`` float64 of an Arrow text array, and which filled texts are none; NaN where there is none."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -121,7 +124,7 @@ def number_of(text: str, marks: Marks) -> float | None:
     return float(text.replace(marks.decimal, "."))
 
 
-def _trimmed(texts: Any) -> Any:
+def _trimmed(texts: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     return pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), _BLANKS, " ")

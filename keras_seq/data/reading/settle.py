@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from keras_seq.config import DataConfig
 from keras_seq.data.reading import batches
@@ -12,6 +12,9 @@ from keras_seq.data.reading.dates import COMPACT, ISO, DateRule, are_compact_dat
 from keras_seq.data.reading.dialect import Options, csv_names, sniff_dialect
 from keras_seq.data.reading.numbers import CANDIDATES, NumberColumn, inspect_numbers, settle_marks
 from keras_seq.data.reading.reading import UNNAMED, Marks, Reading
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 HEAD = 2**20  # bytes of CSV looked at to tell the kinds of columns
 MOSTLY = 0.5  # share of a column's texts that must be numbers for the others to be mistakes
@@ -140,7 +143,7 @@ def _sample(path: Path, reading: Reading) -> dict[str, Any]:
     }
 
 
-def _csv_kind(texts: Any, numbers: NumberColumn | None) -> ColumnKind:
+def _csv_kind(texts: pa.Array, numbers: NumberColumn | None) -> ColumnKind:
     import pyarrow.compute as pc
 
     if numbers is None:
@@ -153,7 +156,7 @@ def _csv_kind(texts: Any, numbers: NumberColumn | None) -> ColumnKind:
     return "text"
 
 
-def _parquet_kind(kind: Any) -> ColumnKind:
+def _parquet_kind(kind: pa.DataType) -> ColumnKind:
     import pyarrow as pa
 
     if pa.types.is_null(kind):

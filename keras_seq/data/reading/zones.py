@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from datetime import timedelta, timezone, tzinfo
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OFFSET = r"[:T]\d{2}(?:[.,]\d+)?\s?([Zz]|UTC|[+-]\d{2}(?::?\d{2})?)$"  # after a time of day
 _FIXED = re.compile(r"([+-])(\d{2}):?(\d{2})?")
@@ -56,7 +59,7 @@ def to_local(time: NDArray[Any], zone: str | None) -> NDArray[Any]:
     return local.to_numpy(time.dtype)
 
 
-def to_universal(local: Any, zone: str) -> Any:
+def to_universal(local: pd.Series, zone: str) -> pd.Series:
     """Universal time of a pandas series of local clock stamps; an hour that comes twice goes on as its rows do.
 
     Raises:
@@ -65,7 +68,7 @@ def to_universal(local: Any, zone: str) -> Any:
     return local.dt.tz_localize(zone_info(zone), ambiguous="infer", nonexistent="raise").dt.tz_convert("UTC")
 
 
-def zone_of_offsets(stamps: Any, offsets: Any) -> str:
+def zone_of_offsets(stamps: pd.Series, offsets: pd.Series) -> str:
     """The zone in which stamps have their offsets.
 
     Args:
@@ -88,7 +91,7 @@ def zone_of_offsets(stamps: Any, offsets: Any) -> str:
     return next((name for name in names if _has_offsets(index, wanted, name)), "UTC")
 
 
-def _has_offsets(stamps: Any, minutes: NDArray[np.int64], name: str) -> bool:
+def _has_offsets(stamps: pd.Series, minutes: NDArray[np.int64], name: str) -> bool:
     local = stamps.dt.tz_convert(name).dt.tz_localize(None)
     gaps = (local - stamps.dt.tz_localize(None)).dt.total_seconds().to_numpy() / 60
     return bool((gaps == minutes).all())

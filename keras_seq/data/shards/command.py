@@ -11,10 +11,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_seq.config import DataConfig
 from keras_seq.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from keras_seq.data.shards.folder import ShardSeries
 
 FORMATS, RUNNERS = ("tfrecord", "parquet"), ("local", "beam")
 UNITS = {"B": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30}
@@ -30,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runner", default="local", metavar="|".join(RUNNERS), help="shard: beam needs apache-beam")
 
 
-def shard(options: Any, data: DataConfig) -> tuple[dict[str, Any], str]:
+def shard(options: argparse.Namespace, data: DataConfig) -> tuple[dict[str, Any], str]:
     """Write the source of a data section as shards.
 
     Args:
@@ -99,7 +102,7 @@ def _one_of(option: str, value: str, known: Sequence[str]) -> str:
     return value
 
 
-def _fields(series: Any) -> dict[str, Any]:
+def _fields(series: ShardSeries) -> dict[str, Any]:
     manifest = series.folder.manifest
     return {
         "folder": str(Path(series.folder.folder)),

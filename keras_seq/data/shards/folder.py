@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from keras_seq.data.running_stats import Moments
 from keras_seq.data.series import Schema
@@ -89,7 +89,7 @@ class ShardArray(StoredArray):
         columns: values per row; None: one-dimensional.
     """
 
-    def __init__(self, shards: ShardFolder, what: int, columns: int | None, dtype: Any = "<f4") -> None:
+    def __init__(self, shards: ShardFolder, what: int, columns: int | None, dtype: DTypeLike = "<f4") -> None:
         self.path, self.dtype, self.columns = shards.folder, np.dtype(dtype), columns
         self.shards, self.what = shards, what
         self._row_bytes = self.dtype.itemsize * (columns or 1)

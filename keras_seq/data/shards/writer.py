@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from keras_seq.data.sources.table_layout import Layout
 from keras_seq.data.store_writer import RowTaker
 from keras_seq.errors import DataError, KerasSeqError
 from keras_seq.files import new_file, sha256
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WORK = ".unfinished"  # folder of what is known of finished shards while others are still to come
 CHUNK_BYTES = 16 * 2**20  # rows taken in at once, about
@@ -190,7 +193,7 @@ class ShardTaker(RowTaker):
         self.piece_rows: list[int] = []
         self.moments: list[NDArray[np.float64]] = []
 
-    def _targets(self, frame: Any) -> NDArray[np.float32]:
+    def _targets(self, frame: pd.DataFrame) -> NDArray[np.float32]:
         """Targets as class numbers, where there are classes."""
         targets = super()._targets(frame)
         codes = self.recipe.codes

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_dated(path: Path, date: str, columns: tuple[str, ...], date_format: str, missing: Any = ()) -> pd.DataFrame:
+def read_dated(
+    path: Path, date: str, columns: tuple[str, ...], date_format: str, missing: Collection[str] = ()
+) -> pd.DataFrame:
     """Columns ``columns`` as float64 by rising date (index, ``datetime64[s]``).
 
     ``missing`` lists the texts that stand for a missing value.

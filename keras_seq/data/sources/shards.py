@@ -92,7 +92,7 @@ def _gaps(series: ShardSeries) -> bool:
     return any(column["missing"] for part in parts for column in part["columns"].values())
 
 
-def _does_not_fit(series: ShardSeries, config: DataConfig, name: str, value: Any) -> ConfigError:
+def _does_not_fit(series: ShardSeries, config: DataConfig, name: str, value: object) -> ConfigError:
     return ConfigError(
         f"data.{name}={getattr(config, name)!r} does not fit the shards in '{series.folder.folder}', which were "
         f"written with {value!r}. Use that, or write the shards again."

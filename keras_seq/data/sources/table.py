@@ -26,6 +26,7 @@ from keras_seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 def iter_table_chunks(
@@ -103,7 +104,7 @@ class _Codes:
         self.numbers: dict[str, int] = {}
         self.text = own_text if labels else str
 
-    def encode(self, column: Any) -> NDArray[np.int32]:
+    def encode(self, column: pa.Array) -> NDArray[np.int32]:
         """Numbers of a text column ``(rows,)``; -1 where the text is missing."""
         encoded = column.dictionary_encode()
         texts = encoded.dictionary.to_pylist()
@@ -165,7 +166,7 @@ def _columns(layout: Layout, rows: int = 65536, taker: PrecisionTaker | None = N
         before += batch.num_rows
 
 
-def _plain(column: Any, name: str, layout: Layout, before: int) -> Any:
+def _plain(column: pa.Array, name: str, layout: Layout, before: int) -> Any:
     """A column of a batch as an array; ``before`` rows of the file came before it."""
     kind = layout.kinds[name]
     if kind == "text":
@@ -193,7 +194,7 @@ def lossy_columns(taker: PrecisionTaker) -> list[dict[str, Any]]:
     return [dataclasses.asdict(fact) for fact in taker.facts() if precision_findings([fact])]
 
 
-def _watched(batch: Any, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
+def _watched(batch: pa.RecordBatch, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
     """Number columns of a batch as the file has them, float64, NaN where missing."""
     return {name: batch.column(name).to_numpy(zero_copy_only=False) for name in names}
 
