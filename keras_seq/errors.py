@@ -8,7 +8,7 @@
     |- ModelError       a model that cannot be built, loaded or warm-started
     |- DeviceError      a device that was asked for and is not there
     |- TrainingError    a training run that cannot go on: its loss is not a number
-    |  `- WorkerLost    another worker of the run is gone (``keras_seq.training.distribute``)
+    |  `- WorkerLost    another worker of the run is gone (``keras_seq.training.cluster``)
     |- OutputError      a folder or disk that cannot be written, a version that exists
     |- ExportError      a format that cannot be written or differs from the model
     `- ServingError     a request or a server that cannot be answered or started

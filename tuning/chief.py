@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from keras_seq import processes
 from keras_seq.errors import ConfigError, KerasSeqError
-from keras_seq.machine import resident_mb, thread_environment
+from keras_seq.machine import resident_mb
 from tuning.records import Study
-from tuning.worker import RENEW
 
 LOCAL = "127.0.0.1"
 IDLE_DEATHS = 4  # of workers without a trial, after which the search gives up
@@ -96,7 +95,7 @@ class Workers:
 
     def __init__(self, study: Study, count: int, chief: Chief, *, max_memory_gb: float = 0.0) -> None:
         self.study, self.chief, self.limit_mb = study, chief, max_memory_gb * 1e3
-        self.cores = _shares(count)
+        self.cores = processes.core_shares(count)
         self.idle_deaths = 0
         self.running = [self._start(f"worker-{number}") for number in range(count)]
 
@@ -125,8 +124,8 @@ class Workers:
             if self.limit_mb and resident_mb(worker.process.pid) > self.limit_mb:
                 worker.process.kill()
                 worker.process.wait()
-                held = f"its worker held more than tuning.max_memory_gb={self.limit_mb / 1e3:g}"
-                self._blame(worker, held, final=True)
+                reason = f"its worker held more than tuning.max_memory_gb={self.limit_mb / 1e3:g}"
+                self._blame(worker, reason, final=True)
                 self.running[self.running.index(worker)] = self._start(worker.name)
                 continue
             code = worker.process.poll()
@@ -135,37 +134,23 @@ class Workers:
             self.running.remove(worker)
             if code == 0:
                 continue
-            if code == RENEW:  # TensorFlow's memory grew
+            if code == processes.RESTART:  # TensorFlow's memory grew
                 self.running.append(self._start(worker.name))
                 continue
-            self._blame(worker, f"its worker died ({_words(code)}; see {self._log(worker.name)})")
+            self._blame(worker, f"its worker died ({processes.end_words(code)}; see {self._log(worker.name)})")
             self.running.append(self._start(worker.name))
             time.sleep(0.5)  # a worker that cannot start must not fill the machine
 
     def _start(self, name: str) -> _Worker:
-        share = self.cores[int(name.rpartition("-")[2]) % len(self.cores)]
-        environment = (
-            os.environ
-            | thread_environment(max(len(share), 1))
-            | {
-                "KERASTUNER_TUNER_ID": name,
-                "KERASTUNER_ORACLE_IP": self.chief.address,
-                "KERASTUNER_ORACLE_PORT": str(self.chief.port),
-                "KERAS_SEQ_CORES": ",".join(map(str, share)),
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-            }
-        )
-        log = self._log(name)
-        log.parent.mkdir(exist_ok=True)
-        with open(log, "ab") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tuning.worker", str(self.study.folder), str(os.getpid())],
-                env=environment,
-                stdout=file,
-                stderr=file,
-                start_new_session=True,  # Ctrl-C reaches the command alone, which lets running trials end
-            )
-        return _Worker(name, process)
+        command = [sys.executable, "-m", "tuning.worker", str(self.study.folder), str(os.getpid())]
+        environment = {
+            "KERASTUNER_TUNER_ID": name,
+            "KERASTUNER_ORACLE_IP": self.chief.address,
+            "KERASTUNER_ORACLE_PORT": str(self.chief.port),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
+        cores = self.cores[int(name.rpartition("-")[2])]
+        return _Worker(name, processes.start_child(command, cores, environment=environment, log=self._log(name)))
 
     def _log(self, name: str) -> Path:
         return self.study.folder / "workers" / f"{name}.log"
@@ -182,16 +167,3 @@ class Workers:
         self.idle_deaths = 0
         changes: dict[str, Any] = {"status": "failed", "ended": time.time()} if final else {}
         self.study.save(record.replace(attempts=record.attempts + 1, reason=reason, **changes))
-
-
-def _shares(count: int) -> list[list[int]]:
-    """Cores of each worker; all of them for everyone where there are too few."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-    if count > len(cores):
-        return [[core] for core in cores]
-    count = max(count, 1)  # none of its own: a chief for workers of other machines
-    return [cores[number::count] for number in range(count)]
-
-
-def _words(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -10,13 +10,12 @@ import contextlib
 import io
 import os
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_seq import cli, machine
+from keras_seq import cli, machine, processes
 from keras_seq.errors import ConfigError
 from tuning.records import Record, Study, open_study
 from tuning.settings import TuningConfig, settings
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 DEATHS = 2  # of workers, after which their trial has failed
 IDLE_SECONDS = 0.05
 GROWTH_MB = 400.0  # TensorFlow keeps some MB of every graph: a worker that has grown so much is renewed
-RENEW = 75  # exit code of a worker that wants to be started anew
 VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 
 
@@ -93,7 +91,7 @@ def _make_tuner(study: Study, tuning: TuningConfig, runner: Runner) -> Any:
         def pre_create_trial(self) -> None:
             """Renew a process that has grown; ask a waiting chief twenty times a second, not a thousand."""
             if self.grown:
-                sys.exit(RENEW)
+                sys.exit(processes.RESTART)
             time.sleep(IDLE_SECONDS)
 
         def save(self) -> None:
@@ -124,25 +122,11 @@ def _make_tuner(study: Study, tuning: TuningConfig, runner: Runner) -> Any:
         return StudyTuner(oracle=oracle, directory=str(study.folder / "work"), project_name="oracle")
 
 
-def _end_with_parent(parent: int) -> None:
-    """Leave when the process that started this one is gone; its successor starts other workers."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """``python -m tuning.worker STUDY [PARENT]``."""
     words = list(sys.argv[1:] if argv is None else argv)
     if len(words) > 1:
-        _end_with_parent(int(words[1]))
-    cores = os.environ.get("KERAS_SEQ_CORES")
-    if cores and hasattr(os, "sched_setaffinity"):  # before TensorFlow counts them
-        os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+        processes.end_with_parent(int(words[1]), processes.FAILED)  # its successor starts other workers
     study = open_study(Path(words[0]))
     from keras_seq.training.device import prepare_environment
 

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from keras_seq import cli, config
+from keras_seq import cli, config, processes
 from keras_seq.cli import output
 from keras_seq.errors import TrainingError
 from keras_seq.pipeline.context import run_folder
@@ -33,18 +33,19 @@ def main(argv: Sequence[str]) -> cli.Result | int:
     parser.add_argument("--restarts", type=int, default=3, metavar="N", help="of all workers when one dies (3)")
     options, experiment = cli.parse_experiment(parser, argv)
     from keras_seq.training import distribute, launch
+    from keras_seq.training.cluster import WorkerLost
 
     launch.check_numbers(options.workers, options.restarts)
     if options.workers > 1:
         return _launch(argv, experiment, options.workers, options.restarts)
     try:
-        with distribute.joined(experiment.training):
+        with distribute.connect(experiment.training):
             return cli.Result(train(experiment).to_dict())
-    except distribute.WorkerLost as error:
+    except WorkerLost as error:
         if output.wanted():
             output.write({}, error=error)
         print(f"error: {error}", file=sys.stderr)
-        return distribute.AGAIN
+        return processes.RESTART
 
 
 def _launch(words: Sequence[str], experiment: config.Experiment, workers: int, restarts: int) -> cli.Result | int:
@@ -56,7 +57,7 @@ def _launch(words: Sequence[str], experiment: config.Experiment, workers: int, r
     with tempfile.TemporaryFile() as file:
         out = file if output.wanted() else None
         code = launch.WorkerJob(command, workers, run_folder(experiment) / "workers", restarts, out=out).run()
-        if out is None or code == launch.STOPPED:
+        if out is None or code == processes.INTERRUPTED:
             return code
         file.seek(0)
         documents = [json.loads(line) for line in file.read().splitlines()]

@@ -13,14 +13,14 @@ from keras_seq.pipeline.context import Run, run_folder
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
     from keras_seq.tracking import Tracker
-    from keras_seq.training.distribute import SingleProcess
     from keras_seq.training.fit import FitResult
+    from keras_seq.training.single_process import SingleProcess
 
 
 def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
     """Run an experiment from data to bundle.
 
-    Several workers (``keras_seq.training.distribute.joined``) call this alike; only the chief judges and writes, and
+    Several workers (``keras_seq.training.distribute.connect``) call this alike; only the chief judges and writes, and
     the others' run has no metrics.
 
     Args:
@@ -36,10 +36,10 @@ def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
     from keras_seq.reports import summary
     from keras_seq.training import distribute
 
-    team = distribute.current()
-    quiet = quiet or not team.chief
+    group = distribute.current_group()
+    quiet = quiet or not group.chief
     say = (lambda text: None) if quiet else summary.say
-    folder, experiment = _check_early(experiment, team)
+    folder, experiment = _check_early(experiment, group)
     from keras_seq import tracking
     from keras_seq.models.registry import get_family
     from keras_seq.training.device import session
@@ -60,16 +60,16 @@ def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
             model, result = _fit(experiment, prepared, say)
             say(f"fitted {experiment.model.family} in {result.seconds:.0f} s")
         run = Run(folder, folder / "bundle", None, {}, None)
-        if team.chief:
+        if group.chief:
             from keras_seq.pipeline.finalize import finalize
 
-            with distribute.apart():
+            with distribute.single_process():
                 run = finalize(experiment, prepared, model, result, folder, tracker, quiet=quiet)
-        team.wait()  # all workers end well, or none
+        group.barrier()  # all workers end well, or none
         return run
 
 
-def _check_early(experiment: config.Experiment, team: SingleProcess) -> tuple[Path, config.Experiment]:
+def _check_early(experiment: config.Experiment, group: SingleProcess) -> tuple[Path, config.Experiment]:
     """Refuse what can be refused before data are read; the run folder and the resolved experiment."""
     from keras_seq.export.saved_model import check_version
     from keras_seq.models.registry import names, resolve_experiment
@@ -79,8 +79,8 @@ def _check_early(experiment: config.Experiment, team: SingleProcess) -> tuple[Pa
         prepare_environment()
         machine.load_tensorflow()
     experiment = resolve_experiment(experiment)
-    _check_strategy(experiment, team)
-    if not team.chief:  # writes and records nothing
+    _check_strategy(experiment, group)
+    if not group.chief:  # writes and records nothing
         silent = experiment.tracking.model_copy(update={"backend": "none", "tensorboard": False})
         return run_folder(experiment), experiment.model_copy(update={"tracking": silent})
     folder = files.ensure_writable(run_folder(experiment))
@@ -92,15 +92,15 @@ def _check_early(experiment: config.Experiment, team: SingleProcess) -> tuple[Pa
     return folder, experiment
 
 
-def _check_strategy(experiment: config.Experiment, team: SingleProcess) -> None:
+def _check_strategy(experiment: config.Experiment, group: SingleProcess) -> None:
     """Refuse to share what is fitted at once."""
     from keras_seq.models.registry import get_family
 
     family, strategy = experiment.model.family, experiment.training.strategy
-    if get_family(family).fit is not None and (team.size > 1 or strategy in ("mirrored", "multi_worker")):
+    if get_family(family).fit is not None and (group.size > 1 or strategy in ("mirrored", "multi_worker")):
         raise ConfigError(
             f"Family '{family}' is fitted at once by one process and cannot be shared "
-            f"({f'{team.size} workers' if team.size > 1 else f'training.strategy={strategy}'}). Train it without "
+            f"({f'{group.size} workers' if group.size > 1 else f'training.strategy={strategy}'}). Train it without "
             "--workers and TF_CONFIG, with training.strategy=none."
         )
 

@@ -1,306 +1,63 @@
-"""Who trains: this process alone, or one of several workers that share every batch.
-
-The workers are named as TensorFlow names them, in the variable ``TF_CONFIG``::
-
-    {"cluster": {"worker": ["host-0:2222", "host-1:2222"]}, "task": {"type": "worker", "index": 0}}
-
-Worker 0 (or ``chief``) is the chief, the only one that writes. Imports no TensorFlow.
-"""
+"""The workers of this process's training: connected for a block, asked for by what shares a batch or writes."""
 
 from __future__ import annotations
 
-import json
 import os
-import socket
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
+from keras_seq import processes
 from keras_seq.config import TrainingConfig
-from keras_seq.errors import ConfigError, TrainingError
+from keras_seq.training.cluster import choose_strategy, read_cluster
+from keras_seq.training.single_process import SingleProcess
 
-VARIABLE = "TF_CONFIG"
-LAUNCHER = "KERAS_SEQ_LAUNCHER"  # process that has started this worker
-SEEN_SECONDS = 4.0  # a worker that has seen all others stays visible to them
-AGAIN = 75  # exit code (EX_TEMPFAIL) of a worker that has lost another one: start all of them again
-_EXAMPLE = '{"cluster": {"worker": ["host-0:2222", "host-1:2222"]}, "task": {"type": "worker", "index": 0}}'
-
-
-class WorkerLost(TrainingError):
-    """Another worker has ended or does not answer; the job can be started again and goes on."""
-
-
-@dataclass(frozen=True)
-class ClusterSpec:
-    """The workers of a job and which of them this process is.
-
-    Attributes:
-        addresses: ``host:port`` of each worker, the chief first.
-        rank: number of this one.
-    """
-
-    addresses: tuple[str, ...]
-    rank: int
-
-    @property
-    def size(self) -> int:
-        """Number of workers."""
-        return len(self.addresses)
-
-    @property
-    def chief(self) -> bool:
-        """This process writes what a run leaves."""
-        return self.rank == 0
-
-    @property
-    def local_rank(self) -> int:
-        """Number of this one among the workers of its host: which of the host's GPUs it takes."""
-        host = self.addresses[self.rank].rpartition(":")[0]
-        return sum(address.rpartition(":")[0] == host for address in self.addresses[: self.rank])
-
-    def to_json(self) -> str:
-        """Text of ``TF_CONFIG``."""
-        return json.dumps({"cluster": {"worker": self.addresses}, "task": {"type": "worker", "index": self.rank}})
-
-    def silent(self, seconds: float = 1.0) -> list[str]:
-        """Addresses of the other workers at which nothing listens."""
-        others = [address for number, address in enumerate(self.addresses) if number != self.rank]
-        return [address for address in others if not _listens(address, seconds)]
-
-    def gather(self, seconds: float) -> None:
-        """Wait until every worker listens at its address; TensorFlow's own waiting has no end.
-
-        Raises:
-            ConfigError: this worker's own port cannot be used.
-            WorkerLost: some have not come in time; names them.
-        """
-        port, deadline = int(self.addresses[self.rank].rpartition(":")[2]), time.monotonic() + seconds
-        try:
-            listener = socket.create_server(("", port))
-        except OSError as error:
-            raise ConfigError(
-                f"Port {port} of {VARIABLE} cannot be used here ({error.strerror}); name another."
-            ) from None
-        with listener:
-            while missing := self.silent():
-                if time.monotonic() > deadline:
-                    raise WorkerLost(
-                        f"Not all of the {self.size} workers came within training.worker_wait={seconds:g} seconds; "
-                        f"missing: {', '.join(missing)}. Start them, check that the hosts reach each other at these "
-                        "ports, and start this one again."
-                    )
-                time.sleep(0.2)
-            time.sleep(SEEN_SECONDS)
-
-
-class SingleProcess:
-    """A team of one: nothing to tell, nobody to lose."""
-
-    rank, size = 0, 1
-
-    @property
-    def chief(self) -> bool:
-        """This process writes what a run leaves."""
-        return self.rank == 0
-
-    def total(self, numbers: Any) -> Any:
-        """Sum over the workers of ``(n,)`` float32, inside or outside a graph."""
-        return numbers
-
-    def share(self, data: bytes) -> bytes:
-        """The chief's bytes; what others give is not read."""
-        return data
-
-    def either(self, *flags: bool) -> list[bool]:
-        """For each flag, whether any worker has raised it."""
-        return [bool(flag) for flag in flags]
-
-    def gather(self, rows: np.ndarray) -> np.ndarray:
-        """All workers' rows ``(rows, ...)``, in the order of their ranks; only the numbers of rows may differ."""
-        return rows
-
-    def average(self, variables: Sequence[Any]) -> None:
-        """Set float variables to their mean over the workers; equal ones stay what they are."""
-
-    def agree(self, key: str) -> None:
-        """Prove that all workers were started alike.
-
-        Raises:
-            TrainingError: some have another key than the chief; names them.
-        """
-
-    def spread_seeds(self, variables: Sequence[Any]) -> None:
-        """Give each worker random numbers of its own (dropout, noise); the chief keeps a single process's."""
-
-    def wait(self) -> None:
-        """Go on when all workers have come here."""
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Turn the loss of a worker within the block into ``WorkerLost``."""
-        yield
-
-
-_joined: list[SingleProcess] = []
-
-
-def read_cluster(text: str | None = None) -> ClusterSpec | None:
-    """The workers that ``TF_CONFIG`` names; None where it names no second one.
-
-    Args:
-        text: of the variable; None: read it.
-
-    Raises:
-        ConfigError: it is no JSON, or not about workers; names what is wrong.
-    """
-    text = os.environ.get(VARIABLE, "") if text is None else text
-    if not text.strip():
-        return None
-    try:
-        tree = json.loads(text)
-    except ValueError as error:
-        raise _refused(f"is not valid JSON ({error})", text) from None
-    jobs = tree.get("cluster") if isinstance(tree, dict) else None
-    if not jobs:
-        return None
-    if not isinstance(jobs, Mapping) or set(jobs) - {"chief", "worker"}:
-        others = ", ".join(sorted({*jobs} - {"chief", "worker"})) if isinstance(jobs, Mapping) else repr(jobs)
-        raise _refused(f"has a cluster of {others}; chief and worker are known here", text)
-    chiefs, workers = (jobs.get(name) or [] for name in ("chief", "worker"))
-    addresses = [*chiefs, *workers]
-    for address in addresses:
-        if not isinstance(address, str) or not address.rpartition(":")[2].isdigit():
-            raise _refused(f"has the address {address!r}, which is not host:port", text)
-    if len(set(addresses)) < len(addresses):
-        raise _refused("names an address twice", text)
-    rank = _rank(tree.get("task"), len(chiefs), len(workers), text)
-    return ClusterSpec(tuple(addresses), rank) if len(addresses) > 1 else None
-
-
-def _rank(task: Any, chiefs: int, workers: int, text: str) -> int:
-    """Number of the process among chief and workers."""
-    kind, index = (task.get("type"), task.get("index")) if isinstance(task, Mapping) else (None, None)
-    known = {"chief": chiefs, "worker": workers}.get(kind, 0) if isinstance(kind, str) else 0
-    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < known:
-        raise _refused(f"has the task {task!r}, which is none of its cluster ({chiefs} chief, {workers} worker)", text)
-    return index + (chiefs if kind == "worker" else 0)
-
-
-def _refused(what: str, text: str) -> ConfigError:
-    return ConfigError(f"The variable {VARIABLE} {what}. Got {text[:300]!r}; it should look like {_EXAMPLE}.")
-
-
-def choose_strategy(training: TrainingConfig, cluster: ClusterSpec | None) -> str:
-    """``none``, ``mirrored`` or ``multi_worker``: what ``training.strategy`` means here.
-
-    ``auto`` is ``multi_worker`` where ``TF_CONFIG`` names several workers, else ``none``: models of this size rarely
-    gain from several GPUs of one machine, so these are used when asked for.
-
-    Raises:
-        ConfigError: several workers are asked for and not named, or named and not asked for.
-    """
-    asked = training.strategy
-    if asked == "auto":
-        return "multi_worker" if cluster else "none"
-    if asked == "multi_worker" and cluster is None:
-        raise ConfigError(
-            f"Option 'training.strategy' is 'multi_worker', but the variable {VARIABLE} names no second worker. On one "
-            f"machine let 'python -m keras_seq.train --workers 2' start them; on several set it to {_EXAMPLE} with "
-            "the index of each."
-        )
-    if asked != "multi_worker" and cluster is not None:
-        raise ConfigError(
-            f"Option 'training.strategy' is '{asked}', but the variable {VARIABLE} names {cluster.size} workers, which "
-            f"would all do the same. Use training.strategy=multi_worker, or unset {VARIABLE}."
-        )
-    return asked
+LAUNCHER = "KERAS_SEQ_LAUNCHER"  # variable: process that has started this worker
+_groups: list[SingleProcess] = []
 
 
 @contextmanager
-def joined(training: TrainingConfig) -> Iterator[SingleProcess]:
-    """Meet the other workers, if there are any, for the block; ``fit`` then trains with them.
+def connect(training: TrainingConfig) -> Iterator[SingleProcess]:
+    """Connect to the other workers, if there are any, for the block; ``fit`` then trains with them.
 
     Args:
         training: strategy, device and worker_wait.
 
     Yields:
-        The team: rank, size, and what the workers tell each other.
+        The process group: rank, size and collective operations.
 
     Raises:
         ConfigError: ``TF_CONFIG`` and the options contradict each other.
         WorkerLost: not all workers came within ``training.worker_wait`` seconds, or one is lost later.
     """
-    cluster, team = read_cluster(), SingleProcess()
+    cluster, group = read_cluster(), SingleProcess()
     if choose_strategy(training, cluster) == "multi_worker" and cluster:
-        _follow_launcher()
-        cluster.gather(training.worker_wait)
-        from keras_seq.training.process_group import meet
+        launcher = os.environ.get(LAUNCHER, "")
+        if launcher.isdigit():  # none trains on unseen once its launcher is gone
+            processes.end_with_parent(int(launcher), processes.RESTART)
+        cluster.wait_for_all(training.worker_wait)
+        from keras_seq.training import process_group
 
-        team = meet(cluster, training)
-    _joined.append(team)
-    try:
-        with team.watched():
-            yield team
-    finally:
-        _joined.pop()
+        group = process_group.connect(cluster, training)
+    with _within(group), group.translated_errors():
+        yield group
 
 
-def current() -> SingleProcess:
-    """The team of the innermost ``joined`` block; outside of one this process is alone."""
-    return _joined[-1] if _joined else SingleProcess()
+def current_group() -> SingleProcess:
+    """Process group of the innermost ``connect`` block; outside of one this process is alone."""
+    return _groups[-1] if _groups else SingleProcess()
 
 
 @contextmanager
-def apart() -> Iterator[None]:
-    """Be alone for the block: what the chief does while the others wait must not ask them for anything."""
-    _joined.append(SingleProcess())
+def single_process() -> Iterator[None]:
+    """Leave the process group for the block: the chief's own work while the others wait at a barrier."""
+    with _within(SingleProcess()):
+        yield
+
+
+@contextmanager
+def _within(group: SingleProcess) -> Iterator[None]:
+    _groups.append(group)
     try:
         yield
     finally:
-        _joined.pop()
-
-
-def part(size: Any, rank: int, parts: int) -> tuple[Any, Any]:
-    """First row and end of one part of ``size`` rows (a number or a tensor); parts differ by one row at most."""
-    return size * rank // parts, size * (rank + 1) // parts
-
-
-def check_parts(batch: int, parts: int, *, what: str) -> None:
-    """Refuse batches too small to share.
-
-    Raises:
-        ConfigError: fewer samples in a batch than ``parts``.
-    """
-    if batch < parts:
-        raise ConfigError(
-            f"A training batch has {batch} samples, fewer than the {parts} {what} that share it. Raise "
-            "training.batch_size, or use fewer."
-        )
-
-
-def _listens(address: str, seconds: float) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=seconds):
-            return True
-    except OSError:
-        return False
-
-
-def _follow_launcher() -> None:
-    """End this worker when the process that started it is gone, so that none trains on unseen."""
-    launcher = os.environ.get(LAUNCHER, "")
-    if not launcher.isdigit():
-        return
-
-    def watch() -> None:
-        while os.getppid() == int(launcher):
-            time.sleep(1.0)
-        os._exit(AGAIN)
-
-    threading.Thread(target=watch, name="launcher", daemon=True).start()
+        _groups.pop()

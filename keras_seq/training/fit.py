@@ -85,7 +85,7 @@ def fit(
     ``training.deterministic`` the final weights are those of an undisturbed run, bit for bit.
     Ctrl-C ends the run after the present epoch; the same command then trains the remaining ones.
 
-    Within ``distribute.joined`` with several workers every one calls this with the same arguments: each trains on its
+    Within ``distribute.connect`` with several workers every one calls this with the same arguments: each trains on its
     part of every batch, all end with the same weights, and only the chief writes.
 
     Args:
@@ -145,11 +145,11 @@ class _Run:
     ):
         training, spec = experiment.training, prepared.spec
         self.experiment, self.model, self.prepared, self.folder = experiment, model, prepared, folder
-        self.device, self.team, self.keep_state = device, distribute.current(), keep_state
-        self.mirrored = check_strategy(training, min(training.batch_size, len(prepared.index["train"])), self.team)
+        self.device, self.group, self.keep_state = device, distribute.current_group(), keep_state
+        self.mirrored = check_strategy(training, min(training.batch_size, len(prepared.index["train"])), self.group)
         self.keeps_best = experiment.training.keep == "best"
         self.steps = steps_per_epoch(prepared.index["train"], training.batch_size, shuffle=experiment.data.shuffle)
-        self.show = TrainingProgress(training.epochs, self.steps, quiet=quiet or not self.team.chief)
+        self.show = TrainingProgress(training.epochs, self.steps, quiet=quiet or not self.group.chief)
         self._start_from_others()
         shares = class_shares(prepared, experiment.data)
         self.class_weights = class_weights(shares, spec.task) if training.class_weight == "balanced" else None
@@ -176,7 +176,7 @@ class _Run:
         self.show.done = resumed_at
         files = HistoryFile(self.folder / "history.csv")
         board = TensorBoard(self.folder / "tensorboard" if self._writes_board else None)
-        if self.team.chief:
+        if self.group.chief:
             files.begin(self.progress.history)
         loop = self._make_loop()
         self._tell_placement(loop)
@@ -186,11 +186,11 @@ class _Run:
         with self.show, Interrupt(self.show.tell) as interrupt:
             while (why := self._finished(asked)) is None:
                 row = self._epoch(loop, callbacks)
-                if self.team.chief:
+                if self.group.chief:
                     files.append(self.progress.epoch, row)
                     board.write(self.progress.epoch, row)
                 told = bool(on_epoch(self.progress.epoch, row)) if on_epoch else False
-                asked, told = self.team.either(interrupt.asked, told or self.model.stop_training)
+                asked, told = self.group.any(interrupt.asked, told or self.model.stop_training)
                 self._keep(force=asked)
                 if told:
                     why = "callback"
@@ -202,7 +202,7 @@ class _Run:
             self._keep(force=True)
         self._take_best()
         callbacks.on_train_end()
-        if stopped != "interrupted" and self.team.chief and not self.keep_state:
+        if stopped != "interrupted" and self.group.chief and not self.keep_state:
             self.backup.clear()
         return self._result(stopped, resumed_at)
 
@@ -213,9 +213,9 @@ class _Run:
         at_once = min(self.experiment.training.steps_per_execution, self.steps)
         rate = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
         row = {"loss": loop.run(self.steps, at_once=at_once, advance=self.show.advance), "lr": rate}
-        self.team.average([v for v in self.model.non_trainable_variables if "float" in v.dtype])
+        self.group.average_variables([v for v in self.model.non_trainable_variables if "float" in v.dtype])
         found = self.validation() if self.validation else {"loss": row["loss"]}
-        found = json.loads(self.team.share(json.dumps(found).encode()))  # the same decisions everywhere
+        found = json.loads(self.group.broadcast(json.dumps(found).encode()))  # the same decisions everywhere
         self._check_finite(number, row["loss"], found["loss"])
         self.monitor.check(found)
         if self.validation:
@@ -254,7 +254,7 @@ class _Run:
 
     @property
     def _writes_board(self) -> bool:
-        return self.experiment.tracking.tensorboard and self.team.chief
+        return self.experiment.tracking.tensorboard and self.group.chief
 
     def _tell_placement(self, loop: Loop) -> None:
         placed = describe_placement(
@@ -262,7 +262,7 @@ class _Run:
             self.experiment.training,
             device=self.device,
             plan=loop.plan,
-            team=self.team,
+            group=self.group,
             mirrored=self.mirrored,
         )
         for line in placed:
@@ -270,7 +270,7 @@ class _Run:
 
     def _take_best(self) -> None:
         if self.keeps_best:
-            if self.team.chief:
+            if self.group.chief:
                 self.best.write()
             self.best.restore_weights()
 
@@ -293,7 +293,7 @@ class _Run:
             seed=experiment.seed,
             first_epoch=self.progress.epoch,
         )
-        tracer = Tracer(*experiment.training.traced, self.folder / "tensorboard") if self.team.chief else None
+        tracer = Tracer(*experiment.training.traced, self.folder / "tensorboard") if self.group.chief else None
         if self.replicas:
             return MirroredLoop(
                 self.replicas, self.loss, batches, prepared.spec, class_weights=self.class_weights, tracer=tracer
@@ -315,7 +315,7 @@ class _Run:
             prepared.spec,
             plan=plan,
             class_weights=self.class_weights,
-            team=self.team,
+            group=self.group,
             tracer=tracer,
         )
 
@@ -334,7 +334,7 @@ class _Run:
             training=False,
         )
         return Validation(
-            self.model, self.loss, batches, prepared.spec, quantiles=experiment.model.quantiles, team=self.team
+            self.model, self.loss, batches, prepared.spec, quantiles=experiment.model.quantiles, group=self.group
         )
 
     def _watched(self) -> str:
@@ -343,7 +343,7 @@ class _Run:
     # ---------------------------------------------------------------- state
 
     def _keep(self, *, force: bool) -> None:
-        if not self.team.chief or not (force or self.backup.due()):
+        if not self.group.chief or not (force or self.backup.due()):
             return
         self.best.write()
         self.backup.save(self._state())
@@ -364,16 +364,16 @@ class _Run:
 
     def _restore(self) -> int:
         """Go on from the chief's saved state, if there is one; epochs it has done."""
-        self.team.agree(self.backup.key)
-        state = self._load() if self.team.chief else None
-        if self.team.size > 1:  # also without a saved state: all begin with the chief's weights
-            packed = resume.pack(state or self._state(), self.backup.key) if self.team.chief else b""
-            state = resume.unpack(self.team.share(packed))
+        self.group.check_same(self.backup.key)
+        state = self._load() if self.group.chief else None
+        if self.group.size > 1:  # also without a saved state: all begin with the chief's weights
+            packed = resume.pack(state or self._state(), self.backup.key) if self.group.chief else b""
+            state = resume.unpack(self.group.broadcast(packed))
         if state is not None:
             self._take(state)
             if state.epoch:
                 self.show.tell(f"Going on after epoch {state.epoch} of an interrupted run.")
-        self.team.spread_seeds(self.model.variables)
+        self.group.spread_seeds(self.model.variables)
         if self.replicas:
             self.replicas.push()
         return state.epoch if state else 0

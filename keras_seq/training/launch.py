@@ -15,16 +15,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO
 
 from keras_seq.errors import ConfigError, TrainingError
-from keras_seq.machine import free_ports, thread_environment
-from keras_seq.training.distribute import AGAIN, LAUNCHER, VARIABLE, ClusterSpec
+from keras_seq.machine import free_ports
+from keras_seq.processes import (
+    FAILED,
+    INTERRUPTED,
+    MISUSED,
+    RESTART,
+    core_shares,
+    end_words,
+    start_child,
+    stop_children,
+)
+from keras_seq.training.cluster import VARIABLE, ClusterSpec
+from keras_seq.training.distribute import LAUNCHER
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 5.0  # between asking a worker to end and killing it
-STOPPED = 130  # exit code after Ctrl-C
-GIVE_UP = (1, 2, STOPPED)  # a bug, a mistake of the user, Ctrl-C: the same would happen again
+GIVE_UP = (FAILED, MISUSED, INTERRUPTED)  # the same would happen again
 OPTIONS = ("--workers", "--restarts")
 
 
@@ -61,16 +71,16 @@ class WorkerJob:
             for attempt in range(self.restarts + 1):
                 number, code = self._attempt(again=attempt > 0)
                 if code == 0 or code in GIVE_UP or self.asked:
-                    return STOPPED if self.asked and code not in (0, *GIVE_UP) else self._explained(number, code)
+                    return INTERRUPTED if self.asked and code not in (0, *GIVE_UP) else self._explained(number, code)
                 left = f"{attempt + 1} of {self.restarts}" if attempt < self.restarts else "no more"
-                self.tell(f"worker {number} ended by {_words(code)}; all are started again ({left}).")
+                self.tell(f"worker {number} ended by {end_words(code)}; all are started again ({left}).")
         finally:
             self._stop()
             for number, handler in before.items():
                 signal.signal(number, handler)
         where = f"see {self._log(number)}" if number else "its messages are above"
         raise TrainingError(
-            f"Workers died {self.restarts + 1} times, the last one by {_words(code)} (worker {number}; "
+            f"Workers died {self.restarts + 1} times, the last one by {end_words(code)} (worker {number}; "
             f"{where}). Mend the reason (memory? disk?) and give the same command: it goes on after the "
             "last saved state."
         )
@@ -87,42 +97,23 @@ class WorkerJob:
             failed = [(number, code) for number, code in enumerate(codes) if code]
             if failed:
                 self._stop()
-                return min(failed, key=lambda found: found[1] == AGAIN)  # not the one that only noticed
+                return min(failed, key=lambda end: end[1] == RESTART)  # not the one that only noticed
             if all(code == 0 for code in codes):
                 self.running.clear()
                 return 0, 0
             time.sleep(POLL_SECONDS)
 
     def _start(self, cluster: ClusterSpec, extra: Sequence[str]) -> subprocess.Popen[bytes]:
-        cores = core_shares(cluster.size)[cluster.rank]
-        environment = (
-            os.environ
-            | thread_environment(len(cores))
-            | {
-                VARIABLE: cluster.to_json(),
-                LAUNCHER: str(os.getpid()),
-            }
+        return start_child(
+            [*self.command, *extra],
+            core_shares(cluster.size)[cluster.rank],
+            environment={VARIABLE: cluster.to_json(), LAUNCHER: str(os.getpid())},
+            log=None if cluster.chief else self._log(cluster.rank),
+            out=self.out,
         )
-        words = [*self.command, *extra]
-        if cluster.chief:
-            return _on_cores(cores, words, env=environment, stdout=self.out)
-        path = self._log(cluster.rank)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab") as log:
-            return _on_cores(cores, words, env=environment, stdout=log, stderr=log)
 
     def _stop(self) -> None:
-        """End what still runs: asked to first, killed after a while."""
-        for process in self.running:
-            if process.poll() is None:
-                process.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
-        for process in self.running:
-            try:
-                process.wait(max(deadline - time.monotonic(), 0.01))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        stop_children(self.running, seconds=STOP_SECONDS)
         self.running.clear()
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
@@ -171,27 +162,3 @@ def words_without(words: Sequence[str], options: Sequence[str] = OPTIONS) -> lis
         elif word.partition("=")[0] not in options:
             kept.append(word)
     return kept
-
-
-def core_shares(count: int) -> list[list[int]]:
-    """Cores of each worker: shares of those this process may use, one each in turn where there are too few."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-    if count > len(cores):
-        return [[cores[number % len(cores)]] for number in range(count)]
-    return [cores[number::count] for number in range(count)]
-
-
-def _on_cores(cores: Sequence[int], words: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-    """Start a process that may use these cores; it inherits them from this one, which gets its own back."""
-    if not hasattr(os, "sched_setaffinity"):
-        return subprocess.Popen(words, start_new_session=True, **options)
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        return subprocess.Popen(words, start_new_session=True, **options)  # Ctrl-C reaches them through us alone
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-def _words(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

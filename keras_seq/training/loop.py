@@ -19,7 +19,7 @@ from keras_seq.config import TrainingConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.models.own_loop import compiled_loops
 from keras_seq.training.compiled import XlaPlan
-from keras_seq.training.distribute import SingleProcess, part
+from keras_seq.training.single_process import SingleProcess, part
 from keras_seq.training.tracing import Tracer
 
 GOLDEN = 0x9E3779B9  # an odd number near 2^32 over the golden ratio: far steps between the seeds of parts
@@ -66,7 +66,7 @@ class Loop:
         spec: tells the task.
         plan: what of the step goes through XLA, in how many parts; the update is that of the whole batch.
         class_weights: factor of each class's samples, ``(classes,)``; None: all alike.
-        team: workers that share every batch: each trains on its part, and all apply the gradient of the loss's mean
+        group: workers that share every batch: each trains on its part, and all apply the gradient of the loss's mean
             over the whole batch.
         tracer: told of every batch; None: nothing is traced.
     """
@@ -81,12 +81,12 @@ class Loop:
         *,
         plan: XlaPlan,
         class_weights: Sequence[float] | None = None,
-        team: SingleProcess | None = None,
+        group: SingleProcess | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         self.model, self.loss, self.optimizer, self.task = model, loss, optimizer, spec.task
         self.class_weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
-        self.team, self.tracer = team or SingleProcess(), tracer or Tracer()
+        self.group, self.tracer = group or SingleProcess(), tracer or Tracer()
         self.plan = plan
         self._batches = iter(dataset)
         self._step = self._make_step()
@@ -94,15 +94,15 @@ class Loop:
 
     def _make_step(self) -> Callable[..., tuple[Any, Any]]:
         """One update with a whole batch, for a graph; only what is within one process goes through XLA."""
-        if self.team.size == 1 and self.plan.parts > 1:
+        if self.group.size == 1 and self.plan.parts > 1:
             return self._make_split_step()
-        if self.team.size == 1:
+        if self.group.size == 1:
             return tf.function(self._train_step, jit_compile=self.plan.jit, autograph=False, reduce_retracing=True)
         sums = tf.function(self._weighted_sums, jit_compile=self.plan.jit, autograph=False, reduce_retracing=True)
 
         def step(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
-            mine = take_part((inputs, targets, weights), self.team.rank, self.team.size)
-            return self._update(self.team.total(sums(*mine)))
+            mine = take_part((inputs, targets, weights), self.group.rank, self.group.size)
+            return self._update(self.group.all_reduce_sum(sums(*mine)))
 
         return step
 

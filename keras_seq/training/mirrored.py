@@ -21,8 +21,8 @@ from keras_seq.models.rematerialise import rematerialise
 from keras_seq.training import resume
 from keras_seq.training.compiled import XlaPlan
 from keras_seq.training.device import choose_device
-from keras_seq.training.distribute import SingleProcess, check_parts
 from keras_seq.training.loop import Loop, make_optimizer, take_part
+from keras_seq.training.single_process import SingleProcess, check_parts
 from keras_seq.training.tracing import Tracer
 
 
@@ -60,25 +60,25 @@ def _strategy(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
-def check_strategy(training: TrainingConfig, batch: int, team: SingleProcess) -> tf.distribute.MirroredStrategy | None:
+def check_strategy(training: TrainingConfig, batch: int, group: SingleProcess) -> tf.distribute.MirroredStrategy | None:
     """The strategy of ``mirrored``, None for others.
 
     Args:
         training: strategy and device.
         batch: samples of a whole batch.
-        team: the workers that share it.
+        group: the workers that share it.
 
     Raises:
         ConfigError: ``multi_worker`` without others, or fewer samples than workers or devices.
         DeviceError: fewer than two devices to mirror.
     """
-    if training.strategy == "multi_worker" and team.size == 1:
+    if training.strategy == "multi_worker" and group.size == 1:
         raise ConfigError(
             "Option 'training.strategy' is 'multi_worker', but this process has met no others: only 'python -m "
-            "keras_seq.train' is run by several workers (from Python: keras_seq.training.distribute.joined). Use "
+            "keras_seq.train' is run by several workers (from Python: keras_seq.training.distribute.connect). Use "
             "training.strategy=none here."
         )
-    check_parts(batch, team.size, what="workers")
+    check_parts(batch, group.size, what="workers")
     if training.strategy != "mirrored":
         return None
     mirrored = make_mirrored(training)

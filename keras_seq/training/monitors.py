@@ -15,7 +15,7 @@ from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DataError, nearest
 from keras_seq.tasks import DECIDING
 from keras_seq.training import metrics
-from keras_seq.training.distribute import SingleProcess
+from keras_seq.training.single_process import SingleProcess
 
 _VALUES = ("loss", "rmse", "mae", "smape", "r2")
 _CLASSES = ("loss", "auc_roc", "accuracy", "balanced_accuracy", "f1", "mcc", "brier", "log_loss", "ece")
@@ -87,7 +87,7 @@ class Validation:
         spec: tells the task.
         quantiles: of the head; the one nearest the median is judged as a value.
         jit: compile with XLA; only worth it where all batches have one shape.
-        team: workers that share the batches; each gets the answers of all.
+        group: workers that share the batches; each gets the answers of all.
     """
 
     def __init__(
@@ -99,9 +99,9 @@ class Validation:
         *,
         quantiles: tuple[float, ...] = (),
         jit: bool = False,
-        team: SingleProcess | None = None,
+        group: SingleProcess | None = None,
     ) -> None:
-        self.dataset, self.task, self.team = dataset, spec.task, team or SingleProcess()
+        self.dataset, self.task, self.group = dataset, spec.task, group or SingleProcess()
         self.scale = spec.target_std
         self._middle = int(np.argmin(np.abs(np.array(quantiles) - 0.5))) if quantiles else None
 
@@ -121,8 +121,8 @@ class Validation:
             answers.append(prediction.numpy()[real])
             sizes.append(float(tf.reduce_sum(weights)) * mine)
             sums.append(float(loss) * sizes[-1])
-        truth, answer = (self.team.gather(np.concatenate(parts)) for parts in (truths, answers))
-        sum_of_all, size_of_all = (self.team.gather(np.asarray(numbers)).sum() for numbers in (sums, sizes))
+        truth, answer = (self.group.all_gather(np.concatenate(parts)) for parts in (truths, answers))
+        sum_of_all, size_of_all = (self.group.all_gather(np.asarray(numbers)).sum() for numbers in (sums, sizes))
         if self._middle is not None:
             answer = answer[..., self._middle]
         found = {"loss": float(sum_of_all / max(size_of_all, 1e-12))}
@@ -132,7 +132,7 @@ class Validation:
 
     def _batches(self) -> Iterator[tuple[Any, bool]]:
         """Batches to run, and whether they count: a worker without one of its own runs another's, for the shapes."""
-        own = self.dataset if self.team.size == 1 else self.dataset.shard(self.team.size, self.team.rank)
+        own = self.dataset if self.group.size == 1 else self.dataset.shard(self.group.size, self.group.rank)
         empty = True
         for batch in own:
             empty = False

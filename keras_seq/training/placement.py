@@ -13,7 +13,7 @@ from keras_seq.config import TrainingConfig
 from keras_seq.errors import DeviceError
 from keras_seq.training.compiled import XlaPlan
 from keras_seq.training.device import POLICIES, describe_device
-from keras_seq.training.distribute import SingleProcess
+from keras_seq.training.single_process import SingleProcess
 
 CUDNN = ("CudnnRNN", "CudnnRNNV2", "CudnnRNNV3")
 LOOPS = ("While", "StatelessWhile")
@@ -25,7 +25,7 @@ def describe_placement(
     *,
     device: str,
     plan: XlaPlan,
-    team: SingleProcess | None = None,
+    group: SingleProcess | None = None,
     mirrored: Any = None,
 ) -> list[str]:
     """Lines on the devices, the precision, XLA and the kernels of recurrent layers.
@@ -35,15 +35,15 @@ def describe_placement(
         training: mixed_precision.
         device: TensorFlow's name of the one in use.
         plan: what of the training step goes through XLA.
-        team: the workers.
+        group: the workers.
         mirrored: the strategy over several devices, if there is one.
     """
     names = [describe_device(device)]
     if mirrored is not None:
         names = [_short(name) for name in mirrored.extended.worker_devices]
     where = " and ".join(names)
-    if team is not None and team.size > 1:
-        where += f", worker {team.rank} of {team.size}"
+    if group is not None and group.size > 1:
+        where += f", worker {group.rank} of {group.size}"
     parts = [f"training on {where}"]
     if "GPU" in device:
         parts.append("GPU memory as needed" if memory_grows() else "all GPU memory taken at once")

@@ -1,4 +1,4 @@
-"""What the workers of a training tell each other: sums of gradients, the chief's decisions, who is still there.
+"""Collective operations of a training's workers: sums of gradients, the chief's decisions, loss of a worker.
 
 Every worker is a process with one device and the same plain model as a single process has. Only sums travel, through
 TensorFlow's collective operations: ``all_reduce`` within ``MultiWorkerMirroredStrategy.run`` (docs/distribution.md
@@ -9,17 +9,19 @@ says why this way and not another). Losing a worker ends the collectives of the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_seq.config import TrainingConfig
 from keras_seq.errors import ConfigError, TrainingError
+from keras_seq.training.cluster import ClusterSpec, WorkerLost
 from keras_seq.training.device import choose_device, prepare_environment
-from keras_seq.training.distribute import ClusterSpec, SingleProcess, WorkerLost
+from keras_seq.training.single_process import SingleProcess
 
 HEARTBEAT_SECONDS = 20  # after which a silent worker counts as lost
 LEAVING_SECONDS = 10  # waited for the others when a process ends
@@ -28,42 +30,42 @@ _PERHAPS = (tf.errors.CancelledError, tf.errors.FailedPreconditionError, tf.erro
 
 
 class ProcessGroup(SingleProcess):
-    """Several workers.
+    """Several workers connected by TensorFlow's collective operations.
 
     Args:
         strategy: of ``tf.distribute.MultiWorkerMirroredStrategy``; one device in each worker.
-        cluster: who they are.
+        cluster: addresses and rank.
     """
 
-    def __init__(self, strategy: Any, cluster: ClusterSpec) -> None:
+    def __init__(self, strategy: tf.distribute.Strategy, cluster: ClusterSpec) -> None:
         self.cluster, self.rank, self.size = cluster, cluster.rank, cluster.size
         # traced once, with one collective each: however often and in whatever shapes they are called, the workers'
         # collectives keep the same keys
-        self._total32 = self._make_sum(strategy, tf.float32)
-        self._total64 = self._make_sum(strategy, tf.float64)
+        self._sum32 = self._make_sum(strategy, tf.float32)
+        self._sum64 = self._make_sum(strategy, tf.float64)
 
     @staticmethod
-    def _make_sum(strategy: Any, dtype: Any) -> Any:
-        def one(numbers: Any) -> Any:
+    def _make_sum(strategy: tf.distribute.Strategy, dtype: tf.DType) -> Callable[[tf.Tensor], tf.Tensor]:
+        def reduce(numbers: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
             return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(numbers))
 
-        def total(numbers: Any) -> Any:
-            return strategy.run(one, args=(numbers,))
+        def run(numbers: tf.Tensor) -> tf.Tensor:
+            return strategy.run(reduce, args=(numbers,))
 
-        made = tf.function(total, input_signature=[tf.TensorSpec([None], dtype)], autograph=False)
-        made.get_concrete_function()
-        return made
+        traced = tf.function(run, input_signature=[tf.TensorSpec([None], dtype)], autograph=False)
+        traced.get_concrete_function()
+        return traced
 
-    def total(self, numbers: Any) -> Any:
+    def all_reduce_sum(self, numbers: tf.Tensor) -> tf.Tensor:
         """Sum over the workers of ``(n,)`` float32, inside or outside a graph."""
-        return self._total32(numbers)
+        return self._sum32(numbers)
 
-    def _sum(self, numbers: Any) -> np.ndarray:
+    def _sum(self, numbers: ArrayLike) -> np.ndarray:
         """Sum over the workers of ``(n,)`` float64."""
-        return np.asarray(self._total64(tf.constant(np.asarray(numbers, np.float64))).numpy())
+        return np.asarray(self._sum64(tf.constant(np.asarray(numbers, np.float64))).numpy())
 
-    def share(self, data: bytes) -> bytes:
+    def broadcast(self, data: bytes) -> bytes:
         """The chief's bytes, four to a float64, which holds them exactly."""
         length = int(self._sum([len(data) if self.chief else 0])[0])
         words = np.zeros(-(-length // 4), "<u4")
@@ -71,11 +73,11 @@ class ProcessGroup(SingleProcess):
             words.view(np.uint8)[:length] = np.frombuffer(data, np.uint8)
         return self._sum(words).astype("<u4").tobytes()[:length]
 
-    def either(self, *flags: bool) -> list[bool]:
+    def any(self, *flags: bool) -> list[bool]:
         """For each flag, whether any worker has raised it."""
         return [bool(count) for count in self._sum([float(flag) for flag in flags])]
 
-    def gather(self, rows: np.ndarray) -> np.ndarray:
+    def all_gather(self, rows: np.ndarray) -> np.ndarray:
         """All workers' rows, in the order of their ranks."""
         counts = np.zeros(self.size)
         counts[self.rank] = len(rows)
@@ -84,7 +86,7 @@ class ProcessGroup(SingleProcess):
         everything[ends[self.rank] - len(rows) : ends[self.rank]] = rows
         return self._sum(everything.ravel()).reshape(everything.shape).astype(rows.dtype)
 
-    def average(self, variables: Sequence[Any]) -> None:
+    def average_variables(self, variables: Sequence[keras.Variable]) -> None:
         """Set float variables to their mean; in float64, so that equal float32 values come back as they were."""
         arrays = [np.asarray(variable.numpy()) for variable in variables]
         if not arrays:
@@ -94,10 +96,10 @@ class ProcessGroup(SingleProcess):
         for variable, array, piece in zip(variables, arrays, pieces, strict=True):
             variable.assign(piece.reshape(array.shape).astype(array.dtype))
 
-    def agree(self, key: str) -> None:
-        """Prove that all workers were started alike."""
+    def check_same(self, key: str) -> None:
+        """Compare a key with the chief's: all workers must have been started alike."""
         differs = np.zeros(self.size)
-        differs[self.rank] = self.share(key.encode()) != key.encode()
+        differs[self.rank] = self.broadcast(key.encode()) != key.encode()
         others = [str(number) for number in np.flatnonzero(self._sum(differs))]
         if others:
             raise TrainingError(
@@ -105,7 +107,7 @@ class ProcessGroup(SingleProcess):
                 f"({self.cluster.addresses[0]}). Start all of them with the same options, seed and data."
             )
 
-    def spread_seeds(self, variables: Sequence[Any]) -> None:
+    def spread_seeds(self, variables: Sequence[keras.Variable]) -> None:
         """Add the rank to the seeds of the random layers."""
         for variable in variables:
             if "seed_generator" in variable.path and self.rank:
@@ -113,17 +115,17 @@ class ProcessGroup(SingleProcess):
                 state[0] += self.rank
                 variable.assign(state)
 
-    def wait(self) -> None:
-        """Go on when all workers have come here."""
+    def barrier(self) -> None:
+        """Wait until all workers have come here."""
         self._sum([0.0])
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
+    def translated_errors(self) -> Iterator[None]:
         """Turn the loss of a worker within the block into ``WorkerLost``."""
         try:
             yield
         except tf.errors.OpError as error:
-            silent = self.cluster.silent()
+            silent = self.cluster.unreachable()
             if not isinstance(error, _LOST) and not (isinstance(error, _PERHAPS) and silent):
                 raise
             raise WorkerLost(
@@ -134,13 +136,13 @@ class ProcessGroup(SingleProcess):
 
     def _named(self, silent: Sequence[str], message: str) -> str:
         """Who is missing: those that do not answer, else those that TensorFlow has named."""
-        numbers = [self.cluster.addresses.index(address) for address in silent]
-        numbers = numbers or [int(found) for found in re.findall(r"/task:(\d+)", message) if int(found) != self.rank]
-        names = [f"worker {n} ({self.cluster.addresses[n]})" for n in dict.fromkeys(numbers) if n < self.size]
+        ranks = [self.cluster.addresses.index(address) for address in silent]
+        ranks = ranks or [int(rank) for rank in re.findall(r"/task:(\d+)", message) if int(rank) != self.rank]
+        names = [f"worker {n} ({self.cluster.addresses[n]})" for n in dict.fromkeys(ranks) if n < self.size]
         return ", ".join(names) or "another worker"
 
 
-def meet(cluster: ClusterSpec, training: TrainingConfig) -> ProcessGroup:
+def connect(cluster: ClusterSpec, training: TrainingConfig) -> ProcessGroup:
     """Connect to the other workers; call before TensorFlow's first operation.
 
     Raises:
@@ -169,10 +171,10 @@ def meet(cluster: ClusterSpec, training: TrainingConfig) -> ProcessGroup:
             task_id=cluster.rank,
             rpc_layer="grpc",
         )
-        team = ProcessGroup(tf.distribute.MultiWorkerMirroredStrategy(resolver), cluster)
-        team.wait()
+        group = ProcessGroup(tf.distribute.MultiWorkerMirroredStrategy(resolver), cluster)
+        group.barrier()
     except tf.errors.OpError as error:
-        missing = ", ".join(cluster.silent()) or "some"
+        missing = ", ".join(cluster.unreachable()) or "some"
         raise WorkerLost(
             f"Not all of the {cluster.size} workers came within training.worker_wait={training.worker_wait:g} seconds; "
             f"missing: {missing}. Start them, check that {cluster.addresses[cluster.rank]} and the others reach each "
@@ -181,9 +183,9 @@ def meet(cluster: ClusterSpec, training: TrainingConfig) -> ProcessGroup:
     except RuntimeError as error:
         raise TrainingError(
             f"The workers must meet before TensorFlow is used in this process ({error}). Enter "
-            "keras_seq.training.distribute.joined first, or use python -m keras_seq.train."
+            "keras_seq.training.distribute.connect first, or use python -m keras_seq.train."
         ) from None
-    return team
+    return group
 
 
 def _take_one_device(training: TrainingConfig, cluster: ClusterSpec) -> None:

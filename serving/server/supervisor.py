@@ -21,11 +21,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from keras_seq import files
+from keras_seq import files, processes
 from keras_seq.errors import ConfigError, ServingError
 from serving.settings import Settings
 
-UNUSABLE = 2  # exit code of a worker that can never start; its message is already on stderr
 STABLE = 10.0  # seconds after which a worker's death counts as the first one again
 SLOWEST = 30.0  # seconds between two starts of a worker that keeps dying
 
@@ -73,8 +72,8 @@ class Supervisor:
                 for worker in self._workers:
                     if worker.process is None and time.monotonic() >= worker.again:
                         self._start(worker)
-                if self._reap() == UNUSABLE:
-                    return UNUSABLE
+                if self._reap() == processes.MISUSED:
+                    return processes.MISUSED
                 time.sleep(0.05 if any(worker.process is None for worker in self._workers) else 0.1)
             return 0
         finally:
@@ -113,14 +112,18 @@ class Supervisor:
             code = worker.process.poll() if worker.process else None
             if code is None or worker.process is None or self._stopping:
                 continue
-            if code == UNUSABLE:
-                return UNUSABLE
+            if code == processes.MISUSED:
+                return processes.MISUSED
             _close(worker.process)
             lived = time.monotonic() - worker.started
             worker.deaths = 1 if lived > STABLE else worker.deaths + 1
             delay = 0.0 if worker.deaths == 1 else min(SLOWEST, 0.5 * 2 ** (worker.deaths - 2))
             worker.process, worker.again = None, time.monotonic() + delay
-            print(f"worker {worker.slot} ended ({_cause(code)}); starting it again", file=sys.stderr, flush=True)
+            print(
+                f"worker {worker.slot} ended ({processes.end_words(code)}); starting it again",
+                file=sys.stderr,
+                flush=True,
+            )
         return 0
 
     def _end(self) -> None:
@@ -129,15 +132,8 @@ class Supervisor:
             if each:
                 each.close()
         alive = [worker.process for worker in self._workers if worker.process and worker.process.poll() is None]
+        processes.stop_children(alive, seconds=self._settings.drain_timeout_s + 10)
         for process in alive:
-            process.terminate()
-        limit = time.monotonic() + self._settings.drain_timeout_s + 10
-        for process in alive:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.1, limit - time.monotonic()))
-            if process.poll() is None:
-                process.kill()
-                process.wait()
             _close(process)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -146,10 +142,6 @@ def _close(process: subprocess.Popen[bytes]) -> None:
     if process.stdin:
         with suppress(OSError):
             process.stdin.close()
-
-
-def _cause(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -17,12 +17,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from keras_seq.errors import KerasSeqError
+from keras_seq.processes import MISUSED
 from serving.observers import Observer, Router
 from serving.server.app import ServerApp
 from serving.server.http import Connection, Limits
 from serving.server.metrics import Metrics
 from serving.server.rest import RestFront
-from serving.server.supervisor import UNUSABLE
 from serving.server.tls import Tls, read_tls, read_token
 from serving.settings import Settings
 
@@ -72,7 +72,7 @@ class Worker:
         models.start()
         try:
             if not await self._loaded(models):
-                return 0 if self.stop.is_set() else UNUSABLE
+                return 0 if self.stop.is_set() else MISUSED
             self.app = self._app(models, loop)
             await loop.run_in_executor(None, self.app.follow_reload)
             gc.collect()
@@ -279,7 +279,7 @@ def main() -> int:
         return _runner()(serve())
     except KerasSeqError as error:
         _say(f"error: {error}")
-        return UNUSABLE
+        return MISUSED
 
 
 if __name__ == "__main__":

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from keras_seq.errors import ExportError
-from keras_seq.export import isolated
+from keras_seq.export import isolated, isolated_child
 from keras_seq.export.isolated import FORKS, run_apart
 from keras_seq.machine import is_running
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are made on Linux only")
+ROOT = Path(__file__).parents[2]
 JOBS = """
 import os, signal, sys, time
 def crash():
     print("about to fall", file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGSEGV)
 def hang(): signal.pause()
+def pause(path):
+    with open(path + "~", "w") as file: file.write(f"{os.getpid()} {os.getppid()}")
+    os.rename(path + "~", path)
+    signal.pause()
 def leave(): os._exit(3)
 def fail(): raise ValueError("no such op")
 def told(name, **given):
@@ -43,7 +51,7 @@ def ours(tmp_path_factory):
     bridge = f"import keras_seq.export as e; e.__path__.append({str(folder)!r})"
     (folder / "sitecustomize.py").write_text(bridge, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(folder))
+        patch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{ROOT}")
         FORKS.close()
         yield "keras_seq.export.jobs"
         FORKS.close()
@@ -78,16 +86,11 @@ def test_forks_go_on_after_their_server_was_killed():
 
 
 def test_a_job_that_is_over_before_anyone_listens_is_heard(monkeypatch):
-    """Number and exit code may come in one piece."""
-    from keras_seq.export import fork_server
-
-    read = fork_server._read_line
-
-    def late(descriptor):
+    def late(*descriptors):
         time.sleep(1)
-        return read(descriptor)
+        return select.select(*descriptors)
 
-    monkeypatch.setattr(fork_server, "_read_line", late)
+    monkeypatch.setattr(isolated, "select", SimpleNamespace(select=late))
     assert run_apart("keras_seq.machine:is_running", {"pid": os.getpid()}, what="Looking", warm=True, seconds=20)
 
 
@@ -123,6 +126,22 @@ def test_the_server_ends_with_the_process_that_asked():
     assert not is_running(int(done.stdout))
 
 
+@pytest.mark.slow
+def test_a_job_ends_with_the_process_that_asked(ours, tmp_path):
+    code = f"from keras_seq.export.isolated import run_apart; run_apart('{ours}:pause', "
+    code += f"{{'path': '{tmp_path}/numbers'}}, what='Waiting', warm=True)"
+    asking = subprocess.Popen([sys.executable, "-c", code])
+    end = time.monotonic() + 120
+    while not (tmp_path / "numbers").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    asking.kill()
+    asking.wait()
+    job, server = map(int, (tmp_path / "numbers").read_text().split())
+    while (is_running(job) or is_running(server)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not is_running(job) and not is_running(server)
+
+
 def test_only_our_functions_are_run():
     with pytest.raises(SystemExit, match="no function of keras_seq"):
-        isolated.main("os:getcwd", "unused")
+        isolated_child.run_job("os:getcwd", "unused", "unused")

@@ -75,11 +75,11 @@ def main(folder: Path, how: str) -> None:
             found = one(name, folder / "mirrored", training__strategy="mirrored")
             np.savez(folder / f"{name}-mirrored.npz", **found)
         return
-    with distribute.joined(experiment().training) as team:
+    with distribute.connect(experiment().training) as group:
         for name in names:
-            found = one(name, folder / f"workers-{team.rank}")
-            np.savez(folder / f"{name}-worker-{team.rank}.npz", **found)
-        team.wait()
+            found = one(name, folder / f"workers-{group.rank}")
+            np.savez(folder / f"{name}-worker-{group.rank}.npz", **found)
+        group.barrier()
 
 
 if __name__ == "__main__":

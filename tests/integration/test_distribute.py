@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from keras_seq.machine import free_ports, thread_environment
-from keras_seq.training.distribute import AGAIN, LAUNCHER, VARIABLE, ClusterSpec
+from keras_seq.processes import RESTART
+from keras_seq.training.cluster import VARIABLE, ClusterSpec
+from keras_seq.training.distribute import LAUNCHER
 
 CHILD = Path(__file__).with_name("distributed_child.py")
 TIMEOUT = 1500  # of a busy machine
@@ -119,13 +121,14 @@ def test_the_command_mirrors_on_a_cpu(more: list[str], tmp_path: Path) -> None:
 def test_a_survivor_says_who_is_missing(killed: int, tmp_path: Path) -> None:
     code = (
         "import sys, time\nimport numpy as np\nfrom keras_seq import cli\nfrom keras_seq.config import TrainingConfig\n"
-        "from keras_seq.training import distribute\n"
+        "from keras_seq import processes\nfrom keras_seq.training import distribute\n"
+        "from keras_seq.training.cluster import WorkerLost\n"
         "try:\n"
-        "    with distribute.joined(TrainingConfig()) as team:\n"
+        "    with distribute.connect(TrainingConfig()) as group:\n"
         "        while True:\n"
-        "            team.total(np.ones(1000, 'f')); print('step', flush=True); time.sleep(0.05)\n"
-        "except distribute.WorkerLost as error:\n"
-        "    print(error, flush=True); sys.exit(distribute.AGAIN)\n"
+        "            group.all_reduce_sum(np.ones(1000, 'f')); print('step', flush=True); time.sleep(0.05)\n"
+        "except WorkerLost as error:\n"
+        "    print(error, flush=True); sys.exit(processes.RESTART)\n"
     )
     running = workers(["-c", code], tmp_path)
     try:
@@ -134,7 +137,7 @@ def test_a_survivor_says_who_is_missing(killed: int, tmp_path: Path) -> None:
             assert time.monotonic() < deadline and all(process.poll() is None for process in running)
             time.sleep(0.1)
         running[killed].kill()
-        assert running[1 - killed].wait(180) == AGAIN  # seconds on an idle machine
+        assert running[1 - killed].wait(180) == RESTART  # seconds on an idle machine
     finally:
         end(running)
     said = (tmp_path / f"log-{1 - killed}").read_text()
@@ -148,7 +151,7 @@ def test_nobody_waits_for_ever_at_the_start(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "keras_seq.train", "--config", str(config), "--training.worker_wait", "3"]
     environment = os.environ | {VARIABLE: alone.to_json()}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT, cwd=tmp_path)
-    assert done.returncode == AGAIN, done.stderr
+    assert done.returncode == RESTART, done.stderr
     assert f"missing: {alone.addresses[1]}" in done.stderr and "Traceback" not in done.stderr
 
 

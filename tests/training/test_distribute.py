@@ -18,16 +18,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_seq import cli
+from keras_seq import cli, processes
 from keras_seq.commands import train
 from keras_seq.config import TrainingConfig, from_dict
 from keras_seq.errors import ConfigError, DeviceError, TrainingError
 from keras_seq.models.fast_lstm import FastLSTM
-from keras_seq.training import distribute, launch, placement, resume
+from keras_seq.training import cluster, distribute, launch, placement, resume
+from keras_seq.training.cluster import ClusterSpec, choose_strategy, read_cluster
 from keras_seq.training.compiled import XlaPlan
-from keras_seq.training.distribute import ClusterSpec, SingleProcess, choose_strategy, part, read_cluster
 from keras_seq.training.loop import take_part
 from keras_seq.training.mirrored import check_strategy, make_mirrored
+from keras_seq.training.single_process import SingleProcess, check_parts, part
 from keras_seq.training.tracing import Tracer
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,7 @@ GPUS = len(tf.config.list_physical_devices("GPU"))
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):
-    monkeypatch.delenv(distribute.VARIABLE, raising=False)
+    monkeypatch.delenv(cluster.VARIABLE, raising=False)
 
 
 # ---------------------------------------------------------------- who
@@ -93,12 +94,12 @@ def test_what_the_strategies_mean():
 
 
 def test_outside_of_a_job_a_process_is_alone():
-    with distribute.joined(TrainingConfig()) as team:
-        assert distribute.current() is team and team.chief and team.size == 1
-        assert team.share(b"x") == b"x" and team.either(True, False) == [True, False]
-        with distribute.apart():
-            assert distribute.current() is not team
-    assert isinstance(distribute.current(), SingleProcess)
+    with distribute.connect(TrainingConfig()) as group:
+        assert distribute.current_group() is group and group.chief and group.size == 1
+        assert group.broadcast(b"x") == b"x" and group.any(True, False) == [True, False]
+        with distribute.single_process():
+            assert distribute.current_group() is not group
+    assert isinstance(distribute.current_group(), SingleProcess)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_wrong_words_are_one_paragraph(words, message, capsys, tmp_path):
 
 
 def test_workers_within_workers_are_refused(monkeypatch):
-    monkeypatch.setenv(distribute.VARIABLE, TWO.to_json())
+    monkeypatch.setenv(cluster.VARIABLE, TWO.to_json())
     with pytest.raises(ConfigError, match="Give one of the two"):
         launch.check_numbers(2, 3)
 
@@ -150,7 +151,7 @@ def test_a_part_keeps_the_padding_of_the_whole():
 
 def test_a_batch_too_small_to_share_is_refused():
     with pytest.raises(ConfigError, match="has 3 samples, fewer than the 4 workers"):
-        distribute.check_parts(3, 4, what="workers")
+        check_parts(3, 4, what="workers")
 
 
 def test_a_state_travels_as_bytes():
@@ -208,7 +209,7 @@ def test_a_dead_worker_starts_all_again(tmp_path):
 
 
 def test_deaths_have_an_end(tmp_path):
-    run, said = job(tmp_path, RANK + f"sys.exit({distribute.AGAIN})", restarts=1)
+    run, said = job(tmp_path, RANK + f"sys.exit({processes.RESTART})", restarts=1)
     with pytest.raises(TrainingError, match=r"died 2 times, the last one by exit code 75 .*goes on after the last"):
         run.run()
     assert len(said) == 2
@@ -245,10 +246,10 @@ def test_workers_are_not_told_of_workers():
 
 
 def test_cores_are_shared_out():
-    shares = launch.core_shares(2)
+    shares = processes.core_shares(2)
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     assert sorted({core for share in shares for core in share}) == list(cores)[: max(len(cores), 1)]
-    assert all(share for share in launch.core_shares(50))
+    assert all(share for share in processes.core_shares(50))
 
 
 # ---------------------------------------------------------------- the manifest
@@ -272,7 +273,7 @@ def test_the_manifest_makes_a_cluster_and_gives_options_that_exist():
     codes = [
         rule["onExitCodes"]["values"] for rule in made["spec"]["podFailurePolicy"]["rules"] if "onExitCodes" in rule
     ]
-    assert codes == [[2], [distribute.AGAIN]]
+    assert codes == [[2], [processes.RESTART]]
     words = container["command"][container["command"].index("keras_seq.train") + 1 :]
     parser = cli.experiment_parser("keras_seq.train", "")
     words[words.index("--config") + 1] = str(ROOT / words[words.index("--config") + 1])
