@@ -59,9 +59,10 @@ def main(argv: Sequence[str]) -> cli.Result:
     foreign = [name for name in overrides if not name.startswith(("data.", "tracking."))]
     if foreign:
         raise ConfigError(f"Option '--{foreign[0]}' cannot change a trained model; --data.* and --tracking.* can.")
+    from keras_seq.explain.explainer import ExplanationPlan
     from keras_seq.explain.methods import check_names
     from keras_seq.explain.progress import SILENT, Bar
-    from keras_seq.explain.run import ExplanationPlan, as_methods, explain
+    from keras_seq.explain.run import as_methods, explain
 
     methods = as_methods(options.methods)
     check_names(methods)

@@ -7,7 +7,6 @@ Biases, scales of normalisations, position tables and the scoring of attention p
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +67,6 @@ def file_sizes(path: Path) -> dict[str, int]:
     """Bytes of a file, plain and gzipped."""
     content = path.read_bytes()
     return {"raw": len(content), "gzip": len(gzip.compress(content, 9, mtime=0))}
-
-
-def ratio(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str, float]:
-    """Each size as a share of what it was."""
-    return {name: after[name] / before[name] for name in before}
 
 
 def _size(variable: Any) -> int:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_seq.explain.attribution import Attribution
+    from keras_seq.explain.explainer import Explainer, ExplanationPlan
     from keras_seq.explain.gradients import expected_gradients, gradient_times_input, integrated_gradients
     from keras_seq.explain.layout import Explanations, read
-    from keras_seq.explain.run import Explainer, explain, open_bundle
+    from keras_seq.explain.run import explain, open_bundle
 
 _HOME = {
     "Attribution": "attribution",
-    "Explainer": "run",
+    "Explainer": "explainer",
+    "ExplanationPlan": "explainer",
     "Explanations": "layout",
     "expected_gradients": "gradients",
     "explain": "run",
@@ -30,6 +32,7 @@ _HOME = {
 __all__ = [
     "Attribution",
     "Explainer",
+    "ExplanationPlan",
     "Explanations",
     "expected_gradients",
     "explain",

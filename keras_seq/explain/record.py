@@ -8,8 +8,6 @@ from keras_seq.config import Experiment
 from keras_seq.explain.layout import Explanations
 from keras_seq.tracking import track
 
-COLUMNS = ("method", "sample", "unit_id", "feature", "time", "value", "rank")
-
 
 def record(experiment: Experiment, found: Explanations) -> str | None:
     """Write a run ``explain``: its id, or None where nothing is tracked.

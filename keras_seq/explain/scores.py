@@ -14,7 +14,7 @@ from keras_seq.explain.faithfulness import Curves, agreement, curves, grouped, r
 from keras_seq.explain.views import interactions
 
 if TYPE_CHECKING:
-    from keras_seq.explain.run import Explainer
+    from keras_seq.explain.explainer import Explainer
 
 
 @dataclass(frozen=True)

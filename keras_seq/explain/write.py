@@ -17,7 +17,7 @@ from keras_seq.explain.evolution import evolve
 from keras_seq.explain.findings import findings
 
 if TYPE_CHECKING:
-    from keras_seq.explain.run import Explainer
+    from keras_seq.explain.explainer import Explainer
     from keras_seq.explain.scores import ExplanationScores
 
 

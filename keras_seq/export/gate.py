@@ -23,7 +23,7 @@ from keras_seq.evaluation.measures import MEASURES
 from keras_seq.export.canary import Arrays, Canary
 from keras_seq.export.metadata import Source
 from keras_seq.export.parity import BRANCH, ParityReport, called_otherwise, has_trees, judged, scale_of
-from keras_seq.export.saved_model import served
+from keras_seq.export.serving_graph import served
 
 LIMIT = 1e-5  # of the canary's answers, in deviations of the target or as probability
 ADDITIVE = 1e-4  # of an explanation: float32 sums over all cells

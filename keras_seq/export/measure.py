@@ -71,7 +71,7 @@ def _tensorflow(kind: str, path: str, threads: int) -> Call:
     else:
         from keras_seq.bundle import load_bundle
         from keras_seq.export.metadata import source_of
-        from keras_seq.export.saved_model import served
+        from keras_seq.export.serving_graph import served
 
         source = source_of(load_bundle(path))
         graph = served(source.model, source.spec, decision=source.decision, quantiles=source.quantiles)

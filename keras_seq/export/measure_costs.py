@@ -150,7 +150,7 @@ def serving_calls(
     """The served function on real windows, as many at a time as ``batches`` says, ready to be called."""
     import tensorflow as tf
 
-    from keras_seq.export.saved_model import served
+    from keras_seq.export.serving_graph import served
 
     quantiles = bundle.experiment.model.quantiles
     graph = served(bundle.model, bundle.spec, decision=bundle.decision, quantiles=quantiles)

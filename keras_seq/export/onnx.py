@@ -18,7 +18,7 @@ from keras_seq.bundle import Bundle
 from keras_seq.errors import ExportError
 from keras_seq.export.metadata import KEY, Source, describe, source_of, write_digest
 from keras_seq.export.onnx_fold import fold
-from keras_seq.export.saved_model import served
+from keras_seq.export.serving_graph import served
 
 OPSET = 17
 LOOPS = ("Loop", "Scan")

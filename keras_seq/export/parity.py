@@ -137,7 +137,7 @@ def _keras(source: Source, inputs: Arrays) -> Arrays:
     """The Keras model's answers."""
     import tensorflow as tf
 
-    from keras_seq.export.saved_model import served
+    from keras_seq.export.serving_graph import served
 
     graph = served(source.model, source.spec, decision=source.decision, quantiles=source.quantiles)
     return {name: np.asarray(value) for name, value in graph.function(**_tensors(tf, inputs)).items()}

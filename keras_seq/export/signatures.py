@@ -27,7 +27,7 @@ import tensorflow as tf
 from keras_seq import files
 from keras_seq.export import examples
 from keras_seq.export.metadata import Source
-from keras_seq.export.saved_model import ServingGraph, served
+from keras_seq.export.serving_graph import ServingGraph, served
 from keras_seq.export.step import COUNT, make_step, why_no_step
 
 PREDICT, CLASSIFY, REGRESS = (f"tensorflow/serving/{name}" for name in ("predict", "classify", "regress"))

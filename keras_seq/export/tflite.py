@@ -24,7 +24,7 @@ from keras_seq.bundle import Bundle
 from keras_seq.errors import ExportError, nearest
 from keras_seq.export.isolated import SECONDS, run_apart
 from keras_seq.export.metadata import KEY, Source, describe, source_of, write_digest
-from keras_seq.export.saved_model import served
+from keras_seq.export.serving_graph import served
 
 MODES = ("float32", "float16", "dynamic", "int8")
 HALVED = 1024  # elements from which a constant is worth halving; scalers and thresholds keep their digits

@@ -67,7 +67,7 @@ def answer_rows(bundle: Bundle, rows: Rows, *, every: int = 0) -> AnswerTable:
 def _run(bundle: Bundle, values: np.ndarray, start: np.ndarray, length: np.ndarray) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
-    from keras_seq.export.saved_model import served
+    from keras_seq.export.serving_graph import served
 
     quantiles = bundle.experiment.model.quantiles
     served_graph = served(bundle.model, bundle.spec, decision=bundle.decision, quantiles=quantiles)

@@ -7,7 +7,8 @@ import pytest
 
 from keras_seq.export import examples
 from keras_seq.export.metadata import Source
-from keras_seq.export.saved_model import served, write_saved_model
+from keras_seq.export.saved_model import write_saved_model
+from keras_seq.export.serving_graph import served
 from keras_seq.export.signatures import (
     CLASSIFY,
     PREDICT,

@@ -34,7 +34,7 @@ def whole(given, values):
     """The answers of the whole-sequence graph to every prefix of the sequences, by name ``(time, batch, ...)``."""
     import tensorflow as tf
 
-    from keras_seq.export.saved_model import served
+    from keras_seq.export.serving_graph import served
 
     graph = served(given.model, given.spec, decision=given.decision, quantiles=given.quantiles)
     run = tf.function(graph.function, input_signature=graph.signature)

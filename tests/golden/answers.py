@@ -17,7 +17,7 @@ def answers(source: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
     """
     import tensorflow as tf
 
-    from keras_seq.export.saved_model import served
+    from keras_seq.export.serving_graph import served
 
     graph = served(source.model, source.spec, decision=source.decision, quantiles=source.quantiles)
     tensors = {name: tf.constant(value) for name, value in inputs.items()}

@@ -124,7 +124,7 @@ def client(request, served):
 
 
 def expected(bundle, windows):
-    from keras_seq.export.saved_model import served as graph_of
+    from keras_seq.export.serving_graph import served as graph_of
 
     graph = graph_of(bundle.model, bundle.spec, decision=bundle.decision)
     return {name: value.numpy() for name, value in graph.function(**windows).items()}

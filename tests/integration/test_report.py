@@ -26,8 +26,7 @@ def run(tmp_path_factory):
     """A run with all that the commands leave beside it."""
     from keras_seq.bundle import load_bundle
     from keras_seq.commands import benchmark
-    from keras_seq.explain import explain
-    from keras_seq.explain.run import ExplanationPlan
+    from keras_seq.explain import ExplanationPlan, explain
     from keras_seq.export.canary import answers_of
     from keras_seq.export.samples import sample_windows
     from keras_seq.export.version import Wanted, export_version
