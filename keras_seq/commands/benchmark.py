@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
     from keras_seq.export.benchmark import Benchmark
 
-VALUES = {"--formats": "keras_seq.export.benchmark:KINDS"}
+VALUES = {"--formats": "keras_seq.export.formats:KINDS"}
 DESCRIPTION = """Write a bundle in every format and precision and measure each on the same real windows.
 
   python -m keras_seq.benchmark runs/cmapss_fd001/seed-0
@@ -43,7 +43,8 @@ def main(argv: Sequence[str]) -> cli.Result:
         raise ConfigError(f"--seconds must be above 0, got {options.seconds:g}.")
     machine.load_tensorflow()
     from keras_seq.bundle import load_bundle
-    from keras_seq.export.benchmark import KINDS, benchmark
+    from keras_seq.export.benchmark import benchmark
+    from keras_seq.export.formats import KINDS
     from keras_seq.reports import benchmark as report
     from keras_seq.reports.summary import say
 

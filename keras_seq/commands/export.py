@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from keras_seq import cli, config, machine
 from keras_seq.errors import ConfigError, ExportError, KerasSeqError
+from keras_seq.export.formats import KINDS
+from keras_seq.pipeline.export import export
 
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
     from keras_seq.export.version import Exported
-from keras_seq.pipeline.export import export
 
-DESCRIPTION = """Write a bundle in every format, compare with the Keras model, judge by the gate: one version folder.
+DESCRIPTION = f"""Write a bundle in every format, compare with the Keras model, judge by the gate: one version folder.
 
   python -m keras_seq.export runs/caster/seed-0
   python -m keras_seq.export runs/caster/seed-0 --formats saved_model,onnx,tflite-int8 --require 'auc_roc>=0.8'
   python -m keras_seq.export runs/caster/seed-0 --push saved_models/caster --margin 0.01
-Formats: saved_model, keras, onnx, onnx-int8, tflite, tflite-float16, tflite-dynamic, tflite-int8.
+Formats: {", ".join(KINDS)}.
 Options --data.home, --tracking.uri and the like stand in for those of the bundle.
 Exit code 2: a format could not be written (the others are), or --push was refused.
 """
@@ -72,7 +73,7 @@ def _parser() -> cli.Parser:
         prog="python -m keras_seq.export",
         description=DESCRIPTION,
         keys=("data.", "tracking."),
-        values={"--formats": "keras_seq.export.benchmark:KINDS"},
+        values={"--formats": KINDS},
     )
     parser.add_argument("bundle", help="bundle or run folder")
     parser.add_argument("--formats", default="saved_model,onnx,tflite,keras", help="comma-separated")

@@ -19,10 +19,10 @@ def held(path: Path) -> dict[str, int]:
         path: ``*.onnx``, ``*.tflite`` or ``*.keras``.
 
     Returns:
-        Such as ``{"float32": 4096, "int8": 1024}``.
+        Such as ``{"float32": 4096, "int8": 1024}``; nothing of a file of another kind.
     """
-    read = {".onnx": _onnx, ".tflite": _tflite, ".keras": _keras}[path.suffix]
-    return dict(read(path).most_common())
+    read = {".onnx": _onnx, ".tflite": _tflite, ".keras": _keras}.get(path.suffix)
+    return dict(read(path).most_common()) if read else {}
 
 
 def in_words(found: dict[str, int]) -> str:

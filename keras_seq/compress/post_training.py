@@ -18,7 +18,7 @@ from keras_seq.compress.scoring import Scorer
 from keras_seq.config import Experiment
 from keras_seq.errors import KerasSeqError
 from keras_seq.evaluation.scores import score
-from keras_seq.export.formats import write_formats
+from keras_seq.export.formats import FORMATS, need_samples, write_formats
 from keras_seq.export.metadata import Source
 from keras_seq.export.parity import run_file
 from keras_seq.export.samples import SAMPLES, spread, window_arrays
@@ -97,13 +97,14 @@ def measure_forms(
     Returns:
         By format ``{"file", "raw", "gzip", "validation", "test"}``, or ``{"failed": reason}``.
     """
-    samples = served_windows(prepared, experiment, "train", most=SAMPLES).inputs if "tflite-int8" in names else None
+    samples = served_windows(prepared, experiment, "train", most=SAMPLES).inputs if need_samples(names) else None
     written, failed = write_formats(source, folder, names, samples=samples)
     windows = {part: served_windows(prepared, experiment, part) for part in parts}
     found: dict[str, Any] = {name: {"failed": reason} for name, reason in failed.items()}
     for name, path in written.items():
         try:
-            answers = run_file(path, {part: given.inputs for part, given in windows.items()}, what=f"Running {name}")
+            inputs = {part: given.inputs for part, given in windows.items()}
+            answers = run_file(path, inputs, what=f"Running {name}", engine=FORMATS[name].engine)
         except KerasSeqError as error:
             found[name] = {"failed": str(error)}
             continue

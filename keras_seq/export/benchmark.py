@@ -14,9 +14,9 @@ import numpy as np
 
 from keras_seq import files
 from keras_seq.bundle import Bundle
-from keras_seq.errors import ConfigError, DataError, KerasSeqError, nearest
+from keras_seq.errors import DataError, KerasSeqError
 from keras_seq.evaluation.scores import score
-from keras_seq.export.formats import FORMATS, write_formats
+from keras_seq.export.formats import FORMATS, KINDS, check_kinds, need_samples, write_formats
 from keras_seq.export.isolated import run_apart
 from keras_seq.export.measure import SECONDS
 from keras_seq.export.metadata import source_of
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
     from keras_seq.data.windows import WindowIndex
 
-KINDS = ("keras", "saved_model", *FORMATS)
 BATCHES = (1, 8, 64)
 
 
@@ -116,10 +115,7 @@ def benchmark(
         ConfigError: an unknown format.
         DataError: the data are missing or differ from those of the training.
     """
-    for kind in kinds:
-        if kind not in KINDS:
-            raise ConfigError(f"There is no export format '{kind}'{nearest(kind, KINDS)}")
-    kinds = ("keras", *(kind for kind in kinds if kind != "keras"))
+    kinds = ("keras", *(kind for kind in check_kinds(kinds) if kind != "keras"))
     prepared = bundle.prepared
     index = spread(prepared.index["test"], most_windows)
     inputs = window_arrays(prepared.series, bundle.spec, index.start, index.length)
@@ -178,9 +174,7 @@ def _write(
     wanted = [kind for kind in kinds if kind in FORMATS]
     if wanted:
         say(f"writing {', '.join(wanted)}")
-        samples = None
-        if "tflite-int8" in wanted:
-            samples = sample_windows(bundle)
+        samples = sample_windows(bundle) if need_samples(wanted) else None
         written, reasons = write_formats(bundle, folder, wanted, samples=samples)
         paths |= written
         failed |= reasons
@@ -198,6 +192,7 @@ def _run(
         "threads": threads,
         "batches": list(BATCHES),
         "seconds": seconds,
+        "engine": FORMATS[kind].engine if kind in FORMATS else "",
     }
     cost = run_apart("keras_seq.export.measure:measure", arguments, what=f"Running {kind}")
     with np.load(folder / "answers.npz") as stored:

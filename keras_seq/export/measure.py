@@ -20,7 +20,15 @@ FEWEST, MOST = 20, 2000  # calls of one batch size
 
 
 def measure(
-    kind: str, path: str, windows: str, out: str, *, threads: int, batches: list[int], seconds: float = SECONDS
+    kind: str,
+    path: str,
+    windows: str,
+    out: str,
+    *,
+    threads: int,
+    batches: list[int],
+    seconds: float = SECONDS,
+    engine: str = "",
 ) -> dict[str, Any]:
     """Load a file, answer all windows, and time single calls.
 
@@ -32,6 +40,7 @@ def measure(
         threads: of one call.
         batches: batch sizes to time.
         seconds: spent on each of them, at least.
+        engine: of the format; see ``keras_seq.export.formats.Format``.
 
     Returns:
         ``load_s``, ``resident_mb``, ``peak_mb`` and by batch size ``p50``, ``p95``, ``p99`` (ms) and ``per_second``.
@@ -39,7 +48,7 @@ def measure(
     with np.load(windows) as stored:
         given = {name: stored[name] for name in stored.files}
     start = time.perf_counter()
-    call = _loaded(kind, path, threads)
+    call = _loaded(kind, path, threads, engine)
     call(_batch(given, 1, 0))
     loaded = time.perf_counter() - start
     np.savez(out, **_answers(call, given))  # type: ignore[arg-type]
@@ -47,12 +56,12 @@ def measure(
     return {"load_s": loaded, "peak_mb": peak_bytes() / 1e6, "resident_mb": resident_mb(), "batches": timed}
 
 
-def _loaded(kind: str, path: str, threads: int) -> Call:
+def _loaded(kind: str, path: str, threads: int, engine: str) -> Call:
     if kind in ("saved_model", "keras"):
         return _tensorflow(kind, path, threads)
     from keras_seq.runtime import load
 
-    predictor = load(path, threads=threads)
+    predictor = load(path, threads=threads, engine=engine)
 
     def call(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return predictor.predict(given["values"], given.get("lengths"))

@@ -150,7 +150,7 @@ def _tensors(tf: Any, inputs: Arrays) -> dict[str, Any]:
 def _one(name: str, path: Path, source: Source, probes: dict[str, Arrays], expected: dict[str, Arrays]) -> FormatParity:
     form = get_format(name)
     try:
-        found = run_file(path, probes, what=f"Running {name}")
+        found = run_file(path, probes, what=f"Running {name}", engine=form.engine)
     except ExportError as error:
         return FormatParity(name, form.limit, reasons=(str(error),))
     spec, answers, parts = source.spec, dict[str, float](), []
@@ -197,7 +197,7 @@ def _reasons(found: FormatParity, lossy: bool) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def run_file(path: Path, probes: Mapping[str, Arrays], *, what: str) -> dict[str, Arrays]:
+def run_file(path: Path, probes: Mapping[str, Arrays], *, what: str, engine: str = "") -> dict[str, Arrays]:
     """A file's answers to every probe, from a process of its own.
 
     Raises:
@@ -207,7 +207,7 @@ def run_file(path: Path, probes: Mapping[str, Arrays], *, what: str) -> dict[str
         inputs, out = Path(folder) / "inputs.npz", Path(folder) / "out.npz"
         arrays = {f"{name}/{key}": value for name, given in probes.items() for key, value in given.items()}
         np.savez(inputs, **arrays)  # type: ignore[arg-type]
-        arguments = {"model": str(path), "inputs": str(inputs), "out": str(out)}
+        arguments = {"model": str(path), "inputs": str(inputs), "out": str(out), "engine": engine}
         keys = run_apart("keras_seq.runtime.job:predict", arguments, what=what)
         with np.load(out) as stored:
             return {name: {key: stored[f"{name}/{key}"] for key in names} for name, names in keys.items()}

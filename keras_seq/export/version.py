@@ -12,17 +12,16 @@ import numpy as np
 
 from keras_seq import files
 from keras_seq.bundle import Bundle
-from keras_seq.errors import ConfigError, KerasSeqError, nearest
+from keras_seq.errors import KerasSeqError
 from keras_seq.export import gate
 from keras_seq.export.canary import Canary, canaries
-from keras_seq.export.formats import FORMATS, write_formats
+from keras_seq.export.formats import FORMATS, WHOLE, check_kinds, write_formats
 from keras_seq.export.metadata import Source, source_of
 from keras_seq.export.parity import ParityReport, check_parity
 from keras_seq.export.record import FOLDER, METADATA, PARITY, make_metadata, seal, write_schema
 from keras_seq.export.reference import make_reference, write_reference
 from keras_seq.export.saved_model import next_version
 
-OWN = ("saved_model", "keras")  # beside the files of keras_seq.export.formats
 STEP = "step.onnx"
 DEFAULT = ("saved_model", "onnx", "tflite", "keras")
 Say = Callable[[str], None]
@@ -74,18 +73,6 @@ class Wanted:
     canaries: Mapping[str, Canary] | None = None
 
 
-def check_formats(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, each once.
-
-    Raises:
-        ConfigError: an unknown format; names the nearest.
-    """
-    for name in names:
-        if name not in (*OWN, *FORMATS):
-            raise ConfigError(f"There is no export format '{name}'{nearest(name, (*OWN, *FORMATS))}")
-    return tuple(dict.fromkeys(names))
-
-
 def export_version(
     bundle: Bundle,
     base: str | Path,
@@ -103,9 +90,9 @@ def export_version(
     Args:
         bundle: what is exported.
         base: takes the version folder.
-        formats: of ``OWN`` and ``keras_seq.export.formats``.
+        formats: of ``keras_seq.export.formats.KINDS``.
         windows: real windows of the test part: for parity, canary and warm-up.
-        samples: real training windows for ``tflite-int8``.
+        samples: real training windows, where a format needs them.
         wanted: what the gate asks for beside parity and a canary.
         version: number of the version; None: the next one.
         explain: of ``keras_seq.explain.served.make_explain``; None: no signature ``explain``.
@@ -115,7 +102,7 @@ def export_version(
         ConfigError: an unknown format.
         OutputError: the version exists, or the folder cannot be written.
     """
-    formats, base = check_formats(formats), Path(base)
+    formats, base = check_kinds(formats), Path(base)
     files.ensure_writable(base)
     target = base / str(version or next_version(base))
     source, wanted = replace(source_of(bundle), explain=explain), wanted or Wanted()
@@ -163,7 +150,7 @@ def _write(
     if "keras" in formats:
         path = own / "model.keras"
         _attempt("keras", path, lambda: shutil.copy2(bundle.folder / "model.keras", path), written, failed)
-    others = [name for name in formats if name not in OWN]
+    others = [name for name in formats if name not in WHOLE]
     more, not_written = write_formats(source, own, others, samples=samples)
     written, failed = written | more, failed | not_written
     return written, failed, _step(source, own, written, failed, wanted="onnx" in formats)

@@ -41,12 +41,13 @@ def export(
     """
     from keras_seq import files
     from keras_seq.export.champion import find_champion
+    from keras_seq.export.formats import check_kinds, need_samples
     from keras_seq.export.gate import parse_requirements
     from keras_seq.export.samples import PROOF, sample_windows
     from keras_seq.export.saved_model import check_version
-    from keras_seq.export.version import Wanted, check_formats, export_version
+    from keras_seq.export.version import Wanted, export_version
 
-    formats, target = check_formats(formats), Path(output or bundle.folder.parent / "export")
+    formats, target = check_kinds(formats), Path(output or bundle.folder.parent / "export")
     requirements = parse_requirements(require, bundle)
     check_version(target, version, option="--version")
     for folder in (target, *([base] if base else [])):
@@ -54,7 +55,7 @@ def export(
     champion = find_champion(Path(base)) if base else None
     say("reading real windows")
     windows = sample_windows(bundle, part="test", count=PROOF)
-    samples = sample_windows(bundle, part="train") if "tflite-int8" in formats else None
+    samples = sample_windows(bundle, part="train") if need_samples(formats) else None
     wanted = Wanted(requirements, margin, champion)
     why = _explanation(bundle, explain) if explain else None
     return export_version(

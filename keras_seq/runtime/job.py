@@ -9,18 +9,19 @@ import numpy as np
 from keras_seq.runtime.predictor import load
 
 
-def predict(model: str, inputs: str, out: str) -> dict[str, list[str]]:
+def predict(model: str, inputs: str, out: str, engine: str = "") -> dict[str, list[str]]:
     """Run a file on every named set of inputs.
 
     Args:
-        model: an ``.onnx`` or ``.tflite`` file.
+        model: the file.
         inputs: ``.npz`` with ``NAME/values`` and, for a file of variable length, ``NAME/lengths``.
         out: ``.npz`` to write: ``NAME/ANSWER``.
+        engine: see ``load``.
 
     Returns:
         The answers' names by set.
     """
-    predictor = load(model)
+    predictor = load(model, engine=engine)
     with np.load(inputs) as stored:
         given = dict(stored)
     names = sorted({key.partition("/")[0] for key in given})

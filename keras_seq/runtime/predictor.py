@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -47,24 +48,27 @@ class Predictor:
         return self._engine.run(*self.contract.check(values, lengths))
 
 
-def load(path: str | Path, *, threads: int = 1) -> Predictor:
-    """Open a ``.onnx`` or ``.tflite`` file that ``keras_seq.export`` wrote.
+def load(path: str | Path, *, threads: int = 1, engine: str = "") -> Predictor:
+    """Open a file that ``keras_seq.export`` wrote.
 
     Args:
         path: the file.
         threads: of one call; 1 is fastest for small models.
+        engine: ``module:Class`` of the engine; "": the one of the suffix ``.onnx`` or ``.tflite``.
 
     Raises:
         ModelError: no such file, not ours, or changed since it was written.
     """
     path = Path(path)
-    if path.suffix not in ENGINES:
+    if not engine and path.suffix not in ENGINES:
         raise ModelError(f"'{path}' is neither an .onnx nor a .tflite file.")
     if not path.is_file():
         raise ModelError(f"There is no file '{path}'.")
     check_digest(path)
-    engine = ENGINES[path.suffix](path, threads)
-    return Predictor(engine, Contract.of(engine.described, path))
+    module, _, name = engine.partition(":")
+    make = getattr(import_module(module), name) if engine else ENGINES[path.suffix]
+    opened: Engine = make(path, threads)
+    return Predictor(opened, Contract.of(opened.described, path))
 
 
 def check_digest(path: Path) -> None:
