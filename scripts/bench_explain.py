@@ -70,16 +70,8 @@ def row(*cells: str) -> None:
 
 
 def main() -> None:
-    from keras_seq.explain import (
-        background,
-        explained_model,
-        faithfulness,
-        gradients,
-        masked_model,
-        output_target,
-        samples,
-        shap_values,
-    )
+    from keras_seq.explain import background, explained_model, faithfulness, masked_model, output_target, samples
+    from keras_seq.explain.methods import gradients, shap_values
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=4, help="calls of integrated gradients, the first one compiles")
@@ -91,7 +83,7 @@ def main() -> None:
     )
     for layers, units in NETWORKS:
         model, spec = trained(layers, units)
-        ask = explained_model.ExplainedModel(model, spec, output_target.make_question(spec))
+        ask = explained_model.ExplainedModel(model, spec, output_target.make_target(spec))
         backgrounds = background.from_windows(beside, np.full(BACKGROUNDS, TIME), spec, count=BACKGROUNDS)
 
         def played(rows: np.ndarray, ask: Any = ask, backgrounds: Any = backgrounds, spec: Any = spec) -> Any:
@@ -107,7 +99,7 @@ def main() -> None:
         if not options.kernel:
             continue
         few = played(given[: options.kernel])
-        few.worth(0, np.ones((40, TIME, FEATURES), bool))  # compiled before it is timed
+        few.mean_answers(0, np.ones((40, TIME, FEATURES), bool))  # compiled before it is timed
         kernel, wall, cpu = timed(partial(shap_values.kernel, few, evaluations=500))
         share = SAMPLES / options.kernel
         methods = {"KernelExplainer, 500": kernel, "integrated gradients": found.take(np.arange(options.kernel))}

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import locking
 
 PAGE = locking.ROOT / "docs/licences.md"
-UNDECLARED = {"huey": "MIT", "namex": "Apache-2.0", "skops": "MIT", "lime": "BSD-2-Clause"}
+UNDECLARED = {"huey": "MIT", "namex": "Apache-2.0", "skops": "MIT"}
 SPDX = {
     "3-Clause BSD License": "BSD-3-Clause",
     "Apache 2.0": "Apache-2.0",

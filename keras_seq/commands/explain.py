@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from keras_seq import cli, config, machine
 from keras_seq.cli import output
 from keras_seq.errors import ConfigError
-from keras_seq.explain.methods import METHODS
+from keras_seq.explain.registry import method_names
 
 DESCRIPTION = f"""Explain samples of a trained bundle; writes <run>/explanations.
 
@@ -16,7 +16,7 @@ DESCRIPTION = f"""Explain samples of a trained bundle; writes <run>/explanations
   python -m keras_seq.explain runs/fd001/seed-0 --methods integrated_gradients,kernel,lime --backgrounds 50
   python -m keras_seq.explain runs/fd001/seed-0 --units 24,34 --thorough
 
-Methods: auto, {", ".join(METHODS)}.
+Methods: auto, {", ".join(method_names())}.
 auto: integrated gradients (trees: Tree SHAP), occlusion, attention where there is any.
 Options --data.home and the like stand in for those of the bundle, --tracking.* says where it is recorded.
 """
@@ -28,7 +28,7 @@ def parser() -> cli.Parser:
         prog="python -m keras_seq.explain",
         description=DESCRIPTION,
         keys=("data.", "tracking."),
-        values={"--methods": ("auto", *METHODS), "--part": ("train", "validation", "test")},
+        values={"--methods": ("auto", *method_names()), "--part": ("train", "validation", "test")},
     )
     made.add_argument("bundle", help="bundle or run folder")
     made.add_argument("--samples", type=int, default=20, help="how many, spread evenly over the part (20)")
@@ -60,8 +60,8 @@ def main(argv: Sequence[str]) -> cli.Result:
     if foreign:
         raise ConfigError(f"Option '--{foreign[0]}' cannot change a trained model; --data.* and --tracking.* can.")
     from keras_seq.explain.explainer import ExplanationPlan
-    from keras_seq.explain.methods import check_names
     from keras_seq.explain.progress import SILENT, Bar
+    from keras_seq.explain.registry import check_names
     from keras_seq.explain.run import as_methods, explain
 
     methods = as_methods(options.methods)

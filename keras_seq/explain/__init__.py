@@ -1,8 +1,8 @@
 """Why a sequence model says what it says: attributions, their checks, pictures and findings.
 
-One game for all methods: the answer to a sample is compared with what the model says of real training windows put
-in its place, step for step (``keras_seq.explain.background``). What a method returns is an ``Attribution`` in raw
-time and features. Importing this package imports neither TensorFlow nor shap.
+All methods explain one masked model: the answer to a sample is compared with what the model says of real training
+windows put in its place, step for step (``keras_seq.explain.background``). What a method returns is an
+``Attribution`` in raw time and features. Importing this package imports neither TensorFlow nor shap.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keras_seq.explain.attribution import Attribution
     from keras_seq.explain.explainer import Explainer, ExplanationPlan
-    from keras_seq.explain.gradients import expected_gradients, gradient_times_input, integrated_gradients
     from keras_seq.explain.layout import Explanations, read
+    from keras_seq.explain.methods.gradients import expected_gradients, gradient_times_input, integrated_gradients
     from keras_seq.explain.run import explain, open_bundle
 
 _HOME = {

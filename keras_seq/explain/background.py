@@ -6,7 +6,7 @@ The decisions, shared by all methods, so that they explain the same thing:
   as long gives its *first* steps: a real unit as it was when it was as old as the sample, so that what the model
   counts from a window's start (elapsed steps, own baseline) means the same on both sides. Windows long enough are
   taken first; where there are too few, shorter ones are continued by reflection at their ends, which keeps their
-  levels, noise and speed. The length itself is never varied: it is part of the question, not of the explanation.
+  levels, noise and speed. The length itself is never varied: it is part of what is explained, not of the explanation.
 * **Missing values.** Where the sample has none, the background has none either: the model's own imputation works in
   the graph from what was observed, and no straight line ever runs between a number and NaN. A missing value gets
   attribution 0, what it inherits goes to the observation it was filled from. Gaps of a background itself are filled

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.data.series import Series
-from keras_seq.explain.feature_groups import make_players
-from keras_seq.explain.gradients import integrated_gradients
+from keras_seq.explain.feature_groups import make_groups
 from keras_seq.explain.masked_model import MaskedModel
+from keras_seq.explain.methods.gradients import integrated_gradients
 from keras_seq.explain.samples import Samples
 
 POINTS = 12  # moments looked at
@@ -43,7 +43,7 @@ class AttributionEvolution:
 
 
 def evolve(
-    game: MaskedModel, k: int, series: Series | None = None, *, points: int = POINTS
+    masked: MaskedModel, k: int, series: Series | None = None, *, points: int = POINTS
 ) -> AttributionEvolution | None:
     """Explain sample ``k`` at several moments.
 
@@ -53,33 +53,35 @@ def evolve(
     Returns:
         None where there is nothing before the sample's last step.
     """
-    moments = _moments(game, k, series, points)
+    moments = _moments(masked, k, series, points)
     if moments is None:
         return None
     samples, steps = moments
-    background = replace(game.background, count=min(game.background.count, BACKGROUNDS))
-    own = MaskedModel(game.asked, samples, background, schema_units=game.units)
-    own.__dict__["select"] = np.repeat(game.select[k : k + 1], len(samples), axis=0)  # the class that is called now
-    if game.asked.stepped:
+    background = replace(masked.background, count=min(masked.background.count, BACKGROUNDS))
+    select = np.repeat(masked.select[k : k + 1], len(samples), axis=0)  # the class that is called now
+    own = MaskedModel(masked.explained, samples, background, schema_units=masked.units, select=select)
+    if masked.explained.stepped:
         parts, base = _by_leaving_out(own), own.base
     else:
         found = integrated_gradients(own, tolerance=0.02)
         parts, base = found.by_feature(), found.base
     return AttributionEvolution(
-        game.samples.names[k],
+        masked.samples.names[k],
         steps,
         own.predictions,
         base,
         parts,
-        game.asked.spec.features,
-        game.asked.question.name,
-        game.asked.question.unit,
+        masked.explained.spec.features,
+        masked.explained.target.name,
+        masked.explained.target.unit,
     )
 
 
-def _moments(game: MaskedModel, k: int, series: Series | None, points: int) -> tuple[Samples, NDArray[np.int64]] | None:
-    length, one = int(game.samples.lengths[k]), game.samples.take(np.array([k]))
-    if game.asked.spec.variable_length:
+def _moments(
+    masked: MaskedModel, k: int, series: Series | None, points: int
+) -> tuple[Samples, NDArray[np.int64]] | None:
+    length, one = int(masked.samples.lengths[k]), masked.samples.take(np.array([k]))
+    if masked.explained.spec.variable_length:
         if length < 2:
             return None
         steps = np.unique(np.linspace(max(1, min(length // points, 20)), length, points).round().astype(np.int64))
@@ -109,11 +111,11 @@ def _joined(parts: list[Samples]) -> Samples:
     )
 
 
-def _by_leaving_out(game: MaskedModel) -> NDArray[np.float64]:
+def _by_leaving_out(masked: MaskedModel) -> NDArray[np.float64]:
     """For models without a gradient: what the answer loses without each sensor, ``(samples, features)``."""
-    parts = np.zeros((len(game.samples), len(game.asked.spec.features)))
-    for k in range(len(game.samples)):
-        players = make_players(game, k, 1)
-        without = players.present(~np.eye(len(players), dtype=bool))
-        parts[k, players.feature] = game.predictions[k] - game.worth(k, without)
+    parts = np.zeros((len(masked.samples), len(masked.explained.spec.features)))
+    for k in range(len(masked.samples)):
+        groups = make_groups(masked, k, 1)
+        without = groups.present(~np.eye(len(groups), dtype=bool))
+        parts[k, groups.feature] = masked.predictions[k] - masked.mean_answers(k, without)
     return parts

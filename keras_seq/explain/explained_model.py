@@ -1,4 +1,4 @@
-"""A model that is asked one number many times: answers and gradients in bounded chunks, compiled once.
+"""The model explained: one number and its gradient for many windows, in bounded chunks, compiled once.
 
 The gradient is taken with respect to the input only. LSTM layers run on the own kernel of
 ``keras_seq.models.fast_lstm``: under XLA its weight gradients, which nobody reads, are never computed, and the
@@ -38,20 +38,20 @@ class InputGradientLSTM(FastLSTM):
 
 
 class ExplainedModel:
-    """A model and a question.
+    """A model and the one number of its output that is explained.
 
     Args:
         model: takes raw units; an answer at every step is reduced to the last real step's.
         spec: of the model.
-        question: which number.
+        target: which number.
         own_kernel: LSTM layers on the own kernel.
         jit: compile with XLA; None: where there is enough work.
     """
 
     def __init__(
-        self, model: Any, spec: DataSpec, question: OutputTarget, *, own_kernel: bool = True, jit: bool | None = None
+        self, model: Any, spec: DataSpec, target: OutputTarget, *, own_kernel: bool = True, jit: bool | None = None
     ) -> None:
-        self.spec, self.question, self.jit = spec, question, jit
+        self.spec, self.target, self.jit = spec, target, jit
         single = last_step(model) if spec.per_step else model
         layers = list(single._flatten_layers())
         self.stepped = tuple(sorted({type(layer).__name__ for layer in layers if isinstance(layer, STEPPED)}))
@@ -84,9 +84,9 @@ class ExplainedModel:
         return tf.reshape(tf.cast(self.model(inputs, training=False), tf.float32), (-1, self.width))
 
     def number(self, outputs: Any, select: Any) -> Any:
-        """The number asked for, ``(batch,)`` tensor."""
+        """The number explained, ``(batch,)`` tensor."""
         chosen = tf.reduce_sum(outputs * select, axis=1)
-        if self.question.scale == "logit":
+        if self.target.scale == "logit":
             chosen = tf.clip_by_value(chosen, SMALLEST, 1 - SMALLEST)
             chosen = tf.math.log(chosen) - tf.math.log1p(-chosen)
         return chosen

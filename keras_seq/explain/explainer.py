@@ -7,15 +7,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from keras_seq.explain.attribution import Attribution
-from keras_seq.explain.methods import run_method
 from keras_seq.explain.progress import SILENT, Ticker
+from keras_seq.explain.registry import run_method
 
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
     from keras_seq.data.prepare import Prepared
     from keras_seq.explain.masked_model import MaskedModel
 
-JUDGED = 100  # samples of the part that permutation importance is measured on
+IMPORTANCE_SAMPLES = 100  # samples of the part that permutation importance is measured on
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Explainer:
         bundle: the bundle.
         prepared: its data.
         plan: what to explain.
-        game: samples, backgrounds and the model asked.
+        masked: samples, backgrounds and the model explained.
         methods: those that will run.
         ticker: told of progress.
     """
@@ -75,20 +75,20 @@ class Explainer:
     bundle: Bundle
     prepared: Prepared
     plan: ExplanationPlan
-    game: MaskedModel
+    masked: MaskedModel
     methods: tuple[str, ...]
     ticker: Ticker = field(default=SILENT, repr=False)
 
     def attribute(self, method: str, **options: Any) -> Attribution:
         """Attributions of one method for the samples."""
         given = {"blocks": self.plan.blocks, "evaluations": self.plan.evaluations, "seed": self.plan.seed}
-        return run_method(method, self.game, self.bundle.model, **(given | options))
+        return run_method(method, self.masked, self.bundle.model, **(given | options))
 
     @cached_property
-    def judged(self) -> Any:
+    def importance_samples(self) -> MaskedModel:
         """More samples of the part, with their truth, for permutation importance."""
         from keras_seq.explain.masked_model import MaskedModel
         from keras_seq.explain.samples import choose
 
-        samples = choose(self.prepared, self.plan.part, JUDGED)
-        return MaskedModel(self.game.asked, samples, self.game.background, ticker=self.ticker)
+        samples = choose(self.prepared, self.plan.part, IMPORTANCE_SAMPLES)
+        return MaskedModel(self.masked.explained, samples, self.masked.background, ticker=self.ticker)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.explain.attribution import Attribution
-from keras_seq.explain.feature_groups import BLOCKS, edges, make_players
+from keras_seq.explain.feature_groups import BLOCKS, edges, make_groups
 from keras_seq.explain.masked_model import MaskedModel
 
 SHARES = np.linspace(0, 1, 11)
@@ -48,12 +48,12 @@ class Curves:
 
 
 def curves(
-    game: MaskedModel, found: Attribution | None, *, blocks: int = BLOCKS, seed: int = 0, backgrounds: int = 10
+    masked: MaskedModel, found: Attribution | None, *, blocks: int = BLOCKS, seed: int = 0, backgrounds: int = 10
 ) -> Curves:
     """Deletion and insertion curves of a method, or of a random order.
 
     Args:
-        game: that was explained.
+        masked: that was explained.
         found: attributions; None: a random order, which any method must beat.
         blocks: of time in a group.
         seed: of the random order.
@@ -61,32 +61,32 @@ def curves(
     """
     rng, half = np.random.default_rng(seed), len(SHARES)
     left, reached, whole = np.zeros(half), np.zeros(half), 0.0
-    for k in range(len(game.samples)):
-        difference = game.predictions[k] - game.base[k]
-        players = make_players(game, k, blocks)
-        if not difference or len(players) < 2:
+    for k in range(len(masked.samples)):
+        difference = masked.predictions[k] - masked.base[k]
+        groups = make_groups(masked, k, blocks)
+        if not difference or len(groups) < 2:
             continue
         sign = np.sign(difference)
-        towards = rng.random(len(players)) if found is None else _towards(found, k, players, sign)
+        towards = rng.random(len(groups)) if found is None else _towards(found, k, groups, sign)
         rank = np.argsort(np.argsort(-towards, kind="stable"), kind="stable")
-        taken = rank < np.round(SHARES * len(players))[:, None]
-        worth = game.worth(k, players.present(np.concatenate([~taken, taken])), most=backgrounds)
-        empty, full = worth[half], worth[0]
-        left += sign * (worth[:half] - empty)
-        reached += sign * (worth[half:] - empty)
+        taken = rank < np.round(SHARES * len(groups))[:, None]
+        mean_answers = masked.mean_answers(k, groups.present(np.concatenate([~taken, taken])), most=backgrounds)
+        empty, full = mean_answers[half], mean_answers[0]
+        left += sign * (mean_answers[:half] - empty)
+        reached += sign * (mean_answers[half:] - empty)
         whole += sign * (full - empty)
-    if whole <= 0.01 * game.output_range:  # answers that do not differ from their base: a share of nothing is noise
+    if whole <= 0.01 * masked.output_range:  # answers that do not differ from their base: a share of nothing is noise
         nothing = np.full(half, np.nan)
         return Curves(SHARES, nothing, nothing)
     return Curves(SHARES, left / whole, reached / whole)
 
 
-def _towards(found: Attribution, k: int, players: Any, sign: float) -> NDArray[np.float64]:
-    values = found.values[k, : players.known.shape[0]]
-    if values.shape[1] == 1 and players.known.shape[1] > 1:  # attention: the same for all sensors
-        values = np.repeat(values, players.known.shape[1], axis=1) * sign
-    values = np.pad(values, ((0, players.known.shape[0] - len(values)), (0, 0)))
-    return np.array([sign * values[cells].sum() for cells in players.cells])
+def _towards(found: Attribution, k: int, groups: Any, sign: float) -> NDArray[np.float64]:
+    values = found.values[k, : groups.known.shape[0]]
+    if values.shape[1] == 1 and groups.known.shape[1] > 1:  # attention: the same for all sensors
+        values = np.repeat(values, groups.known.shape[1], axis=1) * sign
+    values = np.pad(values, ((0, groups.known.shape[0] - len(values)), (0, 0)))
+    return np.array([sign * values[cells].sum() for cells in groups.cells])
 
 
 def grouped(found: Attribution, blocks: int = BLOCKS) -> NDArray[np.float64]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.errors import ConfigError
-from keras_seq.explain.masked_model import MaskedModel
+
+if TYPE_CHECKING:
+    from keras_seq.explain.masked_model import MaskedModel
 
 BLOCKS = 5  # of time, where nothing else is asked for
 
@@ -19,9 +22,9 @@ class FeatureGroups:
     """The groups of one sample.
 
     Attributes:
-        feature: feature of each, int64 ``(players,)``.
-        start: first step, int64 ``(players,)``.
-        stop: step after the last, int64 ``(players,)``.
+        feature: feature of each, int64 ``(groups,)``.
+        start: first step, int64 ``(groups,)``.
+        stop: step after the last, int64 ``(groups,)``.
         known: where the sample has values, bool ``(width, features)``.
     """
 
@@ -35,16 +38,16 @@ class FeatureGroups:
 
     @property
     def cells(self) -> NDArray[np.bool_]:
-        """Which values each holds, bool ``(players, width, features)``."""
+        """Which values each holds, bool ``(groups, width, features)``."""
         width, features = self.known.shape
         step = np.arange(width)
         during = (step >= self.start[:, None]) & (step < self.stop[:, None])
         return during[:, :, None] & (np.arange(features) == self.feature[:, None])[:, None] & self.known
 
     def present(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Values that are known when the players of ``masks (sets, players)`` are: ``(sets, width, features)``.
+        """Values that are known when the groups of ``masks (sets, groups)`` are: ``(sets, width, features)``.
 
-        Values of no player (constant ones, which tell nothing) count as known.
+        Values of no group (constant ones, which tell nothing) count as known.
         """
         owner = np.full(self.known.shape, -1)
         for number, (feature, start, stop) in enumerate(zip(self.feature, self.start, self.stop, strict=True)):
@@ -52,11 +55,11 @@ class FeatureGroups:
         wide = np.concatenate([np.asarray(masks, bool), np.ones((len(masks), 1), bool)], axis=1)  # -1: the last
         return wide[:, owner]
 
-    def spread(self, worth: NDArray[np.floating]) -> NDArray[np.float64]:
-        """What each player gets ``(players,)``, evenly over its values ``(width, features)``."""
+    def spread(self, mean_answers: NDArray[np.floating]) -> NDArray[np.float64]:
+        """What each group gets ``(groups,)``, spread evenly over its values ``(width, features)``."""
         cells = self.cells
         size = np.maximum(cells.sum(axis=(1, 2)), 1)
-        return np.einsum("p,ptf->tf", np.asarray(worth, np.float64) / size, cells)
+        return np.einsum("p,ptf->tf", np.asarray(mean_answers, np.float64) / size, cells)
 
 
 def edges(length: int, blocks: int) -> NDArray[np.int64]:
@@ -64,7 +67,7 @@ def edges(length: int, blocks: int) -> NDArray[np.int64]:
     return np.linspace(0, length, min(blocks, max(length, 1)) + 1).round().astype(np.int64)
 
 
-def make_players(game: MaskedModel, k: int, blocks: int = BLOCKS) -> FeatureGroups:
+def make_groups(masked: MaskedModel, k: int, blocks: int = BLOCKS) -> FeatureGroups:
     """Groups (sensor, time block) of sample ``k``; those that hold nothing, or nothing new, are left out.
 
     Raises:
@@ -72,9 +75,9 @@ def make_players(game: MaskedModel, k: int, blocks: int = BLOCKS) -> FeatureGrou
     """
     if blocks < 1:
         raise ConfigError(f"Option '--blocks' is {blocks}; time is divided into at least 1 block.")
-    length = int(game.samples.lengths[k])
-    known = game.known(k)
-    differs = known & (np.abs(np.nan_to_num(game.sample(k)) - np.nan_to_num(game.beside(k))) > 0).any(axis=0)
+    length = int(masked.samples.lengths[k])
+    known = masked.known(k)
+    differs = known & (np.abs(np.nan_to_num(masked.sample(k)) - np.nan_to_num(masked.beside(k))) > 0).any(axis=0)
     borders = edges(length, blocks)
     found = [
         (feature, start, stop)

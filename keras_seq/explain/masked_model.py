@@ -1,7 +1,7 @@
-"""The game all methods explain: some values of a sample are known, the others come from its backgrounds.
+"""The masked model that all methods explain: some values of a sample are known, others come from its backgrounds.
 
-The worth of knowing a set of values is the mean answer over the backgrounds laid beside the sample, with the known
-values put in. Knowing nothing is the base, knowing all is the prediction; attributions divide the difference.
+The value of a set of known values is the mean answer over the backgrounds laid beside the sample, with the known values
+put in. Knowing nothing is the base, knowing all is the prediction; attributions divide the difference.
 """
 
 from __future__ import annotations
@@ -24,34 +24,37 @@ SIZES = 3  # padded lengths that samples are sorted into: the longest, a half an
 
 
 class MaskedModel:
-    """Samples, their backgrounds and the model asked.
+    """Samples, their backgrounds and the model explained.
 
     Args:
-        asked: the model and what it is asked.
+        explained: the model and its target.
         samples: to explain.
         background: what stands in.
         schema_units: physical units of the features; () where unknown.
         ticker: told of progress.
+        select: weights of the outputs ``(samples, outputs)``; None: those of the target.
     """
 
     def __init__(
         self,
-        asked: ExplainedModel,
+        explained: ExplainedModel,
         samples: Samples,
         background: Background,
         *,
         schema_units: tuple[str, ...] = (),
         ticker: Ticker = SILENT,
+        select: NDArray[np.float32] | None = None,
     ) -> None:
-        self.asked, self.samples, self.background, self.ticker = asked, samples, background, ticker
+        self.explained, self.samples, self.background, self.ticker = explained, samples, background, ticker
         self.units = schema_units or ("",) * samples.values.shape[2]
+        self._select = select
         self._beside: dict[int, NDArray[np.float32]] = {}
 
     @cached_property
     def width(self) -> NDArray[np.int64]:
         """Padded steps at which each sample is computed ``(samples,)``: few sizes, so that little is compiled."""
-        if not self.asked.spec.variable_length:
-            return np.full(len(self.samples), self.asked.spec.time)
+        if not self.explained.spec.variable_length:
+            return np.full(len(self.samples), self.explained.spec.time)
         longest = max(int(self.samples.lengths.max()), 1)
         sizes = np.array(sorted({-(-longest // 2**k) for k in range(SIZES)}))
         return sizes[np.searchsorted(sizes, self.samples.lengths)]
@@ -59,21 +62,21 @@ class MaskedModel:
     @cached_property
     def outputs(self) -> NDArray[np.float32]:
         """The model's outputs for the samples ``(samples, outputs)``."""
-        found = np.empty((len(self.samples), self.asked.width), np.float32)
+        found = np.empty((len(self.samples), self.explained.width), np.float32)
         for width in np.unique(self.width):
             mine = np.flatnonzero(self.width == width)
-            found[mine] = self.asked.outputs(self.samples.values[mine, :width], self.samples.lengths[mine])
+            found[mine] = self.explained.outputs(self.samples.values[mine, :width], self.samples.lengths[mine])
         return found
 
     @cached_property
     def select(self) -> NDArray[np.float32]:
         """Weights of the outputs ``(samples, outputs)``."""
-        return self.asked.question.select(self.outputs)
+        return self.explained.target.select(self.outputs) if self._select is None else self._select
 
     @cached_property
     def predictions(self) -> NDArray[np.float64]:
         """The number explained, ``(samples,)``."""
-        return self.asked.question.number(self.outputs, self.select)
+        return self.explained.target.number(self.outputs, self.select)
 
     @cached_property
     def base_answers(self) -> list[NDArray[np.float64]]:
@@ -87,9 +90,9 @@ class MaskedModel:
                 windows = [self.beside(int(k)) for k in some]
                 counts = [len(one) for one in windows]
                 lengths = np.repeat(self.samples.lengths[some], counts)
-                outputs = self.asked.outputs(np.concatenate(windows), lengths)
+                outputs = self.explained.outputs(np.concatenate(windows), lengths)
                 select = np.repeat(self.select[some], counts, axis=0)
-                answers = np.split(self.asked.question.number(outputs, select), np.cumsum(counts)[:-1])
+                answers = np.split(self.explained.target.number(outputs, select), np.cumsum(counts)[:-1])
                 for k, one in zip(some, answers, strict=True):
                     found[k] = one
         return found
@@ -131,10 +134,10 @@ class MaskedModel:
     def answers(self, k: int, windows: NDArray[np.float32]) -> NDArray[np.float64]:
         """The number explained of sample ``k`` for windows ``(rows, width, features)``."""
         lengths = np.full(len(windows), self.samples.lengths[k], np.int32)
-        outputs = self.asked.outputs(np.ascontiguousarray(windows, np.float32), lengths)
-        return self.asked.question.number(outputs, self.select[k])
+        outputs = self.explained.outputs(np.ascontiguousarray(windows, np.float32), lengths)
+        return self.explained.target.number(outputs, self.select[k])
 
-    def worth(self, k: int, present: NDArray[np.bool_], *, most: int = 0) -> NDArray[np.float64]:
+    def mean_answers(self, k: int, present: NDArray[np.bool_], *, most: int = 0) -> NDArray[np.float64]:
         """Mean answer over the backgrounds where only ``present`` values of sample ``k`` are known.
 
         Args:
@@ -149,7 +152,7 @@ class MaskedModel:
         if most and len(windows) > most:
             windows = windows[np.linspace(0, len(windows) - 1, most).round().astype(int)]
         found = np.empty(len(present))
-        size = max(1, 8 * self.asked.chunk_rows(sample.shape[0]) // len(windows))
+        size = max(1, 8 * self.explained.chunk_rows(sample.shape[0]) // len(windows))
         for low in range(0, len(present), size):
             sets = present[low : low + size, None]
             rows = np.where(sets, sample, windows).reshape(-1, *sample.shape)
@@ -161,7 +164,7 @@ class MaskedModel:
     ) -> Attribution:
         """Attributions of the samples ``(width, features)`` each, as the common result."""
         time = self.samples.values.shape[1]
-        joined = np.zeros((len(values), time, len(self.asked.spec.features)), np.float32)
+        joined = np.zeros((len(values), time, len(self.explained.spec.features)), np.float32)
         for k, (row, one) in enumerate(zip(joined, values, strict=True)):
             real = min(int(self.samples.lengths[k]), len(one))
             row[:real] = np.where(self.known(k)[:real], one[:real], 0.0)
@@ -171,11 +174,11 @@ class MaskedModel:
             self.base if base is None else np.asarray(base),
             self.predictions,
             self.samples.lengths,
-            self.asked.spec.features,
+            self.explained.spec.features,
             self.units,
             method,
-            self.asked.question.name,
-            self.asked.question.unit,
+            self.explained.target.name,
+            self.explained.target.unit,
             self.samples.names,
             additive,
             self.output_range,

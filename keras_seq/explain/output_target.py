@@ -39,7 +39,7 @@ class OutputTarget:
         return np.tile(np.asarray(self.weights, np.float32), (len(outputs), 1))
 
     def number(self, outputs: NDArray[Any], select: NDArray[Any]) -> NDArray[np.float64]:
-        """The number asked for, ``(samples,)``."""
+        """The number explained, ``(samples,)``."""
         chosen = (np.asarray(outputs, np.float64) * select).sum(1)
         if self.scale == "logit":
             chosen = np.clip(chosen, SMALLEST, 1 - SMALLEST)
@@ -52,7 +52,7 @@ def in_steps(count: int) -> str:
     return f"{count} step{'' if count == 1 else 's'}"
 
 
-def make_question(
+def make_target(
     spec: DataSpec,
     *,
     quantiles: Sequence[float] = (),

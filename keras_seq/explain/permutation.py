@@ -37,7 +37,7 @@ class PermutationImportance:
 
 
 def permutation_importance(
-    game: MaskedModel,
+    masked: MaskedModel,
     groups: Mapping[str, Sequence[str]] | None = None,
     *,
     repeats: int = 5,
@@ -50,7 +50,7 @@ def permutation_importance(
     The loss is log loss for classes, root mean squared error else (of the middle quantile).
 
     Args:
-        game: samples with known truth, and the model.
+        masked: samples with known truth, and the model.
         groups: features by name of the group; None: every feature alone.
         repeats: permutations of every group.
         seed: of the permutations.
@@ -61,19 +61,19 @@ def permutation_importance(
         DataError: fewer than two samples with known truth.
         ConfigError: an unknown feature in a group.
     """
-    spec = game.asked.spec
+    spec = masked.explained.spec
     groups = groups or {name: (name,) for name in spec.features}
     for name, members in groups.items():
         for member in members:
             if member not in spec.features:
                 raise ConfigError(f"Group '{name}' names '{member}'{nearest(member, spec.features)}")
-    kept = _judged(game.samples)
-    samples = game.samples.take(kept)
+    kept = _judged(masked.samples)
+    samples = masked.samples.take(kept)
     loss = _loss_of(spec, samples.truth, quantiles, target_cap)
-    before = loss(game.outputs[kept])
+    before = loss(masked.outputs[kept])
     others = from_windows(samples.values, samples.lengths, spec, count=len(samples))
     rng, found = np.random.default_rng(seed), []
-    with game.ticker.stage("permutation importance", len(groups) * repeats) as tick:
+    with masked.ticker.stage("permutation importance", len(groups) * repeats) as tick:
         orders = [_derangement(len(samples), rng) for _ in range(repeats)]
         aligned = [_aligned(samples, others, order, spec) for order in orders]
         for name, members in groups.items():
@@ -82,7 +82,7 @@ def permutation_importance(
             for values in aligned:
                 changed = samples.values.copy()
                 changed[:, :, columns] = values[:, :, columns]
-                losses.append(loss(game.asked.outputs(changed, samples.lengths)))
+                losses.append(loss(masked.explained.outputs(changed, samples.lengths)))
                 tick()
             found.append(PermutationImportance(name, before, float(np.mean(losses)) - before, float(np.std(losses))))
     return sorted(found, key=lambda one: -one.increase)

@@ -12,8 +12,8 @@ from keras_seq.bundle import Bundle, load_bundle
 from keras_seq.errors import ConfigError
 from keras_seq.explain import layout
 from keras_seq.explain.explainer import Explainer, ExplanationPlan
-from keras_seq.explain.methods import check_names, choose_methods
 from keras_seq.explain.progress import SILENT, Ticker
+from keras_seq.explain.registry import check_names, choose_methods
 
 Say = Callable[[str], None]
 
@@ -42,11 +42,11 @@ def open_bundle(
     check_names(plan.methods)
     if plan.part not in ("train", "validation", "test"):
         raise ConfigError(f"Option '--part' is '{plan.part}'; it can be train, validation, test.")
-    from keras_seq.explain.output_target import make_question
+    from keras_seq.explain.output_target import make_target
 
     bundle = load_bundle(path)
     unit = _target_unit(bundle, plan)
-    question = make_question(
+    target = make_target(
         bundle.spec,
         quantiles=bundle.experiment.model.quantiles,
         target_unit=unit,
@@ -58,8 +58,8 @@ def open_bundle(
     )
     from keras_seq.explain.explained_model import ExplainedModel
 
-    asked = ExplainedModel(bundle.model, bundle.spec, question)
-    methods = choose_methods(plan.methods, asked, bundle.model)
+    explained = ExplainedModel(bundle.model, bundle.spec, target)
+    methods = choose_methods(plan.methods, explained, bundle.model)
     from keras_seq.data.prepare import prepare
     from keras_seq.explain.background import make_background
     from keras_seq.explain.masked_model import MaskedModel
@@ -72,8 +72,8 @@ def open_bundle(
     background = make_background(prepared, plan.backgrounds, kind=plan.baseline, seed=plan.seed)
     columns = {column.name: column.unit for column in bundle.schema.columns}
     units = tuple(columns.get(name, "") for name in bundle.spec.features)
-    game = MaskedModel(asked, samples, background, schema_units=units, ticker=ticker)
-    return Explainer(bundle, prepared, plan, game, methods, ticker)
+    masked = MaskedModel(explained, samples, background, schema_units=units, ticker=ticker)
+    return Explainer(bundle, prepared, plan, masked, methods, ticker)
 
 
 def explain(
@@ -102,20 +102,20 @@ def explain(
     from keras_seq.explain.write import write_folder
 
     began = time.perf_counter()
-    opened = open_bundle(path, plan, overrides=overrides, ticker=ticker)
-    folder = Path(output) if output else layout.default_folder(opened.bundle.folder)
+    explainer = open_bundle(path, plan, overrides=overrides, ticker=ticker)
+    folder = Path(output) if output else layout.default_folder(explainer.bundle.folder)
     files.ensure_writable(folder.parent)
-    what = opened.game.asked.question.name
-    say(f"explaining {what} of {len(opened.game.samples)} samples: {', '.join(opened.methods)}")
+    what = explainer.masked.explained.target.name
+    say(f"explaining {what} of {len(explainer.masked.samples)} samples: {', '.join(explainer.methods)}")
     found = {}
-    for method in opened.methods:
-        found[method] = opened.attribute(method)
+    for method in explainer.methods:
+        found[method] = explainer.attribute(method)
         worst = found[method].additivity_error().max()
         adds = f", adds up within {worst:.2%}" if found[method].additive else ""
         say(f"  {method}: {found[method].details['seconds']:.1f} s{adds}")
-    judged = score_explanations(opened, found)
+    scores = score_explanations(explainer, found)
     with files.new_folder(folder, replace=True) as partial:
-        write_folder(partial, opened, found, judged, seconds=time.perf_counter() - began)
+        write_folder(partial, explainer, found, scores, seconds=time.perf_counter() - began)
     return layout.read(folder)
 
 

@@ -42,39 +42,39 @@ class ExplanationScores:
         return {name: one.areas for name, one in self.curves.items()}
 
 
-def score_explanations(opened: Explainer, found: Mapping[str, Attribution]) -> ExplanationScores:
+def score_explanations(explainer: Explainer, found: Mapping[str, Attribution]) -> ExplanationScores:
     """Measure agreement, faithfulness, interactions, importance, and where asked for sanity and stability."""
-    main, game, plan = found[opened.methods[0]], opened.game, opened.plan
+    main, masked, plan = found[explainer.methods[0]], explainer.masked, explainer.plan
     measured: dict[str, Curves] = {}
-    with opened.ticker.stage("faithfulness", len(found) + 1) as tick:
+    with explainer.ticker.stage("faithfulness", len(found) + 1) as tick:
         for name, one in found.items():
-            measured[name] = curves(game, one, blocks=plan.blocks)
+            measured[name] = curves(masked, one, blocks=plan.blocks)
             tick()
-        measured["random"] = curves(game, None, blocks=plan.blocks, seed=plan.seed)
+        measured["random"] = curves(masked, None, blocks=plan.blocks, seed=plan.seed)
     several = main.values.shape[2] > 1
     return ExplanationScores(
         agreement(found, plan.blocks),
         measured,
-        interactions(game, main) if several else [],
-        _importance(opened),
-        _sanity(opened, main) if plan.thorough else {},
+        interactions(masked, main) if several else [],
+        _importance(explainer),
+        _sanity(explainer, main) if plan.thorough else {},
     )
 
 
-def _importance(opened: Explainer) -> list[dict[str, Any]]:
+def _importance(explainer: Explainer) -> list[dict[str, Any]]:
     from keras_seq.explain.permutation import permutation_importance
 
-    experiment = opened.bundle.experiment
-    constant = set(opened.game.background.constant())
-    groups = {name: (name,) for name in opened.bundle.spec.features if name not in constant}
+    experiment = explainer.bundle.experiment
+    constant = set(explainer.masked.background.constant())
+    groups = {name: (name,) for name in explainer.bundle.spec.features if name not in constant}
     if not groups:
         return []
     try:
         rows = permutation_importance(
-            opened.judged,
+            explainer.importance_samples,
             groups,
             repeats=3,
-            seed=opened.plan.seed,
+            seed=explainer.plan.seed,
             quantiles=experiment.model.quantiles,
             target_cap=experiment.data.target_cap,
         )
@@ -83,25 +83,25 @@ def _importance(opened: Explainer) -> list[dict[str, Any]]:
     return [asdict(row) for row in rows]
 
 
-def _sanity(opened: Explainer, main: Attribution) -> dict[str, float]:
+def _sanity(explainer: Explainer, main: Attribution) -> dict[str, float]:
     """Rank correlations with a model of shuffled weights (should be near 0) and with other backgrounds (near 1)."""
     from keras_seq.explain.background import make_background
     from keras_seq.explain.explained_model import ExplainedModel
     from keras_seq.explain.masked_model import MaskedModel
-    from keras_seq.explain.methods import run_method
+    from keras_seq.explain.registry import run_method
 
-    game, plan = opened.game, opened.plan
-    other = make_background(opened.prepared, plan.backgrounds, kind=plan.baseline, seed=plan.seed + 1)
-    given: dict[str, Any] = {"blocks": plan.blocks, "evaluations": plan.evaluations, "seed": plan.seed + 1}
-    again = run_method(main.method, MaskedModel(game.asked, game.samples, other), opened.bundle.model, **given)
-    found = {"other_backgrounds": _mean_correlation(main, again, plan.blocks)}
-    if not game.asked.stepped:
-        shuffled = ExplainedModel(randomised(opened.bundle.model, plan.seed), game.asked.spec, game.asked.question)
-        empty = run_method(
-            main.method, MaskedModel(shuffled, game.samples, game.background), shuffled.model, nodes=8, **given
-        )
-        found["shuffled_weights"] = _mean_correlation(main, empty, plan.blocks)
-    return found
+    masked, plan = explainer.masked, explainer.plan
+    other = make_background(explainer.prepared, plan.backgrounds, kind=plan.baseline, seed=plan.seed + 1)
+    options: dict[str, Any] = {"blocks": plan.blocks, "evaluations": plan.evaluations, "seed": plan.seed + 1}
+    own, model = masked.explained, explainer.bundle.model
+    again = run_method(main.method, MaskedModel(own, masked.samples, other), model, **options)
+    correlations = {"other_backgrounds": _mean_correlation(main, again, plan.blocks)}
+    if not own.stepped:
+        shuffled = ExplainedModel(randomised(model, plan.seed), own.spec, own.target)
+        without = MaskedModel(shuffled, masked.samples, masked.background)
+        empty = run_method(main.method, without, shuffled.model, nodes=8, **options)
+        correlations["shuffled_weights"] = _mean_correlation(main, empty, plan.blocks)
+    return correlations
 
 
 def _mean_correlation(one: Attribution, other: Attribution, blocks: int) -> float:

@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras_seq.errors import ConfigError
 from keras_seq.explain.background import Background
 from keras_seq.explain.explained_model import ExplainedModel
-from keras_seq.explain.gradients import gauss_legendre
+from keras_seq.explain.methods.gradients import gauss_legendre
 from keras_seq.explain.output_target import OutputTarget
 from keras_seq.models.preprocess import Preprocess
 
@@ -44,14 +44,12 @@ class ServedExplanation:
     about: str
 
 
-def make_explain(
-    model: Any, question: OutputTarget, background: Background, *, nodes: int = NODES
-) -> ServedExplanation:
+def make_explain(model: Any, target: OutputTarget, background: Background, *, nodes: int = NODES) -> ServedExplanation:
     """The signature ``explain`` of a model.
 
     Args:
         model: as served: takes raw units, one answer a sample (or one a step, of which the last is taken).
-        question: which number.
+        target: which number.
         background: stored windows, a few of them: each costs ``nodes`` gradients a sample.
         nodes: of every path.
 
@@ -61,8 +59,8 @@ def make_explain(
     """
     if nodes < 1:
         raise ConfigError(f"'nodes' is {nodes}; a path needs at least 1.")
-    asked = _Plain(model, background.spec, question)
-    asked.require_gradient("integrated_gradients (served)")
+    explained = _Plain(model, background.spec, target)
+    explained.require_gradient("integrated_gradients (served)")
     spec, windows = background.spec, _Windows(background)
     places, weights = (array.astype(np.float32).ravel() for array in gauss_legendre(nodes))
 
@@ -72,9 +70,9 @@ def make_explain(
         real = (tf.range(steps)[None] < real_length[:, None])[:, :, None]
         known = tf.logical_and(tf.math.is_finite(values), real)
         sample = tf.where(known, values, tf.where(real, np.float32(np.nan), 0.0))
-        outputs = asked.raw(asked.inputs(sample, real_length))
-        select = _select(question, outputs)
-        answer = asked.number(outputs, select)
+        outputs = explained.raw(explained.inputs(sample, real_length))
+        select = _select(target, outputs)
+        answer = explained.number(outputs, select)
         others = [tf.broadcast_to(windows.beside(n, sample, steps), tf.shape(values)) for n in range(windows.count)]
         hidden = tf.where(known, tf.stack(others), sample)  # (backgrounds, batch, time, features)
         change = tf.where(known, sample - hidden, 0.0)
@@ -85,7 +83,7 @@ def make_explain(
             flat = tf.reshape(rows, (-1, steps, len(spec.features)))
             times = tf.shape(flat)[0] // count
             chosen = tf.tile(select, [times, *[1] * (len(select.shape) - 1)])
-            found = asked.number(asked.raw(asked.inputs(flat, tf.tile(real_length, [times]))), chosen)
+            found = explained.number(explained.raw(explained.inputs(flat, tf.tile(real_length, [times]))), chosen)
             return tf.reshape(found, tf.shape(rows)[:-2])
 
         base = tf.reduce_mean(at(hidden), axis=0)
@@ -106,17 +104,17 @@ def make_explain(
     else:
         function = lambda values: explain(values)  # noqa: E731
     about = (
-        f"integrated gradients of {question.name}: {nodes} nodes from {windows.count} stored windows; base + sum of "
+        f"integrated gradients of {target.name}: {nodes} nodes from {windows.count} stored windows; base + sum of "
         "attributions = explained - error"
     )
-    return ServedExplanation(function, signature, asked.model, about)
+    return ServedExplanation(function, signature, explained.model, about)
 
 
 class _Plain(ExplainedModel):
-    """The model asked on the very layers that are exported."""
+    """The model explained on the very layers that are exported."""
 
-    def __init__(self, model: Any, spec: Any, question: OutputTarget) -> None:
-        super().__init__(model, spec, question, own_kernel=False)
+    def __init__(self, model: Any, spec: Any, target: OutputTarget) -> None:
+        super().__init__(model, spec, target, own_kernel=False)
         from keras_seq.models.views import last_step
 
         self.model = last_step(model) if spec.per_step else model
@@ -164,10 +162,10 @@ class _Windows:
         return tf.argmin(distance, axis=-1, output_type=tf.int32)
 
 
-def _select(question: OutputTarget, outputs: Any) -> Any:
-    if question.weights is None:
+def _select(target: OutputTarget, outputs: Any) -> Any:
+    if target.weights is None:
         return tf.one_hot(tf.argmax(outputs, axis=1), outputs.shape[1])
-    return tf.ones_like(outputs) * np.asarray(question.weights, np.float32)
+    return tf.ones_like(outputs) * np.asarray(target.weights, np.float32)
 
 
 def add_to(archive: keras.export.ExportArchive, served: ServedExplanation, name: str = "explain") -> None:

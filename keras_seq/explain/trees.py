@@ -31,10 +31,10 @@ class TakenOut:
     per_step: bool
 
     def features(
-        self, asked: ExplainedModel, values: NDArray[Any], lengths: NDArray[Any]
+        self, explained: ExplainedModel, values: NDArray[Any], lengths: NDArray[Any]
     ) -> tuple[NDArray, NDArray | None]:
         """Feature rows ``(rows, k)`` of padded windows, and the level ``(rows, targets)`` or None."""
-        table, level = self.reader(asked.inputs(values, lengths), training=False)
+        table, level = self.reader(explained.inputs(values, lengths), training=False)
         table, level = np.asarray(table), None if level is None else np.asarray(level)
         if self.per_step:
             table = table[np.arange(len(table)), np.maximum(lengths, 1) - 1]

@@ -131,7 +131,7 @@ def largest(found: Attribution, most: int = LARGEST) -> list[dict[str, Any]]:
 
 
 def interactions(
-    game: MaskedModel, found: Attribution, *, top: int = 5, samples: int = 20, backgrounds: int = 10
+    masked: MaskedModel, found: Attribution, *, top: int = 5, samples: int = 20, backgrounds: int = 10
 ) -> list[dict]:
     """How much pairs of the top sensors tell beyond what each tells alone.
 
@@ -141,10 +141,10 @@ def interactions(
     names = [row["feature"] for row in sensors(found)[:top] if row["importance"] > 0]
     columns = [found.features.index(name) for name in names]
     pairs = list(combinations(range(len(columns)), 2))
-    numbers = np.unique(np.linspace(0, len(game.samples) - 1, min(samples, len(game.samples))).astype(int))
+    numbers = np.unique(np.linspace(0, len(masked.samples) - 1, min(samples, len(masked.samples))).astype(int))
     strength = np.zeros((len(numbers), len(pairs)))
     for row, k in zip(strength, numbers, strict=True):
-        known = game.known(int(k))
+        known = masked.known(int(k))
 
         def without(*gone: int, known: NDArray[np.bool_] = known) -> NDArray[np.bool_]:
             present = np.ones_like(known)
@@ -155,9 +155,9 @@ def interactions(
         both = [without(columns[a], columns[b]) for a, b in pairs]
         if not pairs:
             continue
-        worth = game.worth(int(k), np.stack([np.ones_like(known), *alone, *both]), most=backgrounds)
+        answers = masked.mean_answers(int(k), np.stack([np.ones_like(known), *alone, *both]), most=backgrounds)
         for place, (a, b) in enumerate(pairs):
-            row[place] = worth[0] - worth[1 + a] - worth[1 + b] + worth[1 + len(alone) + place]
+            row[place] = answers[0] - answers[1 + a] - answers[1 + b] + answers[1 + len(alone) + place]
     rows = [
         {"feature": names[a], "other": names[b], "strength": float(np.abs(strength[:, i]).mean())}
         for i, (a, b) in enumerate(pairs)

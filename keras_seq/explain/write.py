@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 
 
 def write_folder(
-    folder: Path, opened: Explainer, found: Mapping[str, Attribution], judged: ExplanationScores, *, seconds: float
+    folder: Path, explainer: Explainer, found: Mapping[str, Attribution], scores: ExplanationScores, *, seconds: float
 ) -> None:
     """Write everything below ``folder``; see ``keras_seq.explain.layout`` for the names."""
-    main, game = found[opened.methods[0]], opened.game
+    main, masked = found[explainer.methods[0]], explainer.masked
     for method, one in found.items():
         one.save(layout.attribution_file(folder, method))
-    for name, rows in tables(opened, found, judged).items():
+    for name, rows in tables(explainer, found, scores).items():
         layout.write_table(layout.table_file(folder, name), rows)
-    layout.write_table(folder / layout.SAMPLES, samples_table(opened, main))
-    constant = game.background.constant()
+    layout.write_table(folder / layout.SAMPLES, samples_table(explainer, main))
+    constant = masked.background.constant()
     told = findings(
         main,
-        game.samples.values,
+        masked.samples.values,
         constant=constant,
-        agreement=judged.agreement,
-        areas=judged.areas,
-        interactions=judged.interactions,
-        importance=judged.importance,
+        agreement=scores.agreement,
+        areas=scores.areas,
+        interactions=scores.interactions,
+        importance=scores.importance,
     )
     files.write_json(folder / layout.FINDINGS, told)
-    draw_all(folder, opened, found, judged)
-    files.write_json(folder / layout.SUMMARY, summary(opened, found, judged, seconds))
+    draw_all(folder, explainer, found, scores)
+    files.write_json(folder / layout.SUMMARY, summary(explainer, found, scores, seconds))
 
 
 def tables(
-    opened: Explainer, found: Mapping[str, Attribution], judged: ExplanationScores
+    explainer: Explainer, found: Mapping[str, Attribution], scores: ExplanationScores
 ) -> dict[str, list[dict[str, Any]]]:
     """Rows of every table by name."""
-    values = opened.game.samples.values
+    values = explainer.masked.samples.values
     each = {"sensors": [], "steps": [], "heatmap": [], "attributions": []}  # type: dict[str, list[dict[str, Any]]]
     for one in found.values():
         each["sensors"] += views.sensors(one, values)
@@ -59,22 +59,22 @@ def tables(
         each["attributions"] += views.largest(one)
     areas = [
         {"method": name, "deletion": deletion, "insertion": insertion}
-        for name, (deletion, insertion) in judged.areas.items()
+        for name, (deletion, insertion) in scores.areas.items()
     ]
     return each | {
-        "agreement": judged.agreement,
+        "agreement": scores.agreement,
         "faithfulness": areas,
-        "interactions": judged.interactions,
-        "importance": judged.importance,
+        "interactions": scores.interactions,
+        "importance": scores.importance,
     }
 
 
-def samples_table(opened: Explainer, main: Attribution) -> list[dict[str, Any]]:
+def samples_table(explainer: Explainer, main: Attribution) -> list[dict[str, Any]]:
     """One row a sample."""
-    game, spec = opened.game, opened.bundle.spec
+    masked, spec = explainer.masked, explainer.bundle.spec
     rows = []
     for k, name in enumerate(main.samples):
-        truth = None if game.samples.truth is None else np.ravel(game.samples.truth[k])
+        truth = None if masked.samples.truth is None else np.ravel(masked.samples.truth[k])
         row: dict[str, Any] = {
             "sample": k,
             "unit_id": name,
@@ -83,19 +83,19 @@ def samples_table(opened: Explainer, main: Attribution) -> list[dict[str, Any]]:
             "base": float(main.base[k]),
             "truth": "" if truth is None else float(np.mean(truth)) if spec.task == "forecast" else float(truth[0]),
             "additivity_error": float(main.additivity_error()[k]),
-            "continued_backgrounds": game.background.continued(int(main.lengths[k])),
+            "continued_backgrounds": masked.background.continued(int(main.lengths[k])),
         }
         if spec.classes and spec.task == "multiclass":
-            row["called"] = spec.classes[int(game.outputs[k].argmax())]
+            row["called"] = spec.classes[int(masked.outputs[k].argmax())]
         rows.append(row)
     return rows
 
 
 def summary(
-    opened: Explainer, found: Mapping[str, Attribution], judged: ExplanationScores, seconds: float
+    explainer: Explainer, found: Mapping[str, Attribution], scores: ExplanationScores, seconds: float
 ) -> dict[str, Any]:
     """What was explained, how, and how well it adds up."""
-    main, spec = found[opened.methods[0]], opened.bundle.spec
+    main, spec = found[explainer.methods[0]], explainer.bundle.spec
     methods = {
         name: {
             "seconds": one.details.get("seconds"),
@@ -109,27 +109,27 @@ def summary(
         }
         for name, one in found.items()
     }
-    features = [{"name": name, "unit": unit} for name, unit in zip(spec.features, opened.game.units, strict=True)]
+    features = [{"name": name, "unit": unit} for name, unit in zip(spec.features, explainer.masked.units, strict=True)]
     return {
         "format": 1,
         "keras_seq": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "name": opened.bundle.experiment.name,
-        "family": opened.bundle.experiment.model.family,
+        "name": explainer.bundle.experiment.name,
+        "family": explainer.bundle.experiment.model.family,
         "task": spec.task,
         "output": main.output,
         "output_unit": main.output_unit,
         "output_range": main.output_range,
-        "plan": asdict(opened.plan),
+        "plan": asdict(explainer.plan),
         "methods": list(found),
         "samples": len(main),
         "features": features,
-        "constant": list(opened.game.background.constant()),
+        "constant": list(explainer.masked.background.constant()),
         "by_method": methods,
-        "agreement": judged.agreement,
-        "faithfulness": {name: {"deletion": a, "insertion": b} for name, (a, b) in judged.areas.items()},
-        "sanity": judged.sanity,
-        "local": farthest(main, opened.plan.local),
+        "agreement": scores.agreement,
+        "faithfulness": {name: {"deletion": a, "insertion": b} for name, (a, b) in scores.areas.items()},
+        "sanity": scores.sanity,
+        "local": farthest(main, explainer.plan.local),
         "seconds": seconds,
     }
 
@@ -140,16 +140,16 @@ def farthest(main: Attribution, count: int) -> list[int]:
     return [int(k) for k in order[:count] if main.lengths[k] > 0]
 
 
-def draw_all(folder: Path, opened: Explainer, found: Mapping[str, Attribution], judged: ExplanationScores) -> None:
+def draw_all(folder: Path, explainer: Explainer, found: Mapping[str, Attribution], scores: ExplanationScores) -> None:
     """All pictures; those of attention need its weights again."""
-    game, values = opened.game, opened.game.samples.values
-    main = found[opened.methods[0]]
+    masked, values = explainer.masked, explainer.masked.samples.values
+    main = found[explainer.methods[0]]
 
     def at(name: str) -> Path:
         return layout.plot_file(folder, name)
 
-    local = farthest(main, opened.plan.local)
-    with opened.ticker.stage("pictures", 6 + 3 * len(local)) as tick:
+    local = farthest(main, explainer.plan.local)
+    with explainer.ticker.stage("pictures", 6 + 3 * len(local)) as tick:
         plots.steps(main, at("steps"))
         tick(2)
         if main.by_sensor:
@@ -157,27 +157,27 @@ def draw_all(folder: Path, opened: Explainer, found: Mapping[str, Attribution], 
             plots.heatmap(main, at("heatmap"))
             plots.sensors_by_sample(main, values, at("sensors_by_sample"))
             plots.dependence(main, values, at("dependence"))
-        plots.faithfulness(judged.curves, at("faithfulness"))
+        plots.faithfulness(scores.curves, at("faithfulness"))
         tick(2)
-        if judged.agreement:
-            plots.agreement(judged.agreement, at("agreement"))
-        if judged.interactions:
-            plots.interactions(judged.interactions, at("interactions"), main.output_unit)
-        if judged.importance:
-            classes = opened.bundle.spec.task in ("binary", "multiclass")
+        if scores.agreement:
+            plots.agreement(scores.agreement, at("agreement"))
+        if scores.interactions:
+            plots.interactions(scores.interactions, at("interactions"), main.output_unit)
+        if scores.importance:
+            classes = explainer.bundle.spec.task in ("binary", "multiclass")
             unit = f" [{main.output_unit}]" if main.output_unit else ""
-            plots.importance(judged.importance, at("importance"), "log loss" if classes else f"RMSE{unit}")
+            plots.importance(scores.importance, at("importance"), "log loss" if classes else f"RMSE{unit}")
         if "attention" in found:
-            from keras_seq.explain.attention import attention_weights
+            from keras_seq.explain.methods.attention import attention_weights
 
-            plots.attention(attention_weights(game).heads, found["attention"], at("attention"))
+            plots.attention(attention_weights(masked).heads, found["attention"], at("attention"))
         tick(2)
         for k in local:
             if main.by_sensor:
                 plots_local.waterfall(main, k, at(f"waterfall_{k}"))
                 plots_local.traces(main, k, values, at(f"traces_{k}"))
             tick(2)
-            course = evolve(game, k, opened.prepared.series)
+            course = evolve(masked, k, explainer.prepared.series)
             if course is not None:
                 plots_local.evolution(course, at(f"evolution_{k}"))
             tick()

@@ -70,14 +70,14 @@ def _explanation(bundle: Bundle, count: int) -> Any:
         ModelError: the model's answer moves in steps.
     """
     from keras_seq.explain.background import from_windows
-    from keras_seq.explain.output_target import make_question
+    from keras_seq.explain.output_target import make_target
     from keras_seq.explain.served import make_explain
     from keras_seq.export.samples import sample_windows
 
     given = sample_windows(bundle, part="train", count=count)
     lengths = given.get("lengths", [bundle.spec.time] * len(given["values"]))
     background = from_windows(given["values"], lengths, bundle.spec, count=count)
-    question = make_question(
+    target = make_target(
         bundle.spec, quantiles=bundle.experiment.model.quantiles, target_unit=bundle.schema.target_unit
     )
-    return make_explain(bundle.model, question, background)
+    return make_explain(bundle.model, target, background)

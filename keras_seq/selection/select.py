@@ -76,7 +76,7 @@ def shap(table: FeatureTable, channels: Sequence[str], seed: int) -> tuple[Score
 
     Unlike a permutation it is not shared out by chance among channels that say the same.
     """
-    from keras_seq.explain.shap_values import tree_importance
+    from keras_seq.explain.methods.shap_values import tree_importance
 
     rng = np.random.default_rng(seed)
     chosen = table.of(set(channels))

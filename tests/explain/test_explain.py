@@ -19,8 +19,8 @@ from keras_seq.explain import (
     faithfulness,
     feature_groups,
     layout,
-    methods,
     output_target,
+    registry,
     samples,
     views,
 )
@@ -86,7 +86,7 @@ def test_lags_count_from_the_last_real_step():
 
 
 @pytest.mark.parametrize(
-    ("changes", "asked", "match"),
+    ("changes", "options", "match"),
     [
         ({}, {"class_name": "x"}, "has no classes"),
         ({}, {"scale": "logit"}, "for probabilities"),
@@ -99,23 +99,23 @@ def test_lags_count_from_the_last_real_step():
         ({"task": "binary", "classes": ("no", "yes")}, {"class_name": "yess"}, "did you mean 'yes'"),
     ],
 )
-def test_questions_that_do_not_fit_are_refused(changes, asked, match):
+def test_questions_that_do_not_fit_are_refused(changes, options, match):
     with pytest.raises(ConfigError, match=match):
-        output_target.make_question(make_spec(**changes), **asked)
+        output_target.make_target(make_spec(**changes), **options)
 
 
 def test_questions_pick_the_number_that_is_meant():
     forecast = make_spec(task="forecast", horizon=3, targets=("a", "b"))
     outputs = np.arange(6.0)[None]  # (horizon, targets)
-    mean = output_target.make_question(forecast, target="b")
+    mean = output_target.make_target(forecast, target="b")
     assert mean.number(outputs, mean.select(outputs))[0] == pytest.approx(3.0)  # of 1, 3, 5
-    second = output_target.make_question(forecast, ahead=2)
+    second = output_target.make_target(forecast, ahead=2)
     assert mean.name.endswith(", mean of 3 steps ahead") and second.name.endswith(", 2 steps ahead")
-    assert output_target.make_question(forecast.model_copy(update={"horizon": 1})).name.endswith(", 1 step ahead")
+    assert output_target.make_target(forecast.model_copy(update={"horizon": 1})).name.endswith(", 1 step ahead")
     assert second.number(outputs, second.select(outputs))[0] == 2.0
-    quantile = output_target.make_question(make_spec(), quantiles=(0.1, 0.5, 0.9), level=0.9)
+    quantile = output_target.make_target(make_spec(), quantiles=(0.1, 0.5, 0.9), level=0.9)
     assert quantile.number(np.array([[1.0, 2.0, 3.0]]), quantile.select(np.zeros((1, 3))))[0] == 3.0
-    called = output_target.make_question(make_spec(task="multiclass", classes=("u", "v")), scale="logit")
+    called = output_target.make_target(make_spec(task="multiclass", classes=("u", "v")), scale="logit")
     shares = np.array([[0.2, 0.8], [0.9, 0.1]])
     np.testing.assert_allclose(called.number(shares, called.select(shares)), np.log([4.0, 9.0]), rtol=1e-6)
 
@@ -196,9 +196,9 @@ def test_groups_share_out_exactly_what_they_get(length, blocks, seed):
     found = [(f, a, b) for f in range(2) for a, b in pairwise(borders) if known[a:b, f].any()]
     made = feature_groups.FeatureGroups(*np.array(found, np.int64).reshape(-1, 3).T, known)
     assert borders[0] == 0 and borders[-1] == length
-    worth = rng.normal(size=len(made))
-    spread = made.spread(worth)
-    assert spread.sum() == pytest.approx(worth.sum()) and (spread[~known] == 0).all()
+    mean_answers = rng.normal(size=len(made))
+    spread = made.spread(mean_answers)
+    assert spread.sum() == pytest.approx(mean_answers.sum()) and (spread[~known] == 0).all()
     masks = np.eye(len(made), dtype=bool)
     present = made.present(masks)
     assert present[:, :, 2].all()  # values of no group are always known
@@ -287,9 +287,9 @@ def test_tree_features_name_their_sources():
 
 def test_unknown_and_forbidden_methods_are_refused_at_once():
     with pytest.raises(ConfigError, match="did you mean 'kernel'"):
-        methods.check_names(["kernal"])
+        registry.check_names(["kernal"])
     with pytest.raises(ModelError, match="gradients fail in the same process"):
-        methods.check_names(["deep"])
+        registry.check_names(["deep"])
 
 
 def test_a_folder_is_read_back(tmp_path):

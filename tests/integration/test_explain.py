@@ -13,10 +13,11 @@ import pytest
 
 from keras_seq import cli, config
 from keras_seq.errors import ConfigError
-from keras_seq.explain import background, gradients, layout, localise, occlusion, samples, shap_values
+from keras_seq.explain import background, layout, localise, samples
 from keras_seq.explain.explained_model import ExplainedModel
 from keras_seq.explain.masked_model import MaskedModel
-from keras_seq.explain.output_target import make_question
+from keras_seq.explain.methods import deep, gradients, occlusion, shap_values
+from keras_seq.explain.output_target import make_target
 from keras_seq.models import build_model
 from keras_seq.models.registry import networks
 from tests.contract.conftest import TASKS, make_config, make_spec, raw_values, shake
@@ -27,7 +28,7 @@ LENGTHS = np.array([12, 5], np.int32)
 PROMISED = 0.005  # of the range of answers
 
 
-def make_game(family: str, task: str, values: np.ndarray | None = None, lengths: Any = LENGTHS) -> MaskedModel:
+def make_masked(family: str, task: str, values: np.ndarray | None = None, lengths: Any = LENGTHS) -> MaskedModel:
     spec = make_spec(task)
     keras.utils.set_random_seed(0)
     try:
@@ -40,15 +41,15 @@ def make_game(family: str, task: str, values: np.ndarray | None = None, lengths:
         values[1, 0, 0] = np.nan
     levels = (0.1, 0.5, 0.9) if "quantiles" in task else ()
     other = background.from_windows(raw_values(5, seed=5), [12, 9, 12, 4, 12], spec, count=4)
-    asked = ExplainedModel(model, spec, make_question(spec, quantiles=levels), jit=False)
-    return MaskedModel(asked, samples.from_arrays(values, spec, lengths), other)
+    explained = ExplainedModel(model, spec, make_target(spec, quantiles=levels), jit=False)
+    return MaskedModel(explained, samples.from_arrays(values, spec, lengths), other)
 
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("family", networks())
 def test_integrated_gradients_of_every_family_add_up(family: str, task: str) -> None:
-    game = make_game(family, task)
-    found = gradients.integrated_gradients(game)
+    masked = make_masked(family, task)
+    found = gradients.integrated_gradients(masked)
     assert found.additivity_error().max() <= PROMISED
     assert np.isfinite(found.values).all() and (np.abs(found.values).sum((1, 2)) > 0).all()
     assert (found.values[1, 5:] == 0).all() and (found.values[0, 3:5, 1] == 0).all()
@@ -57,10 +58,10 @@ def test_integrated_gradients_of_every_family_add_up(family: str, task: str) -> 
 @pytest.mark.parametrize("family", networks())
 def test_padding_never_counts(family: str) -> None:
     values = raw_values(2)
-    one = gradients.integrated_gradients(make_game(family, "regression", values, [7, 5]), nodes=4)
+    one = gradients.integrated_gradients(make_masked(family, "regression", values, [7, 5]), nodes=4)
     values[:, 7:], values[1, 5:] = 1e6, np.nan
-    other = gradients.integrated_gradients(make_game(family, "regression", values, [7, 5]), nodes=4)
-    alone = gradients.integrated_gradients(make_game(family, "regression", values[:, :7], [7, 5]), nodes=4)
+    other = gradients.integrated_gradients(make_masked(family, "regression", values, [7, 5]), nodes=4)
+    alone = gradients.integrated_gradients(make_masked(family, "regression", values[:, :7], [7, 5]), nodes=4)
     scale = max(one.output_range, 1.0)
     np.testing.assert_allclose(one.values / scale, other.values / scale, atol=1e-5)
     np.testing.assert_allclose(one.values[:, :7] / scale, alone.values / scale, atol=1e-5)
@@ -79,13 +80,13 @@ def test_compressing_first_leaves_tensorflow_with_keras_3() -> None:
 
 @pytest.mark.parametrize("family", ["lstm", "tcn", "transformer"])
 def test_shapley_values_of_groups_add_up(family: str) -> None:
-    game = make_game(family, "binary")
-    exact = gradients.integrated_gradients(game)
+    masked = make_masked(family, "binary")
+    exact = gradients.integrated_gradients(masked)
     for method in (shap_values.kernel, shap_values.permutation, shap_values.partition):
-        found = method(game, blocks=3, evaluations=60)
+        found = method(masked, blocks=3, evaluations=60)
         assert found.additivity_error().max() <= PROMISED, found.method
         np.testing.assert_allclose(found.base, exact.base, atol=1e-6)
-    drawn = shap_values.gradient_shap(game, draws=400)
+    drawn = shap_values.gradient_shap(masked, draws=400)
     assert drawn.additivity_error().max() < 0.2
     np.testing.assert_allclose(drawn.by_feature(), exact.by_feature(), atol=0.2 * exact.output_range)
 
@@ -96,25 +97,25 @@ def test_fitted_families_add_up(family: str, case: str) -> None:
     from tests.models.test_fitted_families import fitted
 
     model, _, prepared = fitted(case, family)
-    asked = ExplainedModel(model, prepared.spec, make_question(prepared.spec))
-    game = MaskedModel(asked, samples.choose(prepared, "test", 2), background.make_background(prepared, 6))
+    explained = ExplainedModel(model, prepared.spec, make_target(prepared.spec))
+    masked = MaskedModel(explained, samples.choose(prepared, "test", 2), background.make_background(prepared, 6))
     if family == "ridge":
-        found = shap_values.partition(game, evaluations=60)
+        found = shap_values.partition(masked, evaluations=60)
     else:
-        found = shap_values.tree(game, model=model)
+        found = shap_values.tree(masked, model=model)
         assert found.details["margin"] == (case == "multiclass" and family == "hist_gradient_boosting")
         if not found.details["margin"]:
-            np.testing.assert_allclose(found.base, game.base, atol=0.005 * game.output_range)
+            np.testing.assert_allclose(found.base, masked.base, atol=0.005 * masked.output_range)
     assert found.additivity_error().max() <= PROMISED
 
 
 def test_deep_explainer_is_never_called_and_gradients_go_on_working() -> None:
     from keras_seq.errors import ModelError
 
-    game = make_game("lstm", "regression")
+    masked = make_masked("lstm", "regression")
     with pytest.raises(ModelError, match="DeepExplainer"):
-        shap_values.deep(game)
-    assert gradients.integrated_gradients(game).additivity_error().max() <= PROMISED
+        deep.deep(masked)
+    assert gradients.integrated_gradients(masked).additivity_error().max() <= PROMISED
 
 
 @pytest.mark.parametrize(("tree", "methods"), [(CASTER, "auto,kernel"), (CO2, "auto")])
@@ -184,5 +185,5 @@ def test_true_events_are_found_by_a_perfect_attribution_only() -> None:
 
 
 def test_occlusion_of_a_forecast_is_in_its_own_units() -> None:
-    found = occlusion.occlusion(make_game("gru", "forecast"), blocks=2)
+    found = occlusion.occlusion(make_masked("gru", "forecast"), blocks=2)
     assert not found.additive and np.isfinite(found.values).all() and found.output.startswith("level, mean of 4 steps")

@@ -15,7 +15,7 @@ PACKAGES = ("keras_seq", "tuning", "serving")
 ONE_IMPORTER = {
     "mlflow": "keras_seq/tracking/mlflow_store.py",
     "tf2onnx": "keras_seq/export/onnx.py",
-    "shap": "keras_seq/explain/shap_values.py",
+    "shap": "keras_seq/explain/methods/shap_values.py",
     "tensorflow_model_optimization": "keras_seq/compress/tfmot.py",
     "tensorflow_serving": "keras_seq/export/warmup.py",
     "tensorflow_metadata": "keras_seq/export/record.py",

@@ -11,27 +11,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.errors import ConfigError
 from keras_seq.explain.attribution import Attribution
-from keras_seq.explain.masked_model import MaskedModel
+from keras_seq.explain.registry import needs_gradient, register
+
+if TYPE_CHECKING:
+    from keras_seq.explain.masked_model import MaskedModel
 
 TOLERANCE = 0.005  # of the range of answers
 FIRST_NODES, MOST_NODES = 4, 512  # kinks (relu, maxima) need many, on the few paths that cross them
 ROWS_AT_ONCE = 2**27  # bytes of rows prepared at a time
 
 
+@register(check=needs_gradient, rank=1, main=1)
 def integrated_gradients(
-    game: MaskedModel, *, nodes: int | None = None, tolerance: float = TOLERANCE, most_nodes: int = MOST_NODES
+    masked: MaskedModel, *, nodes: int | None = None, tolerance: float = TOLERANCE, most_nodes: int = MOST_NODES
 ) -> Attribution:
     """Integrated gradients over all backgrounds.
 
     Args:
-        game: samples, backgrounds and model.
+        masked: samples, backgrounds and model.
         nodes: of every path; None: doubled from 4 until the attributions add up.
         tolerance: largest ``|base + sum - prediction|``, as a share of the range of answers.
         most_nodes: give up doubling here; the error is then reported as it is.
@@ -43,23 +47,23 @@ def integrated_gradients(
         ModelError: the model's answer moves in steps.
         ConfigError: less than one node.
     """
-    game.asked.require_gradient("integrated_gradients")
+    masked.explained.require_gradient("integrated_gradients")
     if nodes is not None and nodes < 1:
         raise ConfigError(f"'nodes' is {nodes}; a path needs at least 1.")
     start = time.perf_counter()
-    count = len(game.samples)
+    count = len(masked.samples)
     values: list[NDArray[np.float64]] = [np.zeros(0)] * count
     error, used = np.zeros(count), np.zeros(count)
     ladder = [nodes] if nodes is not None else [FIRST_NODES]
     while nodes is None and ladder[-1] < most_nodes:
         ladder.append(2 * ladder[-1])
-    with game.ticker.stage("integrated gradients", count) as tick:
-        for batch in _batches(game, np.arange(count)):
-            found, error[batch], used[batch] = _complete(game, batch, ladder, tolerance)
+    with masked.ticker.stage("integrated gradients", count) as tick:
+        for batch in _batches(masked, np.arange(count)):
+            found, error[batch], used[batch] = _complete(masked, batch, ladder, tolerance)
             for k, one in zip(batch, found, strict=True):
                 values[k] = one
             tick(len(batch))
-    return game.attribution(
+    return masked.attribution(
         list(values),
         "integrated_gradients",
         additive=True,
@@ -71,30 +75,30 @@ def integrated_gradients(
 
 
 def _complete(
-    game: MaskedModel, batch: NDArray[np.int64], ladder: list[int], tolerance: float
+    masked: MaskedModel, batch: NDArray[np.int64], ladder: list[int], tolerance: float
 ) -> tuple[list[NDArray[np.float64]], NDArray[np.float64], NDArray[np.float64]]:
     """Attributions of samples of one width, their errors, and the mean number of nodes on their paths.
 
     Every path knows what it must add up to, so only the paths that miss it are walked again with twice the nodes.
     """
     paths: list[NDArray[Any]] = [np.zeros(0)] * len(batch)
-    goals = [game.predictions[k] - game.base_answers[k] for k in batch]
+    goals = [masked.predictions[k] - masked.base_answers[k] for k in batch]
     nodes = [np.zeros(len(goal)) for goal in goals]
     todo = {i: np.arange(len(goal)) for i, goal in enumerate(goals)}
     for now in ladder:
         places, weights = gauss_legendre(now)
-        for i, found in _walk(game, batch, todo, places, weights):
+        for i, found in _walk(masked, batch, todo, places, weights):
             if not len(paths[i]):
                 paths[i] = found
             else:
                 paths[i][todo[i]] = found
             nodes[i][todo[i]] = now
         misses = [path.sum(axis=(1, 2), dtype=np.float64) - goal for path, goal in zip(paths, goals, strict=True)]
-        allowed = tolerance * game.output_range
+        allowed = tolerance * masked.output_range
         todo = {i: _worst(misses[i], allowed) for i in todo if abs(misses[i].mean()) > allowed}
         if not todo:
             break
-    error = np.array([abs(miss.mean()) for miss in misses]) / game.output_range
+    error = np.array([abs(miss.mean()) for miss in misses]) / masked.output_range
     return [path.mean(0, dtype=np.float64) for path in paths], error, np.array([n.mean() for n in nodes])
 
 
@@ -106,14 +110,14 @@ def _worst(misses: NDArray[np.float64], allowed: float) -> NDArray[np.int64]:
 
 
 def _walk(
-    game: MaskedModel,
+    masked: MaskedModel,
     batch: NDArray[np.int64],
     todo: dict[int, NDArray[np.int64]],
     places: NDArray[np.float64],
     weights: NDArray[np.float64],
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Integrals along the paths from some backgrounds ``todo`` of each sample: ``(backgrounds, width, features)``."""
-    size = max(1, ROWS_AT_ONCE // (game.beside(int(batch[0]))[0].nbytes * places.shape[1]))
+    size = max(1, ROWS_AT_ONCE // (masked.beside(int(batch[0]))[0].nbytes * places.shape[1]))
     pending: list[int] = []
     for i in (*todo, None):
         if i is not None:
@@ -122,8 +126,8 @@ def _walk(
                 continue
         if not pending:
             continue
-        rows = [_rows(game, int(batch[j]), todo[j], places) for j in pending]
-        found = game.asked.path_gradients(*(np.concatenate(parts) for parts in zip(*rows, strict=True)))
+        rows = [_rows(masked, int(batch[j]), todo[j], places) for j in pending]
+        found = masked.explained.path_gradients(*(np.concatenate(parts) for parts in zip(*rows, strict=True)))
         found = np.einsum("bntf,n->btf", found.reshape(-1, len(weights), *found.shape[1:]), weights.astype(np.float32))
         low = 0
         for j in pending:
@@ -132,7 +136,8 @@ def _walk(
         pending = []
 
 
-def expected_gradients(game: MaskedModel, *, places: int = 1, seed: int = 0) -> Attribution:
+@register(check=needs_gradient, rank=2)
+def expected_gradients(masked: MaskedModel, *, places: int = 1, seed: int = 0) -> Attribution:
     """Expected gradients: ``places`` random places on the way from every background.
 
     Additive on average only: its error falls with the square root of backgrounds times places.
@@ -140,17 +145,17 @@ def expected_gradients(game: MaskedModel, *, places: int = 1, seed: int = 0) -> 
     Raises:
         ModelError: the model's answer moves in steps.
     """
-    game.asked.require_gradient("expected_gradients")
+    masked.explained.require_gradient("expected_gradients")
     start = time.perf_counter()
     rng = np.random.default_rng(seed)
-    values: list[NDArray[np.float64]] = [np.zeros(0)] * len(game.samples)
-    with game.ticker.stage("expected gradients", len(game.samples)) as tick:
-        for k in range(len(game.samples)):
-            shares = rng.random((len(game.beside(k)), places))
-            rows = _rows(game, k, np.arange(len(shares)), shares)
-            values[k] = game.asked.path_gradients(*rows).mean(0, dtype=np.float64)
+    values: list[NDArray[np.float64]] = [np.zeros(0)] * len(masked.samples)
+    with masked.ticker.stage("expected gradients", len(masked.samples)) as tick:
+        for k in range(len(masked.samples)):
+            shares = rng.random((len(masked.beside(k)), places))
+            rows = _rows(masked, k, np.arange(len(shares)), shares)
+            values[k] = masked.explained.path_gradients(*rows).mean(0, dtype=np.float64)
             tick()
-    return game.attribution(
+    return masked.attribution(
         values,
         "expected_gradients",
         additive=False,
@@ -160,26 +165,27 @@ def expected_gradients(game: MaskedModel, *, places: int = 1, seed: int = 0) -> 
     )
 
 
-def gradient_times_input(game: MaskedModel) -> Attribution:
+@register(check=needs_gradient, rank=3)
+def gradient_times_input(masked: MaskedModel) -> Attribution:
     """The gradient at the sample times its distance from the backgrounds' mean: quick, local, not additive.
 
     Raises:
         ModelError: the model's answer moves in steps.
     """
-    game.asked.require_gradient("gradient_times_input")
+    masked.explained.require_gradient("gradient_times_input")
     start = time.perf_counter()
     values: list[NDArray[np.float64]] = []
-    for k in range(len(game.samples)):
-        other = game.beside(k).mean(0, keepdims=True)
-        found = game.asked.path_gradients(
-            game.sample(k)[None],
+    for k in range(len(masked.samples)):
+        other = masked.beside(k).mean(0, keepdims=True)
+        found = masked.explained.path_gradients(
+            masked.sample(k)[None],
             other,
             np.ones(1, np.float32),
-            game.samples.lengths[k : k + 1],
-            game.select[k : k + 1],
+            masked.samples.lengths[k : k + 1],
+            masked.select[k : k + 1],
         )
         values.append(found[0].astype(np.float64))
-    return game.attribution(values, "gradient_times_input", additive=False, seconds=time.perf_counter() - start)
+    return masked.attribution(values, "gradient_times_input", additive=False, seconds=time.perf_counter() - start)
 
 
 def gauss_legendre(nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -189,23 +195,23 @@ def gauss_legendre(nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]
 
 
 def _rows(
-    game: MaskedModel, k: int, backgrounds: NDArray[np.int64], shares: NDArray[np.float64]
+    masked: MaskedModel, k: int, backgrounds: NDArray[np.int64], shares: NDArray[np.float64]
 ) -> tuple[NDArray[Any], ...]:
     """All places on the paths from some backgrounds of one sample: what ``path_gradients`` takes."""
-    windows, places = game.beside(k)[backgrounds], shares.shape[1]
+    windows, places = masked.beside(k)[backgrounds], shares.shape[1]
     count = len(windows) * places
-    sample = np.broadcast_to(game.sample(k), (count, *windows.shape[1:]))
+    sample = np.broadcast_to(masked.sample(k), (count, *windows.shape[1:]))
     share = np.broadcast_to(shares, (len(windows), places)).reshape(-1).astype(np.float32)
-    lengths = np.full(count, game.samples.lengths[k], np.int32)
-    select = np.tile(game.select[k], (count, 1))
+    lengths = np.full(count, masked.samples.lengths[k], np.int32)
+    select = np.tile(masked.select[k], (count, 1))
     return sample, np.repeat(windows, places, axis=0), share, lengths, select
 
 
-def _batches(game: MaskedModel, numbers: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def _batches(masked: MaskedModel, numbers: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Samples of equal width whose paths fit into ``ROWS_AT_ONCE`` together."""
-    for width in np.unique(game.width[numbers]):
-        mine = numbers[game.width[numbers] == width]
-        each = len(game.beside(int(mine[0]))) * int(width) * len(game.asked.spec.features) * 4
+    for width in np.unique(masked.width[numbers]):
+        mine = numbers[masked.width[numbers] == width]
+        each = len(masked.beside(int(mine[0]))) * int(width) * len(masked.explained.spec.features) * 4
         size = max(1, ROWS_AT_ONCE // max(each, 1))
         for low in range(0, len(mine), size):
             yield mine[low : low + size]

@@ -9,17 +9,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.errors import ModelError
 from keras_seq.explain.attribution import ALL, Attribution
-from keras_seq.explain.masked_model import MaskedModel
-from keras_seq.models.attention import SelfAttention
-from keras_seq.models.blocks import AttentionPooling, LastStep
+from keras_seq.explain.registry import register
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_seq.explain.explained_model import ExplainedModel
+    from keras_seq.explain.masked_model import MaskedModel
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,9 @@ class AttentionWeights:
 
 def has_attention(model: keras.Model) -> bool:
     """Whether there is anything to look at."""
+    from keras_seq.models.attention import SelfAttention
+    from keras_seq.models.blocks import AttentionPooling
+
     return any(isinstance(layer, (SelfAttention, AttentionPooling)) for layer in model.layers)
 
 
@@ -53,26 +59,31 @@ def require_attention(model: keras.Model) -> None:
         )
 
 
-def attention_weights(game: MaskedModel) -> AttentionWeights:
+def attention_weights(masked: MaskedModel) -> AttentionWeights:
     """Weights of every attention layer, and their rollout to the step (or pooling) that the answer reads.
 
     Raises:
         ModelError: no attention, or layers that see other rows than samples (channel-independent models).
     """
-    model = game.asked.model
+    import keras
+
+    from keras_seq.models.attention import SelfAttention
+    from keras_seq.models.blocks import AttentionPooling, LastStep
+
+    model = masked.explained.model
     require_attention(model)
     layers = [layer for layer in model.layers if isinstance(layer, SelfAttention)]
-    time_axis = game.samples.values.shape[1]
+    time_axis = masked.samples.values.shape[1]
     heads: dict[str, list[NDArray[Any]]] = {layer.name: [] for layer in layers}
-    rolled = np.zeros((len(game.samples), time_axis))
+    rolled = np.zeros((len(masked.samples), time_axis))
     pooling = next((layer for layer in model.layers if isinstance(layer, AttentionPooling)), None)
     wanted = [*layers, *([pooling] if pooling else [])]
     read = [_inputs(layer) for layer in wanted]
     reader = keras.Model(model.inputs, [tensor for one in read for tensor in one])
     last = any(isinstance(layer, LastStep) and layer.name != "last_values" for layer in model.layers)
-    for k in range(len(game.samples)):
-        length, width = int(game.samples.lengths[k]), int(game.width[k])
-        inputs = game.asked.inputs(game.samples.values[k : k + 1, :width], game.samples.lengths[k : k + 1])
+    for k in range(len(masked.samples)):
+        length, width = int(masked.samples.lengths[k]), int(masked.width[k])
+        inputs = masked.explained.inputs(masked.samples.values[k : k + 1, :width], masked.samples.lengths[k : k + 1])
         flat = reader([inputs[tensor.name] for tensor in model.inputs], training=False)
         given = _regrouped(flat if isinstance(flat, (list, tuple)) else [flat], read)
         found = [np.asarray(layer.scores(*one))[:, :, :, :] for layer, one in zip(layers, given, strict=False)]
@@ -91,23 +102,28 @@ def attention_weights(game: MaskedModel) -> AttentionWeights:
     return AttentionWeights({name: np.stack(parts) for name, parts in heads.items()}, rolled)
 
 
-def attention(game: MaskedModel) -> Attribution:
+def _attends(name: str, explained: ExplainedModel, model: keras.Model) -> None:
+    require_attention(explained.model)
+
+
+@register(check=_attends, rank=11, beside=True)
+def attention(masked: MaskedModel) -> Attribution:
     """The rollout as one column, summing to 1 over the real steps of each sample."""
     start = time.perf_counter()
-    found = attention_weights(game)
+    found = attention_weights(masked)
     return Attribution(
         found.rollout[:, :, None].astype(np.float32),
-        game.base,
-        game.predictions,
-        game.samples.lengths,
+        masked.base,
+        masked.predictions,
+        masked.samples.lengths,
         (ALL,),
         ("",),
         "attention",
-        f"attention behind {game.asked.question.name}",
+        f"attention behind {masked.explained.target.name}",
         "",
-        game.samples.names,
+        masked.samples.names,
         False,
-        game.output_range,
+        masked.output_range,
         {"layers": list(found.heads), "seconds": time.perf_counter() - start},
     )
 

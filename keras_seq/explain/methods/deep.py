@@ -1,14 +1,16 @@
-"""What is never run."""
+"""shap's DeepExplainer, which is never run."""
 
 from __future__ import annotations
 
 from typing import NoReturn
 
 from keras_seq.errors import ModelError
+from keras_seq.explain.registry import register
 
 
-def refuse_deep() -> NoReturn:
-    """Refuse shap's DeepExplainer.
+@register(offered=False)
+def deep(masked: object = None) -> NoReturn:
+    """Refuse: it fails on recurrent networks and spoils the gradients of the whole process.
 
     Raises:
         ModelError: always.
