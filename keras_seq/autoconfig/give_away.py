@@ -10,6 +10,7 @@ from keras_seq.autoconfig.roles import codes
 from keras_seq.autoconfig.table import TableProfile
 from keras_seq.data.quality.companions import companions
 from keras_seq.data.quality.rows import thinned
+from keras_seq.tasks import classifies
 
 MOST_WORDS = 50  # different words of a column that may be classes
 
@@ -42,7 +43,7 @@ def tell_companions(
     ]
     columns = {name: _numbers(table, name)[numbers] for name in (*kept, *words) if name not in question.targets}
     for target in question.targets:
-        labels = sorted(table.columns[target].counts or ()) if question.task in ("binary", "multiclass") else []
+        labels = sorted(table.columns[target].counts or ()) if classifies(question.task) else []
         truth = _labels(table, target, labels) if labels else _numbers(table, target)
         for companion in companions(
             columns,

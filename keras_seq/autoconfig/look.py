@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keras_seq.autoconfig.facts import Choice, ConfigurationFacts
     from keras_seq.autoconfig.roles import ColumnRole
     from keras_seq.autoconfig.table import TableProfile
-    from keras_seq.config import Task
+    from keras_seq.config import TaskName
 
 CHECKED_MB = 200  # larger files are not read a second time to prove the configuration
 ATTEMPTS = 4
@@ -109,7 +109,7 @@ def look(
     *,
     targets: tuple[str, ...] = (),
     asked: dict[str, str | None] | None = None,
-    task: Task | None = None,
+    task: TaskName | None = None,
     horizon: int = 0,
     ask: bool = False,
     reading: dict[str, Any] | None = None,

@@ -23,8 +23,8 @@ from keras_seq.autoconfig.roles import (
     order_by,
 )
 from keras_seq.autoconfig.table import TableProfile
-from keras_seq.autoconfig.target import CLASS_TASKS
 from keras_seq.data.reading.labels import number_text, own_text
+from keras_seq.tasks import classifies
 
 
 def settle_parts(table: TableProfile, asked: dict[str, str | None], taken: set[str]) -> dict[str, ColumnRole]:
@@ -65,7 +65,7 @@ def gather(table: TableProfile, parts: dict[str, ColumnRole], question: TargetQu
         steps = order.steps(table.clocks[time]) / 1e9
         facts.step = float(np.median(steps)) if len(steps) else 0.0
         facts.weekdays = facts.step == 86400 and 0.1 < float((steps >= 3 * 86400).mean()) < 0.3
-    if question.task in CLASS_TASKS:
+    if classifies(question.task):
         facts.shares = _shares(table, question, unit)
     facts.conditions = None if question.task == "forecast" else find_conditions(table, question.features)
     return facts

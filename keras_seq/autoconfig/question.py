@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from keras_seq.config import Task
+from keras_seq.config import TaskName
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TargetQuestion:
     """
 
     targets: tuple[str, ...]
-    task: Task
+    task: TaskName
     why: str
     per_unit: bool
     falls: bool = False

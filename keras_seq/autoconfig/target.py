@@ -8,10 +8,11 @@ from keras_seq.autoconfig.give_away import leave_copies_out, tell_companions
 from keras_seq.autoconfig.question import TargetCandidate, TargetQuestion
 from keras_seq.autoconfig.roles import Order, codes, named, order_by, words
 from keras_seq.autoconfig.table import ColumnProfile, TableProfile
-from keras_seq.config import Task
+from keras_seq.config import TaskName
 from keras_seq.data.reading.dialect import is_number
 from keras_seq.data.reading.reading import UNNAMED
 from keras_seq.errors import ConfigError, DataError
+from keras_seq.tasks import classifies
 
 TARGET_WORDS = words(
     "target label class y rul defect defective defects fault failure failed fail abnormal anomaly anomalous quality "
@@ -20,7 +21,6 @@ TARGET_WORDS = words(
 SERIES_WORDS = words("sales demand load price consumption volume traffic close revenue usage orders")
 CLASS_WORDS = words("label class state grade category kind type status defect fault quality")
 MOST_CLASSES = 20
-CLASS_TASKS = ("binary", "multiclass")
 
 
 def candidates(table: TableProfile, unit: str | None, taken: set[str]) -> list[TargetCandidate]:
@@ -80,7 +80,13 @@ def ask_for_target(found: list[TargetCandidate], table: TableProfile, *, counts:
 
 
 def settle(
-    table: TableProfile, targets: tuple[str, ...], unit: str | None, taken: set[str], *, task: Task | None, horizon: int
+    table: TableProfile,
+    targets: tuple[str, ...],
+    unit: str | None,
+    taken: set[str],
+    *,
+    task: TaskName | None,
+    horizon: int,
 ) -> TargetQuestion:
     """Task and features for the given targets.
 
@@ -129,7 +135,7 @@ def _usable(table: TableProfile, column: ColumnProfile) -> None:
 
 def _guess_task(
     table: TableProfile, columns: list[ColumnProfile], unit: str | None, same: bool, horizon: int
-) -> tuple[Task, str]:
+) -> tuple[TaskName, str]:
     first = columns[0]
     if horizon:
         return "forecast", f"--horizon {horizon} asks for the future"
@@ -150,15 +156,15 @@ def _guess_task(
     return "regression", "numbers"
 
 
-def _fits(table: TableProfile, columns: list[ColumnProfile], task: Task) -> None:
+def _fits(table: TableProfile, columns: list[ColumnProfile], task: TaskName) -> None:
     first = columns[0]
     words = [column.name for column in columns if column.kind not in ("number", "flag")]
-    if task in ("regression", "forecast") and words:
+    if not classifies(task) and words:
         raise ConfigError(
             f"Task '{task}' needs numbers, but '{words[0]}' holds words such as {table.columns[words[0]].word!r}; use "
             "--task binary or multiclass, or another --target."
         )
-    if task in CLASS_TASKS and len(columns) > 1:
+    if classifies(task) and len(columns) > 1:
         raise ConfigError(f"Task '{task}' takes one target, got {', '.join(column.name for column in columns)}.")
     if task == "binary" and first.distinct != 2:
         raise ConfigError(f"Task 'binary' needs two classes; '{first.name}' has {first.distinct} different values.")

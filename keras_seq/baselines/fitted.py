@@ -15,6 +15,7 @@ from keras_seq.config import Experiment, ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, ModelError
 from keras_seq.models.heads import check_head
+from keras_seq.tasks import TASKS
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
@@ -47,7 +48,7 @@ class FitRequest:
     @property
     def classes(self) -> bool:
         """Whether classes are told apart, rather than values predicted."""
-        return self.spec.task in ("binary", "multiclass")
+        return self.spec.classifies
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def count_outputs(spec: DataSpec, table: TrainingTable) -> int:
 
 def named_output(output: Any, spec: DataSpec, inputs: Inputs) -> Any:
     """The answer under the task's name, in its shape; a forecast's level comes back."""
-    name = {"binary": "probability", "multiclass": "probabilities"}.get(spec.task, "prediction")
+    name = TASKS[spec.task].output
     if spec.task != "forecast":
         return keras.layers.Activation("linear", dtype="float32", name=name)(output)
     shape = (spec.horizon, len(spec.targets))

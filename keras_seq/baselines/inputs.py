@@ -172,7 +172,7 @@ def collect(experiment: Experiment, prepared: Prepared, inputs: Inputs) -> Train
         wanted = wanted & (rng.random(wanted.shape) < share)
         parts.append((found["features"].numpy()[wanted], answers[wanted], unit[wanted]))
     features, answers, unit = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
-    if spec.task in ("binary", "multiclass"):
+    if spec.classifies:
         return _checked(
             TrainingTable(features, answers.reshape(len(answers), -1)[:, 0].astype(np.int64), unit), prepared
         )
@@ -193,7 +193,7 @@ def _checked(table: TrainingTable, prepared: Prepared) -> TrainingTable:
             f"The train part of {where} gives {len(table.features)} rows with a known target, but at least {FEWEST} "
             "are needed to fit this family. Make data.split.validation and data.split.test smaller, or bring more data."
         )
-    if spec.task in ("binary", "multiclass"):
+    if spec.classifies:
         found = np.unique(table.answers)
         if len(found) < 2:
             name = spec.classes[found[0]] if found[0] < len(spec.classes) else str(found[0])

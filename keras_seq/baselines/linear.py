@@ -14,6 +14,7 @@ from keras_seq.baselines.history_defaults import VARIANTS
 from keras_seq.baselines.lag_ridge import grow_lags, lag_inputs
 from keras_seq.config import Experiment
 from keras_seq.models.registry import register
+from keras_seq.tasks import TASKS
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
@@ -44,7 +45,7 @@ def grow_linear(job: FitRequest) -> Grown:
     model = _fitted(job, inputs, job.table.answers, penalty)
     kernel, bias = _weights(job, model)
     kernel = np.where(constant[:, None], 0.0, kernel)
-    link = {"binary": "sigmoid", "multiclass": "softmax"}.get(job.spec.task, "linear")
+    link = TASKS[job.spec.task].activation
     layers: list[tuple[keras.layers.Layer, list[NDArray[Any]] | None]] = [
         (
             keras.layers.Normalization(mean=mean.tolist(), variance=(scale**2).tolist(), dtype="float32", name="scale"),

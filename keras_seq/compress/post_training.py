@@ -68,7 +68,7 @@ def served_windows(prepared: Prepared, experiment: Experiment, part: str, *, mos
         chosen = spread(index, most)
         truth, unit, row = locate(series, chosen, spec)
         start, length = chosen.start, chosen.length
-    if spec.task in ("binary", "multiclass"):
+    if spec.classifies:
         truth = truth[..., 0]
     known = np.isfinite(truth).reshape(len(truth), -1).all(axis=1)
     found = Points(truth, np.zeros(len(truth)), unit, row, row - series.offsets[unit] + 1).select(known)

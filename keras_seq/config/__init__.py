@@ -4,7 +4,7 @@
 known one. Importing this module imports neither TensorFlow nor pandas.
 """
 
-from keras_seq.config.base import ConfigSection, Task
+from keras_seq.config.base import ConfigSection, TaskName
 from keras_seq.config.data import (
     AugmentConfig,
     CasterConfig,
@@ -40,7 +40,7 @@ __all__ = [
     "ConfigSection",
     "SplitConfig",
     "TargetsConfig",
-    "Task",
+    "TaskName",
     "TrackingConfig",
     "TrainingConfig",
     "WindowsConfig",

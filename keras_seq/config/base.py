@@ -14,7 +14,7 @@ NonNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0.0)]
 
-Task = Literal["regression", "binary", "multiclass", "forecast"]
+TaskName = Literal["regression", "binary", "multiclass", "forecast"]
 
 
 class ConfigSection(BaseModel):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from keras_seq.config.base import Amount, ConfigSection, Count, NonNegative, Positive, Share, Task
+from keras_seq.config.base import Amount, ConfigSection, Count, NonNegative, Positive, Share, TaskName
 from keras_seq.config.forecasting import CovariatesConfig
 
 
@@ -136,7 +136,7 @@ class DataConfig(ConfigSection):
     unit: str | None = Field(None, description="unit column of that file (none: one unit)")
     group: str | None = Field(None, description="group column of that file")
     time: str | None = Field(None, description="time column of that file")
-    task: Task | None = Field(None, description="what is predicted; default: the source's own task")
+    task: TaskName | None = Field(None, description="what is predicted; default: the source's own task")
     targets: tuple[str, ...] = Field((), description="target columns; default: the source's own")
     positive: str | None = Field(
         None, description="of two classes the positive one, as the table writes it; default: the rarer one"

@@ -82,7 +82,7 @@ class Augmenter:
 
     def _chosen(self, targets: Tensor) -> Tensor:
         """``(batch,)`` bool: which samples may change."""
-        if not self.config.minority_only or self.spec.task not in ("binary", "multiclass"):
+        if not self.config.minority_only or not self.spec.classifies:
             return tf.ones(tf.shape(targets)[:1], tf.bool)
         return tf.equal(tf.cast(tf.reshape(targets, [-1]), tf.int32), self.rarest)
 

@@ -139,7 +139,7 @@ def _training_numbers(
 def _augmenter(series: Series, index: WindowIndex, spec: DataSpec, config: DataConfig) -> Augmenter:
     rarest = 1
     if config.augment.minority_only:
-        if spec.task not in ("binary", "multiclass"):
+        if not spec.classifies:
             raise ConfigError(
                 f"data.augment.minority_only=true needs classes, but the task is '{spec.task}'. Set it to false."
             )
@@ -149,7 +149,7 @@ def _augmenter(series: Series, index: WindowIndex, spec: DataSpec, config: DataC
 
 
 def _window_labels(series: Series, index: WindowIndex, spec: DataSpec) -> np.ndarray:
-    if spec.task not in ("binary", "multiclass"):
+    if not spec.classifies:
         raise ConfigError(
             f"data.balance=oversample needs classes, but the task is '{spec.task}'. Set data.balance=none."
         )
@@ -170,7 +170,7 @@ class _Cutter:
     def __init__(self, series: Series, index: WindowIndex, spec: DataSpec, config: DataConfig) -> None:
         self.spec, self.config = spec, config
         targets = series.targets
-        if config.target_cap is not None and spec.task in ("regression", "forecast"):
+        if config.target_cap is not None and not spec.classifies:
             targets = np.minimum(targets, np.float32(config.target_cap))
         self.gaps = bool(np.isnan(targets).any())
         self.per_unit = series.schema.target_per == "unit"

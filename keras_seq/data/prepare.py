@@ -67,7 +67,7 @@ class Prepared:
             "length": {"min": int(lengths.min()), "median": float(np.median(lengths)), "max": int(lengths.max())},
             "missing_share": missing / max(1, part.rows * len(self.series.schema.features)),
         }
-        if self.spec.task in ("binary", "multiclass"):
+        if self.spec.classifies:
             names = self.spec.classes
             found: Counter[int] = Counter()
             for answers in self._answers(part):

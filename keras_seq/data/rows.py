@@ -16,7 +16,6 @@ from keras_seq.errors import DataError, nearest
 if TYPE_CHECKING:
     import pandas as pd
 
-CLASS_TASKS = ("binary", "multiclass")
 SHOWN = 5  # refused units that a message names
 
 
@@ -275,7 +274,7 @@ def _unknown(schema: Schema, offsets: Int) -> Float:
 
 def _targets(frame: pd.DataFrame, schema: Schema, order: Int, offsets: Int, names: list[str], where: str) -> Float:
     """Targets by row or unit; class numbers of labels; NaN where missing."""
-    if schema.task in CLASS_TASKS:
+    if schema.classifies:
         targets = _class_numbers(frame, schema, where)[order, None]
     else:
         targets = np.stack([frame[name].to_numpy(np.float32) for name in schema.targets], axis=1)[order]

@@ -14,6 +14,7 @@ from keras_seq.data.spec import DataSpec, Scaling
 from keras_seq.data.splits import Part, Splits
 from keras_seq.data.windows import window_runs
 from keras_seq.errors import ConfigError, DataError
+from keras_seq.tasks import classifies
 
 Float = NDArray[np.float64]
 CHUNK = 65536  # rows read at a time
@@ -42,7 +43,7 @@ def fit_spec(series: Series, splits: Splits, config: DataConfig) -> DataSpec:
     check_task(series, config)
     time, variable = window_time(series, splits, config)
     scaling = _fit_scaling(series, splits.train, config)
-    mean, std = _target_statistics(series, splits.train, config) if task in ("regression", "forecast") else ((), ())
+    mean, std = _target_statistics(series, splits.train, config) if not classifies(task) else ((), ())
     found = [schema.features.index(name) for name in schema.targets if name in schema.features]
     return DataSpec(
         task=task,

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from keras_seq.config import ConfigSection, Task
+from keras_seq.config import ConfigSection, TaskName
 from keras_seq.data.calendar import Calendar
 from keras_seq.data.reading.reading import Reading
+from keras_seq.tasks import classifies
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
@@ -35,7 +36,7 @@ class Schema(ConfigSection):
     """What the columns of a data set mean; travels in the bundle as ``schema.json``."""
 
     name: str
-    task: Task
+    task: TaskName
     columns: tuple[Column, ...]
     targets: tuple[str, ...]
     target_unit: str = ""
@@ -52,6 +53,11 @@ class Schema(ConfigSection):
     def features(self) -> tuple[str, ...]:
         """Names of the input columns in the order of the feature axis."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the targets are classes."""
+        return classifies(self.task)
 
     @property
     def condition_indices(self) -> tuple[int, ...]:

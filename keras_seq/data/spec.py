@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from keras_seq.config import ConfigSection, Task
+from keras_seq.config import ConfigSection, TaskName
+from keras_seq.tasks import classifies
 
 
 class Scaling(ConfigSection):
@@ -31,7 +32,7 @@ class DataSpec(ConfigSection):
     missing) and, if ``variable_length``, ``lengths (batch,)`` int32.
     """
 
-    task: Task
+    task: TaskName
     features: tuple[str, ...]
     targets: tuple[str, ...]
     time: int  # window length, or the longest sequence
@@ -45,3 +46,8 @@ class DataSpec(ConfigSection):
     impute: Literal["none", "forward", "interpolate", "mean"] = "none"
     missing_indicator: bool = False
     scaling: Scaling
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the targets are classes."""
+        return classifies(self.task)

@@ -13,6 +13,7 @@ from keras_seq.data.known import usable_units
 from keras_seq.data.series import Series
 from keras_seq.data.split_assignment import fold_blocks, share_blocks
 from keras_seq.errors import DataError
+from keras_seq.tasks import classifies
 
 Int = NDArray[np.int64]
 PARTS = ("train", "validation", "test")
@@ -101,7 +102,7 @@ def split(series: Series, config: DataConfig) -> Splits:
 def _labels(series: Series, config: DataConfig) -> Int | None:
     """Class number per unit, or None where units have no class."""
     task = config.task or series.schema.task
-    if task not in ("binary", "multiclass") or series.schema.target_per != "unit":
+    if not classifies(task) or series.schema.target_per != "unit":
         return None
     labels = np.asarray(series.targets)[:, 0]
     return np.where(np.isfinite(labels), labels, -1).astype(np.int64)
@@ -296,7 +297,7 @@ def _amount(amount: float, lengths: Int) -> Int:
 
 def _check_classes(series: Series, config: DataConfig, parts: tuple[Part, ...]) -> None:
     task = config.task or series.schema.task
-    if task not in ("binary", "multiclass"):
+    if not classifies(task):
         return
     found = [_classes_in(series, part) for part in parts]
     every = set(range(len(series.schema.classes))) if series.schema.classes else set().union(*found)

@@ -56,7 +56,7 @@ def statistics(series: Series) -> dict[str, Any]:
         result["time"] = [str(first), str(last)] if series.time.dtype.kind == "M" else [float(first), float(last)]
     if schema.calendar is not None:
         result["stamps"] = describe(schema.calendar)
-    if schema.task in ("binary", "multiclass"):
+    if schema.classifies:
         result["classes"] = class_shares(series)
     else:
         result["targets"] = {name: _distribution(series.targets[:, j]) for j, name in enumerate(schema.targets)}

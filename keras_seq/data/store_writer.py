@@ -17,10 +17,11 @@ from keras_seq.data.quality import Finding, QualityReport, check_rows, check_sam
 from keras_seq.data.reading.labels import number_text
 from keras_seq.data.series import Series
 from keras_seq.data.sources.table import iter_table_chunks, lossy_columns, number_taker, settle_classes
-from keras_seq.data.sources.table_layout import CLASS_TASKS, Layout, plan_table
+from keras_seq.data.sources.table_layout import Layout, plan_table
 from keras_seq.data.store import FORMAT, HEADER, StoredArray, StoredSeries, open_store, store_key, stores_home
 from keras_seq.errors import DataError
 from keras_seq.files import ensure_writable, new_folder, read_json
+from keras_seq.tasks import classifies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -168,7 +169,7 @@ class RowTaker:
         schema, first = self.schema, self.schema.targets[0]
         if self.layout.kinds[first] != "text":
             targets = np.ascontiguousarray(frame[list(schema.targets)].to_numpy(np.float32))
-            if self.layout.schema.task in CLASS_TASKS or not self.layout.task_given:
+            if self.layout.schema.classifies or not self.layout.task_given:
                 found = np.unique(targets[:, 0][np.isfinite(targets[:, 0])])
                 if len(self.numbers) <= 1000:  # more are no classes
                     self.numbers.update(found.tolist())
@@ -283,7 +284,7 @@ class _Writer(RowTaker):
         offsets.astype("<i8").tofile(self.folder / "offsets.i64")
         schema = self._number_classes()
         asked = self.layout.per_given and schema.target_per == "unit"
-        guessed = not self.layout.per_given and schema.task in CLASS_TASKS and len(self.units) > 1
+        guessed = not self.layout.per_given and schema.classifies and len(self.units) > 1
         if asked and not self.constant:
             raise DataError(
                 f"The schema of '{self.layout.path}' says one target per unit, but targets change within a unit; "
@@ -316,7 +317,7 @@ class _Writer(RowTaker):
             return self.schema
         known = np.arange(len(texts), dtype=np.float32) if by_text else np.array(sorted(self.numbers), np.float32)
         task, classes = settle_classes(self.layout, texts, self._counts(known), text_labels=by_text)
-        if task not in CLASS_TASKS:
+        if not classifies(task):
             return self.schema
         wanted = {text: number for number, text in enumerate(classes)}
         unknown = [text for text in texts if text not in wanted]

@@ -147,7 +147,7 @@ class _Rows:
         self.values = read[0].values if len(read) == 1 else np.concatenate([block.values for block in read])
         targets = [block.targets for block in read if block.targets is not None]
         self.targets = np.asarray(reader.series.targets) if self.per_unit else np.concatenate(targets)
-        if self.config.target_cap is not None and self.spec.task in ("regression", "forecast"):
+        if self.config.target_cap is not None and not self.spec.classifies:
             self.targets = np.minimum(self.targets, np.float32(self.config.target_cap))
         self.windows = WindowIndex(
             *(np.concatenate([getattr(block, name) for block in blocks]) for name in WindowIndex.__dataclass_fields__)

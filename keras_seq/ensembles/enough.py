@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.config import Task
+from keras_seq.config import TaskName
 from keras_seq.ensembles.learn import LEARNT, loss_of, nested
 from keras_seq.ensembles.rules import Array, equal_weights
 from keras_seq.figures import figure
-from keras_seq.tasks import deciding
+from keras_seq.tasks import classifies, deciding
 from keras_seq.training.metrics import HIGHER_IS_BETTER
 
 PER_NUMBER = 10  # examples, of the rarer class, that each fitted number needs
 
 
-def too_few(method: str, task: Task, members: int, truth: Array) -> str:
+def too_few(method: str, task: TaskName, members: int, truth: Array) -> str:
     """Why equal weights are taken instead of learnt ones; empty where the examples suffice.
 
     Args:
@@ -39,9 +39,9 @@ def too_few(method: str, task: Task, members: int, truth: Array) -> str:
     )
 
 
-def _examples(task: Task, truth: Array) -> tuple[int, str]:
+def _examples(task: TaskName, truth: Array) -> tuple[int, str]:
     """How many examples there are of the rarer class, or of values, and what they are called."""
-    if task not in ("binary", "multiclass"):
+    if not classifies(task):
         return len(truth), "validation points"
     labels = np.asarray(truth).reshape(-1)
     counts = np.unique(labels, return_counts=True)[1]
@@ -53,7 +53,7 @@ def _examples(task: Task, truth: Array) -> tuple[int, str]:
 
 
 def no_better(
-    method: str, task: Task, predictions: Array, truth: Array, blocks: NDArray[np.int64], meta: str | None
+    method: str, task: TaskName, predictions: Array, truth: Array, blocks: NDArray[np.int64], meta: str | None
 ) -> str:
     """Why equal weights are taken instead of learnt ones that lose on examples left out; empty where they pay.
 
@@ -72,14 +72,14 @@ def no_better(
     equal = loss_of(task, equal_weights(task, len(predictions)).apply(predictions), truth)
     if learnt <= equal:
         return ""
-    name = "log loss" if task in ("binary", "multiclass") else "mean squared error"
+    name = "log loss" if classifies(task) else "mean squared error"
     return (
         f"--method {method} loses on validation units left out of its learning ({name} {figure(learnt)}, "
         f"{figure(equal)} with equal weights): all members count alike instead."
     )
 
 
-def behind_a_member(task: Task, ensemble: Mapping[str, float], members: Sequence[Mapping[str, Any]]) -> str:
+def behind_a_member(task: TaskName, ensemble: Mapping[str, float], members: Sequence[Mapping[str, Any]]) -> str:
     """Which member is better alone on held-out examples, and by how much; empty where none is.
 
     Args:

@@ -48,7 +48,7 @@ def learn(held_out: HeldOut, method: str, *, meta: str | None, memory: int) -> t
     spec = held_out.prepared.spec
     if method == "dynamic":
         return _recent(held_out, memory), None
-    if spec.task in ("regression", "forecast") and method in ("stacking", "blending") and _quantiles(held_out):
+    if not spec.classifies and method in ("stacking", "blending") and _quantiles(held_out):
         raise ConfigError(f"--method {method} has no meaning for quantiles; use mean, median or weighted.")
     teach = held_out.teach
     given = _middles(held_out) if _quantiles(held_out) else held_out.predictions

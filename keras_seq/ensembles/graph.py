@@ -12,6 +12,7 @@ from keras_seq.ensembles.rules import Rule
 from keras_seq.errors import ModelError
 from keras_seq.models import combine
 from keras_seq.models.views import last_step, output_name
+from keras_seq.tasks import TASKS
 
 
 def build_ensemble(members: Sequence[Sequence[keras.Model]], rule: Rule, spec: DataSpec) -> keras.Model:
@@ -78,7 +79,7 @@ def _combined(answers: list[keras.KerasTensor], rule: Rule, name: str) -> keras.
     if rule.kind == "vote":
         return combine.Vote(list(rule.thresholds), name=name)(answers)
     rows = combine.MemberTable(rule.link, name="members")(answers)
-    activation = {"binary": "sigmoid", "multiclass": "softmax"}.get(rule.task)
+    activation = TASKS[rule.task].activation
     kernel, bias = np.asarray(rule.kernel, np.float32), np.asarray(rule.bias, np.float32)
     layer = keras.layers.Dense(kernel.shape[1], activation=activation, dtype="float32", name=name)
     output = layer(rows)

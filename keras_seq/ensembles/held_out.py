@@ -179,7 +179,7 @@ def _truth(
         known &= row >= np.repeat(index.first, index.length)
     steps = row - prepared.series.offsets[unit] + 1
     known &= _enough(known, steps, evaluation)
-    if spec.task in ("binary", "multiclass"):
+    if spec.classifies:
         return np.where(known, truth[..., 0], 0), unit, row, known
     cap = experiment.data.target_cap
     return truth if cap is None else np.minimum(truth, cap), unit, row, known

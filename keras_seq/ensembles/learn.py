@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.config import Task
+from keras_seq.config import TaskName
 from keras_seq.ensembles.rules import Array, Rule, equal_weights, table
 from keras_seq.errors import ConfigError, DataError, nearest
+from keras_seq.tasks import TASKS, classifies
 from keras_seq.training.thresholds import best_f1_threshold
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ PENALTIES = (1e-3, 1e-1, 1e1, 1e3)  # of a ridge, chosen by blocks
 
 
 def learn_rule(
-    method: str, task: Task, predictions: Array, truth: Array, blocks: Int, *, meta: str | None = None
+    method: str, task: TaskName, predictions: Array, truth: Array, blocks: Int, *, meta: str | None = None
 ) -> Rule:
     """Fit the rule of a method.
 
@@ -41,7 +42,7 @@ def learn_rule(
         ConfigError: a method that does not fit the task, or an unknown meta learner.
     """
     members = len(predictions)
-    if method in ("hard", "soft") and task not in ("binary", "multiclass"):
+    if method in ("hard", "soft") and not classifies(task):
         raise ConfigError(f"--method {method} votes on classes, but the members' task is '{task}'; use mean or median.")
     if method in ("mean", "soft", "bagging", "snapshot"):
         return equal_weights(task, members)
@@ -56,7 +57,7 @@ def learn_rule(
     return Rule("linear", task, kernel=tuple(map(tuple, kernel.tolist())), bias=tuple(bias.tolist()))
 
 
-def optimal_weights(task: Task, predictions: Array, truth: Array) -> NDArray[np.float64]:
+def optimal_weights(task: TaskName, predictions: Array, truth: Array) -> NDArray[np.float64]:
     """Weights of least loss on held-out predictions, none negative, summing to 1.
 
     Squared error for values (a quadratic programme), log loss of the mixed probabilities for classes; both are
@@ -73,7 +74,7 @@ def optimal_weights(task: Task, predictions: Array, truth: Array) -> NDArray[np.
     from scipy.optimize import minimize
 
     members = len(predictions)
-    loss = _log_loss(task, predictions, truth) if task in ("binary", "multiclass") else _squared(predictions, truth)
+    loss = _log_loss(task, predictions, truth) if classifies(task) else _squared(predictions, truth)
     found = minimize(
         loss,
         np.full(members, 1 / members),
@@ -91,10 +92,10 @@ def optimal_weights(task: Task, predictions: Array, truth: Array) -> NDArray[np.
     return best
 
 
-def loss_of(task: Task, prediction: Array, truth: Array) -> float:
+def loss_of(task: TaskName, prediction: Array, truth: Array) -> float:
     """Log loss of classes, else mean squared error in deviations of the truth, of answers ``(points, ...)``."""
     one = np.asarray(prediction)[None]
-    loss = _log_loss(task, one, truth) if task in ("binary", "multiclass") else _squared(one, truth)
+    loss = _log_loss(task, one, truth) if classifies(task) else _squared(one, truth)
     return float(loss(np.ones(1))[0])
 
 
@@ -108,7 +109,7 @@ def _squared(predictions: Array, truth: Array) -> Any:
     return lambda w: (float(w @ gram @ w), 2 * gram @ w)
 
 
-def _log_loss(task: Task, predictions: Array, truth: Array) -> Any:
+def _log_loss(task: TaskName, predictions: Array, truth: Array) -> Any:
     """Log loss of the mixed probability of the true class, and its slope."""
     label = np.asarray(truth).astype(np.int64).reshape(-1)
     if task == "binary":
@@ -126,7 +127,7 @@ def _log_loss(task: Task, predictions: Array, truth: Array) -> Any:
 
 
 def fit_meta(
-    task: Task, predictions: Array, truth: Array, blocks: Int, meta: str | None = None
+    task: TaskName, predictions: Array, truth: Array, blocks: Int, meta: str | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fit a linear meta learner (Wolpert 1992, stacked generalisation) that a dense layer can hold.
 
@@ -136,12 +137,12 @@ def fit_meta(
     Returns:
         ``(members * width, width)`` and ``(width,)``.
     """
-    link = {"binary": "logit", "multiclass": "log"}.get(task, "identity")
+    link = TASKS[task].link
     rows = table(predictions, link)
     columns = rows.shape[-1]
     rows = rows.reshape(-1, columns)
     learner = _meta_learner(task, meta)
-    if task in ("binary", "multiclass"):
+    if classifies(task):
         labels = np.asarray(truth).astype(np.int64).reshape(-1)
         if len(np.unique(labels)) < 2:
             raise DataError("A meta learner needs examples of at least two classes among the held-out predictions.")
@@ -154,11 +155,11 @@ def fit_meta(
     return _as_dense(task, learner, columns, predictions.shape[-1])
 
 
-def _meta_learner(task: Task, meta: str | None) -> BaseEstimator:
+def _meta_learner(task: TaskName, meta: str | None) -> BaseEstimator:
     """An unfitted linear learner of scikit-learn by its short or class name."""
     from sklearn import linear_model
 
-    classes = task in ("binary", "multiclass")
+    classes = classifies(task)
     name = meta or ("logistic" if classes else "ridge")
     kind = getattr(linear_model, META.get(name, name), None)
     if kind is None or not hasattr(kind, "fit"):
@@ -198,7 +199,7 @@ def _penalty(rows: Array, answers: Array, blocks: Int) -> float:
 
 
 def _as_dense(
-    task: Task, learner: BaseEstimator, columns: int, width: int
+    task: TaskName, learner: BaseEstimator, columns: int, width: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Coefficients of a fitted learner as kernel and bias of a dense layer."""
     if not hasattr(learner, "coef_"):
@@ -229,7 +230,7 @@ def leave_out(blocks: Int) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_
 
 def nested(
     method: str,
-    task: Task,
+    task: TaskName,
     predictions: Array,
     truth: Array,
     blocks: Int,

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.config import Task
+from keras_seq.config import TaskName
+from keras_seq.tasks import TASKS
 
 Array = NDArray[np.floating[Any]]
 Kind = Literal["weights", "median", "vote", "linear", "recent"]
@@ -31,7 +32,7 @@ class Rule:
     """
 
     kind: Kind
-    task: Task
+    task: TaskName
     weights: tuple[float, ...] = ()
     thresholds: tuple[float, ...] = ()
     kernel: tuple[tuple[float, ...], ...] = ()
@@ -41,7 +42,7 @@ class Rule:
     @property
     def link(self) -> str:
         """What a meta learner reads: values, log-odds, or logarithms of probabilities."""
-        return {"binary": "logit", "multiclass": "log"}.get(self.task, "identity")
+        return TASKS[self.task].link
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; empty fields left out."""
@@ -71,7 +72,7 @@ class Rule:
         return shares
 
 
-def equal_weights(task: Task, members: int) -> Rule:
+def equal_weights(task: TaskName, members: int) -> Rule:
     """The plain mean."""
     return Rule("weights", task, weights=(1.0 / members,) * members)
 
@@ -86,7 +87,7 @@ def table(predictions: Array, link: str) -> Array:
     return logarithm if link == "log" else logarithm - np.log1p(-cut)
 
 
-def activate(task: Task, score: Array) -> Array:
+def activate(task: TaskName, score: Array) -> Array:
     """From a meta learner's score ``(points,)`` or ``(points, classes)`` to the task's answer, of the same shape."""
     if task == "binary":
         return 1.0 / (1.0 + np.exp(-score))

@@ -14,11 +14,10 @@ from typing import Any
 from keras_seq.config import Experiment
 from keras_seq.errors import ConfigError, nearest
 from keras_seq.figures import figure
-from keras_seq.tasks import deciding
+from keras_seq.tasks import TASKS, deciding
 from keras_seq.training.metrics import HIGHER_IS_BETTER
 
 Changes = dict[str, Any]
-PLAIN_LOSS = {"regression": "mse", "forecast": "mse", "binary": "bce", "multiclass": "cce"}
 SHORT_SHARE = 4  # lookback off: a quarter of the window
 SHORT_STEPS = 30  # of whole histories with a target at every step
 
@@ -48,11 +47,11 @@ def _augmentation(e: Experiment, task: str) -> Changes:
 
 
 def _loss(e: Experiment, task: str) -> Changes:
-    used = {"regression": "huber", "forecast": "huber"}.get(task, PLAIN_LOSS[task])
-    used = used if e.training.loss == "auto" else e.training.loss
-    if used in (PLAIN_LOSS[task], "quantile") or e.model.quantiles:
+    plain_loss = TASKS[task].plain_loss
+    loss = TASKS[task].default_loss if e.training.loss == "auto" else e.training.loss
+    if loss in (plain_loss, "quantile") or e.model.quantiles:
         return {}  # quantiles cannot be learnt by another loss
-    return {"training.loss": PLAIN_LOSS[task]}
+    return {"training.loss": plain_loss}
 
 
 def _lookback(e: Experiment, task: str) -> Changes:

@@ -22,6 +22,7 @@ from typing import Any
 
 from keras_seq.data.series import Schema
 from keras_seq.errors import ConfigError
+from keras_seq.tasks import classifies
 
 ENDS = ("lower", "upper")
 
@@ -140,7 +141,7 @@ def answer_columns(
     Raises:
         ConfigError: the table's own names (unit, time, targets) are not different.
     """
-    by_class = task in ("binary", "multiclass")
+    by_class = classifies(task)
     own = [name for name in (unit, clock, *(() if by_class else targets)) if name is not None]
     doubled = [name for name, count in Counter(own).items() if count > 1]
     if doubled:

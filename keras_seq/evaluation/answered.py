@@ -18,8 +18,6 @@ from keras_seq.evaluation.answer_columns import ENDS, AnswerColumns, columns_for
 if TYPE_CHECKING:
     import pandas as pd
 
-CLASS_TASKS = ("binary", "multiclass")
-
 
 @dataclass(frozen=True)
 class AnswerTable:
@@ -119,7 +117,7 @@ def answers_table(
     levels = model.experiment.model.quantiles if "quantiles" in output else ()
     names = columns_for(spec, model.schema, clock=clock, levels=levels)
     answers: dict[str, Any] = {names.unit_name: unit, names.clock_name: last}
-    if spec.task in CLASS_TASKS:
+    if spec.classifies:
         return pd.DataFrame(answers | _class_columns(names, spec, output))
     rows, steps = len(unit), max(spec.horizon, 1)
     if spec.horizon:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_seq.config import Task
+from keras_seq.config import TaskName
 from keras_seq.figures import figure
 from keras_seq.training import metrics
 
@@ -35,7 +35,7 @@ class Band:
 
 
 def error_by_band(
-    key: ArrayLike, edges: Sequence[float], truth: ArrayLike, prediction: ArrayLike, unit: ArrayLike, *, task: Task
+    key: ArrayLike, edges: Sequence[float], truth: ArrayLike, prediction: ArrayLike, unit: ArrayLike, *, task: TaskName
 ) -> list[Band]:
     """Errors of points grouped by ``key``; empty bands are left out, points below the first edge make a band too.
 
@@ -84,7 +84,7 @@ def label(low: float, high: float) -> str:
     return f">= {low:g}" if np.isinf(high) else f"{low:g} - {high:g}"
 
 
-def _errors(truth: np.ndarray, prediction: np.ndarray, task: Task) -> dict[str, float]:
+def _errors(truth: np.ndarray, prediction: np.ndarray, task: TaskName) -> dict[str, float]:
     if task == "binary":
         called = prediction.ravel() >= 0.5
         return {

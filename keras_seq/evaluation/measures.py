@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.config import Task
+from keras_seq.config import TaskName
 from keras_seq.tasks import deciding
 from keras_seq.training.metrics import EPSILON
 
@@ -180,13 +180,13 @@ BRIER = Measure("brier", False, _squares, _mean)
 ACCURACY = Measure("accuracy", True, _hits, _mean)
 LOG_LOSS = Measure("log_loss", False, _surprise, _mean)
 
-_KNOWN: dict[Task, tuple[Measure, ...]] = {
+_KNOWN: dict[TaskName, tuple[Measure, ...]] = {
     "regression": (RMSE, MAE),
     "forecast": (RMSE, MAE),
     "binary": (AUC_PR, AUC_ROC, BRIER),
     "multiclass": (ACCURACY, LOG_LOSS),
 }
 # by task; the first decides
-MEASURES: dict[Task, tuple[Measure, ...]] = {
+MEASURES: dict[TaskName, tuple[Measure, ...]] = {
     task: tuple(sorted(known, key=lambda measure: measure.name != deciding(task))) for task, known in _KNOWN.items()
 }

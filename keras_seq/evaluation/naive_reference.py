@@ -62,7 +62,7 @@ def naive_reference(experiment: Experiment, prepared: Prepared) -> NaiveReferenc
     Of several the one with the least squared error on validation is taken. A model that is itself one of them
     (families ``naive``, ``seasonal_naive``, ``mean``) gets the best of the others.
     """
-    if prepared.spec.task in ("binary", "multiclass"):
+    if prepared.spec.classifies:
         shares = _shares(prepared)
         answers = {part: _repeated(shares, prepared, part) for part in ("validation", "test")}
         name = f"always {_classes(prepared)[int(np.argmax(shares))]} ({shares.max():.1%} of training)"

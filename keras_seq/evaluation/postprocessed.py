@@ -136,7 +136,7 @@ def decide_points(
 
     raw = found.prediction
     answers = decide_array(raw, spec, decision, _levels(found, spec, experiment))
-    if spec.task in ("binary", "multiclass"):
+    if spec.classifies:
         name = "probability" if spec.task == "binary" else "probabilities"
         return Postprocessed(dataclasses.replace(found, prediction=answers[name]), raw)
     value = answers["prediction"].reshape(found.truth.shape)
@@ -163,7 +163,7 @@ def score_postprocessed(
     result = score(decided.points, spec, experiment, part=part, threshold=threshold, naive=decided.naive)
     chosen = decided.judged(experiment, part)
     truth = chosen.points.truth
-    if spec.task in ("binary", "multiclass"):
+    if spec.classifies:
         return {**result, "ece_raw": metrics.ece(truth, chosen.raw)}
     if chosen.lower is None or chosen.upper is None:
         return result

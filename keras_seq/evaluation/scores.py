@@ -41,7 +41,7 @@ def score(
     """
     last_only = part == "test" and experiment.evaluation.at == "last"
     found = found.judged(experiment.evaluation, last_only=last_only)
-    if spec.task in ("binary", "multiclass"):
+    if spec.classifies:
         return metrics.score(spec.task, found.truth, found.prediction, threshold=threshold)
     return _judge_values(found, spec, experiment, naive)
 

@@ -79,7 +79,7 @@ def make_target(
         ConfigError: an option that does not fit the model; names what does.
     """
     _refuse_foreign(spec, quantiles, class_name=class_name, target=target, ahead=ahead, level=level, scale=scale)
-    if spec.task in ("binary", "multiclass"):
+    if spec.classifies:
         return _of_class(spec, class_name, scale)
     place = spec.targets.index(target) if target else 0
     shape = (spec.horizon, len(spec.targets)) if spec.task == "forecast" else (len(spec.targets),)
@@ -133,7 +133,7 @@ def _refuse_foreign(
     level: float | None,
     scale: Scale,
 ) -> None:
-    classes = spec.task in ("binary", "multiclass")
+    classes = spec.classifies
     if scale not in ("output", "logit"):
         raise ConfigError(f"Option '--scale' is '{scale}'; it can be output or logit.")
     if class_name is not None and not classes:

@@ -125,7 +125,7 @@ def _loss_of(
 ) -> Callable[[NDArray[Any]], float]:
     assert truth is not None  # checked before
     known = truth if cap is None else np.minimum(truth, cap)
-    if spec.task in ("binary", "multiclass"):
+    if spec.classifies:
         label = known.reshape(len(known), -1)[:, 0].astype(int)
 
         def log_loss(outputs: NDArray[Any]) -> float:

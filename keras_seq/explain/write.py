@@ -164,7 +164,7 @@ def draw_all(folder: Path, explainer: Explainer, found: Mapping[str, Attribution
         if scores.interactions:
             plots.interactions(scores.interactions, at("interactions"), main.output_unit)
         if scores.importance:
-            classes = explainer.bundle.spec.task in ("binary", "multiclass")
+            classes = explainer.bundle.spec.classifies
             unit = f" [{main.output_unit}]" if main.output_unit else ""
             plots.importance(scores.importance, at("importance"), "log loss" if classes else f"RMSE{unit}")
         if "attention" in found:

@@ -14,6 +14,7 @@ from keras_seq.evaluation.measures import MEASURES
 from keras_seq.export.canary import Arrays, load
 from keras_seq.export.gate import Check, compare
 from keras_seq.export.record import read_metadata
+from keras_seq.tasks import TASKS
 
 ROWS = 2000  # test windows that both answer where their recorded metrics are of different splits
 
@@ -113,10 +114,10 @@ def _windows(bundle: Bundle, chosen: Any, lengths: bool) -> Arrays:
 
 def _prediction(answers: Arrays, bundle: Bundle, version: Path) -> Any:
     """The point answers, of whatever version, as the metrics take them."""
-    name = {"binary": "probability", "multiclass": "probabilities"}.get(bundle.spec.task, "prediction")
+    task = TASKS[bundle.spec.task]
+    name, width = task.output, task.width(len(bundle.spec.targets), len(bundle.spec.classes))
     if name not in answers:
         raise ExportError(f"version '{version}' answers {', '.join(sorted(answers))}, the candidate '{name}'.")
-    width = {"binary": 1, "multiclass": len(bundle.spec.classes)}.get(bundle.spec.task, len(bundle.spec.targets))
     if answers[name].shape[-1] != width:
         given = answers[name].shape[-1]
         raise ExportError(f"version '{version}' gives {given} numbers a window, the candidate {width}.")

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from keras_seq import files
 from keras_seq.errors import ExportError
+from keras_seq.tasks import TASKS
 from keras_seq.training.metrics import deviations
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ WIDTH = 16  # most columns of answers; of longer ones so many, spread evenly
 BATCH = 64
 DECILES = tuple(np.round(np.arange(0.1, 0.95, 0.1), 1).tolist())
 ROLLING, WHOLE = ("last",), ("mean", "spread")
-POINT = {"binary": "probability", "multiclass": "probabilities"}  # the answer that counts; else "prediction"
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def make_reference(bundle: Bundle) -> TrainingReference:
     views = ROLLING if rolling else WHOLE
     rows, row_unit = part_rows(prepared, "train", views)
     picked, answers, answer_unit, errors = part_answers(bundle, prepared, "validation")
-    features, answer = tuple(bundle.spec.features), POINT.get(bundle.spec.task, "prediction")
+    features, answer = tuple(bundle.spec.features), TASKS[bundle.spec.task].output
     facts = {
         "format": FORMAT,
         "task": bundle.spec.task,
@@ -227,7 +227,7 @@ def part_answers(
     index = _whole_units(prepared.index[part], most, steps=spec.per_step)
     raw = predict_windows(bundle.model, series, index, spec, bundle.experiment.data, batch_size=BATCH)
     levels = tuple(bundle.experiment.model.quantiles)
-    answer = np.asarray(decide_array(raw, spec, bundle.decision, levels)[POINT.get(spec.task, "prediction")])
+    answer = np.asarray(decide_array(raw, spec, bundle.decision, levels)[TASKS[spec.task].output])
     truth, unit, row = locate(series, index, spec)
     if spec.per_step:  # steps of an earlier part, in a split by time, are not this part's
         counts = np.minimum(index.length, spec.time)
@@ -236,7 +236,7 @@ def part_answers(
         answer = answer[row >= np.repeat(index.first, counts)]
         row, unit = _steps(index, spec.time)
         truth = series.targets[row]
-    if spec.task not in POINT and answer.size != truth.size and levels:
+    if not spec.classifies and answer.size != truth.size and levels:
         answer = np.asarray(middle(answer, levels))
     errors = errors_of(answer, truth, spec.task, cap=bundle.experiment.data.target_cap, scale=_scale(spec))
     flat = answer.reshape(len(answer), -1).astype(np.float32)
@@ -247,7 +247,7 @@ def part_answers(
 def _width(bundle: Bundle) -> int:
     """Numbers of the answer that is followed."""
     spec = bundle.spec
-    if spec.task in POINT:
+    if spec.classifies:
         return len(spec.classes) if spec.task == "multiclass" else 1
     return len(spec.targets) * max(spec.horizon, 1)
 

@@ -63,7 +63,7 @@ def make_endpoints(source: Source) -> list[Endpoint]:
         about += "; lengths: real steps, the rest is padding"
     made = [Endpoint("serving_default", graph.function, graph.signature, PREDICT, about, graph.model)]
     made.append(_serialized(source, graph))
-    if source.spec.task in ("binary", "multiclass"):
+    if source.spec.classifies:
         made.append(_classify(source, graph))
     elif source.spec.task == "regression" and len(source.spec.targets) == 1:
         made.append(_regress(source, graph))

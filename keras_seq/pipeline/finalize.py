@@ -19,7 +19,7 @@ from keras_seq.evaluation.new_file import score_test_files
 from keras_seq.evaluation.postprocessed import ModelScores, score_parts
 from keras_seq.figures import figure
 from keras_seq.reports import interval_plots, plots, summary
-from keras_seq.tasks import deciding
+from keras_seq.tasks import classifies, deciding
 from keras_seq.training.metrics import HIGHER_IS_BETTER
 from keras_seq.training.predictions import points, predict_windows
 
@@ -285,7 +285,7 @@ def naive_words(task: str, metrics: Mapping[str, Any]) -> Iterator[str]:
     """What the naive reference is, and in what it beats the model on the test part."""
     naive, test = metrics["naive"], metrics["test"]
     yield f"  naive: {naive['name']}"
-    names = ("rmse", "mae") if task in ("regression", "forecast") else (deciding(task),)
+    names = ("rmse", "mae") if not classifies(task) else (deciding(task),)
     beaten = []
     for name in names:
         own, other = test.get(name, np.nan), naive["test"].get(name, np.nan)

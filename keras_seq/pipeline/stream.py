@@ -98,7 +98,7 @@ def open_stepper(bundle: Bundle) -> Stepper:
 def _named(names: AnswerColumns, bundle: Bundle, answers: dict[str, np.ndarray]) -> dict[str, Any]:
     """One row's answers as columns; of a forecast every step ahead has its own."""
     spec = bundle.spec
-    if spec.task in ("binary", "multiclass"):
+    if spec.classifies:
         number = int(answers["class"].reshape(-1)[0])
         called = {names.word("class"): spec.classes[number] if spec.classes else number}
         if spec.task == "binary":

@@ -29,8 +29,7 @@ from keras_seq.reports.html import (
 )
 from keras_seq.reports.html_charts import chart, numbers_of
 from keras_seq.reports.sources import Sources
-from keras_seq.reports.summary import SHOWN
-from keras_seq.tasks import DECIDING
+from keras_seq.tasks import TASKS
 from keras_seq.training.metrics import HIGHER_IS_BETTER
 
 PARTS = ("train", "validation", "test")
@@ -101,7 +100,7 @@ def training(sources: Sources) -> PageSection:
     found = charts.lines(x, losses, x_title="epoch", y_title="loss", at=mark, type="log")
     alt = f"Loss by epoch on a logarithmic axis, {len(x)} epochs"
     blocks = [chart(found, "training-loss", alt=alt, numbers=numbers_of(found, first="epoch"))]
-    watched = [f"val_{name}" for name in SHOWN[sources.bundle.spec.task] if f"val_{name}" in epochs][:4]
+    watched = [f"val_{name}" for name in TASKS[sources.bundle.spec.task].shown if f"val_{name}" in epochs][:4]
     small = [
         (name, charts.lines(x, {name: epochs[name]}, x_title="epoch", y_title="", marks=len(x) < 3)) for name in watched
     ]
@@ -141,7 +140,7 @@ def metrics(sources: Sources) -> PageSection:
     if not columns:
         return PageSection("metrics", "Metrics", NOTHING, f"python -m keras_seq.evaluate {sources.run}")
     every = dict.fromkeys(metric for column in columns.values() for metric in column)
-    shown = [metric for metric in (*SHOWN[sources.bundle.spec.task], "coverage") if metric in every]
+    shown = [metric for metric in (*TASKS[sources.bundle.spec.task].shown, "coverage") if metric in every]
     order = [*shown, *(metric for metric in every if metric not in shown)]
     rows = [[metric, *(column.get(metric) for column in columns.values()), _better(metric)] for metric in order]
     body = table(["metric", *columns, "better"], rows, caption="Metrics as recorded")
@@ -278,7 +277,7 @@ def _columns(sources: Sources) -> Markup:
 def monitored(name: str, task: str) -> str:
     """What ``training.monitor`` means, as ``training.monitors.Monitor.choose`` reads it, which needs TensorFlow."""
     plain = name.removeprefix("val_")
-    return plain if plain != "auto" else DECIDING[task].monitor
+    return plain if plain != "auto" else TASKS[task].monitor
 
 
 def _kept_epoch(epochs: Mapping[str, Sequence[float]], watch: str, keep: str) -> float | None:

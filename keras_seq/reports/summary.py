@@ -6,14 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keras_seq.figures import figure
-
-SHOWN = {
-    "regression": ("rmse", "mae", "r2", "phm08", "rmse_uncapped"),
-    "forecast": ("rmse", "mae", "mase", "mse_scaled", "mae_scaled", "r2"),
-    "binary": ("auc_pr", "auc_roc", "f1", "accuracy", "brier", "ece", "ece_raw"),
-    "multiclass": ("accuracy", "balanced_accuracy", "f1", "log_loss", "ece", "ece_raw"),
-}
-
+from keras_seq.tasks import TASKS
 
 OF_TARGETS = ("rmse", "mae", "r2", "mase", "coverage", "interval_width")  # shown of each of several targets
 IN_UNITS = ("rmse", "mae", "interval_width", "rmse_uncapped")  # of several targets in their deviations
@@ -39,7 +32,7 @@ def print_metrics(task: str, columns: Mapping[str, Mapping[str, float]], *, titl
 def _rows(task: str, columns: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, str]]:
     """Names of the metrics shown, and how each is called; of several targets the overall ones first."""
     known = dict.fromkeys(name for column in columns.values() for name in column)
-    overall = [*SHOWN[task], "coverage", "interval_width"]
+    overall = [*TASKS[task].shown, "coverage", "interval_width"]
     own = [name for name in known if "/" in name and name.split("/")[0] in OF_TARGETS]
     targets = len({name.partition("/")[2] for name in own})
     for metric in overall:

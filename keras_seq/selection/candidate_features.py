@@ -144,7 +144,7 @@ def _table(prepared: Prepared, target_cap: float | None, seed: int) -> FeatureTa
         row, unit, target = rows[chosen], units[chosen], series.targets[rows[chosen], 0]
         table, names = history_features(series, spec)
         columns = table[row]
-    classes = spec.task in ("binary", "multiclass")
+    classes = spec.classifies
     if not classes and target_cap is not None and not spec.horizon:
         target = np.minimum(target, target_cap)
     owners = tuple(_owners(name, series.schema.features) for name in names)

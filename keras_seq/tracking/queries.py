@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from keras_seq.tasks import DECIDING
+from keras_seq.tasks import TASKS
 
 STUDY, TRIAL = "keras_seq.study", "keras_seq.trial"
 MOST = 20_000  # runs read of an experiment
@@ -86,7 +86,7 @@ def best_run(runs: Sequence[Any]) -> tuple[Any, str] | None:
     Test metrics decide nothing, so they do not here either.
     """
     for task in ("binary", "multiclass", "forecast", "regression"):
-        decides = DECIDING[task]
+        decides = TASKS[task]
         key = f"validation_{decides.metric}"
         held = [run for run in runs if run.info.status == "FINISHED" and key in run.data.metrics]
         if held:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.config import DataConfig, Task
+from keras_seq.config import DataConfig, TaskName
 from keras_seq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def class_shares(prepared: Prepared, config: DataConfig) -> NDArray[np.float64]:
         ``(classes,)``, summing to 1.
     """
     spec, series, index = prepared.spec, prepared.series, prepared.index["train"]
-    if spec.task not in ("binary", "multiclass"):
+    if not spec.classifies:
         return np.zeros(0)
     classes = max(len(spec.classes), 2)
     if config.balance == "oversample":
@@ -40,7 +40,7 @@ def class_shares(prepared: Prepared, config: DataConfig) -> NDArray[np.float64]:
     return counts / max(counts.sum(), 1)
 
 
-def class_weights(shares: NDArray[np.float64], task: Task) -> list[float]:
+def class_weights(shares: NDArray[np.float64], task: TaskName) -> list[float]:
     """``1 / (classes * share)``: the mean over samples is 1 and every class weighs the same.
 
     Raises:

@@ -16,6 +16,7 @@ from keras import ops
 from keras_seq.config import ModelConfig, TrainingConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
+from keras_seq.tasks import TASKS
 
 REDUCTION = "mean_with_sample_weight"
 VALUE_LOSSES = ("mse", "mae", "huber", "phm08", "quantile")
@@ -195,7 +196,7 @@ def resolve_loss(training: TrainingConfig, model: ModelConfig, spec: DataSpec) -
     if name == "auto":
         if model.quantiles:
             return "quantile"
-        return {"binary": "bce", "multiclass": "cce"}.get(spec.task, "huber")
+        return TASKS[spec.task].default_loss
     if name not in allowed:
         raise ConfigError(
             f"Option 'training.loss' is '{name}', which does not fit the task '{spec.task}'; "

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_seq.config import Task
+from keras_seq.config import TaskName
 
 Array = NDArray[np.float64]
 EPSILON = 1e-7  # float32's resolution near 1: probabilities are kept this far from 0 and 1 in logarithms
@@ -260,7 +260,7 @@ def detection_step(score: ArrayLike, threshold: float) -> float:
 
 
 def score(
-    task: Task,
+    task: TaskName,
     truth: ArrayLike,
     prediction: ArrayLike,
     *,

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_seq.config import Task
+from keras_seq.config import TaskName
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DataError, nearest
-from keras_seq.tasks import DECIDING
+from keras_seq.tasks import TASKS
 from keras_seq.training import metrics
 from keras_seq.training.single_process import SingleProcess
 
@@ -46,7 +46,7 @@ class MetricMonitor:
         return best is None or (value > best if self.higher else value < best)
 
     @classmethod
-    def choose(cls, name: str, task: Task) -> MetricMonitor:
+    def choose(cls, name: str, task: TaskName) -> MetricMonitor:
         """Resolve ``training.monitor``.
 
         "auto" is what ``keras_seq.tasks`` says: the deciding metric of binary tasks, else the validation loss.
@@ -56,7 +56,7 @@ class MetricMonitor:
         """
         plain = name.removeprefix("val_")
         if plain == "auto":
-            plain = DECIDING[task].monitor
+            plain = TASKS[task].monitor
         if plain not in KNOWN[task]:
             raise ConfigError(
                 f"Option 'training.monitor' is '{name}', which a {task} task does not have{nearest(plain, KNOWN[task])}"

@@ -96,7 +96,7 @@ def points(series: Series, index: WindowIndex, spec: DataSpec, prediction: np.nd
     known = np.isfinite(truth).reshape(len(truth), -1).all(axis=1)
     if spec.per_step:
         known &= row >= np.repeat(index.first, index.length)
-    if spec.task in ("binary", "multiclass"):
+    if spec.classifies:
         truth = truth[..., 0]
     if spec.task == "binary":
         prediction = prediction[..., 0]

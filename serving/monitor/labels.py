@@ -24,7 +24,8 @@ from keras_seq.data.reading.numbers import number_of
 from keras_seq.data.reading.reading import Marks, Reading
 from keras_seq.errors import DataError, ExportError
 from keras_seq.export.record import read_metadata
-from keras_seq.export.reference import POINT, TrainingReference, errors_of, read_reference
+from keras_seq.export.reference import TrainingReference, errors_of, read_reference
+from keras_seq.tasks import classifies
 from serving.monitor.events import EventLog
 from serving.monitor.extract import read_call
 from serving.monitor.request_log import list_files, next_stamp, prune, read_calls
@@ -160,7 +161,7 @@ def _join(
             continue
         truth = _truth(label, version, call.request_id)
         task, cap = reference.facts.get("task", "regression"), reference.facts.get("target_cap")
-        if task not in POINT:
+        if not classifies(task):
             _check_width(truth, int(reference.facts.get("width", len(reference.picked))), call.request_id)
             truth = truth[list(reference.picked)]
         error = errors_of(answers[row : row + 1], truth[None], task, cap=cap)[0]

@@ -16,7 +16,7 @@ from keras_seq.evaluation.postprocessed import Postprocessed, score_postprocesse
 from keras_seq.evaluation.scores import score
 from keras_seq.export.gate import REQUIREMENT
 from keras_seq.export.reference import errors_of
-from keras_seq.tasks import DECIDING
+from keras_seq.tasks import TASKS
 from keras_seq.training import metrics
 from keras_seq.training.predictions import Points
 from tests.factories.series import make_series
@@ -155,9 +155,9 @@ def test_a_bound_on_the_metric_of_a_target_can_be_required(text):
 def test_one_table_says_what_decides():
     from keras_seq.evaluation.measures import MEASURES
 
-    for task, rule in DECIDING.items():
+    for task, rule in TASKS.items():
         assert MEASURES[task][0].name == rule.metric
-    assert DECIDING["binary"].metric == DECIDING["binary"].monitor == "auc_pr"
+    assert TASKS["binary"].metric == TASKS["binary"].monitor == "auc_pr"
 
 
 # ---------------------------------------------------------------- errors of the seasonal naive forecast

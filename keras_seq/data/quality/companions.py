@@ -314,7 +314,7 @@ def check_companions(series: Series) -> list[Finding]:
 
 
 def _class_texts(series: Series, labels: NDArray[np.floating]) -> tuple[str, ...]:
-    if series.schema.task not in ("binary", "multiclass"):
+    if not series.schema.classifies:
         return ()
     known = labels[np.isfinite(labels)]
     highest = int(known.max(initial=1)) if len(known) else 1

@@ -121,7 +121,7 @@ def _few(series: Series, facts: PartFacts, index: WindowIndex) -> list[Finding]:
     if len(index) < FEW_WINDOWS:
         message = f"the {facts.name} part holds {len(index)} windows only: {hangs} will hang on single ones; give it "
         return [Finding("warning", "few windows", message + "a larger share (data.split), or bring more data")]
-    if series.schema.task not in ("binary", "multiclass"):
+    if not series.schema.classifies:
         return []
     rows = index.unit if series.schema.target_per == "unit" else index.target
     labels = np.asarray(series.targets[rows])[:, 0]
@@ -138,7 +138,7 @@ def _few(series: Series, facts: PartFacts, index: WindowIndex) -> list[Finding]:
 
 def _targets(series: Series, train: PartFacts) -> list[Finding]:
     """Targets without a spread in train: nothing can be learnt."""
-    if series.schema.task in ("binary", "multiclass"):
+    if series.schema.classifies:
         return []
     return [
         Finding("warning", "target", f"is always {number(train.targets.low[j])} in the train part", column=name)

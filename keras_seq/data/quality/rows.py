@@ -53,7 +53,7 @@ def columns_of(series: Series, rows: NDArray[np.int64] | None = None) -> dict[st
     """Input columns and number targets by name; of ``rows``, or of all."""
     values = series.values if rows is None else series.values[rows]
     columns = {name: values[:, j] for j, name in enumerate(series.schema.features)}
-    if series.schema.task in ("regression", "forecast"):
+    if not series.schema.classifies:
         targets = np.asarray(
             series.targets if rows is None or series.schema.target_per == "unit" else series.targets[rows]
         )

@@ -10,7 +10,6 @@ from keras_seq.data.series import Column, Series
 from keras_seq.data.statistics import class_shares
 
 RARE = 0.01  # class share worth a warning
-CLASS_TASKS = ("binary", "multiclass")
 
 
 def check_target_rows(series: Series) -> list[Finding]:
@@ -22,7 +21,7 @@ def check_target_rows(series: Series) -> list[Finding]:
         if infinite.any() and _own_column(series, name) is None:  # there it is told with the column
             message = f"must be a finite number, got {values[infinite][0]:g}"
             findings.append(at_target(series, "error", "target", message, infinite, name))
-        elif series.schema.task in CLASS_TASKS:
+        elif series.schema.classifies:
             findings += _class_numbers(series, values, name)
     return findings
 
@@ -37,10 +36,10 @@ def check_targets(series: Series) -> list[Finding]:
         own = _own_column(series, name)
         if missing.any() and (own is None or (own.missing and len(known))):  # else it is told with the column
             findings.append(_missing(series, name, missing))
-        if series.schema.task not in CLASS_TASKS and len(known) and known.min() == known.max():
+        if not series.schema.classifies and len(known) and known.min() == known.max():
             findings.append(Finding("warning", "target", f"is always {known[0]:.9g}", column=name))
     sound = not any(finding.severity == "error" for finding in (*findings, *check_target_rows(series)))
-    if series.schema.task in CLASS_TASKS and sound:
+    if series.schema.classifies and sound:
         findings += _balance(series)
     return findings
 

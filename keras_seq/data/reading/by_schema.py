@@ -87,7 +87,7 @@ def format_stamps(time: NDArray[np.datetime64], reading: Reading) -> NDArray[np.
 def _kinds(
     path: Path, schema: Schema, reading: Reading, also: Collection[str], time_kind: str | None
 ) -> dict[str, Kind]:
-    labels = schema.task in ("binary", "multiclass")
+    labels = schema.classifies
     kinds: dict[str, Kind] = {name: "flag" if name in reading.flags else "number" for name in schema.features}
     for name in also:
         kinds[name] = "text" if labels else "flag" if name in reading.flags else "number"

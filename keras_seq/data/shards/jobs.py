@@ -18,7 +18,7 @@ from keras_seq.data.reading.settle import settle_table
 from keras_seq.data.reading.stream import is_plain, line_starts
 from keras_seq.data.series import Schema
 from keras_seq.data.sources.table import settle_classes
-from keras_seq.data.sources.table_layout import CLASS_TASKS, Layout, plan_table
+from keras_seq.data.sources.table_layout import Layout, plan_table
 from keras_seq.errors import ConfigError, DataError
 
 WORDS = {"number": "numbers", "flag": "true and false", "text": "text", "date": "dates", "empty": "nothing"}
@@ -149,7 +149,7 @@ def _same_columns(layout: Layout, files: list[Path], config: DataConfig) -> None
 def _settle(layout: Layout, files: list[Path]) -> tuple[Layout, dict[Any, int]]:
     """Number the classes before rows are written; without ``classes:`` in the schema the label column is read first."""
     schema, first = layout.schema, layout.schema.targets[0]
-    if schema.task not in CLASS_TASKS:
+    if not schema.classifies:
         return layout, {}
     by_text = layout.kinds[first] == "text"
     counts = dict.fromkeys(schema.classes, 1) if schema.classes and by_text else _count_labels(layout, files)

@@ -18,7 +18,6 @@ from keras_seq.data.scaling import known_moments
 from keras_seq.data.series import Schema, Series
 from keras_seq.data.shards.jobs import Recipe, ShardJob
 from keras_seq.data.shards.writer import facts_path, shard_name
-from keras_seq.data.sources.table_layout import CLASS_TASKS
 from keras_seq.data.splits import split
 from keras_seq.errors import DataError
 
@@ -215,7 +214,7 @@ def _schema(recipe: Recipe, facts: list[ShardFacts], units: _Units) -> Schema:
     if guess and {value for found in numbers for value in found} == {0.0, 1.0}:
         schema = schema.model_copy(update={"task": "binary", "classes": schema.classes or ("0", "1")})
     asked = layout.per_given and schema.target_per == "unit"
-    guessed = not layout.per_given and schema.task in CLASS_TASKS and len(units.numbers) > 1
+    guessed = not layout.per_given and schema.classifies and len(units.numbers) > 1
     if asked and not units.constant:
         raise DataError(
             f"The schema of '{recipe.config.path}' says one target per unit, but targets change within a unit; say "

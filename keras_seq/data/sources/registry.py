@@ -27,7 +27,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from keras_seq.config import DataConfig, Task
+from keras_seq.config import DataConfig, TaskName
 from keras_seq.data.home import require
 from keras_seq.data.series import Series
 from keras_seq.errors import ConfigError, nearest
@@ -77,7 +77,7 @@ class SourceInfo:
 
     name: str
     what: str
-    task: Task | None = None
+    task: TaskName | None = None
     folder: str | None = None
     files: tuple[str, ...] = ()
     subsets: tuple[str, ...] = ()

@@ -6,11 +6,10 @@ import dataclasses
 
 import numpy as np
 
-from keras_seq.config import DataConfig, Task
+from keras_seq.config import DataConfig, TaskName
 from keras_seq.data.series import Float, Schema, Series
 from keras_seq.errors import ConfigError, nearest
-
-CLASS_TASKS = ("binary", "multiclass")
+from keras_seq.tasks import classifies
 
 
 def choose(series: Series, config: DataConfig) -> Series:
@@ -70,7 +69,7 @@ def _choose_targets(series: Series, config: DataConfig) -> Series:
         )
     if taken:
         return _from_features(series, task, names, taken, config)
-    if (task in CLASS_TASKS) != (schema.task in CLASS_TASKS) and task not in CLASS_TASKS:
+    if (classifies(task)) != (schema.classifies) and not classifies(task):
         raise ConfigError(
             f"Task '{task}' does not fit target '{names[0]}' of '{schema.name}', which is a class; use task "
             f"'{schema.task}' or other data.targets."
@@ -80,7 +79,7 @@ def _choose_targets(series: Series, config: DataConfig) -> Series:
     return dataclasses.replace(series, schema=schema.model_copy(update=update), targets=np.ascontiguousarray(targets))
 
 
-def _default_targets(schema: Schema, task: Task) -> tuple[str, ...]:
+def _default_targets(schema: Schema, task: TaskName) -> tuple[str, ...]:
     if task == schema.task or (task != "forecast" and schema.task != "forecast"):
         return schema.targets
     if task == "forecast" and set(schema.targets) <= set(schema.features):
@@ -101,7 +100,7 @@ def _known(schema: Schema, names: tuple[str, ...]) -> None:
 
 
 def _from_features(
-    series: Series, task: Task, names: tuple[str, ...], taken: tuple[str, ...], config: DataConfig
+    series: Series, task: TaskName, names: tuple[str, ...], taken: tuple[str, ...], config: DataConfig
 ) -> Series:
     schema = series.schema
     if len(taken) < len(names):
@@ -130,9 +129,9 @@ def _from_features(
     return choose_features(series, rest)
 
 
-def _classes(task: Task, targets: Float, names: tuple[str, ...], classes: tuple[str, ...]) -> tuple[str, ...]:
+def _classes(task: TaskName, targets: Float, names: tuple[str, ...], classes: tuple[str, ...]) -> tuple[str, ...]:
     """Class texts by number, once the targets are seen to be class numbers."""
-    if task not in CLASS_TASKS:
+    if not classifies(task):
         return ()
     if len(names) != 1:
         raise ConfigError(f"Task '{task}' takes one target column, got data.targets {list(names)}.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.config import DataConfig, Task
+from keras_seq.config import DataConfig, TaskName
 from keras_seq.data.known import first_known
 from keras_seq.data.quality.precision import PrecisionTaker, precision_findings
 from keras_seq.data.reading.batches import read_batches, row_bound
@@ -21,8 +21,9 @@ from keras_seq.data.reading.dates import parse_dates
 from keras_seq.data.reading.labels import number_text, own_text
 from keras_seq.data.series import Float, Int, Series
 from keras_seq.data.sources.positive import count_labels, order_classes
-from keras_seq.data.sources.table_layout import CLASS_TASKS, Layout, plan_table
+from keras_seq.data.sources.table_layout import Layout, plan_table
 from keras_seq.errors import ConfigError, DataError
+from keras_seq.tasks import classifies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -270,7 +271,7 @@ def _groups(arrays: _Arrays, offsets: Int) -> NDArray[np.str_]:
 def _class_numbers(layout: Layout, arrays: _Arrays) -> tuple[Layout, Float]:
     """Labels as class numbers, and the layout with what the rows tell of task and classes."""
     column = arrays.targets[:, 0]
-    if layout.schema.task not in CLASS_TASKS and not (_is_zero_one(column) and not layout.task_given):
+    if not layout.schema.classifies and not (_is_zero_one(column) and not layout.task_given):
         settle_classes(layout, [], [], text_labels=False)  # refuses what only classes have
         return layout, arrays.targets
     known = np.unique(column[np.isfinite(column)])
@@ -278,7 +279,7 @@ def _class_numbers(layout: Layout, arrays: _Arrays) -> tuple[Layout, Float]:
     codes = np.arange(len(arrays.labels), dtype=np.float32) if arrays.labels else known
     counts = count_labels(column, arrays.unit, codes)
     task, classes = settle_classes(layout, texts, counts, text_labels=bool(arrays.labels))
-    if task not in CLASS_TASKS:
+    if not classifies(task):
         return layout, arrays.targets
     wanted = {text: i for i, text in enumerate(classes)}
     unknown = [i for i, text in enumerate(texts) if text not in wanted]
@@ -307,18 +308,18 @@ def _is_zero_one(column: Float) -> bool:
 
 def settle_classes(
     layout: Layout, texts: list[str], counts: list[int], *, text_labels: bool
-) -> tuple[Task, tuple[str, ...]]:
+) -> tuple[TaskName, tuple[str, ...]]:
     """Task and class texts by number, from the distinct labels of the file and how often each occurs."""
     schema = layout.schema
-    task: Task = schema.task
+    task: TaskName = schema.task
     if not layout.task_given and task == "regression" and len(schema.targets) == 1 and set(texts) == {"0", "1"}:
         task = "binary"
-    if layout.positive is not None and task not in CLASS_TASKS:
+    if layout.positive is not None and not classifies(task):
         raise ConfigError(
             f"Option 'data.positive' is '{layout.positive}', but the task is {task}, which has no classes; give "
             "--data.task binary where the target's numbers are classes."
         )
-    if task not in CLASS_TASKS:
+    if not classifies(task):
         return task, ()
     classes = schema.classes or tuple(sorted(texts, key=_natural))
     if task == "binary" and not text_labels and not schema.classes and set(texts) <= {"0", "1"}:
@@ -346,7 +347,7 @@ def _per_unit(series: Series, layout: Layout, config: DataConfig) -> Series:
     """One target per unit where the schema says so, or where a class is constant in every unit."""
     schema = series.schema
     asked = layout.per_given and schema.target_per == "unit"
-    guessed = not layout.per_given and schema.task in CLASS_TASKS and series.n_units > 1 and not config.windows.per_step
+    guessed = not layout.per_given and schema.classifies and series.n_units > 1 and not config.windows.per_step
     if not (asked or guessed):
         return series
     known = first_known(series.targets, series.offsets)

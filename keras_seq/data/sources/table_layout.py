@@ -9,15 +9,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from keras_seq.config import DataConfig, Task, yaml_text
+from keras_seq.config import DataConfig, TaskName, yaml_text
 from keras_seq.data.reading import Kind, Reading
 from keras_seq.data.reading.dates import ISO, DateRule
 from keras_seq.data.reading.reading import UNNAMED
 from keras_seq.data.reading.settle import TableFacts, holds_dates, settle_table, settle_time
 from keras_seq.data.series import Column, Schema
 from keras_seq.errors import ConfigError, DataError, nearest, shorten
-
-CLASS_TASKS = ("binary", "multiclass")
+from keras_seq.tasks import classifies
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def plan_table(config: DataConfig) -> Layout:
         targets=targets,
         target_unit=given.get("target_unit", ""),
         target_per=given.get("target_per", "step"),
-        classes=tuple(given.get("classes", ())) if task in CLASS_TASKS else (),
+        classes=tuple(given.get("classes", ())) if classifies(task) else (),
         unit_column=roles["unit"],
         group_column=roles["group"],
         time_column=roles["time"],
@@ -164,7 +163,7 @@ def _known(name: str | None, what: str, names: list[str], path: Path) -> None:
         raise ConfigError(f"File '{path}' has no column '{name}', named as {what}{nearest(name, names)}")
 
 
-def _guess_task(targets: tuple[str, ...], facts: TableFacts, config: DataConfig) -> Task:
+def _guess_task(targets: tuple[str, ...], facts: TableFacts, config: DataConfig) -> TaskName:
     """From the head: words or flags are classes, a horizon means forecast, else regression."""
     if config.windows.horizon:
         return "forecast"
@@ -183,7 +182,7 @@ def _columns(
     names: list[str],
     roles: dict[str, str | None],
     targets: tuple[str, ...],
-    task: Task,
+    task: TaskName,
     path: Path,
 ) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Input columns, and targets (all inputs of a forecast that names none)."""
@@ -224,7 +223,7 @@ def _columns(
     return tuple(columns), targets
 
 
-def _apart(roles: dict[str, str | None], columns: tuple[Column, ...], targets: tuple[str, ...], task: Task) -> None:
+def _apart(roles: dict[str, str | None], columns: tuple[Column, ...], targets: tuple[str, ...], task: TaskName) -> None:
     """No column may play two parts that give the answer away or make no sense."""
     features = {column.name for column in columns}
     both = [name for name in targets if name in features]
@@ -236,7 +235,7 @@ def _apart(roles: dict[str, str | None], columns: tuple[Column, ...], targets: t
                 f"'{roles[role]}' is the {role} column and also a feature or target; copy the column under another "
                 "name if it is meant as an input."
             )
-    if task in CLASS_TASKS and len(targets) != 1:
+    if classifies(task) and len(targets) != 1:
         raise ConfigError(f"Task '{task}' takes one target column, got data.targets {list(targets)}.")
 
 
@@ -244,7 +243,7 @@ def _kinds(schema: Schema, facts: TableFacts, config: DataConfig) -> dict[str, K
     """What each column that is needed is read as; labels keep the file's own text."""
     kinds: dict[str, Kind] = {}
     for name in (*schema.features, *schema.targets):
-        label = name in schema.targets and schema.task in CLASS_TASKS
+        label = name in schema.targets and schema.classifies
         kinds[name] = "text" if label else "flag" if facts.kinds[name] == "flag" else "number"
     if schema.time_column:
         kinds[schema.time_column] = "date" if holds_dates(schema.time_column, facts, config) else "clock"
