@@ -15,7 +15,7 @@ from keras_seq.errors import ConfigError, nearest
 BACKENDS = ("auto", "embedded", "tensorflow_model_server", "docker")
 
 
-def _flag(default: Any, text: str, *, ours: bool = False) -> Any:
+def _flag(default: object, text: str, *, ours: bool = False) -> Any:
     return field(default=default, metadata={"help": text, "ours": ours})
 
 

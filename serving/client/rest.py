@@ -106,7 +106,7 @@ class Client(BaseClient):
         ]
 
     @staticmethod
-    def _results(reply: Any) -> Any:
+    def _results(reply: wire.Json) -> Any:
         try:
             return reply["results"]
         except (KeyError, TypeError):

@@ -17,13 +17,12 @@ from serving.client.errors import refused
 from serving.client.examples import to_example
 from serving.client.retry import Again
 from serving.contract import protos
+from serving.contract.protos import Message
 from serving.contract.signatures import Signature, TensorInfo
 from serving.contract.status import Code, Refused
 from serving.contract.tensor_protos import to_array, to_proto
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
-
     from serving.contract.version_state import VersionState
 
 LARGEST = 64 * 2**20  # bytes of a message, above gRPC's 4 MiB
@@ -127,10 +126,10 @@ class GrpcClient(BaseClient):
             for row in reply.model_version_status
         ]
 
-    def _ask(self, method: Callable[..., Any], request: Any, what: str) -> Any:
+    def _ask(self, method: Callable[..., Any], request: Message, what: str) -> Any:
         return self.retry.run(lambda: self._once(method, request, what))
 
-    def _once(self, method: Callable[..., Any], request: Any, what: str) -> Any:
+    def _once(self, method: Callable[..., Any], request: Message, what: str) -> Any:
         import grpc
 
         try:
@@ -173,13 +172,13 @@ def _fill(message: Message, examples: Sequence[Example], context: Example | None
         place.context.CopyFrom(to_example(context))
 
 
-def _signature(definition: Any) -> Signature:
+def _signature(definition: Message) -> Signature:
     inputs = {name: _info(definition.inputs[name]) for name in sorted(definition.inputs)}
     outputs = {name: _info(definition.outputs[name]) for name in sorted(definition.outputs)}
     return Signature(definition.method_name, inputs, outputs)
 
 
-def _info(info: Any) -> TensorInfo:
+def _info(info: Message) -> TensorInfo:
     shape = info.tensor_shape
     sizes = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
     return TensorInfo(info.name, protos.framework("types").DataType.Name(info.dtype), sizes)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import orjson
 
 from keras_seq.errors import ServingError
 from serving.client.arrays import Arrays, typed_answers
+from serving.client.calls import Example
 from serving.contract.signatures import Signature, TensorInfo
 
+Json: TypeAlias = Any  # a decoded reply, to be looked at
 FINITE = orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -34,13 +36,13 @@ def _array(value: np.ndarray) -> bytes:
     return json.dumps(value.tolist()).encode()
 
 
-def _strings(value: Any) -> Any:
+def _strings(value: object) -> object:
     if isinstance(value, list):
         return [_strings(item) for item in value]
     return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else str(value)
 
 
-def examples_body(examples: Sequence[Mapping[str, Any]], signature: str, context: Mapping[str, Any] | None) -> bytes:
+def examples_body(examples: Sequence[Example], signature: str, context: Example | None) -> bytes:
     """The body of a ``:classify`` or ``:regress`` request; each example is features by name."""
     body: dict[str, Any] = {"signature_name": signature, "examples": [_example(example) for example in examples]}
     if context:
@@ -48,11 +50,11 @@ def examples_body(examples: Sequence[Mapping[str, Any]], signature: str, context
     return json.dumps(body).encode()
 
 
-def _example(example: Mapping[str, Any]) -> dict[str, Any]:
+def _example(example: Example) -> dict[str, Any]:
     return {str(name): _feature(value) for name, value in example.items()}
 
 
-def _feature(value: Any) -> Any:
+def _feature(value: object) -> object:
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, (list, tuple)):
@@ -60,7 +62,7 @@ def _feature(value: Any) -> Any:
     return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
 
 
-def loads(body: bytes) -> Any:
+def loads(body: bytes) -> Json:
     """JSON with NaN and Infinity; fast where there are none.
 
     Raises:
@@ -72,7 +74,7 @@ def loads(body: bytes) -> Any:
         return json.loads(body)
 
 
-def predictions(reply: Any, signature: Signature) -> Arrays:
+def predictions(reply: Json, signature: Signature) -> Arrays:
     """Answers by output name of a reply in column format; a single output comes without its name.
 
     Raises:
@@ -100,7 +102,7 @@ def _bytes(value: Any, info: TensorInfo | None) -> Any:
     return base64.b64decode(value["b64"]) if isinstance(value, dict) else str(value).encode()
 
 
-def signatures(reply: Any) -> dict[str, Signature]:
+def signatures(reply: Json) -> dict[str, Signature]:
     """The signatures in a reply to ``/metadata``.
 
     Raises:

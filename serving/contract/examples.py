@@ -15,7 +15,7 @@ from serving.contract.pretty import echo
 from serving.contract.reading import parse_object, signature_name
 from serving.contract.signatures import Signature
 from serving.contract.status import invalid
-from serving.contract.strict import JsonMembers
+from serving.contract.strict import JsonMembers, JsonValue
 from serving.contract.tensors import decode_base64, is_base64, json_type, lossless
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
@@ -68,7 +68,7 @@ def read_examples(body: bytes) -> ExamplesRequest:
     return ExamplesRequest(name, [shared + example(item) for item in given[1]])
 
 
-def example(value: Any) -> bytes:
+def example(value: JsonValue) -> bytes:
     """One JSON object as a serialized ``tf.train.Example``.
 
     Args:
@@ -92,7 +92,7 @@ def example(value: Any) -> bytes:
     return message.SerializeToString()
 
 
-def _feature(items: list[Any], name: str) -> tuple[str, list[Any]]:
+def _feature(items: list[JsonValue], name: str) -> tuple[str, list[Any]]:
     """The list's field and its values; ``""`` for an empty list."""
     kind = ""
     values = []
@@ -103,7 +103,7 @@ def _feature(items: list[Any], name: str) -> tuple[str, list[Any]]:
     return kind, values
 
 
-def _element(item: Any, name: str, kind: str) -> tuple[str, Any]:
+def _element(item: JsonValue, name: str, kind: str) -> tuple[str, Any]:
     unusable = item is None or type(item) is list or (type(item) is JsonMembers and not is_base64(item))
     if unusable:
         raise invalid(f"Feature: {name} has element with unexpected JSON type: {json_type(item)}")

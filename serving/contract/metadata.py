@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from serving.contract import protos
+from serving.contract.protos import Message
 from serving.contract.signatures import Signature, TensorInfo
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _ESCAPED = re.compile(
 )
 
 
-def signatures_of(meta_graph: Any) -> dict[str, Signature]:
+def signatures_of(meta_graph: Message) -> dict[str, Signature]:
     """All signatures, by name, in sorted order; ``__saved_model_init_op`` and the like included.
 
     Args:
@@ -35,7 +36,7 @@ def signatures_of(meta_graph: Any) -> dict[str, Signature]:
     return {name: signature_from(meta_graph.signature_def[name]) for name in sorted(meta_graph.signature_def)}
 
 
-def signature_from(proto: Any) -> Signature:
+def signature_from(proto: Message) -> Signature:
     """A ``tensorflow.SignatureDef`` as data."""
     from google.protobuf import text_format
 
@@ -47,7 +48,7 @@ def signature_from(proto: Any) -> Signature:
     )
 
 
-def tensor_info_from(proto: Any) -> TensorInfo:
+def tensor_info_from(proto: Message) -> TensorInfo:
     """A ``tensorflow.TensorInfo`` as data."""
     types = protos.framework("types").DataType
     dtype = types.Name(proto.dtype) if proto.dtype in types.values() else str(proto.dtype)
@@ -55,7 +56,7 @@ def tensor_info_from(proto: Any) -> TensorInfo:
     return TensorInfo(proto.name, dtype, shape)
 
 
-def signature_map(meta_graph: Any) -> Any:
+def signature_map(meta_graph: Message) -> Any:
     """``tensorflow.serving.SignatureDefMap`` of a MetaGraphDef, for gRPC and ``signature_json``."""
     message = protos.apis("get_model_metadata").SignatureDefMap()
     for name, signature in meta_graph.signature_def.items():
@@ -63,7 +64,7 @@ def signature_map(meta_graph: Any) -> Any:
     return message
 
 
-def signature_json(message: Any) -> str:
+def signature_json(message: Message) -> str:
     """The value of ``metadata.signature_def`` in a metadata reply; compute it once a version.
 
     Args:
@@ -103,7 +104,7 @@ def status_body(states: Sequence[VersionState]) -> bytes:
     return (_json({"model_version_status": lines}) + "\n").encode("utf-8", "surrogateescape")
 
 
-def _json(tree: Any) -> str:
+def _json(tree: object) -> str:
     return _ESCAPED.sub(_escape, json.dumps(tree, indent=1, ensure_ascii=False))
 
 
@@ -112,7 +113,7 @@ def _escape(match: re.Match[str]) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-def _ordered(tree: Any, kind: Any) -> Any:
+def _ordered(tree: Mapping[str, Any], kind: Message) -> dict[str, Any]:
     """A message's tree with fields in the order of their numbers and maps in that of their keys.
 
     Args:

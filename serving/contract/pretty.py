@@ -10,9 +10,10 @@ from contextlib import suppress
 from typing import Any
 
 from serving.contract.decimals import double_text, float_text, to_float
-from serving.contract.strict import JsonMembers
+from serving.contract.strict import JsonMembers, JsonValue
 
 ECHO_BYTES = 256
+_WORDS = {None: b"null", True: b"true", False: b"false"}
 _FLOAT_LIMIT = 3.4028234e38  # Value::IsFloat
 _SPECIAL = re.compile(rb'[\x00-\x1f"\\]')
 _ESCAPED = {bytes((code,)): f"\\u{code:04X}".encode() for code in range(0x20)} | {
@@ -102,7 +103,7 @@ class PrettyWriter:
             self._line()
 
 
-def echo(value: Any) -> str:
+def echo(value: JsonValue) -> str:
     """A value of a request as error messages show it: arrays on one line, cut after some 256 bytes, left unclosed.
 
     Args:
@@ -119,36 +120,35 @@ def echo(value: Any) -> str:
     return writer.text().decode("utf-8", "surrogateescape")
 
 
-def _write(writer: PrettyWriter, value: Any) -> None:
+def _write(writer: PrettyWriter, value: JsonValue) -> None:
     """Events of a value: a loop, as values may nest to any depth."""
-    todo: list[tuple[str, Any]] = [("value", value)]
+    todo: list[JsonValue | _End] = [value]
     while todo:
-        event, value = todo.pop()
-        if event == "end":
+        event = todo.pop()
+        if isinstance(event, _End):
             writer.end()
-        elif event == "key" or type(value) is bytes:
-            writer.string(value)
-        elif isinstance(value, list):
-            is_object = type(value) is JsonMembers
+        elif isinstance(event, bytes):
+            writer.string(event)
+        elif isinstance(event, list):
+            is_object = type(event) is JsonMembers
             writer.start(b"{" if is_object else b"[")
-            todo.append(("end", None))
+            todo.append(_End())
             # No more than the limit can be written, however long the list.
-            for item in reversed(value[:ECHO_BYTES]):
-                if is_object:
-                    todo += (("value", item[1]), ("key", item[0]))
-                else:
-                    todo.append(("value", item))
-        elif type(value) is float:
-            finite = value - value == 0
-            writer.raw(shortest(value) if finite else b"")
+            for item in reversed(event[:ECHO_BYTES]):
+                todo += (item[1], item[0]) if is_object else (item,)
+        elif isinstance(event, float):
+            finite = event - event == 0
+            writer.raw(shortest(event) if finite else b"")
             if not finite:  # RapidJSON's writer gives up here
                 raise Full
+        elif event is None or isinstance(event, bool):
+            writer.raw(_WORDS[event])
         else:
-            writer.raw({None: b"null", True: b"true", False: b"false"}[value] if _is_word(value) else b"%d" % value)
+            writer.raw(b"%d" % event)
 
 
-def _is_word(value: Any) -> bool:
-    return value is None or type(value) is bool
+class _End:
+    """Stands where a container ends."""
 
 
 def shortest(value: float) -> bytes:

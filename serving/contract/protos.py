@@ -22,10 +22,11 @@ from functools import cache
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 from keras_seq.errors import ServingError
 
+Message: TypeAlias = Any  # a protobuf message: its fields have no static types
 _PACKAGES = ("tensorflow", "tensorflow_serving")
 _loaded: dict[str, ModuleType] = {}
 _lock = threading.RLock()

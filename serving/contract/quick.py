@@ -73,7 +73,7 @@ def read(body: bytes, document: dict[str, Any], inputs: Mapping[str, TensorInfo]
     return arrays
 
 
-def _rows(value: Any, inputs: Mapping[str, TensorInfo]) -> tuple[dict[str, Any] | None, int]:
+def _rows(value: object, inputs: Mapping[str, TensorInfo]) -> tuple[dict[str, Any] | None, int]:
     """Values by input, and how often the inputs' names are in the body."""
     if type(value) is not list or not value:
         return None, 0
@@ -84,7 +84,7 @@ def _rows(value: Any, inputs: Mapping[str, TensorInfo]) -> tuple[dict[str, Any] 
     return {name: [item[name] for item in value] for name in inputs}, len(value)
 
 
-def _columns(value: Any, inputs: Mapping[str, TensorInfo]) -> tuple[dict[str, Any] | None, int]:
+def _columns(value: object, inputs: Mapping[str, TensorInfo]) -> tuple[dict[str, Any] | None, int]:
     if type(value) is not dict:
         return ({next(iter(inputs)): value}, 0) if len(inputs) == 1 else (None, 0)
     if len(value) != len(inputs) or "b64" in inputs:
@@ -109,12 +109,12 @@ def _has(body: bytes, letter: bytes, count: int) -> bool:
     return body.find(letter, at + 1) < 0
 
 
-def _array(value: Any, dtype: str, body: bytes, plain: bool) -> np.ndarray | None:
+def _array(value: object, dtype: str, body: bytes, plain: bool) -> np.ndarray | None:
     """One tensor from a number or a nested list."""
     if dtype not in _NUMBERS:
         return None
     shape: list[int] = []
-    level = [value]
+    level: list[Any] = [value]
     while type(level[0]) is list:
         lengths = set(map(len, level))  # TypeError: a number beside a list
         if len(lengths) != 1 or 0 in lengths:

@@ -169,7 +169,7 @@ def _fill(members: strict.JsonMembers, signatures: Mapping[str, Signature]) -> P
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
-def _check_instances(members: strict.JsonMembers, instances: Any, both: bool) -> None:
+def _check_instances(members: strict.JsonMembers, instances: strict.JsonValue, both: bool) -> None:
     problem: Refused | None = None
     if both:
         problem = _format_error(

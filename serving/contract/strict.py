@@ -11,7 +11,7 @@ Source: ``rapidjson/reader.h`` (``ParseStream<kParseNanAndInfFlag | kParseStopWh
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeAlias
 
 from serving.contract.status import invalid
 
@@ -38,6 +38,9 @@ _INVALID = "Invalid value."
 _SURROGATE = "The surrogate pair in string is invalid."
 
 
+JsonValue: TypeAlias = bool | int | float | bytes | list[Any] | None  # a list of values, or ``JsonMembers``
+
+
 class JsonMembers(list[tuple[bytes, Any]]):
     """An object: its members in order, duplicates kept."""
 
@@ -52,7 +55,7 @@ class _ParseError(Exception):
         self.text, self.offset = text, offset
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes) -> JsonValue:
     """The first value in ``body``; what follows it is not looked at.
 
     Raises:
@@ -84,7 +87,7 @@ class _JsonReader:
     def fail(self, text: str) -> _ParseError:
         return _ParseError(text, self.at)
 
-    def document(self) -> Any:
+    def document(self) -> JsonValue:
         self.space()
         if self.peek() == 0:
             raise self.fail("The document is empty.")
@@ -135,7 +138,7 @@ class _JsonReader:
             self.key(container)
         return True
 
-    def put(self, value: Any, open_: list[list[Any]]) -> None:
+    def put(self, value: JsonValue, open_: list[list[Any]]) -> None:
         if not open_:
             return
         inside = open_[-1]

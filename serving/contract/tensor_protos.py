@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from serving.contract import protos
+from serving.contract.protos import Message
 from serving.contract.status import invalid
 
 _DTYPES: dict[str, Any] = {
@@ -62,7 +63,7 @@ def _types() -> tuple[dict[int, str], dict[str, int], dict[Any, int]]:
     )
 
 
-def to_array(tensor: Any, alias: str) -> np.ndarray:
+def to_array(tensor: Message, alias: str) -> np.ndarray:
     """A tensor's values; strings become an object array of bytes.
 
     Args:
@@ -91,7 +92,7 @@ def to_array(tensor: Any, alias: str) -> np.ndarray:
     return _repeated(_values(tensor, name, dtype), shape, count, alias)
 
 
-def _values(tensor: Any, name: str, dtype: np.dtype) -> np.ndarray:
+def _values(tensor: Message, name: str, dtype: np.dtype) -> np.ndarray:
     values = getattr(tensor, _VALUES[name])
     if _VALUES[name] == "half_val":
         return np.array(values, np.uint16).view(dtype)
@@ -104,7 +105,7 @@ def _values(tensor: Any, name: str, dtype: np.dtype) -> np.ndarray:
     return np.array(values, dtype)
 
 
-def _strings(tensor: Any, shape: tuple[int, ...], count: int, alias: str) -> np.ndarray:
+def _strings(tensor: Message, shape: tuple[int, ...], count: int, alias: str) -> np.ndarray:
     values = np.empty(len(tensor.string_val), object)
     values[:] = list(tensor.string_val)
     return _repeated(values, shape, count, alias)
@@ -127,7 +128,7 @@ def _repeated(values: np.ndarray, shape: tuple[int, ...], count: int, alias: str
     return whole.reshape(shape)
 
 
-def to_proto(array: np.ndarray, tensor: Any, *, content: bool = False) -> None:
+def to_proto(array: np.ndarray, tensor: Message, *, content: bool = False) -> None:
     """Fill a ``TensorProto``.
 
     Args:
@@ -148,7 +149,7 @@ def to_proto(array: np.ndarray, tensor: Any, *, content: bool = False) -> None:
         tensor.tensor_shape.dim.add().size = size
 
 
-def _fill(values: np.ndarray, tensor: Any) -> None:
+def _fill(values: np.ndarray, tensor: Message) -> None:
     field = _VALUES[_types()[0][tensor.dtype]]
     if field == "half_val":
         values = values.view(np.uint16)

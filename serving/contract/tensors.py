@@ -11,7 +11,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping
 from math import inf, prod
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from serving.contract.decimals import FLOAT_MAX, to_float
 from serving.contract.pretty import echo
 from serving.contract.signatures import TensorInfo
 from serving.contract.status import Code, Refused, invalid
-from serving.contract.strict import JsonMembers
+from serving.contract.strict import JsonMembers, JsonValue
 
 NARROW = ("DT_INT32", "DT_INT16", "DT_INT8", "DT_UINT8")
 NUMPY = {
@@ -43,7 +43,7 @@ def type_name(dtype: str) -> str:
     return "INVALID" if dtype == "DT_INVALID" else dtype.removeprefix("DT_").lower()
 
 
-def json_type(value: Any) -> str:
+def json_type(value: JsonValue) -> str:
     """What messages call the kind of a value."""
     if value is None or type(value) is bool:
         return "Null" if value is None else str(value)
@@ -51,12 +51,12 @@ def json_type(value: Any) -> str:
     return names[type(value)]
 
 
-def is_base64(value: Any) -> bool:
+def is_base64(value: JsonValue) -> TypeGuard[JsonMembers]:
     """Whether it is ``{"b64": "..."}`` and nothing else."""
     return type(value) is JsonMembers and len(value) == 1 and value[0][0] == b"b64" and type(value[0][1]) is bytes
 
 
-def decode_base64(value: Any) -> bytes:
+def decode_base64(value: JsonValue) -> bytes:
     """Bytes of ``{"b64": "..."}``.
 
     Raises:
@@ -82,44 +82,44 @@ def lossless(value: float) -> float:
     return to_float(value)
 
 
-def _wrong_type(value: Any, dtype: str) -> Refused:
+def _wrong_type(value: JsonValue, dtype: str) -> Refused:
     text = f"JSON Value: {echo(value)} Type: {json_type(value)} is not of expected type: {type_name(dtype)}"
     return invalid(text)
 
 
-def _scalar(dtype: str) -> Callable[[Any], Any]:
+def _scalar(dtype: str) -> Callable[[JsonValue], Any]:
     """How one value of this dtype is read; lists never come here."""
 
-    def read_float(value: Any) -> float:
+    def read_float(value: JsonValue) -> float:
         if type(value) is int:
             return to_float(float(value))
         if type(value) is float:
             return lossless(value)
         raise _wrong_type(value, dtype)
 
-    def read_double(value: Any) -> float:
+    def read_double(value: JsonValue) -> float:
         if type(value) is int or type(value) is float:
             return float(value)
         raise _wrong_type(value, dtype)
 
-    def read_int(value: Any) -> int:
+    def read_int(value: JsonValue) -> int:
         if type(value) is int and low <= value < high:
             return value
         raise _wrong_type(value, dtype)
 
-    def read_bool(value: Any) -> bool:
+    def read_bool(value: JsonValue) -> bool:
         if type(value) is bool:
             return value
         raise _wrong_type(value, dtype)
 
-    def read_string(value: Any) -> bytes:
+    def read_string(value: JsonValue) -> bytes:
         if type(value) is bytes:
             return value
         if type(value) is JsonMembers:
             return decode_base64(value)
         raise _wrong_type(value, dtype)
 
-    def refuse(value: Any) -> Any:
+    def refuse(value: JsonValue) -> Any:
         if type(value) is JsonMembers:
             raise _wrong_type(value, dtype)
         text = f"Conversion of JSON Value: {echo(value)} to type: {type_name(dtype)}"
@@ -148,7 +148,7 @@ class Filler:
         self._first: tuple[int, list[int]] | None = None
         self._read = _scalar(info.dtype)
 
-    def add(self, value: Any) -> int:
+    def add(self, value: JsonValue) -> int:
         """Add a scalar or nested list; how many values it had.
 
         Raises:
@@ -161,7 +161,7 @@ class Filler:
         self._fill(value, 0)
         return len(self.values) - before
 
-    def add_item(self, value: Any) -> None:
+    def add_item(self, value: JsonValue) -> None:
         """Add one instance of a batch, which must look like the first.
 
         Raises:
@@ -189,7 +189,7 @@ class Filler:
         array[:] = values
         return array.reshape(shape)
 
-    def _fill(self, value: Any, level: int) -> None:
+    def _fill(self, value: JsonValue, level: int) -> None:
         rank = len(self.shape)
         if type(value) is not list:
             if level != rank:
@@ -210,7 +210,7 @@ class Filler:
             self._fill(item, level + 1)
 
 
-def _dense_shape(value: Any) -> list[int]:
+def _dense_shape(value: JsonValue) -> list[int]:
     shape = []
     while type(value) is list:
         shape.append(len(value))
@@ -224,7 +224,7 @@ def _shape_text(shape: list[int]) -> str:
     return f"[{','.join(map(str, shape))}]"
 
 
-def from_instances(instances: list[Any], inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarray]:
+def from_instances(instances: list[JsonValue], inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarray]:
     """Row format: a batch, instance by instance.
 
     Raises:
@@ -253,11 +253,11 @@ def from_instances(instances: list[Any], inputs: Mapping[str, TensorInfo]) -> di
     return {name: filler.array(len(instances)) for name, filler in fillers.items()}
 
 
-def _is_named(item: Any) -> bool:
+def _is_named(item: JsonValue) -> TypeGuard[JsonMembers]:
     return type(item) is JsonMembers and not is_base64(item)
 
 
-def _add_object(index: int, item: Any, inputs: Mapping[str, TensorInfo], fillers: dict[str, Filler]) -> None:
+def _add_object(index: int, item: JsonValue, inputs: Mapping[str, TensorInfo], fillers: dict[str, Filler]) -> None:
     if not _is_named(item):
         raise invalid(f"Expecting object but got list at item {index} of input list")
     keys = set()
@@ -282,21 +282,20 @@ def _add_object(index: int, item: Any, inputs: Mapping[str, TensorInfo], fillers
         )
 
 
-def from_inputs(value: Any, inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarray]:
+def from_inputs(value: JsonValue, inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarray]:
     """Column format: whole tensors.
 
     Raises:
         Refused: INVALID_ARGUMENT or UNIMPLEMENTED, as worded by ``FillTensorMapFromInputsMap``.
     """
-    named = _is_named(value)
-    if not named and len(inputs) > 1:
+    if not _is_named(value) and len(inputs) > 1:
         raise invalid(
             "inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
             "tensorinfo_map"
         )
     tensors = {}
     for name, info in inputs.items():
-        member = value.find(name.encode("utf-8", "surrogateescape")) if named else (b"", value)
+        member = value.find(name.encode("utf-8", "surrogateescape")) if _is_named(value) else (b"", value)
         if member is None:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
         filler = Filler(info)

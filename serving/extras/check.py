@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ VALUES = "values"
 DEEPEST = 32  # numpy's own bound is 64
 
 
-def choose(signatures: Mapping[str, Signature], name: Any) -> Signature:
+def choose(signatures: Mapping[str, Signature], name: object) -> Signature:
     """The signature of that name.
 
     Raises:
@@ -30,7 +30,7 @@ def choose(signatures: Mapping[str, Signature], name: Any) -> Signature:
     return signatures[name]
 
 
-def inputs(given: Any, signature: Signature, told: Mapping[str, Any] | None) -> Arrays:
+def inputs(given: object, signature: Signature, told: Mapping[str, Any] | None) -> Arrays:
     """Named arrays of JSON values; null stands for a missing number.
 
     Args:
@@ -71,7 +71,7 @@ def checked(arrays: Arrays, signature: Signature, told: Mapping[str, Any] | None
     return arrays
 
 
-def array(name: str, value: Any, info: TensorInfo) -> np.ndarray:
+def array(name: str, value: object, info: TensorInfo) -> np.ndarray:
     """One input in the type of the signature."""
     kind = NUMPY.get(info.dtype)
     if kind is None:
@@ -86,7 +86,7 @@ def array(name: str, value: Any, info: TensorInfo) -> np.ndarray:
     return made.reshape(shape)
 
 
-def _shape(name: str, value: Any, where: str = "") -> tuple[int, ...]:
+def _shape(name: str, value: object, where: str = "") -> tuple[int, ...]:
     """Of nested lists; all of a level are as long."""
     if not isinstance(value, list):
         return ()
@@ -100,7 +100,7 @@ def _shape(name: str, value: Any, where: str = "") -> tuple[int, ...]:
     return (len(value), *(shapes[0] if shapes else ()))
 
 
-def _leaves(value: Any) -> Any:
+def _leaves(value: object) -> Iterator[object]:
     if isinstance(value, list):
         for item in value:
             yield from _leaves(item)
@@ -108,7 +108,7 @@ def _leaves(value: Any) -> Any:
         yield value
 
 
-def _scalar(leaf: Any, kind: str, name: str, position: int, shape: tuple[int, ...]) -> Any:
+def _scalar(leaf: object, kind: str, name: str, position: int, shape: tuple[int, ...]) -> float | bytes:
     if kind == "object":
         if isinstance(leaf, str):
             return leaf.encode()
@@ -126,7 +126,7 @@ def _scalar(leaf: Any, kind: str, name: str, position: int, shape: tuple[int, ..
     raise bad(f"{_place(name, position, shape)} is {str(leaf)[:40]!r}, expected {wanted} ({kind}).")
 
 
-def _fitting(leaf: float, kind: str, place: str) -> Any:
+def _fitting(leaf: float, kind: str, place: str) -> float:
     if kind.startswith("float"):
         limit = float(np.finfo(kind).max)
         if abs(leaf) > limit:

@@ -33,13 +33,11 @@ NOBODY = Caller()
 
 
 class ExtrasHost(Protocol):
-    """The server that the extras belong to.
+    """The server that the extras belong to."""
 
-    Attributes:
-        models: all of its models.
-    """
-
-    models: Models
+    @property
+    def models(self) -> Models:
+        """All models."""
 
     def metrics(self) -> str:
         """The page of metrics, those of observers included, in Prometheus' text format."""
@@ -51,7 +49,7 @@ class ExtrasHost(Protocol):
         label: str | None,
         signature: str,
         inputs: Arrays,
-        caller: Caller = NOBODY,
+        caller: Caller,
     ) -> tuple[int, Arrays]:
         """Answer through the server's own queue, watched as any call; blocks. The version that answered, its outputs.
 
@@ -110,7 +108,7 @@ Function = Callable[[ExtrasHost, ExtrasRequest], Response]
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class ExtrasEndpoint:
     """What answers a method and a path.
 
     Attributes:
@@ -128,19 +126,19 @@ class Endpoint:
     statuses: tuple[str, ...] = ()
 
 
-def answer(value: Any, status: int = 200) -> Response:
+def answer(value: object, status: int = 200) -> Response:
     """``value`` as strict JSON."""
     return Response(status, (json.dumps(plain(value), allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
-def failure(status: int, text: str, **more: Any) -> Response:
+def failure(status: int, text: str, **more: object) -> Response:
     """An error as JSON: ``{"error": text}``."""
     headers = {"Retry-After": "1"} if status == 503 else {}
     body = json.dumps({"error": text, **more}, ensure_ascii=False)
     return Response(status, (body + "\n").encode(), headers=headers)
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """What strict JSON can say: arrays as lists, numbers that are none as null, bytes as text."""
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())

@@ -10,7 +10,7 @@ from keras_seq import __version__
 from serving.contract.signatures import DEFAULT, Signature, TensorInfo
 from serving.contract.status import Refused
 from serving.extras import describe
-from serving.extras.http import Endpoint, ExtrasHost
+from serving.extras.http import ExtrasEndpoint, ExtrasHost
 
 TYPES = {"DT_BOOL": {"type": "boolean"}, "DT_STRING": {"type": "string"}}
 FLOATS = ("DT_FLOAT", "DT_DOUBLE", "DT_HALF", "DT_BFLOAT16")
@@ -21,7 +21,7 @@ REFUSED = {
 STATUSES = {"400": "bad request", "404": "no such model or version", "503": "busy or not ready; see Retry-After"}
 
 
-def document(app: ExtrasHost, prefix: str, endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+def document(app: ExtrasHost, prefix: str, endpoints: Iterable[ExtrasEndpoint]) -> dict[str, Any]:
     """The document; models that have no version that answers are left out."""
     described = (endpoint for endpoint in endpoints if endpoint.summary)
     paths: dict[str, Any] = {

@@ -60,7 +60,7 @@ def told(app: ExtrasHost, servable: Servable, signature: str) -> dict[str, Any] 
     return describe.metadata(app, servable.name, servable.version) if signature == DEFAULT else None
 
 
-def columns(rows: Any, signature: Signature) -> dict[str, Any]:
+def columns(rows: object, signature: Signature) -> dict[str, Any]:
     """Rows as columns.
 
     Raises:

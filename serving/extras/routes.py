@@ -12,7 +12,17 @@ from time import perf_counter
 from serving.contract.status import Code, Refused
 from serving.extras import describe, openapi, state, v2
 from serving.extras import predict as checking
-from serving.extras.http import HTML, Endpoint, ExtrasHost, ExtrasRequest, Function, Handler, Response, answer, failure
+from serving.extras.http import (
+    HTML,
+    ExtrasEndpoint,
+    ExtrasHost,
+    ExtrasRequest,
+    Function,
+    Handler,
+    Response,
+    answer,
+    failure,
+)
 from serving.settings import Settings
 
 PAGE = Path(__file__).with_name("page.html")
@@ -148,20 +158,24 @@ def _openapi(app: ExtrasHost, request: ExtrasRequest) -> Response:
 
 _predict, _infer = partial(_counted, checking.predict), partial(_counted, v2.infer)
 _VERSIONS = ("", "/versions/{version}")
+_NAMED = (*_VERSIONS, "/labels/{label}")
 ENDPOINTS = (
-    Endpoint("GET", "", _page),
-    Endpoint("GET", "/", _page),
-    Endpoint("GET", "/live", v2.live, "The server runs"),
-    Endpoint("GET", "/ready", _ready, "Every model has a version that answers", ("503",)),
-    Endpoint("GET", "/models", _models, "All models with their versions and features"),
-    Endpoint("GET", "/state", _state),
-    Endpoint("GET", "/openapi.json", _openapi),
-    Endpoint("GET", "/v2", v2.server),
-    Endpoint("GET", "/v2/health/live", v2.live),
-    Endpoint("GET", "/v2/health/ready", v2.ready),
-    *(Endpoint("GET", f"/models/{{name}}{which}", _describe) for which in (*_VERSIONS, "/labels/{label}")),
-    *(Endpoint("POST", f"/models/{{name}}{which}:predict", _predict) for which in (*_VERSIONS, "/labels/{label}")),
-    *(Endpoint("GET", f"/v2/models/{{name}}{which}", v2.model) for which in _VERSIONS),
-    *(Endpoint("GET", f"/v2/models/{{name}}{which}/ready", v2.model_ready) for which in _VERSIONS),
-    *(Endpoint("POST", f"/v2/models/{{name}}{which}/infer", _infer) for which in _VERSIONS),
+    ExtrasEndpoint("GET", "", _page),
+    ExtrasEndpoint("GET", "/", _page),
+    ExtrasEndpoint("GET", "/live", v2.live, "The server runs"),
+    ExtrasEndpoint("GET", "/ready", _ready, "Every model has a version that answers", ("503",)),
+    ExtrasEndpoint("GET", "/models", _models, "All models with their versions and features"),
+    ExtrasEndpoint("GET", "/state", _state),
+    ExtrasEndpoint("GET", "/openapi.json", _openapi),
+    ExtrasEndpoint("GET", "/v2", v2.server),
+    ExtrasEndpoint("GET", "/v2/health/live", v2.live),
+    ExtrasEndpoint("GET", "/v2/health/ready", v2.ready),
+    *(ExtrasEndpoint("GET", f"/models/{{name}}{which}", _describe) for which in _NAMED),
+    *(
+        ExtrasEndpoint("POST", f"/models/{{name}}{which}:predict", _predict)
+        for which in (*_VERSIONS, "/labels/{label}")
+    ),
+    *(ExtrasEndpoint("GET", f"/v2/models/{{name}}{which}", v2.model) for which in _VERSIONS),
+    *(ExtrasEndpoint("GET", f"/v2/models/{{name}}{which}/ready", v2.model_ready) for which in _VERSIONS),
+    *(ExtrasEndpoint("POST", f"/v2/models/{{name}}{which}/infer", _infer) for which in _VERSIONS),
 )

@@ -96,7 +96,7 @@ def infer(app: ExtrasHost, request: ExtrasRequest) -> Response:
     return answer({**reply, "outputs": [_tensor(alias, value) for alias, value in chosen.items()]})
 
 
-def _inputs(given: Any, signature: Signature) -> Arrays:
+def _inputs(given: object, signature: Signature) -> Arrays:
     if not isinstance(given, list) or not all(isinstance(tensor, dict) for tensor in given):
         raise bad("'inputs' must be a list of tensors: objects with name, shape, datatype and data.")
     arrays: Arrays = {}
@@ -132,7 +132,7 @@ def _array(name: str, tensor: dict[str, Any], info: TensorInfo) -> np.ndarray:
     return found.reshape(shape)
 
 
-def _wanted(given: Any, signature: Signature) -> set[str]:
+def _wanted(given: object, signature: Signature) -> set[str]:
     if given is None:
         return set()
     if not isinstance(given, list) or not all(isinstance(output, dict) for output in given):

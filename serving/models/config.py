@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from keras_seq.errors import ConfigError
+from serving.contract.protos import Message
 from serving.contract.status import Code, Refused, invalid
 from serving.models.policy import VersionPolicy, find_models
 from serving.models.prototext import parse_text, read_text
@@ -76,7 +76,7 @@ def parse_config(text: str) -> ServerConfig:
     return config_of(found)
 
 
-def config_of(proto: Any) -> ServerConfig:
+def config_of(proto: Message) -> ServerConfig:
     """The same from a ``ModelServerConfig`` message."""
     if proto.WhichOneof("config") == "custom_model_config":
         raise invalid("ModelServer does not yet support custom model config.")
@@ -119,7 +119,7 @@ def folder_config(folder: Path) -> ServerConfig:
     return ServerConfig(tuple(ServedModelConfig(name, path.absolute()) for name, path in find_models(folder).items()))
 
 
-def _model(found: Any) -> ServedModelConfig:
+def _model(found: Message) -> ServedModelConfig:
     if not found.name:
         raise invalid("A model of the config list has no name; add name: '...'")
     platform = _platform(found)
@@ -129,7 +129,7 @@ def _model(found: Any) -> ServedModelConfig:
     )
 
 
-def _platform(found: Any) -> str:
+def _platform(found: Message) -> str:
     """GetPlatform and CreateStoragePathRoutes of server_core.cc."""
     if found.model_type:
         if found.model_platform:
@@ -158,7 +158,7 @@ def _base(name: str, path: str) -> Path:
     return Path(path)
 
 
-def _policy(found: Any) -> VersionPolicy:
+def _policy(found: Message) -> VersionPolicy:
     policy = found.model_version_policy
     kind = policy.WhichOneof("policy_choice")
     if kind == "all":

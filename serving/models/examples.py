@@ -6,12 +6,12 @@ Errors are those of TensorFlow's parsers, without the graph's node.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from serving.contract import protos
+from serving.contract.protos import Message
 from serving.contract.status import invalid
 
 KINDS = {"bytes_list": "string", "float_list": "float", "int64_list": "int64"}
@@ -29,9 +29,9 @@ def read_windows(serialized: np.ndarray, features: Sequence[str], time: int) -> 
     """
     values = np.empty((_batch(serialized), time, len(features)), np.float32)
     for row, content in enumerate(serialized):
-        found = _example(content)
+        example = _example(content)
         for place, name in enumerate(features):
-            column = _floats(found, name, row)
+            column = _floats(example, name, row)
             if column is None:
                 raise invalid(
                     f"Name: <unknown>, Feature: {name} (data type: float) is required but could not be found."
@@ -49,8 +49,8 @@ def read_examples(serialized: np.ndarray, features: Sequence[str]) -> tuple[np.n
     """Examples to values ``(batch, time, features)``, zeros at padding, and lengths ``(batch,)``."""
     rows = []
     for row in range(_batch(serialized)):
-        found = _example(serialized[row])
-        columns = [_floats(found, name, row) for name in features]
+        example = _example(serialized[row])
+        columns = [_floats(example, name, row) for name in features]
         rows.append([np.zeros(0, np.float32) if column is None else column for column in columns])
     return _joined(rows, len(features))
 
@@ -69,7 +69,7 @@ def read_sequences(serialized: np.ndarray, features: Sequence[str]) -> tuple[np.
     return _joined(rows, len(features))
 
 
-def _steps(lists: Any, name: str, row: int) -> np.ndarray:
+def _steps(lists: Mapping[str, Message], name: str, row: int) -> np.ndarray:
     """One column of a sequence example: one float a step."""
     if name not in lists:
         raise invalid(
@@ -82,13 +82,13 @@ def _steps(lists: Any, name: str, row: int) -> np.ndarray:
             raise invalid(
                 f"Name: <unknown>, Feature list: {name}, Index: {step}.  Data types don't match. Expected type: float"
             )
-        given = feature.float_list.value
-        if len(given) != 1:
+        values = feature.float_list.value
+        if len(values) != 1:
             raise invalid(
                 f"Name: <unknown>, Key: {name}, Index: {step}.  Number of values != expected.  "
-                f"values size: {len(given)} but output shape: []"
+                f"values size: {len(values)} but output shape: []"
             )
-        column[step] = given[0]
+        column[step] = values[0]
     return column
 
 
@@ -99,7 +99,7 @@ def _batch(serialized: np.ndarray) -> int:
     return len(serialized)
 
 
-def _example(content: Any) -> Any:
+def _example(content: object) -> Mapping[str, Message]:
     message = protos.example().Example()
     try:
         message.ParseFromString(content)
@@ -109,11 +109,11 @@ def _example(content: Any) -> Any:
     return message.features.feature
 
 
-def _floats(found: Any, name: str, row: int) -> np.ndarray | None:
+def _floats(columns: Mapping[str, Message], name: str, row: int) -> np.ndarray | None:
     """A column's floats; None: it is not there."""
-    if name not in found:
+    if name not in columns:
         return None
-    kind = found[name].WhichOneof("kind")
+    kind = columns[name].WhichOneof("kind")
     if kind is None:
         return None
     if kind != "float_list":
@@ -121,7 +121,7 @@ def _floats(found: Any, name: str, row: int) -> np.ndarray | None:
             f"Name: <unknown>, Key: {name}, Index: {row}.  Data types don't match. "
             f"Data type: {KINDS[kind]} but expected type: float"
         )
-    return np.array(found[name].float_list.value, np.float32)
+    return np.array(columns[name].float_list.value, np.float32)
 
 
 def _joined(rows: list[list[np.ndarray]], features: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.contract import protos
+from serving.contract.protos import Message
 from serving.contract.signatures import Signature
 from serving.contract.status import Code, Refused
 
@@ -62,7 +63,7 @@ def read_graph(folder: Path, tags: Sequence[str]) -> Any:
     )
 
 
-def described(graph: Any) -> Described:
+def described(graph: Message) -> Described:
     """The signatures of a ``MetaGraphDef``."""
     from serving.contract import metadata
 

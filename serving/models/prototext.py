@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq.errors import ConfigError
+from serving.contract.protos import Message
 
 MAX_BYTES = 16 * 2**20  # of a config file; a list of ten thousand models has a tenth of it
 
@@ -51,7 +52,7 @@ def message_class(name: str) -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"serving.text.{name}"))
 
 
-def parse_text(text: str, message: Any) -> Any:
+def parse_text(text: str, message: Message) -> Message:
     """Fill ``message``.
 
     Raises:

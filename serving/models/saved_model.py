@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -171,7 +172,7 @@ class _Quiet:
         self._logger.removeFilter(_no_advice)
 
 
-def _no_advice(record: Any) -> bool:
+def _no_advice(record: logging.LogRecord) -> bool:
     return "deprecated" not in record.getMessage()
 
 
@@ -198,7 +199,7 @@ def _numpy(dtype: str) -> np.dtype | None:
     return None if name is None else np.dtype(name)
 
 
-def _array(answer: Any) -> np.ndarray:
+def _array(answer: object) -> np.ndarray:
     """Scalars come as numpy's or, of strings, as bytes."""
     if isinstance(answer, np.ndarray):
         return answer

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from serving.contract import protos
+from serving.contract.protos import Message
 from serving.contract.signatures import DEFAULT
 from serving.contract.status import Code, Refused, invalid
 from serving.models.records import read_records
@@ -46,7 +46,7 @@ def replay(servable: Servable, folder: Path) -> int:
     return count
 
 
-def _run(servable: Servable, log: Any) -> None:
+def _run(servable: Servable, log: Message) -> None:
     kind = log.WhichOneof("log_type")
     if kind == "predict_log":
         request = log.predict_log.request
@@ -62,7 +62,7 @@ def _run(servable: Servable, log: Any) -> None:
         raise Refused(Code.UNIMPLEMENTED, "Unsupported log_type for warmup: 5")
 
 
-def _predict(servable: Servable, request: Any) -> None:
+def _predict(servable: Servable, request: Message) -> None:
     from serving.contract.tensor_protos import to_array
 
     name = request.model_spec.signature_name or DEFAULT
@@ -70,7 +70,7 @@ def _predict(servable: Servable, request: Any) -> None:
     servable.run(name, inputs, list(request.output_filter) or None)
 
 
-def _examples(servable: Servable, spec: Any, given: Any) -> None:
+def _examples(servable: Servable, spec: Message, given: Message) -> None:
     """A classify or regress request: serialized examples for the one input of its signature."""
     name = spec.signature_name or DEFAULT
     signature = servable.signatures.get(name)
@@ -82,7 +82,7 @@ def _examples(servable: Servable, spec: Any, given: Any) -> None:
     servable.run(name, {next(iter(signature.inputs)): serialized})
 
 
-def _serialized(given: Any) -> list[bytes]:
+def _serialized(given: Message) -> list[bytes]:
     if given.WhichOneof("kind") == "example_list_with_context":
         context = given.example_list_with_context.context.SerializeToString()
         # merging messages is what joining their bytes means in protobuf

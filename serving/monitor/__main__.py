@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
@@ -54,14 +55,14 @@ def main(argv: Sequence[str]) -> cli.Result:
     return _rates(options, cli.read_overrides(rest)) if options.command == "rates" else run[options.command](options)
 
 
-def _folder(options: Any) -> Path:
+def _folder(options: argparse.Namespace) -> Path:
     folder = Path(options.folder)
     if not folder.is_dir():
         raise ConfigError(f"Option '--folder': there is no monitor's folder at '{folder}'.")
     return folder
 
 
-def _status(options: Any) -> cli.Result:
+def _status(options: argparse.Namespace) -> cli.Result:
     from keras_seq import files
 
     found = []
@@ -86,7 +87,7 @@ def _print_status(found: list[dict[str, Any]]) -> None:
         print("no monitor has written its status here yet")
 
 
-def _events(options: Any) -> cli.Result:
+def _events(options: argparse.Namespace) -> cli.Result:
     from serving.monitor.events import read_events
 
     found = list(read_events(_folder(options)))[-max(options.last, 0) :]
@@ -98,7 +99,7 @@ def _events(options: Any) -> cli.Result:
     return cli.Result({"events": found}, "\n".join(lines))
 
 
-def _label(options: Any) -> cli.Result:
+def _label(options: argparse.Namespace) -> cli.Result:
     from serving.monitor.labels import add_labels, read_labels
 
     base = Path(options.models)
@@ -120,7 +121,7 @@ def _print_labels(found: dict[str, Any]) -> None:
         print(f"  errors of {event['model']}/{event['version']} rose at {_time(event['at'])}: {event['error']:.4g}")
 
 
-def _rates(options: Any, overrides: dict[str, Any]) -> cli.Result:
+def _rates(options: argparse.Namespace, overrides: dict[str, Any]) -> cli.Result:
     from keras_seq import config
     from keras_seq.bundle import load_bundle
     from keras_seq.export.reference import read_reference

@@ -33,7 +33,7 @@ class EventLog:
         self.path = Path(folder) / FILE
         self.most = int(most_mb * MEGABYTE)
 
-    def write(self, event: str, **facts: Any) -> dict[str, Any]:
+    def write(self, event: str, **facts: object) -> dict[str, Any]:
         """Append one event; returns it with its id and time.
 
         Raises:
@@ -84,7 +84,7 @@ def parse_event(line: str) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) and isinstance(entry.get("id"), str) else None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Path):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from keras_seq import cli
 from keras_seq.cli import output
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> cli.Result | int:
     return cli.Result(found.to_dict(), f"version {found.pushed} is pushed")
 
 
-def _watch(options: Any, words: list[str]) -> int:
+def _watch(options: argparse.Namespace, words: list[str]) -> int:
     from serving.retrain.state import Keeper
     from serving.retrain.watch import When, command_of, seconds_of, watch
 

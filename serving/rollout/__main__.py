@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_seq import cli
 from keras_seq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from serving.rollout.plan import ModelPlan
 
 DESCRIPTION = """Which version answers: weights (canary, A/B), shadow traffic, and the way back.
 
@@ -47,15 +51,15 @@ def main(argv: Sequence[str]) -> cli.Result:
     return {"status": _status, "set": _set, "rollback": _rollback}[options.command](options)
 
 
-def _status(options: Any) -> cli.Result:
+def _status(options: argparse.Namespace) -> cli.Result:
     from serving.rollout.plan import load_plan
 
     plan = load_plan(options.file)
-    text = "\n".join(_text(name, one) for name, one in plan.models.items())
+    text = "\n".join(_text(name, entry) for name, entry in plan.models.items())
     return cli.Result(plan.model_dump(), text or "no model has a plan: the latest version of each answers")
 
 
-def _set(options: Any) -> cli.Result:
+def _set(options: argparse.Namespace) -> cli.Result:
     from serving.rollout import edit
 
     if options.weights is None and options.shadow is None and options.salt is None:
@@ -65,7 +69,7 @@ def _set(options: Any) -> cli.Result:
     weights = None if options.weights is None else _weights(options.weights)
     shadow = None if options.shadow in (None, "off") else _shadow(options.shadow, options.share)
 
-    def fields(old: Any) -> dict[str, Any]:
+    def fields(old: ModelPlan) -> dict[str, Any]:
         found: dict[str, Any] = {}
         if weights is not None and weights != dict(old.weights):  # else the way back would lead nowhere
             found |= {"weights": weights, "previous": dict(old.weights)}
@@ -76,7 +80,7 @@ def _set(options: Any) -> cli.Result:
     return _tell(options, edit.change(options.file, options.model, fields))
 
 
-def _rollback(options: Any) -> cli.Result:
+def _rollback(options: argparse.Namespace) -> cli.Result:
     from serving.rollout import edit
 
     if options.policy and options.base:
@@ -93,11 +97,11 @@ def _rollback(options: Any) -> cli.Result:
     return _tell(options, edit.roll_back(options.file, options.model, options.to))
 
 
-def _tell(options: Any, plan: Any) -> cli.Result:
+def _tell(options: argparse.Namespace, plan: ModelPlan) -> cli.Result:
     return cli.Result({"models": {options.model: plan.model_dump()}}, _text(options.model, plan))
 
 
-def _text(name: str, plan: Any) -> str:
+def _text(name: str, plan: ModelPlan) -> str:
     total = sum(plan.weights.values())
     shares = ", ".join(f"version {version} {weight / total:.1%}" for version, weight in sorted(plan.weights.items()))
     lines = [f"{name}: {shares or 'the latest version'}"]

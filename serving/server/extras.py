@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
 from serving.contract.status import Code, Refused
 from serving.models.servable import Arrays, Models
 from serving.server.app import MAX_REQUEST_ID, CallTarget, ServerApp
 from serving.server.http import Exchange
+from serving.server.queued_call import QueuedCall
 
 if TYPE_CHECKING:
     from serving.extras.http import Caller
 
+Result = TypeVar("Result")
 TIMEOUT = "Timed out waiting for notification"
 
 
@@ -61,43 +65,42 @@ class ExtrasApp:
         """
         app, began = self._app, perf_counter()
         target = CallTarget(model, version, label, *caller)
-        over, found = threading.Event(), dict[str, Any]()
+        future: Future[Arrays] = Future()
+        calls: list[QueuedCall] = []
 
         def done(answers: Arrays | None, error: Exception | None) -> None:
-            found["answers"], found["error"] = answers, error
-            if answers is not None:
-                app.observed(target, found["call"], answers, perf_counter() - began)
-            over.set()
+            if answers is None:
+                future.set_exception(error or AssertionError("neither answers nor an error"))
+                return
+            app.observed(target, calls[0], answers, perf_counter() - began)
+            future.set_result(answers)
 
         with app.acquire(target) as servable:
+            submit = partial(app.submit, servable, signature, inputs, None, done, lambda: True)
+            self._on_loop(lambda: calls.append(submit()))
+            return servable.version, self._wait(future)
 
-            def submit() -> None:
-                found["call"] = app.submit(servable, signature, inputs, None, done, lambda: True)
-
-            self._on_loop(submit)
-            if not over.wait(app.settings.rest_api_timeout_in_ms / 1000 + 1):
-                raise Refused(Code.DEADLINE_EXCEEDED, TIMEOUT)
-            if found["error"] is not None:
-                raise found["error"]
-            return servable.version, found["answers"]
-
-    def _on_loop(self, function: Any) -> Any:
+    def _on_loop(self, function: Callable[[], Result]) -> Result:
         """Call on the event loop's thread, wait, and hand back what it gave or raised."""
-        over, found = threading.Event(), dict[str, Any]()
+        future: Future[Result] = Future()
 
         def call() -> None:
             try:
-                found["value"] = function()
+                future.set_result(function())
             except BaseException as error:
-                found["error"] = error
-            over.set()
+                future.set_exception(error)
 
         self._app.loop.call_soon_threadsafe(call)
-        if not over.wait(self._app.settings.rest_api_timeout_in_ms / 1000 + 1):
-            raise Refused(Code.DEADLINE_EXCEEDED, TIMEOUT)
-        if "error" in found:
-            raise found["error"]
-        return found["value"]
+        return self._wait(future)
+
+    def _wait(self, future: Future[Result]) -> Result:
+        """A call's result, within the time that a call may take and a second more."""
+        try:
+            return future.result(self._app.settings.rest_api_timeout_in_ms / 1000 + 1)
+        except TimeoutError:
+            if future.done():
+                raise
+            raise Refused(Code.DEADLINE_EXCEEDED, TIMEOUT) from None
 
 
 class ExtrasFront:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from grpc import aio
 
 from keras_seq.errors import ServingError
 from serving.contract import protos, tensor_protos
+from serving.contract.protos import Message
 from serving.contract.status import Code, Refused
+from serving.models.servable import Arrays, Servable
 from serving.server import inference
 from serving.server.app import CallTarget, ServerApp
 from serving.server.tls import Tls, is_allowed
@@ -20,8 +22,8 @@ from serving.server.tls import Tls, is_allowed
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _MAX_MESSAGE = 2**31 - 1  # as the real server; the flag for bodies bounds it
 
-Method = Callable[[Any, "Context"], Awaitable[Any]]
-Context = Any  # grpc.aio.ServicerContext, which has no types
+Context: TypeAlias = Any  # grpc.aio.ServicerContext, which has no types
+Method = Callable[[Message, Context], Awaitable[Message]]
 
 
 class GrpcFront:
@@ -90,10 +92,10 @@ class GrpcFront:
         return {path: self._handler(*each) for path, each in services.items()}
 
     def _handler(self, method: Method, module: str, message: str) -> grpc.RpcMethodHandler:
-        found = protos.apis(module)
-        request, response = getattr(found, f"{message}Request"), getattr(found, f"{message}Response")
+        messages = protos.apis(module)
+        request, response = getattr(messages, f"{message}Request"), getattr(messages, f"{message}Response")
 
-        async def checked(asked: Any, context: Context) -> Any:
+        async def checked(asked: Message, context: Context) -> Message:
             try:
                 if self._token and not is_allowed(self._token, _metadata(context, "authorization").encode()):
                     raise Refused(Code.UNAUTHENTICATED, "A token is needed: authorization: Bearer <token>")
@@ -112,7 +114,7 @@ class GrpcFront:
 
     # PredictionService
 
-    async def predict(self, request: Any, context: Context) -> Any:
+    async def predict(self, request: Message, context: Context) -> Message:
         """``Predict``."""
         start = perf_counter()
         name, code = request.model_spec.name, Code.OK
@@ -124,7 +126,7 @@ class GrpcFront:
         finally:
             self._app.metrics.request(name, "Predict", "GRPC", code, perf_counter() - start)
 
-    async def _predict(self, request: Any, context: Context) -> Any:
+    async def _predict(self, request: Message, context: Context) -> Message:
         target = self._target(request, context)
         with self._app.acquire(target) as servable:
             name = request.model_spec.signature_name or "serving_default"
@@ -138,15 +140,15 @@ class GrpcFront:
                 )
             return response
 
-    async def classify(self, request: Any, context: Context) -> Any:
+    async def classify(self, request: Message, context: Context) -> Message:
         """``Classify``."""
         return await self._examples(request, context, "Classify", "classification", "Classification")
 
-    async def regress(self, request: Any, context: Context) -> Any:
+    async def regress(self, request: Message, context: Context) -> Message:
         """``Regress``."""
         return await self._examples(request, context, "Regress", "regression", "Regression")
 
-    async def _examples(self, request: Any, context: Context, api: str, module: str, message: str) -> Any:
+    async def _examples(self, request: Message, context: Context, api: str, module: str, message: str) -> Message:
         start, code = perf_counter(), Code.OK
         response = getattr(protos.apis(module), f"{message}Response")()
         try:
@@ -165,7 +167,7 @@ class GrpcFront:
         finally:
             self._app.metrics.request(request.model_spec.name, api, "GRPC", code, perf_counter() - start)
 
-    async def multi(self, request: Any, context: Context) -> Any:
+    async def multi(self, request: Message, context: Context) -> Message:
         """``MultiInference``: several classify and regress signatures of one model over the same examples."""
         response = protos.apis("inference").MultiInferenceResponse()
         inference.check_tasks(request)
@@ -183,7 +185,7 @@ class GrpcFront:
             self._app.metrics.example_count(target.name, len(inputs["inputs"]))
         return response
 
-    async def metadata(self, request: Any, context: Context) -> Any:
+    async def metadata(self, request: Message, context: Context) -> Message:
         """``GetModelMetadata``."""
         if not request.HasField("model_spec"):
             raise Refused(Code.INVALID_ARGUMENT, "Missing ModelSpec")
@@ -203,7 +205,7 @@ class GrpcFront:
 
     # ModelService
 
-    async def status(self, request: Any, context: Context) -> Any:
+    async def status(self, request: Message, context: Context) -> Message:
         """``GetModelStatus``; a label is not looked at, as in ``get_model_status_impl.cc``."""
         if not request.HasField("model_spec"):
             raise Refused(Code.INVALID_ARGUMENT, "Missing ModelSpec")
@@ -220,7 +222,7 @@ class GrpcFront:
             line.status.error_message = state.error_message
         return response
 
-    async def reload(self, request: Any, context: Context) -> Any:
+    async def reload(self, request: Message, context: Context) -> Message:
         """``HandleReloadConfigRequest``; errors travel in the reply, as in the real server."""
         from google.protobuf import text_format
 
@@ -236,7 +238,7 @@ class GrpcFront:
 
     # common
 
-    def _target(self, request: Any, context: Context) -> CallTarget:
+    def _target(self, request: Message, context: Context) -> CallTarget:
         if not request.HasField("model_spec"):
             raise Refused(Code.INVALID_ARGUMENT, "Missing ModelSpec")
         spec = request.model_spec
@@ -253,17 +255,17 @@ class GrpcFront:
 
     async def _run(
         self,
-        servable: Any,
+        servable: Servable,
         signature: str,
-        inputs: Any,
+        inputs: Arrays,
         outputs: tuple[str, ...] | None,
         context: Context,
         target: CallTarget | None,
-    ) -> Any:
+    ) -> Arrays:
         """Through the batcher; what is over by the client's deadline is not run."""
         future = asyncio.get_running_loop().create_future()
 
-        def done(result: Any, error: Exception | None) -> None:
+        def done(result: Arrays | None, error: Exception | None) -> None:
             if future.done():
                 return
             if error is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from serving.contract import checks, protos
+from serving.contract.protos import Message
 from serving.contract.signatures import Signature
 from serving.contract.status import Code, Refused, invalid
 from serving.contract.tensor_protos import to_array
@@ -16,7 +17,7 @@ from serving.models.servable import Arrays, Servable
 _METHODS = {"tensorflow/serving/classify": "classify", "tensorflow/serving/regress": "regress"}
 
 
-def prepare_predict(servable: Servable, name: str, request: Any) -> tuple[Arrays, tuple[str, ...]]:
+def prepare_predict(servable: Servable, name: str, request: Message) -> tuple[Arrays, tuple[str, ...]]:
     """Inputs and wanted outputs of a ``PredictRequest``.
 
     Raises:
@@ -31,7 +32,7 @@ def prepare_predict(servable: Servable, name: str, request: Any) -> tuple[Arrays
     return inputs, tuple(checks.check_outputs(signature, request.output_filter))
 
 
-def _check_types(signature: Signature, given: Any) -> None:
+def _check_types(signature: Signature, given: Mapping[str, Message]) -> None:
     """What the session says of a tensor of another type."""
     names = protos.framework("types").DataType.Name
     for position, alias in enumerate(sorted(signature.inputs, key=lambda alias: signature.inputs[alias].name)):
@@ -40,14 +41,14 @@ def _check_types(signature: Signature, given: Any) -> None:
             raise invalid(f"Expects arg[{position}] to be {type_name(wanted)} but {type_name(sent)} is provided")
 
 
-def fill_spec(spec: Any, model: str, servable: Servable, signature: str) -> None:
+def fill_spec(spec: Message, model: str, servable: Servable, signature: str) -> None:
     """``model_spec`` of a reply: the version that answered."""
     spec.name = model
     spec.signature_name = signature
     spec.version.value = servable.version
 
 
-def serialized(given: Any) -> np.ndarray:
+def serialized(given: Message) -> np.ndarray:
     """The examples of an ``Input``, serialized; a context is put in front of each.
 
     Raises:
@@ -68,7 +69,7 @@ def serialized(given: Any) -> np.ndarray:
     return array
 
 
-def prepare_examples(servable: Servable, name: str, api: str, given: Any) -> tuple[Arrays, tuple[str, ...]]:
+def prepare_examples(servable: Servable, name: str, api: str, given: Message) -> tuple[Arrays, tuple[str, ...]]:
     """Inputs and outputs of a classify or regress call.
 
     Raises:
@@ -81,7 +82,7 @@ def prepare_examples(servable: Servable, name: str, api: str, given: Any) -> tup
     return {"inputs": serialized(given)}, tuple(signature.outputs)
 
 
-def fill_result(result: Any, api: str, answers: Arrays, count: int) -> None:
+def fill_result(result: Message, api: str, answers: Arrays, count: int) -> None:
     """Fill a ``ClassificationResult`` or ``RegressionResult``.
 
     Raises:
@@ -101,7 +102,7 @@ def fill_result(result: Any, api: str, answers: Arrays, count: int) -> None:
             added.classes.add(label=label.decode("utf-8", "replace"), score=score)
 
 
-def check_tasks(request: Any) -> None:
+def check_tasks(request: Message) -> None:
     """Refuse tasks that one ``MultiInference`` cannot hold.
 
     Raises:
