@@ -1,4 +1,4 @@
-"""Default spaces by family: what usually decides, in the ranges that usually hold."""
+"""Default space of a family: its own options, as registered with it, and how its training is set."""
 
 from __future__ import annotations
 
@@ -6,52 +6,9 @@ from typing import Any
 
 from keras_seq import config
 from keras_seq.errors import ConfigError
+from keras_seq.models.registry import get_family, names
 
 Space = dict[str, Any]
-
-RECURRENT: Space = {
-    "model.units": {"low": 32, "high": 128, "step": 16},
-    "model.layers": {"low": 1, "high": 3},
-    "model.input_dense": [0, 16, 32, 64],
-}
-CONVOLUTION: Space = {
-    "model.filters": {"low": 16, "high": 96, "step": 16},
-    "model.kernel_size": [3, 5, 7, 9],
-}
-NETWORKS: dict[str, Space] = {
-    "lstm": RECURRENT,
-    "gru": RECURRENT,
-    "bilstm": RECURRENT,
-    "cnn_lstm": CONVOLUTION
-    | {"model.units": {"low": 32, "high": 128, "step": 16}, "model.conv_layers": {"low": 1, "high": 3}},
-    "attention_lstm": RECURRENT | {"model.heads": [1, 2, 4, 8]},
-    "transformer": {
-        "model.units": [32, 64, 96, 128],
-        "model.layers": {"low": 1, "high": 4},
-        "model.heads": [2, 4, 8],
-        "model.ff_dim": [64, 128, 256],
-    },
-    "tcn": CONVOLUTION | {"model.layers": {"low": 2, "high": 5}},
-}
-FITTED: dict[str, Space] = {
-    "hist_gradient_boosting": {
-        "model.trees.iterations": {"low": 50, "high": 500, "log": True},
-        "model.trees.learning_rate": {"low": 0.01, "high": 0.2, "log": True},
-        "model.trees.leaves": {"low": 4, "high": 63, "log": True},
-        "model.trees.min_leaf": {"low": 5, "high": 200, "log": True},
-        "model.trees.l2": {"low": 0.01, "high": 100.0, "log": True},
-        "model.trees.columns": {"low": 0.05, "high": 1.0, "log": True},
-    },
-    "random_forest": {
-        "model.trees.iterations": {"low": 100, "high": 500, "step": 100},
-        "model.trees.leaves": {"low": 16, "high": 2048, "log": True},
-        "model.trees.min_leaf": {"low": 1, "high": 100, "log": True},
-        "model.trees.columns": {"low": 0.05, "high": 1.0, "log": True},
-    },
-    "ridge": {"model.penalty": {"low": 1e-3, "high": 1e4, "log": True}},
-}
-FITTED["lightgbm"] = FITTED["hist_gradient_boosting"]
-FITTED["extra_trees"] = FITTED["last_row_forest"] = FITTED["random_forest"]
 
 
 def default_space(experiment: config.Experiment) -> Space:
@@ -60,15 +17,13 @@ def default_space(experiment: config.Experiment) -> Space:
     Raises:
         ConfigError: the family has no default space.
     """
-    family = experiment.model.family
-    if family in FITTED:
-        return dict(FITTED[family])
-    if family not in NETWORKS:
-        known = ", ".join([*NETWORKS, *FITTED])
+    family = get_family(experiment.model.family)
+    if not family.space:
+        known = ", ".join(name for name in names() if get_family(name).space)
         raise ConfigError(
-            f"Family '{family}' has no default search space (there are: {known}); give one in 'tuning.space'."
+            f"Family '{family.name}' has no default search space (there are: {known}); give one in 'tuning.space'."
         )
-    return NETWORKS[family] | _training(experiment)
+    return {**family.space, **(_training(experiment) if family.body else {})}
 
 
 def _training(experiment: config.Experiment) -> Space:

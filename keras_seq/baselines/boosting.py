@@ -13,6 +13,7 @@ from keras_seq.baselines.grown import histogram_layer, lightgbm_layer
 from keras_seq.baselines.history_defaults import VARIANTS
 from keras_seq.config import Experiment
 from keras_seq.errors import ConfigError
+from keras_seq.models.body import Space
 from keras_seq.models.registry import register
 
 if TYPE_CHECKING:
@@ -24,17 +25,25 @@ DEFAULTS: dict[str, dict[str, Any]] = {  # by kind of features
     "window": {"iterations": 120, "learning_rate": 0.06, "leaves": 12, "min_leaf": 40, "l2": 1.0, "columns": 0.15},
     "history": {"iterations": 150, "learning_rate": 0.05, "leaves": 20, "min_leaf": 20, "l2": 5.0, "columns": 1.0},
 }
+SPACE: Space = {
+    "model.trees.iterations": {"low": 50, "high": 500, "log": True},
+    "model.trees.learning_rate": {"low": 0.01, "high": 0.2, "log": True},
+    "model.trees.leaves": {"low": 4, "high": 63, "log": True},
+    "model.trees.min_leaf": {"low": 5, "high": 200, "log": True},
+    "model.trees.l2": {"low": 0.01, "high": 100.0, "log": True},
+    "model.trees.columns": {"low": 0.05, "high": 1.0, "log": True},
+}
 WINDOW_BINS, BINS = 64, 255
 LEAF_SHARE = 20  # a leaf holds at most this part (1/20) of the rows where min_leaf is left open
 
 
-@register("hist_gradient_boosting", fitted=True, variants=VARIANTS)
+@register("hist_gradient_boosting", fitted=True, variants=VARIANTS, space=SPACE)
 def hist_gradient_boosting(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
     """scikit-learn's histogram boosting (after LightGBM, Ke et al., 2017) on ``model.features``."""
     return fit_on_table(experiment, prepared, say, grow_histogram)
 
 
-@register("lightgbm", fitted=True, variants=VARIANTS)
+@register("lightgbm", fitted=True, variants=VARIANTS, space=SPACE)
 def lightgbm(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
     """LightGBM itself, an optional extra, on ``model.features``.
 

@@ -12,28 +12,35 @@ from keras_seq.baselines.fitted import FitRequest, Grown, fit_on_table
 from keras_seq.baselines.grown import forest_layer
 from keras_seq.baselines.history_defaults import VARIANTS
 from keras_seq.config import Experiment
+from keras_seq.models.body import Space
 from keras_seq.models.registry import register
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
 
 MOST_ROWS = 20_000  # rows a tree sees where the share is left open: neighbours in time tell little new
+SPACE: Space = {
+    "model.trees.iterations": {"low": 100, "high": 500, "step": 100},
+    "model.trees.leaves": {"low": 16, "high": 2048, "log": True},
+    "model.trees.min_leaf": {"low": 1, "high": 100, "log": True},
+    "model.trees.columns": {"low": 0.05, "high": 1.0, "log": True},
+}
 ROOM = 2_000_000  # rows in all leaves together, at most, where the smallest leaf is left open: tens of megabytes
 
 
-@register("random_forest", fitted=True, variants=VARIANTS)
+@register("random_forest", fitted=True, variants=VARIANTS, space=SPACE)
 def random_forest(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
     """Random forest (Breiman, 2001) on ``model.features``."""
     return fit_on_table(experiment, prepared, say, lambda job: grow_forest(job, "RandomForest"))
 
 
-@register("extra_trees", fitted=True, variants=VARIANTS)
+@register("extra_trees", fitted=True, variants=VARIANTS, space=SPACE)
 def extra_trees(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
     """Extremely randomised trees (Geurts, Ernst and Wehenkel, 2006): strong where samples are few."""
     return fit_on_table(experiment, prepared, say, lambda job: grow_forest(job, "ExtraTrees"))
 
 
-@register("last_row_forest", fitted=True)
+@register("last_row_forest", fitted=True, space=SPACE)
 def last_row_forest(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
     """Random forest on the last row alone: the weak reference that sees no history."""
     return fit_on_table(experiment, prepared, say, lambda job: grow_forest(job, "RandomForest"), features="last")

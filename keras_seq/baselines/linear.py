@@ -13,6 +13,7 @@ from keras_seq.baselines.fitted import FitRequest, Grown, fit_on_table
 from keras_seq.baselines.history_defaults import VARIANTS
 from keras_seq.baselines.lag_ridge import grow_lags, lag_inputs
 from keras_seq.config import Experiment
+from keras_seq.models.body import Space
 from keras_seq.models.registry import register
 from keras_seq.tasks import TASKS
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4)  # tried where model.penalty is left open; features in deviations
 FOLDS = 3
+SPACE: Space = {"model.penalty": {"low": 1e-3, "high": 1e4, "log": True}}
 MOST_ROWS = 20_000  # rows of a trial
 
 
-@register("ridge", fitted=True, variants=VARIANTS)
+@register("ridge", fitted=True, variants=VARIANTS, space=SPACE)
 def ridge(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
     """Ridge (Hoerl and Kennard, 1970) or logistic regression on ``model.features``; forecasts on their own lags."""
     spec = prepared.spec

@@ -14,6 +14,7 @@ from typing import Any
 from keras_seq.config import Experiment
 from keras_seq.errors import ConfigError, nearest
 from keras_seq.figures import figure
+from keras_seq.models.registry import networks
 from keras_seq.tasks import TASKS, deciding
 from keras_seq.training.metrics import HIGHER_IS_BETTER
 
@@ -23,7 +24,7 @@ SHORT_STEPS = 30  # of whole histories with a target at every step
 
 
 def _layers(e: Experiment, task: str) -> Changes:
-    return {"model.layers": 1} if e.model.layers > 1 and e.model.family in SEQUENCE else {}
+    return {"model.layers": 1} if e.model.layers > 1 and e.model.family in networks() else {}
 
 
 def _bidirectional(e: Experiment, task: str) -> Changes:
@@ -107,7 +108,6 @@ def _schedule(e: Experiment, task: str) -> Changes:
     return {"training.schedule": "constant", "training.warmup": 0.0}
 
 
-SEQUENCE = ("lstm", "gru", "bilstm", "cnn_lstm", "attention_lstm", "transformer", "tcn")
 COMPONENTS: dict[str, tuple[str, Callable[[Experiment, str], Changes]]] = {
     "layers": ("one sequence layer", _layers),
     "bidirectional": ("forwards only", _bidirectional),

@@ -6,7 +6,6 @@ Importing this module registers all our layers, so that ``keras.models.load_mode
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 import keras
 
@@ -26,6 +25,7 @@ from keras_seq.models import (  # noqa: F401  (registered for loading)
     preprocess,
 )
 from keras_seq.models.body import Encoded, Family, Steps
+from keras_seq.models.tensor import Tensor
 
 with contextlib.suppress(ImportError):  # no TensorFlow
     from keras_seq.models import decision, fast_gru, fast_lstm, tree_ensemble, window_features  # noqa: F401
@@ -94,7 +94,7 @@ def check(family: Family, config: ModelConfig, spec: DataSpec, steps: Steps) -> 
         family.check(config, steps)
 
 
-def _channels(values: Any, lengths: Any, config: ModelConfig, spec: DataSpec) -> tuple[Any, Any]:
+def _channels(values: Tensor, lengths: Tensor, config: ModelConfig, spec: DataSpec) -> tuple[Tensor, Tensor]:
     """Scaled channels with history, noise, normalisation and the dense layer; and window statistics."""
     call, signals, statistics = blocks.with_lengths, len(spec.features), None
     x = call(preprocess.Preprocess.from_spec(spec, name="preprocess"), values, lengths)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import keras
 import numpy as np
@@ -10,7 +10,9 @@ from keras import ops
 
 from keras_seq.config import ModelConfig
 from keras_seq.errors import ConfigError
-from keras_seq.models.blocks import package, real_steps, with_lengths
+from keras_seq.models.blocks import real_steps, with_lengths
+from keras_seq.models.layer import ConfiguredLayer, package
+from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 
 def check_heads(width: int, config: ModelConfig, what: str) -> None:
@@ -29,7 +31,7 @@ def check_heads(width: int, config: ModelConfig, what: str) -> None:
 
 
 @package
-class SelfAttention(keras.layers.Layer):
+class SelfAttention(ConfiguredLayer):
     """Multi-head self-attention over real steps (Vaswani et al., 2017).
 
     Args:
@@ -38,11 +40,11 @@ class SelfAttention(keras.layers.Layer):
         dropout: of the attention weights, in training.
     """
 
-    def __init__(self, heads: int, causal: bool = False, dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, heads: int, causal: bool = False, dropout: float = 0.0, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.heads, self.causal, self.dropout = heads, causal, dropout
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Create the stock attention layer, whose four projections are the only weights."""
         self.attention = keras.layers.MultiHeadAttention(
             self.heads,
@@ -54,7 +56,7 @@ class SelfAttention(keras.layers.Layer):
         )
         self.attention.build(input_shape, input_shape)
 
-    def allowed(self, x: Any, lengths: Any) -> Any:
+    def allowed(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Bool mask ``(batch or 1, time or 1, time)`` of what may be attended to, or None."""
         mask = None if lengths is None else real_steps(x, lengths)[:, None, :]
         if self.causal:
@@ -63,26 +65,22 @@ class SelfAttention(keras.layers.Layer):
             mask = past if mask is None else ops.logical_and(mask, past)
         return mask
 
-    def call(self, x: Any, lengths: Any = None, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None, training: bool | None = None) -> Tensor:
         """``(batch, time, channels)`` to the same shape."""
         return self.attention(x, x, attention_mask=self.allowed(x, lengths), training=training)
 
-    def scores(self, x: Any, lengths: Any = None) -> Any:
+    def scores(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """Attention weights ``(batch, heads, time, time)``; rows sum to 1 over real steps."""
         mask = self.allowed(x, lengths)
         return self.attention(x, x, attention_mask=mask, return_attention_scores=True, training=False)[1]
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""
         return input_shape
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "heads": self.heads, "causal": self.causal, "dropout": self.dropout}
-
 
 @package
-class Positions(keras.layers.Layer):
+class Positions(ConfiguredLayer):
     """Adds a position code to each step.
 
     Args:
@@ -91,11 +89,11 @@ class Positions(keras.layers.Layer):
         time: rows of the learned table.
     """
 
-    def __init__(self, kind: str, time: int = 1, **kwargs: Any) -> None:
+    def __init__(self, kind: str, time: int = 1, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.kind, self.time = kind, time
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Create the table or the frequencies ``10000^(-2i/channels)``."""
         width = input_shape[-1]
         if self.kind == "learned":
@@ -108,7 +106,7 @@ class Positions(keras.layers.Layer):
         self.frequency = frequency.astype(np.float32)
         self.phase = (channel % 2 * np.pi / 2).astype(np.float32)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """``(batch, time, channels)`` to the same shape."""
         step = ops.arange(ops.shape(x)[1], dtype="int32")
         if self.kind == "learned":
@@ -117,21 +115,17 @@ class Positions(keras.layers.Layer):
             code = ops.sin(ops.cast(step, "float32")[:, None] * self.frequency + self.phase)
         return x + ops.cast(code, x.dtype)[None]
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""
         return input_shape
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "kind": self.kind, "time": self.time}
 
-
-def add_positions(x: Any, config: ModelConfig, time: int) -> Any:
+def add_positions(x: Tensor, config: ModelConfig, time: int) -> Tensor:
     """``x`` with positions as ``model.positional`` says."""
     return x if config.positional == "none" else Positions(config.positional, time, name="positions")(x)
 
 
-def attend(x: Any, lengths: Any, config: ModelConfig, *, causal: bool, name: str) -> Any:
+def attend(x: Tensor, lengths: Tensor, config: ModelConfig, *, causal: bool, name: str) -> Tensor:
     """Self-attention with the configured heads and dropout."""
     layer = SelfAttention(config.heads, causal=causal, dropout=config.dropout, name=name)
     return with_lengths(layer, x, lengths)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 from keras_seq.config import ModelConfig
+from keras_seq.models import lstm
 from keras_seq.models.attention import add_positions, attend, check_heads
 from keras_seq.models.blocks import dropout
-from keras_seq.models.body import Encoded, Steps
-from keras_seq.models.lstm import VARIANTS as LSTM_VARIANTS
+from keras_seq.models.body import Encoded, Space, Steps, Variants
 from keras_seq.models.lstm import check_one_way, stack
 from keras_seq.models.registry import register
+from keras_seq.models.tensor import Tensor
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    **LSTM_VARIANTS,
+SPACE: Space = {**lstm.SPACE, "model.heads": [1, 2, 4, 8]}
+VARIANTS: Variants = {
+    **lstm.VARIANTS,
     "deep": {"layers": 3, "units": 128, "heads": 8, "hidden_dims": (64, 32)},
 }
 
@@ -27,8 +27,8 @@ def check(config: ModelConfig, steps: Steps) -> None:
     check_heads(width, config, "model.units" if width == config.units else "2 * model.units")
 
 
-@register("attention_lstm", variants=VARIANTS, check=check)
-def attention_lstm(x: Any, lengths: Any, config: ModelConfig, steps: Steps) -> Encoded:
+@register("attention_lstm", variants=VARIANTS, space=SPACE, check=check)
+def attention_lstm(x: Tensor, lengths: Tensor, config: ModelConfig, steps: Steps) -> Encoded:
     """LSTM layers and one attention layer; attention looks back only where answers are per step."""
     encoded = stack(x, lengths, config, steps, kind="lstm", bidirectional=config.bidirectional)
     x = add_positions(encoded.x, config, steps.time)

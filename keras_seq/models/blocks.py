@@ -8,12 +8,15 @@ in ONNX and off on cuDNN. All ops convert to ONNX and TFLite without Loop or Fle
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from collections.abc import Callable
+from typing import Unpack
 
 import keras
 from keras import ops
 
 from keras_seq.models.body import Steps
+from keras_seq.models.layer import ConfiguredLayer, package
+from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 RECURRENT: dict[str, type[keras.layers.Layer]] = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 FAST = dict(RECURRENT)
@@ -21,16 +24,15 @@ with contextlib.suppress(ImportError):  # no TensorFlow
     from keras_seq.models import fast_gru, fast_lstm
 
     FAST = {"gru": fast_gru.FastGRU, "lstm": fast_lstm.FastLSTM}
-package = keras.saving.register_keras_serializable("keras_seq")
 
 
-def real_steps(x: Any, lengths: Any) -> Any:
+def real_steps(x: Tensor, lengths: Tensor) -> Tensor:
     """Bool ``(batch, time)``: True at the first ``lengths`` steps of ``x (batch, time, ...)``."""
     steps = ops.arange(ops.shape(x)[1], dtype="int32")
     return ops.expand_dims(steps, 0) < ops.expand_dims(ops.cast(lengths, "int32"), 1)
 
 
-def step_mask(x: Any, lengths: Any) -> Any:
+def step_mask(x: Tensor, lengths: Tensor) -> Tensor:
     """``real_steps`` as ``(batch, time, 1)``.
 
     Written without ``[:, None]``, which is two operations where this is one: in small models served one window at a
@@ -40,17 +42,17 @@ def step_mask(x: Any, lengths: Any) -> Any:
     return ops.reshape(steps, (1, -1, 1)) < ops.reshape(ops.cast(lengths, "int32"), (-1, 1, 1))
 
 
-def mask_of(x: Any, lengths: Any) -> Any:
+def mask_of(x: Tensor, lengths: Tensor) -> Tensor:
     """The same as 0/1 in the type of ``x``, ``(batch, time, 1)``."""
     return ops.cast(step_mask(x, lengths), x.dtype)
 
 
-def zero_padding(x: Any, lengths: Any) -> Any:
+def zero_padding(x: Tensor, lengths: Tensor) -> Tensor:
     """``x`` with exact zeros at padded steps (even where they hold NaN)."""
     return x if lengths is None else ops.where(step_mask(x, lengths), x, ops.zeros((), x.dtype))
 
 
-def shift(x: Any, steps: int) -> Any:
+def shift(x: Tensor, steps: int) -> Tensor:
     """``x (batch, time, channels)`` moved ``steps`` later (negative: earlier), zeros moved in; any time."""
     time = ops.shape(x)[1]
     if steps >= 0:
@@ -58,7 +60,7 @@ def shift(x: Any, steps: int) -> Any:
     return ops.pad(x, [[0, 0], [0, -steps], [0, 0]])[:, -steps:]
 
 
-def last_step(x: Any, lengths: Any = None) -> Any:
+def last_step(x: Tensor, lengths: Tensor = None) -> Tensor:
     """Step ``lengths - 1`` of each sequence, ``(batch, channels)``; zeros where the length is 0.
 
     A masked sum rather than a gather: its gradient is a product, not a scatter.
@@ -71,7 +73,7 @@ def last_step(x: Any, lengths: Any = None) -> Any:
     return ops.sum(x * ops.cast(chosen, x.dtype)[:, :, None], axis=1)
 
 
-def reverse(x: Any, lengths: Any = None) -> Any:
+def reverse(x: Tensor, lengths: Tensor = None) -> Tensor:
     """Turn the real steps of each sequence around; padding stays where it is.
 
     Gathers with indices ``where(t < n, n - 1 - t, t)``. The permutation is its own inverse, so its
@@ -86,17 +88,17 @@ def reverse(x: Any, lengths: Any = None) -> Any:
     index = ops.where(step[None, :] < real, real - 1 - step[None, :], step[None, :])
     flat = ops.reshape(index + ops.arange(shape[0], dtype="int32")[:, None] * shape[1], (-1,))
 
-    def gather(v: Any) -> Any:
+    def gather(v: Tensor) -> Tensor:
         rows = ops.take(ops.reshape(v, (-1, x.shape[-1])), flat, axis=0)
         return ops.reshape(rows, (shape[0], shape[1], x.shape[-1]))
 
     return _involution(x, gather)
 
 
-def _involution(x: Any, permute: Any) -> Any:
+def _involution(x: Tensor, permute: Callable[[Tensor], Tensor]) -> Tensor:
     @ops.custom_gradient
-    def apply(v: Any) -> Any:
-        def grad(*args: Any, upstream: Any = None) -> Any:
+    def apply(v: Tensor) -> Tensor:
+        def grad(*args: Tensor, upstream: Tensor = None) -> Tensor:
             return permute(args[0] if upstream is None else upstream)
 
         return permute(v), grad
@@ -104,7 +106,7 @@ def _involution(x: Any, permute: Any) -> Any:
     return apply(x)
 
 
-def masked_mean(x: Any, lengths: Any = None) -> Any:
+def masked_mean(x: Tensor, lengths: Tensor = None) -> Tensor:
     """Mean over real steps, ``(batch, channels)``; zeros where the length is 0."""
     if lengths is None:
         return ops.mean(x, axis=1)
@@ -112,7 +114,7 @@ def masked_mean(x: Any, lengths: Any = None) -> Any:
     return ops.sum(x * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1)
 
 
-def masked_max(x: Any, lengths: Any = None) -> Any:
+def masked_max(x: Tensor, lengths: Tensor = None) -> Tensor:
     """Largest value over real steps, ``(batch, channels)``; zeros where the length is 0."""
     if lengths is None:
         return ops.max(x, axis=1)
@@ -122,20 +124,20 @@ def masked_max(x: Any, lengths: Any = None) -> Any:
     return ops.where(ops.cast(lengths, "int32")[:, None] > 0, largest, ops.zeros((), x.dtype))
 
 
-def lowest_of(dtype: Any) -> float:
+def lowest_of(dtype: str) -> float:
     """A very negative number that is finite in ``dtype``, also after adding to an activation."""
     return -3e4 if keras.backend.standardize_dtype(dtype) == "float16" else -1e9
 
 
 @package
-class LastStep(keras.layers.Layer):
+class LastStep(ConfiguredLayer):
     """Last real step, ``(batch, channels)``. ``two_way``: second half of the channels from step 0."""
 
-    def __init__(self, two_way: bool = False, **kwargs: Any) -> None:
+    def __init__(self, two_way: bool = False, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.two_way = two_way
 
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """Pick the step; see ``last_step``."""
         if not self.two_way:
             return last_step(x, lengths)
@@ -145,16 +147,12 @@ class LastStep(keras.layers.Layer):
             first = first * ops.cast(ops.cast(lengths, "int32") > 0, x.dtype)[:, None]
         return ops.concatenate([last_step(x[:, :, :half], lengths), first], axis=-1)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "two_way": self.two_way}
-
 
 @package
 class MeanOverTime(keras.layers.Layer):
     """Mean over real steps."""
 
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, channels)``."""
         return masked_mean(x, lengths)
 
@@ -163,46 +161,42 @@ class MeanOverTime(keras.layers.Layer):
 class MaxOverTime(keras.layers.Layer):
     """Largest value over real steps."""
 
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, channels)``."""
         return masked_max(x, lengths)
 
 
 @package
-class SumOverTime(keras.layers.Layer):
+class SumOverTime(ConfiguredLayer):
     """Sum over real steps in units of ``steps``: how long something lasts counts, which a mean hides."""
 
-    def __init__(self, steps: int, **kwargs: Any) -> None:
+    def __init__(self, steps: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.steps = steps
 
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, channels)``."""
         mask = ops.ones_like(x) if lengths is None else mask_of(x, lengths)
         return ops.sum(x * mask, axis=1) / self.steps
 
-    def get_config(self) -> dict[str, Any]:
-        """Settings for saving."""
-        return {**super().get_config(), "steps": self.steps}
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Time is summed away."""
         return (input_shape[0], input_shape[-1])
 
 
 @package
-class SegmentMeans(keras.layers.Layer):
+class SegmentMeans(ConfiguredLayer):
     """Means over ``segments`` equal parts of the real steps, side by side: what happens in which phase.
 
     One level of a pyramid pooling (He et al., 2014): sequences of different length line up by relative
     time. A step at the border counts in both parts by its share, so that short sequences fill every part.
     """
 
-    def __init__(self, segments: int = 8, **kwargs: Any) -> None:
+    def __init__(self, segments: int = 8, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.segments = segments
 
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, segments * channels)``."""
         size = ops.shape(x)[1]
         steps = ops.cast(ops.arange(size), "float32")  # half precision cannot count to 5000
@@ -217,11 +211,7 @@ class SegmentMeans(keras.layers.Layer):
         means = ops.matmul(share, x)
         return ops.reshape(means, (-1, self.segments * x.shape[-1]))
 
-    def get_config(self) -> dict[str, Any]:
-        """Settings for saving."""
-        return {**super().get_config(), "segments": self.segments}
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Time becomes ``segments`` parts beside each other."""
         return (input_shape[0], self.segments * input_shape[-1])
 
@@ -230,11 +220,11 @@ class SegmentMeans(keras.layers.Layer):
 class Reverse(keras.layers.Layer):
     """Real steps in reverse order, padding left in place."""
 
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to the same shape."""
         return reverse(x, lengths)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""
         return input_shape
 
@@ -243,14 +233,14 @@ class Reverse(keras.layers.Layer):
 class AttentionPooling(keras.layers.Layer):
     """Weighted mean over real steps with learned weights ``softmax(v . tanh(W x))`` (Yang et al., 2016)."""
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Create the two scoring projections."""
         self.project = keras.layers.Dense(input_shape[-1], activation="tanh", name="project", dtype=self.dtype_policy)
         self.score = keras.layers.Dense(1, use_bias=False, name="score", dtype=self.dtype_policy)
         self.project.build(input_shape)
         self.score.build(input_shape)
 
-    def weights_over_time(self, x: Any, lengths: Any = None) -> Any:
+    def weights_over_time(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """Weights ``(batch, time, 1)``: 0 at padding, summing to 1 where the length is not 0."""
         # not ops.softmax: it warns of sequences of one step
         logits = self.score(self.project(x))
@@ -259,11 +249,11 @@ class AttentionPooling(keras.layers.Layer):
         weights = ops.exp(logits - ops.stop_gradient(ops.max(logits, axis=1, keepdims=True))) * mask
         return weights / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1e-6)
 
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, channels)``."""
         return ops.sum(x * self.weights_over_time(x, lengths), axis=1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Time is summed away."""
         return (input_shape[0], input_shape[-1])
 
@@ -271,12 +261,12 @@ class AttentionPooling(keras.layers.Layer):
 POOLINGS = {"mean": MeanOverTime, "max": MaxOverTime, "attention": AttentionPooling, "segments": SegmentMeans}
 
 
-def with_lengths(layer: Any, x: Any, lengths: Any) -> Any:
+def with_lengths(layer: keras.layers.Layer, x: Tensor, lengths: Tensor) -> Tensor:
     """Call a length-aware layer, with lengths where there are any."""
     return layer(x) if lengths is None else layer(x, lengths)
 
 
-def pool(x: Any, lengths: Any, pooling: str, *, steps: int, two_way: bool = False) -> Any:
+def pool(x: Tensor, lengths: Tensor, pooling: str, *, steps: int, two_way: bool = False) -> Tensor:
     """``(batch, time, channels)`` to ``(batch, channels)`` by ``model.pooling``; ``steps``: the window's length."""
     if pooling == "last":
         layer: keras.layers.Layer = LastStep(two_way, name="pooling")
@@ -294,8 +284,8 @@ def recurrent_layer(kind: str, units: int, *, name: str, steps: Steps) -> keras.
 
 
 def recurrent(
-    x: Any, lengths: Any, kind: str, units: int, *, name: str, steps: Steps, bidirectional: bool = False
-) -> Any:
+    x: Tensor, lengths: Tensor, kind: str, units: int, *, name: str, steps: Steps, bidirectional: bool = False
+) -> Tensor:
     """One recurrent layer over ``x``; two-way: forward and backward runs side by side, ``2 * units`` wide.
 
     The backward run reads the reversed real steps forwards, so both directions stay fused kernels.
@@ -309,17 +299,17 @@ def recurrent(
     return keras.layers.Concatenate(name=f"{name}_both")([forward, backward])
 
 
-def dropout(x: Any, rate: float, *, name: str) -> Any:
+def dropout(x: Tensor, rate: float, *, name: str) -> Tensor:
     """Dropout, or ``x`` itself at rate 0."""
     return keras.layers.Dropout(rate, name=name)(x) if rate else x
 
 
 @package
-def gelu_tanh(x: Any) -> Any:
+def gelu_tanh(x: Tensor) -> Tensor:
     """The tanh form of gelu: exact gelu needs ``Erfc``, which tf2onnx cannot write."""
     return ops.gelu(x, approximate=True)
 
 
-def activation(name: str) -> Any:
+def activation(name: str) -> str | Callable[[Tensor], Tensor]:
     """The activation of a config name."""
     return gelu_tanh if name == "gelu" else name

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 from keras_seq.config import ModelConfig
 from keras_seq.errors import ConfigError
 from keras_seq.models.blocks import activation, with_lengths
-from keras_seq.models.body import Encoded, Steps
+from keras_seq.models.body import Encoded, Space, Steps, Variants
 from keras_seq.models.convolution import MaskedConv1D, MaskedMaxPool, PooledLengths
-from keras_seq.models.lstm import check_one_way, stack
+from keras_seq.models.lstm import UNITS, check_one_way, stack
 from keras_seq.models.registry import register
+from keras_seq.models.tensor import Tensor
 
-VARIANTS: dict[str, dict[str, Any]] = {
+CONVOLUTION: Space = {
+    "model.filters": {"low": 16, "high": 96, "step": 16},
+    "model.kernel_size": [3, 5, 7, 9],
+}
+SPACE: Space = {**CONVOLUTION, "model.units": UNITS, "model.conv_layers": {"low": 1, "high": 3}}
+VARIANTS: Variants = {
     "standard": {"layers": 1, "pooling": "max"},
     "bidirectional": {"layers": 1, "pooling": "max", "bidirectional": True},
     "deep": {"layers": 2, "conv_layers": 3, "units": 128, "pooling": "max", "hidden_dims": (64, 32)},
@@ -41,14 +45,14 @@ def check_pooling(config: ModelConfig, steps: Steps) -> None:
         )
 
 
-@register("cnn_lstm", variants=VARIANTS, check=check)
-def cnn_lstm(x: Any, lengths: Any, config: ModelConfig, steps: Steps) -> Encoded:
+@register("cnn_lstm", variants=VARIANTS, space=SPACE, check=check)
+def cnn_lstm(x: Tensor, lengths: Tensor, config: ModelConfig, steps: Steps) -> Encoded:
     """``config.conv_layers`` convolutions (causal if per step) with pooling after each, then LSTM layers."""
     x, lengths = convolve(x, lengths, config, config.conv_layers, causal=steps.per_step)
     return stack(x, lengths, config, steps, kind="lstm", bidirectional=config.bidirectional)
 
 
-def convolve(x: Any, lengths: Any, config: ModelConfig, layers: int, *, causal: bool) -> tuple[Any, Any]:
+def convolve(x: Tensor, lengths: Tensor, config: ModelConfig, layers: int, *, causal: bool) -> tuple[Tensor, Tensor]:
     """``layers`` convolutions, each followed by pooling: ``(batch, time', filters)`` and the lengths there."""
     for i in range(1, layers + 1):
         padding = "causal" if causal else "same"

@@ -6,23 +6,20 @@ that holds them needs nothing beside its ``.keras`` file.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
-import keras
 from keras import ops
 
-from keras_seq.models.blocks import package
+from keras_seq.models.layer import Float32Layer, package
+from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 SMALLEST = 1e-6  # probability below which log-odds are cut
 
 
-class Combine(keras.layers.Layer):
+class Combine(Float32Layer):
     """A list of tensors of one shape to one tensor; float32 whatever the policy."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape of one member."""
         return tuple(input_shape[0])
 
@@ -35,11 +32,11 @@ class WeightedMean(Combine):
         weights: one per member.
     """
 
-    def __init__(self, weights: list[float], **kwargs: Any) -> None:
+    def __init__(self, weights: list[float], **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.member_weights = [float(weight) for weight in weights]
 
-    def call(self, members: list[Any]) -> Any:
+    def call(self, members: list[Tensor]) -> Tensor:
         """Members ``(batch, ...)`` to the same shape."""
         total = members[0] * self.member_weights[0]
         for member, weight in zip(members[1:], self.member_weights[1:], strict=True):
@@ -59,11 +56,11 @@ class Median(Combine):
         normalise: divide by the sum over the last axis: medians of class probabilities do not sum to 1.
     """
 
-    def __init__(self, normalise: bool = False, **kwargs: Any) -> None:
+    def __init__(self, normalise: bool = False, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.normalise = normalise
 
-    def call(self, members: list[Any]) -> Any:
+    def call(self, members: list[Tensor]) -> Tensor:
         """Members ``(batch, ...)`` to the same shape."""
         ordered = ops.sort(ops.stack(members, axis=-1), axis=-1)
         count = len(members)
@@ -71,10 +68,6 @@ class Median(Combine):
         if not self.normalise:
             return middle
         return middle / ops.maximum(ops.sum(middle, axis=-1, keepdims=True), SMALLEST)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "normalise": self.normalise}
 
 
 @package
@@ -86,11 +79,11 @@ class Vote(Combine):
             each member calls its most probable one.
     """
 
-    def __init__(self, thresholds: list[float], **kwargs: Any) -> None:
+    def __init__(self, thresholds: list[float], **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.thresholds = [float(value) for value in thresholds]
 
-    def call(self, members: list[Any]) -> Any:
+    def call(self, members: list[Tensor]) -> Tensor:
         """Probabilities ``(batch, ..., classes)`` to shares of votes of the same shape."""
         if self.thresholds:
             called = [
@@ -101,12 +94,8 @@ class Vote(Combine):
             called = [_most_probable(member) for member in members]
         return sum(called[1:], called[0]) / float(len(called))
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "thresholds": self.thresholds}
 
-
-def _most_probable(member: Any) -> Any:
+def _most_probable(member: Tensor) -> Tensor:
     best = ops.cast(member >= ops.max(member, axis=-1, keepdims=True), "float32")
     return best / ops.sum(best, axis=-1, keepdims=True)
 
@@ -119,11 +108,11 @@ class MemberTable(Combine):
         link: "identity"; "logit": log-odds of a probability; "log": logarithms of class probabilities.
     """
 
-    def __init__(self, link: str, **kwargs: Any) -> None:
+    def __init__(self, link: str, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.link = link
 
-    def call(self, members: list[Any]) -> Any:
+    def call(self, members: list[Tensor]) -> Tensor:
         """Members ``(..., width)`` to ``(..., members * width)``, member by member."""
         table = ops.concatenate(members, axis=-1)
         if self.link == "identity":
@@ -131,40 +120,32 @@ class MemberTable(Combine):
         table = ops.clip(table, SMALLEST, 1.0 - SMALLEST)
         return ops.log(table) if self.link == "log" else ops.log(table) - ops.log(1.0 - table)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Widths add up."""
         return (*input_shape[0][:-1], sum(shape[-1] for shape in input_shape))
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "link": self.link}
-
 
 @package
-class Earlier(keras.layers.Layer):
+class Earlier(Float32Layer):
     """The window as it was ``steps`` steps ago: its last steps taken away.
 
     Args:
         steps: at least 1.
     """
 
-    def __init__(self, steps: int, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
+    def __init__(self, steps: int, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
         self.steps = steps
 
-    def call(self, values: Any, lengths: Any = None) -> Any:
+    def call(self, values: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, features)`` to ``(batch, time - steps, features)``; with lengths, these alone change."""
         if lengths is None:
             return values[:, : -self.steps]
         return ops.maximum(ops.cast(lengths, "int32") - self.steps, 1)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "steps": self.steps}
-
 
 @package
-class RecentErrorMean(keras.layers.Layer):
+class RecentErrorMean(Float32Layer):
     """Mean of forecasts weighted by the inverse of their mean squared error on the window's own last steps.
 
     Bates & Granger (1969), weights ``(1 / e_i) / sum_j (1 / e_j)``; errors count in deviations of the targets.
@@ -184,13 +165,13 @@ class RecentErrorMean(keras.layers.Layer):
         horizon: int,
         target_index: list[int],
         deviation: list[float],
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
+        super().__init__(**kwargs)
         self.members, self.ages, self.horizon = members, list(ages), horizon
         self.target_index, self.deviation = list(target_index), list(deviation)
 
-    def call(self, values: Any, forecasts: list[Any], lengths: Any = None) -> Any:
+    def call(self, values: Tensor, forecasts: list[Tensor], lengths: Tensor = None) -> Tensor:
         """Combine.
 
         Args:
@@ -202,7 +183,7 @@ class RecentErrorMean(keras.layers.Layer):
             ``(batch, horizon, targets)``.
         """
         now, count = forecasts[: self.members], self.members
-        errors: list[Any] = [0.0] * count
+        errors: list[Tensor] = [0.0] * count
         for position, age in enumerate(self.ages, 1):
             truth, known = self._truth(values, lengths, age)
             for i, forecast in enumerate(forecasts[position * count : (position + 1) * count]):
@@ -213,7 +194,7 @@ class RecentErrorMean(keras.layers.Layer):
         parts = [forecast * (weight / total) for forecast, weight in zip(now, inverse, strict=True)]
         return sum(parts[1:], parts[0])
 
-    def _truth(self, values: Any, lengths: Any, age: int) -> tuple[Any, Any]:
+    def _truth(self, values: Tensor, lengths: Tensor, age: int) -> tuple[Tensor, Tensor]:
         """What came after the step ``age`` ago, ``(batch, horizon, targets)``, and where it is known."""
         targets = ops.stack([values[:, :, i] for i in self.target_index], axis=-1)
         time = ops.shape(values)[1]
@@ -229,17 +210,8 @@ class RecentErrorMean(keras.layers.Layer):
         known = (seen * ops.ones_like(truth) > 0) & (truth == truth)  # NaN differs from itself
         return ops.where(known, truth, 0.0), known
 
-    def compute_output_shape(self, values_shape: Any, forecasts_shape: Any, lengths_shape: Any = None) -> Any:
+    def compute_output_shape(
+        self, values_shape: Shape, forecasts_shape: Shape, lengths_shape: Shape | None = None
+    ) -> Shape:
         """The shape of one forecast."""
         return tuple(forecasts_shape[0])
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {
-            **super().get_config(),
-            "members": self.members,
-            "ages": self.ages,
-            "horizon": self.horizon,
-            "target_index": self.target_index,
-            "deviation": self.deviation,
-        }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import keras
 from keras import ops
 
-from keras_seq.models.blocks import lowest_of, package, step_mask
+from keras_seq.models.blocks import lowest_of, step_mask
+from keras_seq.models.layer import ConfiguredLayer, package
+from keras_seq.models.tensor import LayerOptions, Tensor
 
 
 @package
@@ -18,7 +20,7 @@ class MaskedConv1D(keras.layers.Conv1D):
     exactly like the end of an unpadded one.
     """
 
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, time, filters)``."""
         if lengths is None:
             return super().call(x)
@@ -28,17 +30,17 @@ class MaskedConv1D(keras.layers.Conv1D):
 
 
 @package
-class MaskedMaxPool(keras.layers.Layer):
+class MaskedMaxPool(ConfiguredLayer):
     """Largest of each ``pool_size`` steps from the start; a last incomplete group counts its real steps.
 
     Length ``n`` becomes ``ceil(n / pool_size)``; groups without a real step become zeros.
     """
 
-    def __init__(self, pool_size: int, **kwargs: Any) -> None:
+    def __init__(self, pool_size: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.pool_size = pool_size
 
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, ceil(time / pool_size), channels)``."""
         lowest = lowest_of(x.dtype)
         if lengths is not None:
@@ -48,28 +50,20 @@ class MaskedMaxPool(keras.layers.Layer):
         x = ops.max_pool(x, self.pool_size, strides=self.pool_size, padding="valid", data_format="channels_last")
         return x if lengths is None else ops.where(x > lowest, x, ops.zeros((), x.dtype))  # groups without a real step
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "pool_size": self.pool_size}
 
-
-def pooled_lengths(lengths: Any, pool_size: int) -> Any:
+def pooled_lengths(lengths: Tensor, pool_size: int) -> Tensor:
     """``ceil(lengths / pool_size)`` as int32, or None."""
     return None if lengths is None else (ops.cast(lengths, "int32") + (pool_size - 1)) // pool_size
 
 
 @package
-class PooledLengths(keras.layers.Layer):
+class PooledLengths(ConfiguredLayer):
     """Lengths after ``MaskedMaxPool``."""
 
-    def __init__(self, pool_size: int, **kwargs: Any) -> None:
+    def __init__(self, pool_size: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(dtype="int32", **{k: v for k, v in kwargs.items() if k != "dtype"})
         self.pool_size = pool_size
 
-    def call(self, lengths: Any) -> Any:
+    def call(self, lengths: Tensor) -> Tensor:
         """``(batch,)`` to ``(batch,)``."""
         return pooled_lengths(lengths, self.pool_size)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "pool_size": self.pool_size}

@@ -8,29 +8,22 @@ they cannot differ. All layers are element-wise sums, products and clips: they c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
-import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from keras_seq.data.spec import DataSpec
-from keras_seq.models.blocks import package
+from keras_seq.models.layer import Float32Layer, package
+from keras_seq.models.tensor import LayerOptions, Tensor
 
 EPSILON = 1e-7  # float32's resolution near 1
 CHUNK = 4096  # answers decided at once outside a graph
 
 
-class _Float32(keras.layers.Layer):
-    """A layer without weights whose numbers are its configuration; computes in float32."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
-
-
 @package
-class PlattScaling(_Float32):
+class PlattScaling(Float32Layer):
     """``sigmoid(slope * logit(p) + offset)`` (Platt 1999); with offset 0 a temperature ``1 / slope``.
 
     Args:
@@ -38,22 +31,18 @@ class PlattScaling(_Float32):
         offset: added to it.
     """
 
-    def __init__(self, slope: float, offset: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, slope: float, offset: float = 0.0, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.slope, self.offset = slope, offset
 
-    def call(self, probability: Any) -> Any:
+    def call(self, probability: Tensor) -> Tensor:
         """``(...)`` probabilities to the same shape."""
         p = ops.clip(probability, EPSILON, 1 - EPSILON)
         return ops.sigmoid(self.slope * (ops.log(p) - ops.log(1 - p)) + self.offset)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "slope": self.slope, "offset": self.offset}
-
 
 @package
-class TableScaling(_Float32):
+class TableScaling(Float32Layer):
     """Straight lines between the knots of a rising table, constant outside: isotonic calibration.
 
     Args:
@@ -61,42 +50,34 @@ class TableScaling(_Float32):
         y: values there.
     """
 
-    def __init__(self, x: Sequence[float], y: Sequence[float], **kwargs: Any) -> None:
+    def __init__(self, x: Sequence[float], y: Sequence[float], **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.x, self.y = list(x), list(y)
 
-    def call(self, probability: Any) -> Any:
+    def call(self, probability: Tensor) -> Tensor:
         """``(...)`` probabilities to the same shape."""
         return interpolate(probability, np.array(self.x), np.array(self.y))
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "x": self.x, "y": self.y}
-
 
 @package
-class TemperatureScaling(_Float32):
+class TemperatureScaling(Float32Layer):
     """``softmax(log(p) / temperature)`` over the last axis (Guo et al. 2017); the class called stays the same.
 
     Args:
         temperature: above 1 flattens, below 1 sharpens.
     """
 
-    def __init__(self, temperature: float, **kwargs: Any) -> None:
+    def __init__(self, temperature: float, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.temperature = temperature
 
-    def call(self, probabilities: Any) -> Any:
+    def call(self, probabilities: Tensor) -> Tensor:
         """``(..., classes)`` to the same shape."""
         return ops.softmax(ops.log(ops.clip(probabilities, EPSILON, 1.0)) / self.temperature, axis=-1)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "temperature": self.temperature}
-
 
 @package
-class Interval(_Float32):
+class Interval(Float32Layer):
     """``prediction -+ width``, or ``prediction -+ width * spread(prediction)`` where the scale hangs on the level.
 
     Args:
@@ -112,26 +93,21 @@ class Interval(_Float32):
         knots: Sequence[Any] = (),
         spread: Sequence[Any] = (),
         bounds: Sequence[float | None] = (None, None),
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.width, self.knots, self.spread, self.bounds = width, knots, spread, list(bounds)
 
-    def call(self, prediction: Any) -> tuple[Any, Any]:
+    def call(self, prediction: Tensor) -> tuple[Tensor, Tensor]:
         """``(batch, ..., targets)`` to lower and upper ends of the same shape."""
         half = ops.convert_to_tensor(np.array(self.width, np.float32))
         if len(self.knots):
             half = half * interpolate(prediction, np.array(self.knots), np.array(self.spread))
         return _bounded(prediction - half, self.bounds), _bounded(prediction + half, self.bounds)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        own = {"width": self.width, "knots": self.knots, "spread": self.spread, "bounds": self.bounds}
-        return {**super().get_config(), **own}
-
 
 @package
-class QuantileInterval(_Float32):
+class QuantileInterval(Float32Layer):
     """``[q_low - margin, q_high + margin]`` of a quantile model (Romano et al. 2019).
 
     Args:
@@ -142,12 +118,17 @@ class QuantileInterval(_Float32):
     """
 
     def __init__(
-        self, low: int, high: int, margin: Any, bounds: Sequence[float | None] = (None, None), **kwargs: Any
+        self,
+        low: int,
+        high: int,
+        margin: float | Sequence[Any],
+        bounds: Sequence[float | None] = (None, None),
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.low, self.high, self.margin, self.bounds = low, high, margin, list(bounds)
 
-    def call(self, quantiles: Any) -> tuple[Any, Any]:
+    def call(self, quantiles: Tensor) -> tuple[Tensor, Tensor]:
         """``(batch, ..., quantiles)`` to lower and upper ends ``(batch, ...)``, which never cross."""
         margin = ops.convert_to_tensor(np.array(self.margin, np.float32))
         low, high = quantiles[..., self.low], quantiles[..., self.high]
@@ -155,13 +136,8 @@ class QuantileInterval(_Float32):
         low, high = ops.minimum(low - margin, middle), ops.maximum(high + margin, middle)
         return _bounded(low, self.bounds), _bounded(high, self.bounds)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        own = {"low": self.low, "high": self.high, "margin": self.margin, "bounds": self.bounds}
-        return {**super().get_config(), **own}
 
-
-def interpolate(values: Any, x: np.ndarray, y: np.ndarray) -> Any:
+def interpolate(values: Tensor, x: np.ndarray, y: np.ndarray) -> Tensor:
     """Piecewise linear ``y(values)``, constant outside the knots, as a sum of clipped ramps (no gather).
 
     Args:
@@ -174,7 +150,7 @@ def interpolate(values: Any, x: np.ndarray, y: np.ndarray) -> Any:
     return y[..., 0].astype(np.float32) + ops.sum(ramp * np.diff(y, axis=-1).astype(np.float32), axis=-1)
 
 
-def calibrate(output: Any, calibration: Mapping[str, Any]) -> Any:
+def calibrate(output: Tensor, calibration: Mapping[str, Any]) -> Tensor:
     """Calibrated probabilities of the same shape; the layer named by ``calibration["method"]``.
 
     Args:
@@ -194,7 +170,9 @@ def calibrate(output: Any, calibration: Mapping[str, Any]) -> Any:
     return PlattScaling(1 / calibration["temperature"], name="calibration")(output)
 
 
-def decide(output: Any, spec: DataSpec, decision: Mapping[str, Any], quantiles: Sequence[float] = ()) -> dict[str, Any]:
+def decide(
+    output: Tensor, spec: DataSpec, decision: Mapping[str, Any], quantiles: Sequence[float] = ()
+) -> dict[str, Any]:
     """Name a model's output and add the decision, as a server's clients see it.
 
     Args:
@@ -241,7 +219,7 @@ def decide_array(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _bounded(value: Any, bounds: Sequence[float | None]) -> Any:
+def _bounded(value: Tensor, bounds: Sequence[float | None]) -> Tensor:
     low, high = bounds
     value = value if low is None else ops.maximum(value, low)
     return value if high is None else ops.minimum(value, high)

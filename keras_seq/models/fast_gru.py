@@ -21,11 +21,12 @@ import tensorflow as tf
 
 from keras_seq.models import own_loop
 from keras_seq.models.own_loop import array, flat, per_step, turned, unstacked
+from keras_seq.models.tensor import Tensor
 
 __all__ = ["FastGRU", "gru_sequence"]
 
 
-def _forward(x: Any, h0: Any, recurrent: Any, bias: Any) -> tuple[Any, list[Any]]:
+def _forward(x: Tensor, h0: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Run the steps forward; see :func:`gru_sequence`.
 
     Args:
@@ -40,7 +41,7 @@ def _forward(x: Any, h0: Any, recurrent: Any, bias: Any) -> tuple[Any, list[Any]
     steps = tf.shape(x)[0]
     inputs = unstacked(x, steps)
 
-    def body(t: Any, h: Any, *kept: Any) -> tuple[Any, ...]:
+    def body(t: Tensor, h: Tensor, *kept: Tensor) -> tuple[Tensor, ...]:
         xz, xr, xn = tf.split(inputs.read(t), 3, axis=1)
         mz, mr, mn = tf.split(tf.matmul(h, recurrent) + bias, 3, axis=1)
         z, r = tf.sigmoid(xz + mz), tf.sigmoid(xr + mr)
@@ -54,7 +55,9 @@ def _forward(x: Any, h0: Any, recurrent: Any, bias: Any) -> tuple[Any, list[Any]
     return h, [a.stack() for a in kept]
 
 
-def _backward(kept: list[Any], h_before: Any, recurrent: Any, dh_all: Any, dh: Any) -> tuple[Any, Any, Any]:
+def _backward(
+    kept: list[Tensor], h_before: Tensor, recurrent: Tensor, dh_all: Tensor, dh: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Run the steps in reverse.
 
     Args:
@@ -73,7 +76,7 @@ def _backward(kept: list[Any], h_before: Any, recurrent: Any, dh_all: Any, dh: A
     sources = [unstacked(v, steps) for v in stacked]
     transposed = tf.transpose(recurrent)
 
-    def body(t: Any, dh: Any, dm_all: Any, dn_all: Any) -> tuple[Any, ...]:
+    def body(t: Tensor, dh: Tensor, dm_all: Tensor, dn_all: Tensor) -> tuple[Tensor, ...]:
         z, r, n, mn, h_prev, *dh_here = (source.read(t) for source in sources)
         dh = dh + dh_here[0] if dh_here else dh
         dn = dh * (1.0 - z) * (1.0 - n * n)
@@ -89,7 +92,7 @@ def _backward(kept: list[Any], h_before: Any, recurrent: Any, dh_all: Any, dh: A
     return dm, tf.concat([dm[..., : width // 3 * 2], dn_array.stack()], axis=-1), dh
 
 
-def _run(x: Any, h0: Any, kernel: Any, recurrent: Any, bias: Any) -> tuple[Any, ...]:
+def _run(x: Tensor, h0: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
     """All steps of :func:`gru_sequence`: last h, and what :func:`_forward` keeps."""
     x = turned(x)
     inputs = per_step(tf.matmul(flat(x), kernel) + bias[0], tf.shape(x)[0], tf.shape(x)[1])
@@ -97,7 +100,9 @@ def _run(x: Any, h0: Any, kernel: Any, recurrent: Any, bias: Any) -> tuple[Any, 
     return h, *kept
 
 
-def _gradients(x: Any, h0: Any, kernel: Any, recurrent: Any, kept: list[Any], dh_all: Any, dh: Any) -> tuple[Any, ...]:
+def _gradients(
+    x: Tensor, h0: Tensor, kernel: Tensor, recurrent: Tensor, kept: list[Tensor], dh_all: Tensor, dh: Tensor
+) -> tuple[Tensor, ...]:
     """Gradients of the arguments of :func:`_run`; ``dh_all`` is ``(batch, time, units)`` or None."""
     x = turned(x)
     h_before = tf.concat([h0[None], kept[-1][:-1]], axis=0)
@@ -112,7 +117,9 @@ def _gradients(x: Any, h0: Any, kernel: Any, recurrent: Any, kept: list[Any], dh
     )
 
 
-def gru_sequence(x: Any, h0: Any, kernel: Any, recurrent: Any, bias: Any, *, return_sequences: bool) -> tuple[Any, Any]:
+def gru_sequence(
+    x: Tensor, h0: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor, *, return_sequences: bool
+) -> tuple[Tensor, Tensor]:
     """Run a GRU over all steps, with its own gradient; inside a ``tf.function`` only.
 
     Args:
@@ -129,10 +136,12 @@ def gru_sequence(x: Any, h0: Any, kernel: Any, recurrent: Any, bias: Any, *, ret
     run, gradients = own_loop.maybe_compiled(_run), own_loop.maybe_compiled(_gradients)
 
     @tf.custom_gradient
-    def sequence(x: Any, h0: Any, kernel: Any, recurrent: Any, bias: Any) -> tuple[Any, Callable[..., Any]]:
+    def sequence(
+        x: Tensor, h0: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor
+    ) -> tuple[Tensor, Callable[..., Any]]:
         h, *kept = run(x, h0, kernel, recurrent, bias)
 
-        def gradient(*upstream: Any) -> tuple[Any, ...]:
+        def gradient(*upstream: Tensor) -> tuple[Tensor, ...]:
             dh_all = upstream[0] if return_sequences else None
             return gradients(x, h0, kernel, recurrent, kept, dh_all, upstream[-1])
 
@@ -151,12 +160,12 @@ class FastGRU(keras.layers.GRU):
     export too, is the stock layer.
     """
 
-    def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
+    def inner_loop(self, sequences: Tensor, initial_state: Tensor, mask: Tensor, training: bool = False) -> Tensor:
         """Run all steps; ``sequences`` is ``(batch, time, features)``; returns last output, outputs, states."""
         if not self._own_loop_fits(sequences, mask, training):
             return super().inner_loop(sequences, initial_state, mask=mask, training=training)
         return own_loop.run_layer(self, gru_sequence, sequences, [initial_state[0]])
 
-    def _own_loop_fits(self, sequences: Any, mask: Any, training: Any) -> bool:
+    def _own_loop_fits(self, sequences: Tensor, mask: Tensor, training: bool | None) -> bool:
         """Whether the own loop covers this call."""
         return self.reset_after and own_loop.fits(self, sequences, mask, training)

@@ -24,11 +24,12 @@ import tensorflow as tf
 
 from keras_seq.models import own_loop
 from keras_seq.models.own_loop import array, flat, per_step, turned, unstacked
+from keras_seq.models.tensor import Tensor
 
 __all__ = ["FastLSTM", "lstm_sequence"]
 
 
-def _forward(z: Any, h0: Any, c0: Any, recurrent: Any) -> tuple[Any, Any, list[Any]]:
+def _forward(z: Tensor, h0: Tensor, c0: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Run the steps forward; see :func:`lstm_sequence`.
 
     Args:
@@ -43,7 +44,7 @@ def _forward(z: Any, h0: Any, c0: Any, recurrent: Any) -> tuple[Any, Any, list[A
     steps = tf.shape(z)[0]
     inputs = unstacked(z, steps)
 
-    def body(t: Any, h: Any, c: Any, *kept: Any) -> tuple[Any, ...]:
+    def body(t: Tensor, h: Tensor, c: Tensor, *kept: Tensor) -> tuple[Tensor, ...]:
         zi, zf, zg, zo = tf.split(inputs.read(t) + tf.matmul(h, recurrent), 4, axis=1)
         i, f, g, o = tf.sigmoid(zi), tf.sigmoid(zf), tf.tanh(zg), tf.sigmoid(zo)
         c = f * c + i * g
@@ -56,7 +57,9 @@ def _forward(z: Any, h0: Any, c0: Any, recurrent: Any) -> tuple[Any, Any, list[A
     return h, c, [array.stack() for array in kept]
 
 
-def _backward(kept: list[Any], c0: Any, recurrent: Any, dh_all: Any, dh: Any, dc: Any) -> tuple[Any, Any, Any]:
+def _backward(
+    kept: list[Tensor], c0: Tensor, recurrent: Tensor, dh_all: Tensor, dh: Tensor, dc: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Run the steps in reverse.
 
     Args:
@@ -77,7 +80,7 @@ def _backward(kept: list[Any], c0: Any, recurrent: Any, dh_all: Any, dh: Any, dc
     sources = [unstacked(v, steps) for v in stacked]
     transposed = tf.transpose(recurrent)
 
-    def body(t: Any, dh: Any, dc: Any, dz_all: Any) -> tuple[Any, ...]:
+    def body(t: Tensor, dh: Tensor, dc: Tensor, dz_all: Tensor) -> tuple[Tensor, ...]:
         i, f, g, o, c, c_prev, *dh_here = (source.read(t) for source in sources)
         dh = dh + dh_here[0] if dh_here else dh
         tanh_c = tf.tanh(c)
@@ -102,7 +105,7 @@ def _backward(kept: list[Any], c0: Any, recurrent: Any, dh_all: Any, dh: Any, dc
     return dz_array.stack(), dh, dc
 
 
-def _run(x: Any, h0: Any, c0: Any, kernel: Any, recurrent: Any, bias: Any) -> tuple[Any, ...]:
+def _run(x: Tensor, h0: Tensor, c0: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
     """All steps of :func:`lstm_sequence`: last h and c, and what :func:`_forward` keeps."""
     x = turned(x)
     z = per_step(tf.matmul(flat(x), kernel) + bias, tf.shape(x)[0], tf.shape(x)[1])
@@ -111,8 +114,16 @@ def _run(x: Any, h0: Any, c0: Any, kernel: Any, recurrent: Any, bias: Any) -> tu
 
 
 def _gradients(
-    x: Any, h0: Any, c0: Any, kernel: Any, recurrent: Any, kept: list[Any], dh_all: Any, dh: Any, dc: Any
-) -> tuple[Any, ...]:
+    x: Tensor,
+    h0: Tensor,
+    c0: Tensor,
+    kernel: Tensor,
+    recurrent: Tensor,
+    kept: list[Tensor],
+    dh_all: Tensor,
+    dh: Tensor,
+    dc: Tensor,
+) -> tuple[Tensor, ...]:
     """Gradients of the arguments of :func:`_run`; ``dh_all`` is ``(batch, time, units)`` or None."""
     x = turned(x)
     dz, dh0, dc0 = _backward(kept, c0, recurrent, None if dh_all is None else turned(dh_all), dh, dc)
@@ -129,8 +140,8 @@ def _gradients(
 
 
 def lstm_sequence(
-    x: Any, h0: Any, c0: Any, kernel: Any, recurrent: Any, bias: Any, *, return_sequences: bool
-) -> tuple[Any, Any, Any]:
+    x: Tensor, h0: Tensor, c0: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor, *, return_sequences: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     """Run an LSTM over all steps, with its own gradient; inside a ``tf.function`` only.
 
     Args:
@@ -148,10 +159,12 @@ def lstm_sequence(
     run, gradients = own_loop.maybe_compiled(_run), own_loop.maybe_compiled(_gradients)
 
     @tf.custom_gradient
-    def sequence(x: Any, h0: Any, c0: Any, kernel: Any, recurrent: Any, bias: Any) -> tuple[Any, Callable[..., Any]]:
+    def sequence(
+        x: Tensor, h0: Tensor, c0: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor
+    ) -> tuple[Tensor, Callable[..., Any]]:
         h, c, *kept = run(x, h0, c0, kernel, recurrent, bias)
 
-        def gradient(*upstream: Any) -> tuple[Any, ...]:
+        def gradient(*upstream: Tensor) -> tuple[Tensor, ...]:
             dh_all = upstream[0] if return_sequences else None
             return gradients(x, h0, c0, kernel, recurrent, kept, dh_all, *upstream[-2:])
 
@@ -172,12 +185,12 @@ class FastLSTM(keras.layers.LSTM):
     stock layer, which ONNX converters fuse into one LSTM node.
     """
 
-    def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
+    def inner_loop(self, sequences: Tensor, initial_state: Tensor, mask: Tensor, training: bool = False) -> Tensor:
         """Run all steps; ``sequences`` is ``(batch, time, features)``; returns last output, outputs, states."""
         if not self._own_loop_fits(sequences, mask, training):
             return super().inner_loop(sequences, initial_state, mask=mask, training=training)
         return own_loop.run_layer(self, lstm_sequence, sequences, initial_state)
 
-    def _own_loop_fits(self, sequences: Any, mask: Any, training: Any) -> bool:
+    def _own_loop_fits(self, sequences: Tensor, mask: Tensor, training: bool | None) -> bool:
         """Whether the own loop covers this call."""
         return own_loop.fits(self, sequences, mask, training)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import keras
 from keras import ops
@@ -11,8 +11,10 @@ from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
 from keras_seq.models import history
-from keras_seq.models.blocks import package, with_lengths
+from keras_seq.models.blocks import with_lengths
 from keras_seq.models.kalman import Recent
+from keras_seq.models.layer import ConfiguredLayer, Float32Layer, package
+from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 
 def check_forms(config: ModelConfig, spec: DataSpec) -> None:
@@ -58,71 +60,59 @@ def check_forms(config: ModelConfig, spec: DataSpec) -> None:
 
 
 @package
-class ToColumns(keras.layers.Layer):
+class ToColumns(ConfiguredLayer):
     """Every column becomes a sample: ``(batch, time, columns)`` to ``(batch * columns, time / patch, patch)``."""
 
-    def __init__(self, patch: int = 1, **kwargs: Any) -> None:
+    def __init__(self, patch: int = 1, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.patch = patch
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Columns of one sample lie side by side."""
         x = ops.transpose(x, (0, 2, 1))
         return ops.reshape(x, (-1, ops.shape(x)[2] // self.patch, self.patch))
 
-    def compute_output_shape(self, x_shape: Any) -> Any:
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         """More samples of one channel."""
         return (None, None, self.patch)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "patch": self.patch}
-
 
 @package
-class RepeatLengths(keras.layers.Layer):
+class RepeatLengths(ConfiguredLayer):
     """The length of a sample for each of its columns."""
 
-    def __init__(self, columns: int, **kwargs: Any) -> None:
+    def __init__(self, columns: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**{**kwargs, "dtype": "int32"})
         self.columns = columns
 
-    def call(self, lengths: Any) -> Any:
+    def call(self, lengths: Tensor) -> Tensor:
         """``(batch,)`` to ``(batch * columns,)``."""
         return ops.repeat(ops.cast(lengths, "int32"), self.columns)
 
-    def compute_output_shape(self, lengths_shape: Any) -> Any:
+    def compute_output_shape(self, lengths_shape: Shape) -> Shape:
         """One number a column."""
         return (None,)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "columns": self.columns}
-
 
 @package
-class FromColumns(keras.layers.Layer):
+class FromColumns(Float32Layer):
     """Forecasts of columns back into samples: ``(batch * columns, horizon)`` to ``(batch, horizon, columns)``."""
 
-    def __init__(self, columns: int, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
+    def __init__(self, columns: int, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
         self.columns = columns
 
-    def call(self, y: Any) -> Any:
+    def call(self, y: Tensor) -> Tensor:
         """Join."""
         return ops.transpose(ops.reshape(y, (-1, self.columns, y.shape[-1])), (0, 2, 1))
 
-    def compute_output_shape(self, y_shape: Any) -> Any:
+    def compute_output_shape(self, y_shape: Shape) -> Shape:
         """One sample of all columns."""
         return (None, y_shape[-1], self.columns)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "columns": self.columns}
-
 
 @package
-class LinearSkip(keras.layers.Layer):
+class LinearSkip(Float32Layer):
     """NLinear (Zeng et al., 2023): the last value plus a linear map of the window less its last value.
 
     One map for all targets, zero at first: training starts from the naive forecast.
@@ -133,37 +123,33 @@ class LinearSkip(keras.layers.Layer):
         horizon: steps ahead.
     """
 
-    def __init__(self, index: tuple[int, ...], time: int, horizon: int, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
+    def __init__(self, index: tuple[int, ...], time: int, horizon: int, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
         self.index, self.time, self.horizon = list(index), time, horizon
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         """Weights ``(time, horizon)``."""
         self.kernel = self.add_weight(shape=(self.time, self.horizon), name="kernel", initializer="zeros")
         self.bias = self.add_weight(shape=(self.horizon,), name="bias", initializer="zeros")
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, horizon, targets)``."""
         x = ops.transpose(ops.take(x, self.index, axis=2), (0, 2, 1))
         last = x[:, :, -1:]
         return ops.transpose(ops.matmul(x - last, self.kernel) + self.bias + last, (0, 2, 1))
 
-    def compute_output_shape(self, x_shape: Any) -> Any:
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         """One forecast a target."""
         return (x_shape[0], self.horizon, len(self.index))
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "index": self.index, "time": self.time, "horizon": self.horizon}
 
-
-def skip(x: Any, lengths: Any, spec: DataSpec) -> Any:
+def skip(x: Tensor, lengths: Tensor, spec: DataSpec) -> Tensor:
     """The linear way from scaled channels to the horizon, ``(batch, horizon, targets)``."""
     recent = with_lengths(Recent(spec.time, name="skip_window", dtype="float32"), x, lengths)
     return LinearSkip(spec.target_index, spec.time, spec.horizon, name="skip")(recent)
 
 
-def columns(x: Any, lengths: Any, config: ModelConfig, spec: DataSpec) -> tuple[Any, Any]:
+def columns(x: Tensor, lengths: Tensor, config: ModelConfig, spec: DataSpec) -> tuple[Tensor, Tensor]:
     """Channels as the body reads them: all together, or each column a sample; in patches where configured."""
     count, patch = len(spec.features), max(config.patch, 1)
     if config.channel_independent:

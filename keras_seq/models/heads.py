@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import Any
+from typing import Unpack
 
 import keras
 import numpy as np
@@ -16,10 +16,12 @@ from keras import ops
 from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
-from keras_seq.models.blocks import activation, dropout, package
+from keras_seq.models.blocks import activation, dropout
 from keras_seq.models.forecast_wrappers import FromColumns
+from keras_seq.models.layer import Float32Layer, package
 from keras_seq.models.normalise import InstanceRestore
 from keras_seq.models.preprocess import Rescale
+from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 MIDDLE = float(np.log(np.e - 1))  # softplus of it is 1
 
@@ -54,7 +56,7 @@ def check_head(config: ModelConfig, spec: DataSpec) -> None:
 
 
 @package
-class MonotoneQuantiles(keras.layers.Layer):
+class MonotoneQuantiles(Float32Layer):
     """Free numbers to rising quantiles: the first one plus cumulated softplus gaps.
 
     Gaps are scaled so that zeros in give the quantiles of a standard normal: training starts from
@@ -64,13 +66,13 @@ class MonotoneQuantiles(keras.layers.Layer):
         levels: rising, within (0, 1); the last axis.
     """
 
-    def __init__(self, levels: tuple[float, ...], **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
+    def __init__(self, levels: tuple[float, ...], **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
         self.levels = list(levels)
         normal = np.array([NormalDist().inv_cdf(level) for level in levels], np.float32)
         self.start, self.gaps = normal[:1], np.diff(normal)
 
-    def call(self, y: Any) -> Any:
+    def call(self, y: Tensor) -> Tensor:
         """``(..., quantiles)`` to the same shape."""
         first = y[..., :1] + self.start
         if len(self.levels) == 1:
@@ -78,16 +80,12 @@ class MonotoneQuantiles(keras.layers.Layer):
         rest = ops.cumsum(ops.softplus(y[..., 1:] + MIDDLE) * self.gaps, axis=-1)
         return ops.concatenate([first, first + rest], axis=-1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""
         return input_shape
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "levels": self.levels}
 
-
-def dense_layers(x: Any, config: ModelConfig) -> Any:
+def dense_layers(x: Tensor, config: ModelConfig) -> Tensor:
     """The configured dense layers ``head_1``, ``head_2``, ... with dropout after each."""
     for i, units in enumerate(config.hidden_dims, 1):
         x = keras.layers.Dense(units, activation=activation(config.activation), name=f"head_{i}")(x)
@@ -95,7 +93,7 @@ def dense_layers(x: Any, config: ModelConfig) -> Any:
     return x
 
 
-def answer(x: Any, config: ModelConfig, spec: DataSpec, statistics: Any = None, beside: Any = None) -> Any:
+def answer(x: Tensor, config: ModelConfig, spec: DataSpec, statistics: Tensor = None, beside: Tensor = None) -> Tensor:
     """The output tensor of the task.
 
     Args:
@@ -120,7 +118,7 @@ def answer(x: Any, config: ModelConfig, spec: DataSpec, statistics: Any = None, 
     return _numbers(x, config, spec, statistics, beside)
 
 
-def _numbers(x: Any, config: ModelConfig, spec: DataSpec, statistics: Any, beside: Any) -> Any:
+def _numbers(x: Tensor, config: ModelConfig, spec: DataSpec, statistics: Tensor, beside: Tensor) -> Tensor:
     shape: list[int] = [len(spec.targets)]
     if spec.task == "forecast":
         shape = [spec.horizon, *shape]

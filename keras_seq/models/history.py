@@ -7,19 +7,20 @@ baseline, elapsed cycles) more than the cell that reads it.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
-import keras
 import numpy as np
 from keras import ops
 
 from keras_seq.config import HistoryConfig
-from keras_seq.models.blocks import package, shift, zero_padding
+from keras_seq.models.blocks import shift, zero_padding
+from keras_seq.models.layer import Float32Layer, package
+from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 NEGLIGIBLE = 1e-9  # weight below which the past of a mean no longer shows in float32
 
 
-def exponential_mean(x: Any, decay: float) -> Any:
+def exponential_mean(x: Tensor, decay: float) -> Tensor:
     """``y_0 = x_0, y_t = decay * y_(t-1) + (1 - decay) * x_t`` along axis 1 of ``(batch, time, channels)``.
 
     A scan by doubling: ``y += decay^s * shift(y, s)`` for s = 1, 2, 4, ... until ``decay^s`` is
@@ -34,7 +35,7 @@ def exponential_mean(x: Any, decay: float) -> Any:
     return y
 
 
-def moving_sum(x: Any, steps: int) -> Any:
+def moving_sum(x: Tensor, steps: int) -> Tensor:
     """Sum of the last ``steps`` steps (fewer at the start) along axis 1 of ``(batch, time, channels)``.
 
     Sums of 1, 2, 4, ... steps by shifting, and those that make up ``steps`` joined: exact at any length, where a
@@ -51,7 +52,7 @@ def moving_sum(x: Any, steps: int) -> Any:
 
 
 @package
-class History(keras.layers.Layer):
+class History(Float32Layer):
     """Append history channels to scaled channels.
 
     Output order: the channels themselves, one exponentially weighted mean per decay, running mean,
@@ -69,12 +70,12 @@ class History(keras.layers.Layer):
         signals: how many of the first channels are signals (indicators are passed on only).
     """
 
-    def __init__(self, history: dict[str, Any], signals: int, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})  # long sums do not fit half precision
+    def __init__(self, history: dict[str, Any], signals: int, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)  # long sums do not fit half precision
         self.history, self.signals = history, signals
         self.config = HistoryConfig.model_validate(history)
 
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, time, channels + history)``; 0 at padding."""
         config, signal = self.config, x[:, :, : self.signals]
         count = ops.cast(ops.arange(ops.shape(x)[1], dtype="int32") + 1, "float32")[None, :, None]
@@ -102,7 +103,7 @@ class History(keras.layers.Layer):
             "early": zeros.copy(),
         }
 
-    def step(self, x: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def step(self, x: Tensor, state: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
         """One time step: ``(batch, channels)`` and state to ``(batch, channels + history)`` and state."""
         config, signal = self.config, x[:, : self.signals]
         count = state["count"] + 1.0
@@ -134,13 +135,9 @@ class History(keras.layers.Layer):
         per_signal = len(config.ewm) + len(config.means) + int(config.running_mean) + int(config.baseline > 0)
         return per_signal * self.signals + int(config.elapsed > 0)
 
-    def compute_output_shape(self, x_shape: Any) -> Any:
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         """More channels, nothing else."""
         return (*x_shape[:-1], x_shape[-1] + self.added())
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "history": self.history, "signals": self.signals}
 
 
 def wanted(config: HistoryConfig) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_seq.errors import ModelError, nearest
 from keras_seq.models.attention import SelfAttention
+from keras_seq.models.tensor import Tensor
 
 
 def get_attention_weights(model: keras.Model, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -109,12 +110,12 @@ def _layer(model: keras.Model, name: str) -> keras.layers.Layer:
     return model.get_layer(name)
 
 
-def _arguments(layer: keras.layers.Layer) -> list[Any]:
+def _arguments(layer: keras.layers.Layer) -> list[Tensor]:
     given = layer.input
     return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
-def _evaluate(model: keras.Model, tensors: Any, inputs: dict[str, Any]) -> Any:
+def _evaluate(model: keras.Model, tensors: Tensor, inputs: dict[str, Any]) -> Tensor:
     names = [tensor.name for tensor in model.inputs]
     symbolic = {tensor.name: tensor for tensor in model.inputs}
     given = {name: keras.ops.convert_to_tensor(inputs[name], dtype=symbolic[name].dtype) for name in names}

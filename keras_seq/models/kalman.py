@@ -9,20 +9,22 @@ at the first row is the model's own (diffuse for levels and seasons), not the en
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_seq.models.blocks import mask_of, package, real_steps, reverse, shift
+from keras_seq.models.blocks import mask_of, real_steps, reverse, shift
+from keras_seq.models.layer import ConfiguredLayer, Float32Layer, package
 from keras_seq.models.preprocess import finite
+from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 TINY = 1e-12  # a gap that is filled exactly leaves nothing to divide by
 
 
 @package
-class TargetWindow(keras.layers.Layer):
+class TargetWindow(Float32Layer):
     """The targets' past out of raw values: scaled, missing rows filled, zeros at padding.
 
     A missing row first repeats the last one seen. With ``repairs`` the missing rows then become what the
@@ -39,13 +41,19 @@ class TargetWindow(keras.layers.Layer):
     """
 
     def __init__(
-        self, index: list[int], center: list[float], scale: list[float], time: int, repairs: int = 0, **kwargs: Any
+        self,
+        index: list[int],
+        center: list[float],
+        scale: list[float],
+        time: int,
+        repairs: int = 0,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
+        super().__init__(**kwargs)
         self.index, self.center, self.scale = list(index), list(center), list(scale)
         self.time, self.repairs = time, repairs
 
-    def build(self, *shapes: Any, **_: Any) -> None:
+    def build(self, *shapes: Shape, **_: Shape) -> None:
         """One-step weights ``(targets, time, time)``, levels and precisions ``(targets, time)``, if gaps are filled."""
         if self.repairs:
             targets = len(self.index)
@@ -54,7 +62,7 @@ class TargetWindow(keras.layers.Layer):
             self.level = self.add_weight(shape=(targets, self.time), name="level", **make)
             self.precision = self.add_weight(shape=(targets, self.time), name="precision", **make)
 
-    def call(self, values: Any, lengths: Any = None) -> Any:
+    def call(self, values: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, features)`` raw to ``(batch, time, targets)`` scaled."""
         values = values[:, -self.time :] if lengths is None else values[:, : self.time]
         y, seen = finite(ops.take(values, self.index, axis=2))
@@ -67,7 +75,7 @@ class TargetWindow(keras.layers.Layer):
         filled = [self._expected(y[:, :, k], (real - known)[:, :, k], real[:, :, k], k) for k in range(len(self.index))]
         return ops.stack(filled, axis=-1)
 
-    def _carried(self, y: Any, known: Any) -> Any:
+    def _carried(self, y: Tensor, known: Tensor) -> Tensor:
         """The last value seen stands in for missing ones (0, the centre, before the first)."""
         distance = 1
         while distance < self.time:
@@ -76,12 +84,12 @@ class TargetWindow(keras.layers.Layer):
             distance *= 2
         return y
 
-    def _expected(self, y: Any, missing: Any, real: Any, k: int) -> Any:
+    def _expected(self, y: Tensor, missing: Tensor, real: Tensor, k: int) -> Tensor:
         """``(batch, time)`` with the missing rows at their conditional mean."""
         rows = ops.shape(y)[1]
         weight, trust = self.weight[k, :rows, :rows], real * self.precision[k, :rows]
 
-        def slope(x: Any, level: Any) -> Any:
+        def slope(x: Tensor, level: Tensor) -> Tensor:
             weighed = trust * (x - ops.matmul(x, ops.transpose(weight)) - level)
             return missing * (weighed - ops.matmul(weighed, weight))
 
@@ -95,18 +103,13 @@ class TargetWindow(keras.layers.Layer):
             way, size = rest + smaller / ops.maximum(size, TINY) * way, smaller
         return y
 
-    def compute_output_shape(self, values_shape: Any, lengths_shape: Any = None) -> Any:
+    def compute_output_shape(self, values_shape: Shape, lengths_shape: Shape | None = None) -> Shape:
         """One channel a target."""
         return (values_shape[0], None, len(self.index))
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        names = ("index", "center", "scale", "time", "repairs")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
 
 @package
-class FilterInnovations(keras.layers.Layer):
+class FilterInnovations(Float32Layer):
     """One-step-ahead errors of the filter at every row of a window, in their own deviations (Zhang, 2003).
 
     Row ``t`` is the value minus its forecast from rows ``0..t-1``: causal, no look-ahead. The first
@@ -119,17 +122,19 @@ class FilterInnovations(keras.layers.Layer):
         deviation: of the innovations per target, in scaled units.
     """
 
-    def __init__(self, targets: int, time: int, burn: int, deviation: list[float], **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
+    def __init__(
+        self, targets: int, time: int, burn: int, deviation: list[float], **kwargs: Unpack[LayerOptions]
+    ) -> None:
+        super().__init__(**kwargs)
         self.targets, self.time, self.burn, self.deviation = targets, time, burn, list(deviation)
 
-    def build(self, *shapes: Any, **_: Any) -> None:
+    def build(self, *shapes: Shape, **_: Shape) -> None:
         """Weights ``(targets, time, time)`` by row forecast and row read, and levels ``(targets, time)``."""
         make = {"initializer": "zeros", "trainable": False}
         self.weight = self.add_weight(shape=(self.targets, self.time, self.time), name="one_step", **make)
         self.level = self.add_weight(shape=(self.targets, self.time), name="level", **make)
 
-    def call(self, y: Any, lengths: Any = None) -> Any:
+    def call(self, y: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, targets)`` scaled to the same shape."""
         expected = _causal(y, self.weight) + ops.transpose(self.level[:, : ops.shape(y)[1]])
         error = (y - expected) / np.asarray(self.deviation, np.float32)
@@ -139,18 +144,13 @@ class FilterInnovations(keras.layers.Layer):
             counted = ops.logical_and(counted, real_steps(y, lengths))
         return ops.where(counted[:, :, None], error, 0.0)
 
-    def compute_output_shape(self, y_shape: Any, lengths_shape: Any = None) -> Any:
+    def compute_output_shape(self, y_shape: Shape, lengths_shape: Shape | None = None) -> Shape:
         """The same shape."""
         return y_shape
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        names = ("targets", "time", "burn", "deviation")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
 
 @package
-class FilterForecast(keras.layers.Layer):
+class FilterForecast(Float32Layer):
     """Forecasts after the last real row: ``sum_s weight[origin, s, h] y_s + bias[origin, h]``.
 
     Args:
@@ -160,11 +160,13 @@ class FilterForecast(keras.layers.Layer):
         every_origin: keep weights for windows of every length up to ``time``; else only for ``time`` rows.
     """
 
-    def __init__(self, targets: int, time: int, horizon: int, every_origin: bool = True, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
+    def __init__(
+        self, targets: int, time: int, horizon: int, every_origin: bool = True, **kwargs: Unpack[LayerOptions]
+    ) -> None:
+        super().__init__(**kwargs)
         self.targets, self.time, self.horizon, self.every_origin = targets, time, horizon, every_origin
 
-    def build(self, *shapes: Any, **_: Any) -> None:
+    def build(self, *shapes: Shape, **_: Shape) -> None:
         """Weights ``(targets, origins, time, horizon)`` and ``(targets, origins, horizon)``."""
         origins = self.time if self.every_origin else 1
         shape = (self.targets, origins, self.time, self.horizon)
@@ -173,12 +175,12 @@ class FilterForecast(keras.layers.Layer):
             shape=(self.targets, origins, self.horizon), name="level", initializer="zeros", trainable=False
         )
 
-    def call(self, y: Any, lengths: Any = None) -> Any:
+    def call(self, y: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, targets)`` scaled to ``(batch, horizon, targets)`` scaled."""
         parts = [self._one(y[:, :, k], self.weight[k], self.bias[k], lengths) for k in range(self.targets)]
         return ops.stack(parts, axis=-1)
 
-    def _one(self, y: Any, weight: Any, bias: Any, lengths: Any) -> Any:
+    def _one(self, y: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
         rows = ops.shape(y)[1]
         if lengths is None:
             origin = rows - 1 if self.every_origin else 0
@@ -189,17 +191,12 @@ class FilterForecast(keras.layers.Layer):
         chosen = ops.take(weight, origin, axis=0)[:, :rows]
         return ops.sum(y[:, :, None] * chosen, axis=1) + ops.take(bias, origin, axis=0)
 
-    def compute_output_shape(self, y_shape: Any, lengths_shape: Any = None) -> Any:
+    def compute_output_shape(self, y_shape: Shape, lengths_shape: Shape | None = None) -> Shape:
         """One forecast a step ahead and target."""
         return (y_shape[0], self.horizon, self.targets)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        names = ("targets", "time", "horizon", "every_origin")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
-
-def _causal(y: Any, weight: Any) -> Any:
+def _causal(y: Tensor, weight: Tensor) -> Tensor:
     """``(batch, time, targets)`` times ``weight (targets, time, time)``, each target by its own."""
     rows = ops.shape(y)[1]
     parts = [ops.matmul(y[:, :, k], ops.transpose(weight[k, :rows, :rows])) for k in range(y.shape[-1])]
@@ -207,34 +204,30 @@ def _causal(y: Any, weight: Any) -> Any:
 
 
 @package
-class Recent(keras.layers.Layer):
+class Recent(ConfiguredLayer):
     """The last ``steps`` real rows, oldest first; zeros in front where a window is shorter.
 
     Args:
         steps: rows kept.
     """
 
-    def __init__(self, steps: int, **kwargs: Any) -> None:
+    def __init__(self, steps: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.steps = steps
 
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)``, zero at padding, to ``(batch, steps, channels)``."""
         newest_first = reverse(x, lengths)[:, : self.steps]
         filled = ops.pad(newest_first, [[0, 0], [0, self.steps], [0, 0]])[:, : self.steps]
         return ops.flip(filled, axis=1)
 
-    def compute_output_shape(self, x_shape: Any, lengths_shape: Any = None) -> Any:
+    def compute_output_shape(self, x_shape: Shape, lengths_shape: Shape | None = None) -> Shape:
         """A fixed number of steps."""
         return (x_shape[0], self.steps, x_shape[-1])
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "steps": self.steps}
-
 
 @package
-class HybridMembers(keras.layers.Layer):
+class HybridMembers(Float32Layer):
     """A filter's forecast, and how far others move from it: network, last value, last season.
 
     Args:
@@ -242,11 +235,11 @@ class HybridMembers(keras.layers.Layer):
         season: steps.
     """
 
-    def __init__(self, deviation: list[float], season: int, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
+    def __init__(self, deviation: list[float], season: int, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
         self.deviation, self.season = list(deviation), season
 
-    def call(self, y: Any, forecast: Any, correction: Any, lengths: Any = None) -> Any:
+    def call(self, y: Tensor, forecast: Tensor, correction: Tensor, lengths: Tensor = None) -> Tensor:
         """``y (batch, time, targets)``, two ``(batch, horizon, targets)`` to ``(batch, horizon, targets, 4)``."""
         horizon = forecast.shape[1]
         newest_first = reverse(y, lengths)
@@ -261,28 +254,24 @@ class HybridMembers(keras.layers.Layer):
         ]
         return ops.stack([forecast, *moves], axis=-1)
 
-    def compute_output_shape(self, y_shape: Any, forecast_shape: Any, *others: Any) -> Any:
+    def compute_output_shape(self, y_shape: Shape, forecast_shape: Shape, *others: Shape) -> Shape:
         """Four numbers a forecast."""
         return (*forecast_shape, 4)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "deviation": self.deviation, "season": self.season}
 
 
 @package
 class MixMembers(keras.layers.Layer):
     """The filter's forecast plus a share of every move; shares ``(targets, 3)`` start at the whole correction."""
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Shares, set after training from validation windows."""
         self.share = self.add_weight(shape=(input_shape[-2], 3), name="share", initializer="zeros", trainable=False)
         self.share.assign(np.tile(np.array([1.0, 0.0, 0.0], np.float32), (input_shape[-2], 1)))
 
-    def call(self, members: Any) -> Any:
+    def call(self, members: Tensor) -> Tensor:
         """``(batch, horizon, targets, 4)`` to ``(batch, horizon, targets)``."""
         return members[..., 0] + ops.sum(members[..., 1:] * self.share, axis=-1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """One forecast."""
         return tuple(input_shape[:-1])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras_seq.config import ModelConfig
 from keras_seq.errors import ConfigError
 from keras_seq.models.blocks import dropout, recurrent
-from keras_seq.models.body import Encoded, Steps
+from keras_seq.models.body import Encoded, Space, Steps, Variants
 from keras_seq.models.registry import register
+from keras_seq.models.tensor import Tensor
 
-VARIANTS: dict[str, dict[str, Any]] = {
+UNITS = {"low": 32, "high": 128, "step": 16}
+SPACE: Space = {
+    "model.units": UNITS,
+    "model.layers": {"low": 1, "high": 3},
+    "model.input_dense": [0, 16, 32, 64],
+}
+VARIANTS: Variants = {
     "standard": {},
     "bidirectional": {"bidirectional": True},
     "deep": {"layers": 4, "units": 128, "hidden_dims": (64, 32)},
@@ -32,7 +37,7 @@ def check_one_way(config: ModelConfig, steps: Steps) -> None:
         )
 
 
-def stack(x: Any, lengths: Any, config: ModelConfig, steps: Steps, *, kind: str, bidirectional: bool) -> Encoded:
+def stack(x: Tensor, lengths: Tensor, config: ModelConfig, steps: Steps, *, kind: str, bidirectional: bool) -> Encoded:
     """``config.layers`` recurrent layers with dropout after each."""
     for i in range(1, config.layers + 1):
         x = recurrent(x, lengths, kind, config.units, name=f"{kind}_{i}", steps=steps, bidirectional=bidirectional)
@@ -40,7 +45,7 @@ def stack(x: Any, lengths: Any, config: ModelConfig, steps: Steps, *, kind: str,
     return Encoded(x, lengths, two_way=bidirectional)
 
 
-@register("lstm", variants=VARIANTS, check=check_one_way)
-def lstm(x: Any, lengths: Any, config: ModelConfig, steps: Steps) -> Encoded:
+@register("lstm", variants=VARIANTS, space=SPACE, check=check_one_way)
+def lstm(x: Tensor, lengths: Tensor, config: ModelConfig, steps: Steps) -> Encoded:
     """``config.layers`` LSTM layers of ``config.units``."""
     return stack(x, lengths, config, steps, kind="lstm", bidirectional=config.bidirectional)

@@ -16,6 +16,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_seq.models.tensor import Tensor
+
 __all__ = [
     "array",
     "compiled_loops",
@@ -57,7 +59,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return tf.function(function, jit_compile=True, autograph=False)
 
 
-def in_parts(run: Callable[..., tuple[Any, ...]], tensors: Sequence[Any]) -> tuple[Any, ...]:
+def in_parts(run: Callable[..., tuple[Tensor, ...]], tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """``run(*tensors)``, in as many parts of the batch as :func:`compiled_loops` says.
 
     Args:
@@ -74,7 +76,9 @@ def in_parts(run: Callable[..., tuple[Any, ...]], tensors: Sequence[Any]) -> tup
     return tuple(None if some[0] is None else tf.concat(some, axis=0) for some in results)
 
 
-def run_layer(layer: Any, sequence: Callable[..., tuple[Any, ...]], sequences: Any, states: Sequence[Any]) -> Any:
+def run_layer(
+    layer: keras.layers.RNN, sequence: Callable[..., tuple[Tensor, ...]], sequences: Tensor, states: Sequence[Tensor]
+) -> Tensor:
     """What ``inner_loop`` of a Keras LSTM or GRU returns, by a loop of our own.
 
     Args:
@@ -93,7 +97,7 @@ def run_layer(layer: Any, sequence: Callable[..., tuple[Any, ...]], sequences: A
         sequences = tf.reverse(sequences, [1])
     weights = [tf.convert_to_tensor(w) for w in (cell.kernel, cell.recurrent_kernel, cell.bias)]
 
-    def run(*tensors: Any) -> tuple[Any, ...]:
+    def run(*tensors: Tensor) -> tuple[Tensor, ...]:
         return sequence(*tensors, *weights, return_sequences=layer.return_sequences)
 
     outputs, h, *others = in_parts(run, [sequences, *states])
@@ -102,33 +106,33 @@ def run_layer(layer: Any, sequence: Callable[..., tuple[Any, ...]], sequences: A
     return h, outputs, [h, *others]
 
 
-def array(steps: Any, like: Any) -> Any:
+def array(steps: Tensor, like: Tensor) -> Tensor:
     """TensorArray of ``steps`` entries shaped and typed as ``like``."""
     return tf.TensorArray(like.dtype, size=steps, element_shape=like.shape, clear_after_read=False)
 
 
-def unstacked(stacked: Any, steps: Any) -> Any:
+def unstacked(stacked: Tensor, steps: Tensor) -> Tensor:
     """TensorArray of the ``steps`` entries of ``(steps, batch, n)``."""
     entries = tf.TensorArray(stacked.dtype, size=steps, element_shape=stacked.shape[1:], clear_after_read=False)
     return entries.unstack(stacked)
 
 
-def per_step(flat: Any, steps: Any, batch: Any) -> Any:
+def per_step(flat: Tensor, steps: Tensor, batch: Tensor) -> Tensor:
     """Turn ``(steps * batch, n)`` into ``(steps, batch, n)``."""
     return tf.reshape(flat, [steps, batch, flat.shape[-1]])
 
 
-def flat(stacked: Any) -> Any:
+def flat(stacked: Tensor) -> Tensor:
     """Turn ``(steps, batch, n)`` into ``(steps * batch, n)``."""
     return tf.reshape(stacked, [-1, stacked.shape[-1]])
 
 
-def turned(x: Any) -> Any:
+def turned(x: Tensor) -> Tensor:
     """Exchange batch and time of ``(batch, time, n)``."""
     return tf.transpose(x, [1, 0, 2])
 
 
-def fits(layer: Any, sequences: Any, mask: Any, training: Any) -> bool:
+def fits(layer: keras.layers.RNN, sequences: Tensor, mask: Tensor, training: bool | None) -> bool:
     """Whether a loop of our own covers this call of an LSTM or GRU layer, and pays."""
     return (
         training is True

@@ -7,19 +7,21 @@ are the ``DataSpec``'s (fitted on train only), kept in the layer's configuration
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Unpack
 
-import keras
 import numpy as np
 from keras import ops
 
 from keras_seq.data.spec import DataSpec
-from keras_seq.models.blocks import package, shift, step_mask
+from keras_seq.models.blocks import shift, step_mask
+from keras_seq.models.layer import Float32Layer, package
+from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 LARGEST = 3.0e38  # what is larger counts as infinite in float32
 
 
-def finite(x: Any) -> tuple[Any, Any]:
+def finite(x: Tensor) -> tuple[Tensor, Tensor]:
     """Finite values (0 for NaN, the largest number for infinities) and where they were finite before.
 
     The condition of the ``where`` must be ``x != x`` itself: tf2onnx writes every other one as a
@@ -31,7 +33,7 @@ def finite(x: Any) -> tuple[Any, Any]:
 
 
 @package
-class Preprocess(keras.layers.Layer):
+class Preprocess(Float32Layer):
     """Impute, scale per operating condition, mark what was missing.
 
     ``impute``: ``forward`` carries the last observed value on; ``interpolate`` draws a line between
@@ -55,9 +57,9 @@ class Preprocess(keras.layers.Layer):
         impute: str = "none",
         missing_indicator: bool = False,
         time: int = 1,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})  # raw units do not fit half precision
+        super().__init__(**kwargs)  # raw units do not fit half precision
         self.scaling, self.impute, self.missing_indicator, self.time = scaling, impute, missing_indicator, time
         self.center = np.asarray(scaling["center"], np.float32)
         self.scale = np.asarray(scaling["scale"], np.float32)
@@ -69,12 +71,12 @@ class Preprocess(keras.layers.Layer):
         self.centroids = np.asarray(scaling["centroids"], np.float32)
 
     @classmethod
-    def from_spec(cls, spec: DataSpec, **kwargs: Any) -> Preprocess:
+    def from_spec(cls, spec: DataSpec, **kwargs: Unpack[LayerOptions]) -> Preprocess:
         """The layer for data of ``spec``."""
         scaling = spec.scaling.model_dump(mode="json")
         return cls(scaling, spec.impute, spec.missing_indicator, spec.time, **kwargs)
 
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, features)`` raw to ``(batch, time, features [+ features])``."""
         real = None if lengths is None else step_mask(x, lengths)
         x, observed = finite(x)
@@ -86,7 +88,7 @@ class Preprocess(keras.layers.Layer):
         channels = ops.concatenate([scaled, 1.0 - seen], axis=-1) if self.missing_indicator else scaled
         return channels if real is None else ops.where(real, channels, 0.0)
 
-    def step(self, x: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def step(self, x: Tensor, state: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
         """One time step: raw ``(batch, features)`` and state to channels and state.
 
         Raises:
@@ -106,7 +108,7 @@ class Preprocess(keras.layers.Layer):
         """State before the first step."""
         return {"last": np.repeat(self.fill[None], batch, axis=0)}
 
-    def _imputed(self, x: Any, seen: Any) -> Any:
+    def _imputed(self, x: Tensor, seen: Tensor) -> Tensor:
         if self.impute in ("none", "mean"):
             return x + (1.0 - seen) * self.fill
         value, known, age = self._carried(x, seen, forward=True)
@@ -116,7 +118,7 @@ class Preprocess(keras.layers.Layer):
             value = value + weight * (after - value)
         return value + (1.0 - known) * self.fill
 
-    def _carried(self, x: Any, seen: Any, *, forward: bool) -> tuple[Any, Any, Any]:
+    def _carried(self, x: Tensor, seen: Tensor, *, forward: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Nearest observed value before (or after), whether there is one, and its distance in steps.
 
         Shifts by 1, 2, 4, ... double the reach each time: no loop, few ops. After the shifts up to
@@ -133,7 +135,7 @@ class Preprocess(keras.layers.Layer):
             known = known + take
         return x, known, age
 
-    def _scaled(self, x: Any, seen: Any) -> Any:
+    def _scaled(self, x: Tensor, seen: Tensor) -> Tensor:
         if len(self.center) == 1:
             if self.varies is not None:  # what never changed in train stands at its centre
                 x = x * self.varies[0] + self.center[0] * (1.0 - self.varies[0])
@@ -149,23 +151,13 @@ class Preprocess(keras.layers.Layer):
         scaled = (x - center) / ops.take(self.scale, condition, axis=0)
         return scaled * seen if self.impute == "mean" else scaled
 
-    def compute_output_shape(self, x_shape: Any) -> Any:
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         """Indicators double the channels."""
         return (*x_shape[:-1], x_shape[-1] * (2 if self.missing_indicator else 1))
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {
-            **super().get_config(),
-            "scaling": self.scaling,
-            "impute": self.impute,
-            "missing_indicator": self.missing_indicator,
-            "time": self.time,
-        }
-
 
 @package
-class Rescale(keras.layers.Layer):
+class Rescale(Float32Layer):
     """Back to raw target units: ``y * deviation + mean``.
 
     Args:
@@ -174,21 +166,19 @@ class Rescale(keras.layers.Layer):
         quantiles: the last axis of ``y`` holds quantiles and the targets' axis is before it.
     """
 
-    def __init__(self, mean: Any, deviation: Any, quantiles: bool = False, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
+    def __init__(
+        self, mean: Sequence[float], deviation: Sequence[float], quantiles: bool = False, **kwargs: Unpack[LayerOptions]
+    ) -> None:
+        super().__init__(**kwargs)
         self.mean, self.deviation, self.quantiles = list(mean), list(deviation), quantiles
 
-    def call(self, y: Any) -> Any:
+    def call(self, y: Tensor) -> Tensor:
         """``(batch, ..., targets)`` (or ``(batch, ..., targets, quantiles)``) to the same shape."""
         mean, deviation = np.asarray(self.mean, np.float32), np.asarray(self.deviation, np.float32)
         if self.quantiles:
             mean, deviation = mean[:, None], deviation[:, None]
         return y * deviation + mean
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""
         return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "mean": self.mean, "deviation": self.deviation, "quantiles": self.quantiles}

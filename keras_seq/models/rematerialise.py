@@ -15,6 +15,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_seq.models.tensor import Tensor
+
 __all__ = ["rematerialise"]
 
 _active: ContextVar[bool] = ContextVar("active", default=False)
@@ -27,7 +29,7 @@ def rematerialise(model: keras.Model, layers: Sequence[keras.layers.Layer]) -> N
     """
     call = model.call
 
-    def call_model(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def call_model(inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         with _activated(bool(training)):
             return call(inputs, training=training, mask=mask)
 
@@ -50,16 +52,16 @@ def _recomputed(layer: keras.layers.Layer) -> Callable[..., Any]:
     """The layer's ``call``, as a function with its own gradient within ``rematerialise``'s model in training."""
     call = layer.call
 
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def run(*args: Tensor, **kwargs: Tensor) -> Tensor:
         if not _active.get():
             return call(*args, **kwargs)
         leaves = tf.nest.flatten((args, kwargs))
         places = [i for i, leaf in enumerate(leaves) if tf.is_tensor(leaf)]
         variables = list(layer.variables)
         read = [tf.identity(variable.value) for variable in variables]
-        traced: list[Any] = []  # the answer's form, and which variables the layer has set
+        traced: list[Tensor] = []  # the answer's form, and which variables the layer has set
 
-        def pure(tensors: Sequence[Any]) -> tuple[Any, ...]:
+        def pure(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
             """Flat answers, then variables that are set, of input tensors and the variables before."""
             filled = list(leaves)
             for place, tensor in zip(places, tensors[: len(places)], strict=True):
@@ -84,12 +86,14 @@ def _recomputed(layer: keras.layers.Layer) -> Callable[..., Any]:
     return run
 
 
-def _with_recomputed_gradient(pure: Callable[[Sequence[Any]], tuple[Any, ...]], tensors: Sequence[Any]) -> Any:
+def _with_recomputed_gradient(
+    pure: Callable[[Sequence[Tensor]], tuple[Tensor, ...]], tensors: Sequence[Tensor]
+) -> Tensor:
     """``pure(tensors)``, of which the tape keeps ``tensors`` alone."""
 
     @tf.custom_gradient
-    def forward(*given: Any) -> tuple[Any, Callable[..., Any]]:
-        def gradient(*upstream: Any) -> list[Any]:
+    def forward(*given: Tensor) -> tuple[Tensor, Callable[..., Any]]:
+        def gradient(*upstream: Tensor) -> list[Tensor]:
             later = _after(given, upstream)
             moving = [tensor for tensor in later if tensor.dtype.is_floating]
             with tf.GradientTape() as tape:
@@ -108,7 +112,7 @@ def _with_recomputed_gradient(pure: Callable[[Sequence[Any]], tuple[Any, ...]], 
     return forward(*tensors)
 
 
-def _after(given: Sequence[Any], upstream: Sequence[Any]) -> list[Any]:
+def _after(given: Sequence[Tensor], upstream: Sequence[Tensor]) -> list[Tensor]:
     """The same tensors, not before the gradient has come: nothing is computed again too early, or only once."""
     first = next(up for up in upstream if up is not None and up.dtype.is_floating)
     value = tf.reduce_max(tf.reshape(first, [-1])[:1])

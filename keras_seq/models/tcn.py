@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 from keras_seq.config import ModelConfig
 from keras_seq.models.blocks import activation, dropout, with_lengths
-from keras_seq.models.body import Encoded, Steps
-from keras_seq.models.cnn_lstm import check_pooling, convolve
+from keras_seq.models.body import Encoded, Space, Steps, Variants
+from keras_seq.models.cnn_lstm import CONVOLUTION, check_pooling, convolve
 from keras_seq.models.convolution import MaskedConv1D
 from keras_seq.models.lstm import check_one_way
 from keras_seq.models.registry import register
+from keras_seq.models.tensor import Tensor
 
-VARIANTS: dict[str, dict[str, Any]] = {
+SPACE: Space = {**CONVOLUTION, "model.layers": {"low": 2, "high": 5}}
+VARIANTS: Variants = {
     "standard": {"layers": 6},
     "bidirectional": {"layers": 6, "bidirectional": True, "pooling": "max"},
     "deep": {"layers": 8, "filters": 128, "hidden_dims": (64, 32)},
     "lightweight": {"layers": 5, "filters": 32, "hidden_dims": (16,)},
 }
-
-
-def receptive_field(config: ModelConfig) -> int:
-    """Steps (after the stem) a causal answer looks back: ``1 + 2 (kernel - 1) (2^layers - 1)``."""
-    return 1 + 2 * (config.kernel_size - 1) * (2**config.layers - 1)
 
 
 def check(config: ModelConfig, steps: Steps) -> None:
@@ -38,8 +33,8 @@ def check(config: ModelConfig, steps: Steps) -> None:
         check_pooling(config, steps)
 
 
-@register("tcn", variants=VARIANTS, check=check)
-def tcn(x: Any, lengths: Any, config: ModelConfig, steps: Steps) -> Encoded:
+@register("tcn", variants=VARIANTS, space=SPACE, check=check)
+def tcn(x: Tensor, lengths: Tensor, config: ModelConfig, steps: Steps) -> Encoded:
     """``config.layers`` blocks of two convolutions, dilation 1, 2, 4, ...; causal unless bidirectional.
 
     ``config.stem`` convolutions with pooling may go before them: long sequences become short ones, and

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 from keras_seq.config import ModelConfig
 from keras_seq.models.attention import add_positions, attend, check_heads
 from keras_seq.models.blocks import dropout, gelu_tanh
-from keras_seq.models.body import Encoded, Steps
+from keras_seq.models.body import Encoded, Space, Steps, Variants
 from keras_seq.models.registry import register
+from keras_seq.models.tensor import Tensor
 
-VARIANTS: dict[str, dict[str, Any]] = {
+SPACE: Space = {
+    "model.units": [32, 64, 96, 128],
+    "model.layers": {"low": 1, "high": 4},
+    "model.heads": [2, 4, 8],
+    "model.ff_dim": [64, 128, 256],
+}
+VARIANTS: Variants = {
     "standard": {"pooling": "mean"},
     "bidirectional": {"pooling": "mean"},  # attention sees both ways already
     "deep": {"layers": 4, "units": 128, "heads": 8, "ff_dim": 256, "pooling": "mean", "hidden_dims": (64, 32)},
@@ -25,8 +30,8 @@ def check(config: ModelConfig, steps: Steps) -> None:
     check_heads(config.units, config, "model.units")
 
 
-@register("transformer", variants=VARIANTS, check=check)
-def transformer(x: Any, lengths: Any, config: ModelConfig, steps: Steps) -> Encoded:
+@register("transformer", variants=VARIANTS, space=SPACE, check=check)
+def transformer(x: Tensor, lengths: Tensor, config: ModelConfig, steps: Steps) -> Encoded:
     """``config.layers`` encoder blocks of width ``config.units``; causal where answers are per step."""
     x = keras.layers.Dense(config.units, name="projection")(x)
     x = add_positions(x, config, steps.time)

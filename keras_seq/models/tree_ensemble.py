@@ -8,14 +8,14 @@ as the deepest one of its block has, and rows that have reached a leaf stay ther
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_seq.models.blocks import package
+from keras_seq.models.layer import ConfiguredLayer, package
+from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 Link = Literal["identity", "sigmoid", "softmax"]
 BLOCK = 64  # trees walked at a time: bounds memory to (rows, BLOCK) per step of the walk
@@ -114,7 +114,7 @@ def _breadth_first(tree: Tree) -> tuple[Tree, int]:
 
 
 @package
-class TreeEnsemble(keras.layers.Layer):
+class TreeEnsemble(ConfiguredLayer):
     """``link(base + scale * sum over trees of the leaf a row falls into)``.
 
     Weights, none of them trained: ``feature``, ``left`` (int32) and ``threshold`` (float32), one number a node;
@@ -142,7 +142,7 @@ class TreeEnsemble(keras.layers.Layer):
         groups: int = 1,
         scale: float = 1.0,
         link: Link = "identity",
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})  # thresholds do not fit half precision
         self.nodes, self.trees, self.depths = nodes, trees, list(depths)
@@ -155,7 +155,7 @@ class TreeEnsemble(keras.layers.Layer):
         *,
         groups: int = 1,
         scale: float = 1.0,
-        base: Any = 0.0,
+        base: float | NDArray[Any] = 0.0,
         link: Link = "identity",
         name: str = "trees",
     ) -> tuple[TreeEnsemble, list[NDArray[Any]]]:
@@ -166,10 +166,10 @@ class TreeEnsemble(keras.layers.Layer):
         start = np.broadcast_to(np.asarray(base, np.float32), (groups * width,))
         return layer, [joined.feature, joined.threshold, joined.left, joined.value, joined.root, start]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Make room for the nodes."""
 
-        def add(name: str, shape: tuple[int, ...], dtype: str) -> Any:
+        def add(name: str, shape: tuple[int, ...], dtype: str) -> Tensor:
             return self.add_weight(shape=shape, dtype=dtype, initializer="zeros", trainable=False, name=name)
 
         self.feature = add("feature", (self.nodes,), "int32")
@@ -179,7 +179,7 @@ class TreeEnsemble(keras.layers.Layer):
         self.root = add("root", (self.trees,), "int32")
         self.base = add("base", (self.groups * self.width,), "float32")
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """``(..., features)`` to ``(..., groups * width)``; leading axes are free."""
         features = x.shape[-1]
         lead = tf.shape(x)[:-1]
@@ -187,7 +187,7 @@ class TreeEnsemble(keras.layers.Layer):
         offset = tf.range(tf.reduce_prod(lead), dtype=tf.int32)[:, None] * features
         tables = [tf.convert_to_tensor(w) for w in (self.feature, self.threshold, self.left, self.value)]
         roots, block = tf.convert_to_tensor(self.root), block_size(self.groups)
-        total: Any = 0.0
+        total: Tensor = 0.0
         for number, depth in enumerate(self.depths):
             start = roots[number * block : min((number + 1) * block, self.trees)]
             total = total + self._block(flat, offset, tables, start, depth)
@@ -198,7 +198,7 @@ class TreeEnsemble(keras.layers.Layer):
             answer = tf.nn.softmax(answer)
         return tf.reshape(answer, tf.concat([lead, [self.groups * self.width]], 0))
 
-    def _block(self, flat: Any, offset: Any, tables: list[Any], start: Any, depth: int) -> Any:
+    def _block(self, flat: Tensor, offset: Tensor, tables: list[Tensor], start: Tensor, depth: int) -> Tensor:
         """Sum over the trees that begin at ``start``: ``(rows, groups * width)``."""
         feature, threshold, left, value = tables
         node = start[None, :] + tf.zeros_like(offset)
@@ -209,19 +209,6 @@ class TreeEnsemble(keras.layers.Layer):
         rounds = start.shape[0] // self.groups
         return tf.reduce_sum(tf.reshape(leaves, (-1, rounds, self.groups * self.width)), axis=1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The last axis becomes the outputs."""
         return (*input_shape[:-1], self.groups * self.width)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {
-            **super().get_config(),
-            "nodes": self.nodes,
-            "trees": self.trees,
-            "depths": self.depths,
-            "width": self.width,
-            "groups": self.groups,
-            "scale": self.scale,
-            "link": self.link,
-        }

@@ -6,20 +6,22 @@ Missing values are skipped or already filled, padding changes nothing, and no op
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Unpack
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_seq.data.features.window_settings import LAGS, MOST_PAIRED, QUANTILES, RECENT_LAGS, SEGMENTS, THRESHOLDS
-from keras_seq.models.blocks import package, shift, step_mask
+from keras_seq.models.blocks import shift, step_mask
+from keras_seq.models.layer import ConfiguredLayer, Float32Layer, package
 from keras_seq.models.preprocess import LARGEST, finite
+from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 
 @package
-class WindowFeatures(keras.layers.Layer):
+class WindowFeatures(Float32Layer):
     """Level, spread, extremes, quantiles, slope, segments, motion and correlations of whole windows.
 
     Input are raw values (NaN where missing) of which ``(x - center) / scale`` is measured: trees do not mind the
@@ -34,11 +36,13 @@ class WindowFeatures(keras.layers.Layer):
         length: append the number of steps.
     """
 
-    def __init__(self, center: Any, scale: Any, length: bool = True, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
+    def __init__(
+        self, center: Sequence[float], scale: Sequence[float], length: bool = True, **kwargs: Unpack[LayerOptions]
+    ) -> None:
+        super().__init__(**kwargs)
         self.center, self.scale, self.length = list(center), list(scale), length
 
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, features)``, float32."""
         steps = tf.shape(x)[1]
         count = tf.fill(tf.shape(x)[:1], steps) if lengths is None else tf.minimum(tf.cast(lengths, tf.int32), steps)
@@ -57,7 +61,7 @@ class WindowFeatures(keras.layers.Layer):
             parts.append(tf.cast(count, tf.float32)[:, None])
         return tf.concat(parts, axis=1)
 
-    def compute_output_shape(self, x_shape: Any, lengths_shape: Any = None) -> Any:
+    def compute_output_shape(self, x_shape: Shape, lengths_shape: Shape | None = None) -> Shape:
         """Time is measured away."""
         return (x_shape[0], self.count(x_shape[-1]))
 
@@ -68,23 +72,19 @@ class WindowFeatures(keras.layers.Layer):
         alone = len(LAGS) * channels if channels > MOST_PAIRED else 0
         return each * channels + (1 + len(LAGS)) * paired**2 + alone + int(self.length)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "center": self.center, "scale": self.scale, "length": self.length}
 
-
-def _total(x: Any) -> Any:
+def _total(x: Tensor) -> Tensor:
     return tf.reduce_sum(x, axis=1)
 
 
-def _moments(x: Any, seen: Any) -> tuple[Any, Any]:
+def _moments(x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and deviation over seen steps, ``(batch, channels)`` each."""
     count = tf.maximum(_total(seen), 1.0)
     mean = _total(x) / count
     return mean, tf.sqrt(_total(tf.square((x - mean[:, None]) * seen)) / count)
 
 
-def _levels(x: Any, seen: Any, count: Any) -> list[Any]:
+def _levels(x: Tensor, seen: Tensor, count: Tensor) -> list[Tensor]:
     """Last seen value, extremes and their places (share of the length), quantiles (nearest ranks)."""
     steps = tf.range(tf.shape(x)[1])
     known = _total(seen)
@@ -108,7 +108,7 @@ def _levels(x: Any, seen: Any, count: Any) -> list[Any]:
     return parts
 
 
-def _segments(x: Any, centred: Any, seen: Any, count: Any) -> list[Any]:
+def _segments(x: Tensor, centred: Tensor, seen: Tensor, count: Tensor) -> list[Tensor]:
     """Slope per step, means of equal segments, and how they change."""
     steps = tf.range(tf.shape(x)[1])
     clock = tf.cast(steps, tf.float32)[None, :, None]
@@ -127,7 +127,7 @@ def _segments(x: Any, centred: Any, seen: Any, count: Any) -> list[Any]:
     return [slope, *each, *((late - early) * a * b for (early, late), (a, b) in pairs)]
 
 
-def _motion(scaled: Any, seen: Any) -> list[Any]:
+def _motion(scaled: Tensor, seen: Tensor) -> list[Tensor]:
     """Mean and deviation of steps, and how often thresholds are crossed, per step."""
     both = seen[:, 1:] * seen[:, :-1]
     count = tf.maximum(_total(both), 1.0)
@@ -139,7 +139,7 @@ def _motion(scaled: Any, seen: Any) -> list[Any]:
     return parts
 
 
-def _correlations(scaled: Any, seen: Any) -> list[Any]:
+def _correlations(scaled: Tensor, seen: Tensor) -> list[Tensor]:
     """Auto- and cross-correlations of the first channels per lag; autocorrelations if there are more."""
     channels, paired = scaled.shape[-1], min(scaled.shape[-1], MOST_PAIRED)
     parts = []
@@ -154,17 +154,14 @@ def _correlations(scaled: Any, seen: Any) -> list[Any]:
 
 
 @package
-class RecentFeatures(keras.layers.Layer):
+class RecentFeatures(Float32Layer):
     """Last value, changes up to it, and how it stands to the window: what sliding windows tell trees.
 
     Per channel of scaled, filled input: the last value, its change over ``RECENT_LAGS`` steps (beyond the first row:
     since the first row), last value less the mean of 5 steps and of the window, deviation, slope per step.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
-
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, 14 * channels)``, float32."""
         steps = tf.shape(x)[1]
         count = tf.fill(tf.shape(x)[:1], steps) if lengths is None else tf.minimum(tf.cast(lengths, tf.int32), steps)
@@ -182,13 +179,13 @@ class RecentFeatures(keras.layers.Layer):
         short = _total(x * recent) / tf.maximum(_total(recent), 1.0)
         return tf.concat([value, *changes, value - short, value - mean, deviation, slope], axis=1)
 
-    def compute_output_shape(self, x_shape: Any, lengths_shape: Any = None) -> Any:
+    def compute_output_shape(self, x_shape: Shape, lengths_shape: Shape | None = None) -> Shape:
         """Time is measured away."""
         return (x_shape[0], (5 + len(RECENT_LAGS)) * x_shape[-1])
 
 
 @package
-class Grid(keras.layers.Layer):
+class Grid(Float32Layer):
     """Features rounded to multiples of a step, for trees.
 
     Sensors have levels, whose differences vary by what float32 rounds (0 and 1e-8, where nothing has changed). Trees
@@ -198,86 +195,74 @@ class Grid(keras.layers.Layer):
         step: a power of two, so that multiples are exact.
     """
 
-    def __init__(self, step: float, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
+    def __init__(self, step: float, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
         self.step = step
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """``(..., features)`` to the same."""
         return tf.round(x / self.step) * self.step
 
-    def compute_output_shape(self, x_shape: Any) -> Any:
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         """As it was."""
         return x_shape
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "step": self.step}
 
-
-def _row(x: Any, step: Any) -> Any:
+def _row(x: Tensor, step: Tensor) -> Tensor:
     """Step ``step (batch,)`` of each window, ``(batch, channels)``."""
     shape = tf.shape(x)
     return tf.gather(tf.reshape(x, (-1, x.shape[-1])), tf.range(shape[0]) * shape[1] + step)
 
 
 @package
-class Channels(keras.layers.Layer):
+class Channels(ConfiguredLayer):
     """Some of the channels.
 
     Args:
         index: their positions on the last axis.
     """
 
-    def __init__(self, index: tuple[int, ...] | list[int], **kwargs: Any) -> None:
+    def __init__(self, index: tuple[int, ...] | list[int], **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.index = list(index)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """``(..., channels)`` to ``(..., chosen)``."""
         return tf.gather(x, self.index, axis=-1)
 
-    def compute_output_shape(self, x_shape: Any) -> Any:
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
         """As many channels as chosen."""
         return (*x_shape[:-1], len(self.index))
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "index": self.index}
-
 
 @package
-class Lags(keras.layers.Layer):
+class Lags(ConfiguredLayer):
     """The last steps of each window, latest first; beyond the first step it is repeated.
 
     Args:
         count: how many.
     """
 
-    def __init__(self, count: int, **kwargs: Any) -> None:
+    def __init__(self, count: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        self.lags = count
+        self.count = count
 
-    def call(self, x: Any, lengths: Any = None) -> Any:
+    def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, channels, count)``."""
         shape = tf.shape(x)
         count = tf.fill(shape[:1], shape[1]) if lengths is None else tf.minimum(tf.cast(lengths, tf.int32), shape[1])
-        step = tf.maximum(count[:, None] - 1 - tf.range(self.lags)[None, :], 0)
+        step = tf.maximum(count[:, None] - 1 - tf.range(self.count)[None, :], 0)
         rows = tf.reshape(tf.range(shape[0])[:, None] * shape[1] + step, (-1,))
         found = tf.gather(tf.reshape(x, (-1, x.shape[-1])), rows)
-        return tf.transpose(tf.reshape(found, (-1, self.lags, x.shape[-1])), (0, 2, 1))
+        return tf.transpose(tf.reshape(found, (-1, self.count, x.shape[-1])), (0, 2, 1))
 
-    def compute_output_shape(self, x_shape: Any, lengths_shape: Any = None) -> Any:
+    def compute_output_shape(self, x_shape: Shape, lengths_shape: Shape | None = None) -> Shape:
         """Channels before lags."""
-        return (x_shape[0], x_shape[-1], self.lags)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "count": self.lags}
+        return (x_shape[0], x_shape[-1], self.count)
 
 
 @package
-class LagLinear(keras.layers.Layer):
+class LagLinear(Float32Layer):
     """A linear map from each channel's lags to its horizon, about the window's level; weights are fitted elsewhere.
 
     Args:
@@ -285,27 +270,23 @@ class LagLinear(keras.layers.Layer):
         centre: the level taken away before and added after: the ``last`` value or the ``mean`` of the lags.
     """
 
-    def __init__(self, horizon: int, centre: str, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})
+    def __init__(self, horizon: int, centre: str, **kwargs: Unpack[LayerOptions]) -> None:
+        super().__init__(**kwargs)
         self.horizon, self.centre = horizon, centre
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """``kernel (channels, lags, horizon)`` and ``bias (channels, horizon)``."""
         _, channels, lags = input_shape
         self.kernel = self.add_weight(shape=(channels, lags, self.horizon), name="kernel", trainable=False)
         self.bias = self.add_weight(shape=(channels, self.horizon), name="bias", trainable=False)
 
-    def call(self, lags: Any) -> Any:
+    def call(self, lags: Tensor) -> Tensor:
         """``(batch, channels, lags)`` to ``(batch, horizon, channels)``."""
         level = lags[:, :, :1] if self.centre == "last" else tf.reduce_mean(lags, axis=-1, keepdims=True)
         by_channel = tf.transpose(lags - level, (1, 0, 2))
         answer = tf.transpose(tf.matmul(by_channel, self.kernel), (1, 0, 2)) + self.bias + level
         return tf.transpose(answer, (0, 2, 1))
 
-    def compute_output_shape(self, lags_shape: Any) -> Any:
+    def compute_output_shape(self, lags_shape: Shape) -> Shape:
         """Horizon before channels, as every forecast."""
         return (lags_shape[0], self.horizon, lags_shape[1])
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "horizon": self.horizon, "centre": self.centre}

@@ -8,14 +8,14 @@ import pytest
 from keras_seq import cli
 from keras_seq.compress.plan import METHODS, CompressionPlan
 from keras_seq.errors import ConfigError
+from keras_seq.models.registry import networks
 from tests.factories.experiments import caster_tree
 
 SIZES = {"model.units": 16, "model.filters": 16, "model.heads": 2, "model.ff_dim": 32, "model.layers": 2}
-FAMILIES = ["lstm", "gru", "bilstm", "cnn_lstm", "tcn", "attention_lstm", "transformer"]
 
 
 def slow_but(*quick):
-    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in networks()]
 
 
 @pytest.fixture(scope="module")

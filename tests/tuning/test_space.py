@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from keras_seq import config
 from keras_seq.errors import ConfigError
+from keras_seq.models.registry import get_family, names
 from tuning import space as spaces
-from tuning.defaults import FITTED, NETWORKS, default_space
+from tuning.defaults import default_space
 from tuning.settings import load_plan
 
 FD001 = Path(__file__).parents[2] / "configs" / "cmapss_fd001.yaml"
@@ -82,7 +83,7 @@ def test_own_values_are_those_of_the_configuration(experiment):
     assert "model.heads" not in own  # an LSTM has none
 
 
-@pytest.mark.parametrize("family", [*NETWORKS, *FITTED])
+@pytest.mark.parametrize("family", [name for name in names() if get_family(name).space])
 def test_every_default_space_is_valid(experiment, family):
     chosen = config.replace(experiment, **{"model.family": family})
     parameters = spaces.parse(default_space(chosen), chosen)
