@@ -25,7 +25,6 @@ from tuning.settings import TuningConfig
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
 
-CALLS = ("accuracy", "balanced_accuracy", "f1", "mcc", "precision", "recall")  # of two classes: hang on a threshold
 SAVE_SECONDS = 1.0  # between two writings of a running trial's record
 
 
@@ -234,10 +233,11 @@ class _Trial:
         Calls of rare positives say nothing before their threshold is chosen, which is after the last epoch: then the
         ranking is watched.
         """
+        from keras_seq.training.metrics import THRESHOLDED
         from keras_seq.training.monitors import KNOWN
 
         study = self.runner.study
-        if study.about["task"] == "binary" and study.objective in CALLS:
+        if study.about["task"] == "binary" and study.objective in THRESHOLDED:
             return "val_auc_pr"
         known = {name for names in KNOWN.values() for name in names}
         return f"val_{study.objective}" if study.objective in known else "val_loss"

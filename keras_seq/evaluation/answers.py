@@ -16,7 +16,7 @@ from keras_seq.evaluation.candidates import Candidates, Failure, Judged
 from keras_seq.evaluation.naive_error import naive_errors
 from keras_seq.evaluation.postprocessed import Postprocessed, decide_points, score_postprocessed
 from keras_seq.evaluation.scores import score
-from keras_seq.training.metrics import deviations
+from keras_seq.training.metrics import THRESHOLDED, deviations
 from keras_seq.training.predictions import Points, points, predict_windows
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from keras_seq.data.series import Series
     from keras_seq.data.spec import DataSpec
 
-OF_ONE_RUN = {"accuracy", "balanced_accuracy", "precision", "recall", "f1", "mcc", "coverage", "interval_width", "mase"}
+OF_ONE_RUN = THRESHOLDED | {"coverage", "interval_width", "mase"}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from keras_seq.config import TaskName
 from keras_seq.figures import figure
-from keras_seq.training import metrics
+from keras_seq.training import class_metrics, value_metrics
 
 RUL_BANDS = (0.0, 25.0, 50.0, 75.0, 100.0, 125.0)  # cycles left; above the last is one more band
 
@@ -88,16 +88,19 @@ def _errors(truth: np.ndarray, prediction: np.ndarray, task: TaskName) -> dict[s
     if task == "binary":
         called = prediction.ravel() >= 0.5
         return {
-            "brier": metrics.brier(truth, prediction),
-            "accuracy": metrics.accuracy(truth.ravel() > 0.5, called),
+            "brier": class_metrics.brier(truth, prediction),
+            "accuracy": class_metrics.accuracy(truth.ravel() > 0.5, called),
             "bias": float(np.mean(prediction) - np.mean(truth)),
         }
     if task == "multiclass":
         called = prediction.argmax(-1)
-        return {"accuracy": metrics.accuracy(truth, called), "log_loss": metrics.log_loss(truth, prediction)}
+        return {
+            "accuracy": class_metrics.accuracy(truth, called),
+            "log_loss": class_metrics.log_loss(truth, prediction),
+        }
     error = prediction.ravel() - truth.ravel()
     return {
-        "rmse": metrics.rmse(truth, prediction),
-        "mae": metrics.mae(truth, prediction),
+        "rmse": value_metrics.rmse(truth, prediction),
+        "mae": value_metrics.mae(truth, prediction),
         "bias": float(error.mean()),
     }

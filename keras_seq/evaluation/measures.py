@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from keras_seq.config import TaskName
 from keras_seq.tasks import deciding
-from keras_seq.training.metrics import EPSILON
+from keras_seq.training.class_metrics import EPSILON
 
 Array = NDArray[np.float64]
 CHUNK = 4_000_000  # weights held at a time by ranking metrics

@@ -14,7 +14,7 @@ from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.evaluation.naive_error import naive_errors
 from keras_seq.evaluation.scores import interval_metrics, renamed, score
-from keras_seq.training import adaptive, metrics
+from keras_seq.training import adaptive, class_metrics
 from keras_seq.training.decision import clusters, events, fit_decision
 from keras_seq.training.predictions import Points, has_quantiles
 from keras_seq.training.thresholds import FEW
@@ -164,7 +164,7 @@ def score_postprocessed(
     chosen = decided.judged(experiment, part)
     truth = chosen.points.truth
     if spec.classifies:
-        return {**result, "ece_raw": metrics.ece(truth, chosen.raw)}
+        return {**result, "ece_raw": class_metrics.ece(truth, chosen.raw)}
     if chosen.lower is None or chosen.upper is None:
         return result
     for name in [name for name in result if name.split("/")[0] in INTERVALS]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from keras_seq.config import Experiment
 from keras_seq.data.spec import DataSpec
 from keras_seq.evaluation.naive_error import scaled_errors
-from keras_seq.training import metrics
+from keras_seq.training import metrics, value_metrics
 from keras_seq.training.predictions import Points, has_quantiles, middle
 
 Array = NDArray[np.float64]
@@ -56,9 +56,9 @@ def _judge_values(found: Points, spec: DataSpec, experiment: Experiment, naive: 
     result = metrics.score_values(capped, value, scale=spec.target_std, names=names)
     if cap is not None:
         uncapped = metrics.score_values(truth, value, scale=spec.target_std, names=names)
-        result["phm08"] = metrics.phm08(capped.ravel(), value.ravel())
+        result["phm08"] = value_metrics.phm08(capped.ravel(), value.ravel())
         result |= {renamed(name, "_uncapped"): v for name, v in uncapped.items() if name.split("/")[0] == "rmse"}
-        result["phm08_uncapped"] = metrics.phm08(truth.ravel(), value.ravel())
+        result["phm08_uncapped"] = value_metrics.phm08(truth.ravel(), value.ravel())
     if spec.task == "forecast":
         error = (value.astype(np.float64) - truth) / metrics.deviations(spec.target_std)
         result |= metrics.over_targets("mse_scaled", (error**2).mean((0, 1)).tolist(), names)
@@ -74,7 +74,7 @@ def _judge_quantiles(found: Points, spec: DataSpec, quantiles: tuple[float, ...]
     names, count = spec.targets, len(found.truth)
     answers = found.prediction.reshape(count, -1, len(names), len(quantiles))
     truth = np.asarray(found.truth).reshape(count, -1, len(names))
-    losses = [metrics.pinball(truth[..., k, None], answers[..., k, :], quantiles) for k in range(len(names))]
+    losses = [value_metrics.pinball(truth[..., k, None], answers[..., k, :], quantiles) for k in range(len(names))]
     unit = metrics.deviations(spec.target_std) if len(names) > 1 else np.ones(1)
     result = {"pinball": float(np.mean(losses / unit))} | metrics.by_target("pinball", losses, names)
     return result | interval_metrics(truth, answers[..., 0], answers[..., -1], spec)
@@ -91,8 +91,8 @@ def interval_metrics(truth: Array, lower: Array, upper: Array, spec: DataSpec) -
     """
     names = spec.targets
     truth, lower, upper = (np.asarray(part).reshape(-1, len(names)) for part in (truth, lower, upper))
-    held = [metrics.coverage(truth[:, k], lower[:, k], upper[:, k]) for k in range(len(names))]
-    width = [metrics.interval_width(lower[:, k], upper[:, k]) for k in range(len(names))]
+    held = [value_metrics.coverage(truth[:, k], lower[:, k], upper[:, k]) for k in range(len(names))]
+    width = [value_metrics.interval_width(lower[:, k], upper[:, k]) for k in range(len(names))]
     unit = metrics.deviations(spec.target_std) if len(names) > 1 else np.ones(1)
     overall = {"interval_width": float(np.mean(width / unit))} | metrics.by_target("interval_width", width, names)
     return metrics.over_targets("coverage", held, names) | overall

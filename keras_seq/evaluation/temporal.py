@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keras_seq.data.windows import WindowIndex
 from keras_seq.errors import ConfigError
-from keras_seq.training.metrics import detection_step
+from keras_seq.training.class_metrics import detection_step
 from keras_seq.training.predictions import Points, points, predict_windows
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.drawing import BLUE, GREEN, GREY, ORANGE, RED, panels, save
 from keras_seq.training import calibration as bins
-from keras_seq.training import metrics
+from keras_seq.training import class_metrics
 from keras_seq.training.predictions import Points, middle
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ def binary(
     figure, (roc, pr, diagram, scores) = panels(4)
     if 0 < truth.sum() < len(truth):  # else no curve is defined
         false_rate, true_rate, _ = roc_curve(truth, score)
-        roc.plot(false_rate, true_rate, color=BLUE, label=f"AUC {metrics.auc_roc(truth, score):.3f}")
+        roc.plot(false_rate, true_rate, color=BLUE, label=f"AUC {class_metrics.auc_roc(truth, score):.3f}")
         precision, recall, _ = precision_recall_curve(truth, score)
-        pr.plot(recall, precision, color=BLUE, label=f"AP {metrics.auc_pr(truth, score):.3f}")
+        pr.plot(recall, precision, color=BLUE, label=f"AP {class_metrics.auc_pr(truth, score):.3f}")
     roc.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="chance")
     roc.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
     pr.axhline(truth.mean(), color=GREY, linestyle=":", label=f"share of {names[1]} {truth.mean():.3f}")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_seq.training.metrics import EPSILON, log_loss
+from keras_seq.training.class_metrics import EPSILON, log_loss
 
 Array = NDArray[np.float64]
 BINARY = ("none", "platt", "temperature", "isotonic")

@@ -17,14 +17,7 @@ from keras_seq.tasks import TASKS
 from keras_seq.training import metrics
 from keras_seq.training.single_process import SingleProcess
 
-_VALUES = ("loss", "rmse", "mae", "smape", "r2")
-_CLASSES = ("loss", "auc_roc", "accuracy", "balanced_accuracy", "f1", "mcc", "brier", "log_loss", "ece")
-KNOWN = {
-    "regression": _VALUES,
-    "forecast": _VALUES,
-    "binary": (*_CLASSES, "auc_pr", "precision", "recall"),
-    "multiclass": _CLASSES,
-}
+KNOWN = {task: ("loss", *names) for task, names in metrics.METRICS.items()}
 
 
 @dataclass(frozen=True)

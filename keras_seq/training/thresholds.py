@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from keras_seq.config import EvaluationConfig
 from keras_seq.errors import DataError
 from keras_seq.figures import figure
-from keras_seq.training.metrics import ranked_counts
+from keras_seq.training.class_metrics import ranked_counts
 
 Array = NDArray[np.float64]
 Gain = Callable[[Array, Array, Array], Array]  # from true positives, called and positives; the larger the better

@@ -60,7 +60,7 @@ def test_a_useless_member_of_a_class_ensemble_gets_no_weight():
 
 
 def test_log_loss_weights_of_several_classes_beat_every_grid_point():
-    from keras_seq.training.metrics import log_loss
+    from keras_seq.training.class_metrics import log_loss
 
     rng = np.random.default_rng(2)
     truth = rng.integers(0, 3, 300)

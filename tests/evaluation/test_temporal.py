@@ -12,7 +12,7 @@ from keras_seq.evaluation import bands
 from keras_seq.evaluation.temporal import PredictionEvolution, detection, evolve, prefixes
 from keras_seq.pipeline.temporal import analyse
 from keras_seq.reports import temporal as report
-from keras_seq.training.metrics import detection_step
+from keras_seq.training.class_metrics import detection_step
 from keras_seq.training.predictions import Points
 from tests.factories.bundles import CASTER, CO2, experiment, make_bundle
 

@@ -8,7 +8,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from keras_seq.models.decision import calibrate
-from keras_seq.training import metrics
+from keras_seq.training import class_metrics
 from keras_seq.training.calibration import (
     _deal,
     calibration_error,
@@ -74,13 +74,17 @@ def test_isotonic_keeps_the_ranking(n: int) -> None:
     steps = IsotonicRegression(out_of_bounds="clip").fit(probability, truth)
     numbers = fit_isotonic(truth, probability)
     later, raw = skewed(4000, seed=1)
-    assert metrics.auc_pr(later, raw) - metrics.auc_pr(later, steps.predict(raw)) > 1e-3  # plateaus cost
-    for measure in (metrics.auc_roc, metrics.auc_pr):
+    assert class_metrics.auc_pr(later, raw) - class_metrics.auc_pr(later, steps.predict(raw)) > 1e-3  # plateaus cost
+    for measure in (class_metrics.auc_roc, class_metrics.auc_pr):
         assert measure(later, applied(raw, numbers)) == pytest.approx(measure(later, raw), abs=1e-6)
     if n == 1200:
         stepped, found = steps.predict(raw), applied(raw, numbers)
-        assert metrics.ece(later, found) < metrics.ece(later, stepped) + 0.005 < metrics.ece(later, raw) / 2
-        assert metrics.log_loss(later, found) < metrics.log_loss(later, stepped) + 0.001
+        assert (
+            class_metrics.ece(later, found)
+            < class_metrics.ece(later, stepped) + 0.005
+            < class_metrics.ece(later, raw) / 2
+        )
+        assert class_metrics.log_loss(later, found) < class_metrics.log_loss(later, stepped) + 0.001
 
 
 def test_temperature_undoes_a_factor_of_the_logits() -> None:
@@ -95,7 +99,7 @@ def test_temperature_undoes_a_factor_of_the_logits() -> None:
     found = applied(sure, numbers)
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
     assert (found.argmax(1) == sure.argmax(1)).all()
-    assert metrics.ece(classes, found) < 0.01 < metrics.ece(classes, sure)
+    assert class_metrics.ece(classes, found) < 0.01 < class_metrics.ece(classes, sure)
 
 
 def test_auto_mends_what_is_off_and_does_not_spoil_what_is_right() -> None:
@@ -104,12 +108,12 @@ def test_auto_mends_what_is_off_and_does_not_spoil_what_is_right() -> None:
     numbers, notes = fit_calibration("auto", truth, probability, np.arange(1200) // 4)
     assert numbers["method"] in ("platt", "isotonic")
     assert not notes
-    assert metrics.ece(later, raw) > 0.1
-    assert metrics.ece(later, applied(raw, numbers)) < 0.03
+    assert class_metrics.ece(later, raw) > 0.1
+    assert class_metrics.ece(later, applied(raw, numbers)) < 0.03
     assert numbers["log_loss"][numbers["method"]] == min(numbers["log_loss"].values())
     numbers, _ = fit_calibration("auto", *skewed(900, slope=1.0, offset=0.0), np.arange(900))
     later, right = skewed(20_000, slope=1.0, offset=0.0, seed=1)
-    assert metrics.log_loss(later, applied(right, numbers)) < metrics.log_loss(later, right) + 0.003
+    assert class_metrics.log_loss(later, applied(right, numbers)) < class_metrics.log_loss(later, right) + 0.003
 
 
 def test_auto_does_not_trust_a_few_perfect_answers() -> None:
@@ -159,6 +163,6 @@ def test_reliability_by_hand() -> None:
 
 def test_the_error_is_that_of_the_metrics() -> None:
     truth, probability = skewed(700)
-    assert calibration_error(truth, probability) == pytest.approx(metrics.ece(truth, probability))
+    assert calibration_error(truth, probability) == pytest.approx(class_metrics.ece(truth, probability))
     classes = np.stack([1 - probability, probability], 1)
-    assert calibration_error(truth, classes) == pytest.approx(metrics.ece(truth, classes))
+    assert calibration_error(truth, classes) == pytest.approx(class_metrics.ece(truth, classes))

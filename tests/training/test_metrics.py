@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from keras_seq.training import metrics
+from keras_seq.training import class_metrics, metrics, value_metrics
 
 RNG = np.random.default_rng(3)
 
@@ -22,8 +22,8 @@ def binary(n: int, ties: int | None = None) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("ties", [None, 5, 1])
 def test_ranking_agrees_with_scikit_learn(ties: int | None) -> None:
     truth, score = binary(500, ties)
-    assert metrics.auc_roc(truth, score) == pytest.approx(reference.roc_auc_score(truth, score))
-    assert metrics.auc_pr(truth, score) == pytest.approx(reference.average_precision_score(truth, score))
+    assert class_metrics.auc_roc(truth, score) == pytest.approx(reference.roc_auc_score(truth, score))
+    assert class_metrics.auc_pr(truth, score) == pytest.approx(reference.average_precision_score(truth, score))
 
 
 @settings(max_examples=50, deadline=None)
@@ -31,25 +31,25 @@ def test_ranking_agrees_with_scikit_learn(ties: int | None) -> None:
 def test_ranking_agrees_on_any_sample(pairs: list[tuple[bool, int]]) -> None:
     truth, score = (np.array(column, float) for column in zip(*pairs, strict=True))
     if 0 < truth.sum() < len(truth):
-        assert metrics.auc_roc(truth, score) == pytest.approx(reference.roc_auc_score(truth, score))
+        assert class_metrics.auc_roc(truth, score) == pytest.approx(reference.roc_auc_score(truth, score))
     if truth.any():
-        assert metrics.auc_pr(truth, score) == pytest.approx(reference.average_precision_score(truth, score))
+        assert class_metrics.auc_pr(truth, score) == pytest.approx(reference.average_precision_score(truth, score))
 
 
 def test_ranking_is_fast() -> None:
     truth, score = binary(100_000)
     began = time.process_time()
-    metrics.auc_roc(truth, score)
-    metrics.auc_pr(truth, score)
+    class_metrics.auc_roc(truth, score)
+    class_metrics.auc_pr(truth, score)
     assert time.process_time() - began < 0.5
 
 
 def test_undefined_numbers_are_nan() -> None:
-    assert np.isnan(metrics.auc_roc([1, 1], [0.2, 0.3]))
-    assert np.isnan(metrics.auc_pr([0, 0], [0.2, 0.3]))
-    assert np.isnan(metrics.r2([2, 2], [1, 3]))
-    assert np.isnan(metrics.mape([0, 0], [1, 1]))
-    assert np.isnan(metrics.mase([1.0], [2.0], train=[5, 5, 5]))
+    assert np.isnan(class_metrics.auc_roc([1, 1], [0.2, 0.3]))
+    assert np.isnan(class_metrics.auc_pr([0, 0], [0.2, 0.3]))
+    assert np.isnan(value_metrics.r2([2, 2], [1, 3]))
+    assert np.isnan(value_metrics.mape([0, 0], [1, 1]))
+    assert np.isnan(value_metrics.mase([1.0], [2.0], train=[5, 5, 5]))
 
 
 def test_binary_score_agrees_with_scikit_learn() -> None:
@@ -90,7 +90,7 @@ def test_values_agree_with_scikit_learn() -> None:
     assert found["rmse"] == pytest.approx(reference.root_mean_squared_error(truth.ravel(), prediction.ravel()))
     assert found["mae"] == pytest.approx(reference.mean_absolute_error(truth.ravel(), prediction.ravel()))
     assert found["r2"] == pytest.approx(reference.r2_score(truth.ravel(), prediction.ravel()))
-    assert metrics.mape(truth, prediction) == pytest.approx(
+    assert value_metrics.mape(truth, prediction) == pytest.approx(
         100 * reference.mean_absolute_percentage_error(truth.ravel(), prediction.ravel())
     )
 
@@ -98,7 +98,7 @@ def test_values_agree_with_scikit_learn() -> None:
 def test_pinball_agrees_with_scikit_learn() -> None:
     truth, prediction, levels = RNG.normal(size=40), RNG.normal(size=(40, 2)), (0.1, 0.7)
     expected = np.mean([reference.mean_pinball_loss(truth, prediction[:, i], alpha=q) for i, q in enumerate(levels)])
-    assert metrics.pinball(truth[:, None], prediction, levels) == pytest.approx(expected)
+    assert value_metrics.pinball(truth[:, None], prediction, levels) == pytest.approx(expected)
 
 
 def test_padding_is_left_out() -> None:
@@ -110,9 +110,9 @@ def test_padding_is_left_out() -> None:
 
 def test_predictions_are_not_broadcast_against_truth() -> None:
     with pytest.raises(ValueError, match="as many values, got 3 and 1"):
-        metrics.rmse([1, 2, 3], [1])
+        value_metrics.rmse([1, 2, 3], [1])
 
 
 def test_phm08_stays_finite() -> None:
-    assert np.isfinite(metrics.phm08([0.0], [1e9]))
-    assert metrics.phm08([0.0], [10.0]) > metrics.phm08([10.0], [0.0])
+    assert np.isfinite(value_metrics.phm08([0.0], [1e9]))
+    assert value_metrics.phm08([0.0], [10.0]) > value_metrics.phm08([10.0], [0.0])

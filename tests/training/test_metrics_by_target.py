@@ -17,7 +17,7 @@ from keras_seq.evaluation.scores import score
 from keras_seq.export.gate import REQUIREMENT
 from keras_seq.export.reference import errors_of
 from keras_seq.tasks import TASKS
-from keras_seq.training import metrics
+from keras_seq.training import metrics, value_metrics
 from keras_seq.training.predictions import Points
 from tests.factories.series import make_series
 
@@ -99,7 +99,7 @@ def test_quantiles_of_several_targets():
     answers = np.stack([truth * 0 - std, truth * 0, truth * 0 + std], axis=-1)
     given = config.from_dict({"model": {"quantiles": list(levels)}})
     found = score(points_of(truth, answers), spec_of(std), given, part="test")
-    own = [metrics.pinball(truth[:, k, None], answers[:, k], levels) for k in range(2)]
+    own = [value_metrics.pinball(truth[:, k, None], answers[:, k], levels) for k in range(2)]
     assert found["pinball"] == pytest.approx(np.mean(own / std)) and found["pinball/y1"] == pytest.approx(own[0])
     three = RNG.normal(size=(300, 3))  # a baseline answers with points; three targets are not three levels
     found = score(points_of(three, three), spec_of([1.0, 1.0, 1.0]), given, part="test")

@@ -7,8 +7,8 @@ import pytest
 
 from keras_seq.config import EvaluationConfig
 from keras_seq.errors import DataError
+from keras_seq.training.class_metrics import auc_roc, f1
 from keras_seq.training.decision import events, fit_decision
-from keras_seq.training.metrics import auc_roc, f1
 from keras_seq.training.thresholds import best_f1_threshold, fit_threshold
 
 RULES = [

@@ -9,7 +9,7 @@ from sklearn.metrics import fbeta_score
 from keras_seq import config
 from keras_seq.config import EvaluationConfig
 from keras_seq.errors import ConfigError, DataError
-from keras_seq.training.metrics import f1
+from keras_seq.training.class_metrics import f1
 from keras_seq.training.thresholds import (
     best_f1_threshold,
     best_f_threshold,
