@@ -55,26 +55,26 @@ def windows(facts: ConfigurationFacts, horizon: int) -> list[Choice]:
         length = min(longest, LONGEST_WHOLE)
         spread = f"units have {shortest} to {longest} rows" if shortest < longest else f"every unit has {longest} rows"
         what = "one answer for each sequence" if facts.question.per_unit else "an answer at every step of a history"
-        found = [
+        choices = [
             Choice("data.windows.mode", "whole", what, "sliding, or last: only the latest rows of a unit"),
             Choice("data.windows.length", length, f"{spread}; the last ones are kept where there are more"),
         ]
         if dense(facts):
-            found.append(Choice("data.windows.per_step", True, "the target is known in every row"))
+            choices.append(Choice("data.windows.per_step", True, "the target is known in every row"))
         if length < 50:
-            found.append(Choice("data.bucket", length, "sequences are padded to multiples of so many steps"))
-        return found
+            choices.append(Choice("data.bucket", length, "sequences are padded to multiples of so many steps"))
+        return choices
     length, why = _window(facts, shortest, horizon)
-    found = [
+    choices = [
         Choice("data.windows.mode", "sliding", "windows of the latest rows, cut inside each unit"),
         Choice("data.windows.length", length, why, "longer, if what matters lies further back"),
     ]
     stride = max(1, math.ceil(facts.rows / MOST_WINDOWS))
     if stride > 1:
-        found.append(Choice("data.windows.stride", stride, f"{facts.rows} rows: not every start is needed", "1: all"))
+        choices.append(Choice("data.windows.stride", stride, f"{facts.rows} rows: not every start is needed", "1: all"))
     if facts.question.task == "forecast":
-        found.append(Choice("data.windows.horizon", horizon or 1, _horizon_words(horizon)))
-    return found
+        choices.append(Choice("data.windows.horizon", horizon or 1, _horizon_words(horizon)))
+    return choices
 
 
 def _horizon_words(horizon: int) -> str:
@@ -161,18 +161,18 @@ def model(facts: ConfigurationFacts) -> list[Choice]:
 def _forecaster(facts: ConfigurationFacts) -> list[Choice]:
     steps, words = season(facts)
     if facts.rows < 300:
-        found = _fitted("ridge", f"{facts.rows} rows: a linear model of the past values", "seasonal_naive, sarimax")
+        choices = _fitted("ridge", f"{facts.rows} rows: a linear model of the past values", "seasonal_naive, sarimax")
     else:
         sizes = {"units": 16 if facts.rows < FEW_ROWS else 32, "layers": 1, "skip": "linear", "dropout": 0.2}
         instead = "ridge" if len(facts.lengths) > 1 else "ridge, sarimax, hybrid (docs/forecasting.md compares them)"
-        found = _network(
+        choices = _network(
             "lstm", {**sizes, "hidden_dims": []}, f"{facts.rows} rows: a small network on top of a linear map", instead
         )
     if steps:
-        found.append(
+        choices.append(
             Choice("model.arima.period", steps, f"{words}: what the seasonal naive forecast beside it repeats")
         )
-    return found
+    return choices
 
 
 def _network(family: str, sizes: dict[str, object], why: str, instead: str) -> list[Choice]:
@@ -191,7 +191,7 @@ def training(facts: ConfigurationFacts) -> list[Choice]:
     if not is_network(facts):
         return []
     samples = len(facts.lengths) if facts.question.per_unit or dense(facts) else facts.rows
-    found = [
+    choices = [
         Choice("training.epochs", 40, "at most; it stops when validation no longer improves"),
         Choice("training.batch_size", 8 if samples < 200 else 32 if samples < 20_000 else 64),
         Choice("training.learning_rate", 0.002 if dense(facts) else 0.001),
@@ -199,7 +199,7 @@ def training(facts: ConfigurationFacts) -> list[Choice]:
     ]
     if facts.shares and min(facts.shares.values()) < RARE / len(facts.shares):
         rarest = min(facts.shares, key=lambda text: facts.shares[text])
-        found.append(
+        choices.append(
             Choice(
                 "training.class_weight",
                 "balanced",
@@ -207,7 +207,7 @@ def training(facts: ConfigurationFacts) -> list[Choice]:
                 "none; or training.loss focal",
             )
         )
-    return found
+    return choices
 
 
 def positive(facts: ConfigurationFacts) -> list[Choice]:

@@ -15,22 +15,22 @@ from keras_seq.tasks import classifies
 MOST_WORDS = 50  # different words of a column that may be classes
 
 
-def leave_copies_out(table: TableProfile, question: TargetQuestion, kept: list[str]) -> None:
+def leave_copies_out(table: TableProfile, question: TargetQuestion, inputs: list[str]) -> None:
     """Take copies of a target out of ``kept``, with the reason."""
     for target in question.targets:
         if table.columns[target].kind == "text" or question.task == "forecast":
             continue
         truth = table.head[target].to_numpy(np.float64)
-        for name in list(kept):
+        for name in list(inputs):
             values = table.head[name].to_numpy(np.float64)
             known = np.isfinite(values) & np.isfinite(truth)
             if known.sum() >= 3 and np.ptp(values[known]) > 0 and np.array_equal(values[known], truth[known]):
-                kept.remove(name)
+                inputs.remove(name)
                 question.left_out[name] = f"holds the values of the target '{target}'"
 
 
 def tell_companions(
-    table: TableProfile, question: TargetQuestion, kept: list[str], unit: str | None, taken: set[str]
+    table: TableProfile, question: TargetQuestion, inputs: list[str], unit: str | None, taken: set[str]
 ) -> None:
     """Note the inputs, and the words left out, that tell a target exactly."""
     order, offsets = _order(table, unit, taken)
@@ -39,9 +39,9 @@ def tell_companions(
     words = [
         name
         for name, column in table.columns.items()
-        if column.kind == "text" and name not in (*kept, *taken, *question.targets) and column.distinct <= MOST_WORDS
+        if column.kind == "text" and name not in (*inputs, *taken, *question.targets) and column.distinct <= MOST_WORDS
     ]
-    columns = {name: _numbers(table, name)[numbers] for name in (*kept, *words) if name not in question.targets}
+    columns = {name: _numbers(table, name)[numbers] for name in (*inputs, *words) if name not in question.targets}
     for target in question.targets:
         labels = sorted(table.columns[target].counts or ()) if classifies(question.task) else []
         truth = _labels(table, target, labels) if labels else _numbers(table, target)

@@ -53,7 +53,8 @@ class Findings:
             "checked": self.checked,
             "columns": [self._column(name) for name in self.table.columns],
             "choices": [
-                {"key": one.key, "value": one.value, "why": one.why, "instead": one.instead} for one in self.choices
+                {"key": choice.key, "value": choice.value, "why": choice.why, "instead": choice.instead}
+                for choice in self.choices
             ],
             "notes": self.notes,
             "commands": self.commands(),
@@ -65,7 +66,7 @@ class Findings:
 
         lengths, question = self.facts.lengths, self.facts.question
         spread = f"{min(lengths)} to {max(lengths)}" if min(lengths) < max(lengths) else f"{lengths[0]}"
-        value = {one.key: one.value for one in self.choices}
+        value = {choice.key: choice.value for choice in self.choices}
         parts = {name: part.column or "none" for name, part in self.facts.parts.items()}
         classes = ", ".join(f"{text} {share:.1%}" for text, share in list(self.facts.shares.items())[:8])
         classes += ", ..." if len(self.facts.shares) > 8 else ""
@@ -161,12 +162,12 @@ def _target(
     from keras_seq.autoconfig.target import ask_for_target, candidates, sure_of
 
     unit = parts["unit"].column
-    found = candidates(table, unit, taken)
-    sure = sure_of(found)
+    possible = candidates(table, unit, taken)
+    sure = sure_of(possible)
     if sure:
         return (sure.name,), f"is a guess ({sure.why}); another one: --target"
-    question = ask_for_target(found, table, counts=bool(unit and parts["time"].column))
-    if not ask or not found:
+    question = ask_for_target(possible, table, counts=bool(unit and parts["time"].column))
+    if not ask or not possible:
         raise question
     print(f"{question}\n", file=sys.stderr)
     try:
@@ -175,7 +176,7 @@ def _target(
         raise question from None
     if answer not in table.columns or answer in taken:
         raise ConfigError(
-            f"There is no such column to predict: '{answer}'{nearest(answer, [one.name for one in found])}"
+            f"There is no such column to predict: '{answer}'{nearest(answer, [column.name for column in possible])}"
         )
     return (answer,), "as answered"
 
@@ -189,31 +190,31 @@ def _prove(
 
     schema_file = out.with_name(f"{out.stem}_schema.yaml") if facts.conditions else None
     choices = plan.choices(table, facts, horizon=horizon, schema_file=str(schema_file) if schema_file else None)
-    place = next(i for i, one in enumerate(choices) if one.key == "data.path") + 1
+    place = next(i for i, choice in enumerate(choices) if choice.key == "data.path") + 1
     choices[place:place] = [Choice(f"data.{name}", value, "as asked for") for name, value in reading.items()]
-    found = Findings(table, facts, choices, out)
-    found.schema_text = write.schema_yaml(facts) if schema_file else ""
-    found.notes = [f"the file {remark}" for remark in table.remarks] + list(facts.question.notes)
-    found.notes += [part.note for part in facts.parts.values() if part.note]
+    findings = Findings(table, facts, choices, out)
+    findings.schema_text = write.schema_yaml(facts) if schema_file else ""
+    findings.notes = [f"the file {remark}" for remark in table.remarks] + list(facts.question.notes)
+    findings.notes += [part.note for part in facts.parts.values() if part.note]
     if why:
-        found.notes.append(f"target '{facts.question.targets[0]}' {why}")
+        findings.notes.append(f"target '{facts.question.targets[0]}' {why}")
     small = table.path.stat().st_size <= CHECKED_MB * 2**20
     if small:
-        found.choices = _tried(found, advise.split)
-        found.checked = True
+        findings.choices = _tried(findings, advise.split)
+        findings.checked = True
     else:
-        found.notes.append(f"above {CHECKED_MB} MB: the file was not read again to try the configuration on it")
+        findings.notes.append(f"above {CHECKED_MB} MB: the file was not read again to try the configuration on it")
     head = [
         f"{table.path.name}: written by python -m keras_seq.init {shlex.quote(str(table.path))}",
         f"Command: python -m keras_seq.train --config {shlex.quote(str(out))}",
         "Every value is a guess with its reason above it; 'instead' is what else could be meant. Options of the "
         "command line win over this file; docs/configuration.md tells of all fields.",
     ]
-    found.text = write.to_yaml(found.choices, head)
-    return found
+    findings.text = write.to_yaml(findings.choices, head)
+    return findings
 
 
-def _tried(found: Findings, make_split: Callable[[ConfigurationFacts, int], list[Choice]]) -> list[Choice]:
+def _tried(findings: Findings, make_split: Callable[[ConfigurationFacts, int], list[Choice]]) -> list[Choice]:
     """The choices with the first split that the data bear; warnings of the quality check become notes."""
     from keras_seq.autoconfig import write
     from keras_seq.data.quality import check
@@ -222,20 +223,20 @@ def _tried(found: Findings, make_split: Callable[[ConfigurationFacts, int], list
 
     with tempfile.TemporaryDirectory() as folder:
         schema = Path(folder) / "schema.yaml"
-        schema.write_text(found.schema_text, encoding="utf-8")
-        tree = write.tree(found.choices)
-        if found.schema_text:
+        schema.write_text(findings.schema_text, encoding="utf-8")
+        tree = write.tree(findings.choices)
+        if findings.schema_text:
             tree["data"]["schema_file"] = str(schema)
         series = load_series(config.from_dict(tree).data, checked=False)
     report = check(series, config.from_dict(tree).data.windows)
     report.raise_if_bad()
-    told = [finding for finding in report.warnings if finding.rule != "companion"]  # those are notes already
-    found.notes += [str(finding) for finding in told[:MOST_NOTES]]
+    warnings = [finding for finding in report.warnings if finding.rule != "companion"]  # those are notes already
+    findings.notes += [str(finding) for finding in warnings[:MOST_NOTES]]
     problem: DataError | None = None
     for attempt in range(ATTEMPTS):
-        choices = [one for one in found.choices if not one.key.startswith("data.split.")]
-        place = next(i for i, one in enumerate(choices) if one.key.startswith("model."))
-        choices[place:place] = make_split(found.facts, attempt)
+        choices = [choice for choice in findings.choices if not choice.key.startswith("data.split.")]
+        place = next(i for i, choice in enumerate(choices) if choice.key.startswith("model."))
+        choices[place:place] = make_split(findings.facts, attempt)
         try:
             split(series, config.from_dict(write.tree(choices)).data)
         except DataError as error:

@@ -111,17 +111,17 @@ def name_of(path: Path) -> str:
 
 def _columns(table: TableProfile, facts: ConfigurationFacts, schema_file: str | None) -> list[Choice]:
     question = facts.question
-    found = [
+    choices = [
         Choice("data.source", "table", "your own file"),
         Choice("data.path", str(table.path), f"{table.rows} rows; as seen from where the command is given"),
     ]
     if schema_file:
-        found.append(Choice("data.schema_file", schema_file, "says which columns tell the operating condition"))
+        choices.append(Choice("data.schema_file", schema_file, "says which columns tell the operating condition"))
     for part, option in (("unit", "--unit"), ("group", "--group"), ("time", "--time")):
         chosen = facts.parts[part]
         others = ", ".join(chosen.others)
         instead = f"{option} {chosen.others[0]} (could be: {others})" if others else ""
-        found.append(Choice(f"data.{part}", chosen.column, chosen.why, instead))
+        choices.append(Choice(f"data.{part}", chosen.column, chosen.why, instead))
     others_task = {
         "forecast": "regression (the target of the window's own last row, from the other columns)",
         "regression": "forecast with --horizon (the target's own future)",
@@ -132,24 +132,24 @@ def _columns(table: TableProfile, facts: ConfigurationFacts, schema_file: str | 
         others_task = ""
     if question.task == "multiclass" and facts.shares and not all(_natural(t)[0] == 0 for t in facts.shares):
         others_task = ""
-    found.append(Choice("data.task", question.task, question.why, others_task))
+    choices.append(Choice("data.task", question.task, question.why, others_task))
     per = "one for each unit" if question.per_unit else "one for each row"
-    found.append(Choice("data.targets", list(question.targets), per))
-    found += advise.positive(facts)
+    choices.append(Choice("data.targets", list(question.targets), per))
+    choices += advise.positive(facts)
     left = "; ".join(f"{name or '(no name)'}: {why}" for name, why in question.left_out.items())
     count = len(question.features)
     why = f"{count} column{'s' if count > 1 else ''} of numbers" + (f". Left out: {left}" if left else "")
-    found.append(Choice("data.features", list(question.features), why))
-    return found
+    choices.append(Choice("data.features", list(question.features), why))
+    return choices
 
 
 def _cleaning(table: TableProfile, facts: ConfigurationFacts, schema_file: str | None) -> list[Choice]:
     question = facts.question
     missing = {n: table.columns[n].missing_share for n in question.features if table.columns[n].missing}
-    found = []
+    choices = []
     if missing:
         worst = max(missing, key=lambda name: missing[name])
-        found.append(
+        choices.append(
             Choice(
                 "data.impute",
                 "forward",
@@ -159,7 +159,7 @@ def _cleaning(table: TableProfile, facts: ConfigurationFacts, schema_file: str |
             )
         )
         much = missing[worst] > 0.05
-        found.append(
+        choices.append(
             Choice(
                 "data.missing_indicator",
                 False,
@@ -167,9 +167,11 @@ def _cleaning(table: TableProfile, facts: ConfigurationFacts, schema_file: str |
             )
         )
     else:
-        found.append(Choice("data.impute", "none", "no input has a missing value", "forward, if later files have gaps"))
+        choices.append(
+            Choice("data.impute", "none", "no input has a missing value", "forward, if later files have gaps")
+        )
     if facts.conditions and schema_file:
-        found.append(
+        choices.append(
             Choice(
                 "data.conditions",
                 facts.conditions.count,
@@ -178,4 +180,4 @@ def _cleaning(table: TableProfile, facts: ConfigurationFacts, schema_file: str |
                 "0: one scaling for all",
             )
         )
-    return found
+    return choices

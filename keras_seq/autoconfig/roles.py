@@ -79,9 +79,9 @@ def order_by(table: TableProfile, unit: str | None) -> Order:
     """The head's rows by unit, in file order within one."""
     if unit is None:
         return Order(np.arange(len(table.head)), np.ones(len(table.head) - 1, bool))
-    found = codes(table, unit)
-    rows = np.argsort(found, kind="stable")
-    return Order(rows, np.diff(found[rows]) == 0)
+    numbers = codes(table, unit)
+    rows = np.argsort(numbers, kind="stable")
+    return Order(rows, np.diff(numbers[rows]) == 0)
 
 
 def choose_asked(table: TableProfile, name: str, option: str) -> str | None:
@@ -101,7 +101,7 @@ def guess_unit(table: TableProfile, taken: set[str]) -> ColumnRole:
     """The column whose values name the units: it repeats, and blocks or restarting clocks go with it."""
     whole = order_by(table, None)
     times = [name for name in _clock_names(table, taken) if not _rises(table, name, whole)]
-    found: list[tuple[int, str, str]] = []
+    scored: list[tuple[int, str, str]] = []
     for name in _unit_names(table, taken):
         column = table.columns[name]
         hint, blocks = _unit_like(name), column.counts is not None and column.runs == column.distinct
@@ -112,11 +112,11 @@ def guess_unit(table: TableProfile, taken: set[str]) -> ColumnRole:
         reasons = [f"{column.distinct} values that repeat"]
         reasons += ["each in one block of rows"] if blocks else []
         reasons += [f"'{clock}' rises within each and starts again"] if clock else []
-        found.append((score, name, ", ".join(reasons)))
-    found.sort(key=lambda item: -item[0])  # stable: the first column of equals
-    sure = [item for item in found if item[0] >= 4]
+        scored.append((score, name, ", ".join(reasons)))
+    scored.sort(key=lambda item: -item[0])  # stable: the first column of equals
+    sure = [item for item in scored if item[0] >= 4]
     if not sure:
-        others = tuple(name for score, name, _ in found if score > 0)
+        others = tuple(name for score, name, _ in scored if score > 0)
         why = "no column repeats as the name of a unit would: the whole file is one series"
         return ColumnRole(None, why, others, _holed_unit(table, taken))
     return ColumnRole(sure[0][1], sure[0][2], tuple(name for _, name, _ in sure[1:4]))
@@ -151,7 +151,7 @@ def guess_group(table: TableProfile, unit: str | None, taken: set[str]) -> Colum
     if unit is None:
         return ColumnRole(None, "without units there are no groups of them")
     order, units = order_by(table, unit), table.columns[unit].distinct
-    found = [
+    possible = [
         name
         for name, column in table.columns.items()
         if name not in taken
@@ -160,9 +160,9 @@ def guess_group(table: TableProfile, unit: str | None, taken: set[str]) -> Colum
         and 4 <= column.distinct < units
         and order.same(codes(table, name))
     ]
-    likely = [name for name in found if named(name, GROUP_WORDS)]
+    likely = [name for name in possible if named(name, GROUP_WORDS)]
     if not likely:
-        return ColumnRole(None, "no column is known to hold units that belong together", tuple(found[:3]))
+        return ColumnRole(None, "no column is known to hold units that belong together", tuple(possible[:3]))
     count = table.columns[likely[0]].distinct
     return ColumnRole(
         likely[0], f"{count} values, each for whole units: they are never split apart", tuple(likely[1:3])
@@ -281,9 +281,9 @@ def _unsorted(table: TableProfile, name: str, unit: str | None, order: Order) ->
             f'index=False)" (or, if it is not the time, give --time none or another column).{clock}'
         )
     value = table.head[name].iloc[order.rows[1:][order.inside][int((steps == 0).argmax())]]
-    told = f"unit '{unit}'" if unit else "file"
+    place = f"unit '{unit}'" if unit else "file"
     return DataError(
-        f"Column '{name}' of '{table.path}' holds {value!r} twice within one {told}. If several things are measured at "
-        "each time, name the column that tells them apart with --unit; else remove the doubled rows, or give "
+        f"Column '{name}' of '{table.path}' holds {value!r} twice within one {place}. If several things are measured "
+        "at each time, name the column that tells them apart with --unit; else remove the doubled rows, or give "
         f"--time none.{clock}"
     )

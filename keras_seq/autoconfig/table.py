@@ -281,5 +281,5 @@ def _dates(config: DataConfig, name: str, number: str, head: pd.DataFrame) -> ND
 
 
 def _kinds(columns: dict[str, ColumnProfile]) -> str:
-    told = [f"'{name}' is {column.kind}" for name, column in list(columns.items())[:8]]
-    return ", ".join(told)
+    listed = [f"'{name}' is {column.kind}" for name, column in list(columns.items())[:8]]
+    return ", ".join(listed)

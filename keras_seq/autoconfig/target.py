@@ -28,7 +28,7 @@ def candidates(table: TableProfile, unit: str | None, taken: set[str]) -> list[T
     order = order_by(table, unit)
     free = [c for c in table.columns.values() if c.name not in taken and _possible(c)]
     numbers = [column for column in free if column.kind == "number"]
-    found = []
+    ranked = []
     for column in free:
         reasons = []
         score = 0
@@ -44,29 +44,29 @@ def candidates(table: TableProfile, unit: str | None, taken: set[str]) -> list[T
             score, reasons = score + 2, [*reasons, "its name"]
         if not unit and len(numbers) == 1 and column.kind == "number":
             score, reasons = score + 5, [*reasons, "the only column of numbers"]
-        found.append(TargetCandidate(column.name, score, ", ".join(reasons) or "a column of numbers"))
-    return sorted(found, key=lambda one: -one.score)
+        ranked.append(TargetCandidate(column.name, score, ", ".join(reasons) or "a column of numbers"))
+    return sorted(ranked, key=lambda candidate: -candidate.score)
 
 
-def sure_of(found: list[TargetCandidate]) -> TargetCandidate | None:
+def sure_of(ranked: list[TargetCandidate]) -> TargetCandidate | None:
     """The one candidate that stands out; None: ask."""
-    if not found or found[0].score < 3 or (len(found) > 1 and found[0].score - found[1].score < 2):
+    if not ranked or ranked[0].score < 3 or (len(ranked) > 1 and ranked[0].score - ranked[1].score < 2):
         return None
-    return found[0]
+    return ranked[0]
 
 
-def ask_for_target(found: list[TargetCandidate], table: TableProfile, *, counts: bool) -> ConfigError:
+def ask_for_target(ranked: list[TargetCandidate], table: TableProfile, *, counts: bool) -> ConfigError:
     """The question that only the user can answer, as an error with the candidates.
 
     Args:
-        found: candidates, likeliest first.
+        ranked: candidates, likeliest first.
         table: where they stand.
         counts: whether units count up a time, so that remaining life could be computed.
     """
-    if not found:
+    if not ranked:
         return ConfigError(f"'{table.path}' has no column that could be predicted; name one with --target.")
-    listed = "; ".join(f"'{one.name}' ({one.why})" for one in found[:8])
-    more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
+    listed = "; ".join(f"'{candidate.name}' ({candidate.why})" for candidate in ranked[:8])
+    more = f"; and {len(ranked) - 8} more" if len(ranked) > 8 else ""
     life = (
         " Remaining life is no column of the file: where every unit runs to its failure, add it first "
         "(docs/howto_own_csv.md)."
@@ -176,7 +176,7 @@ def _choose_features(
     table: TableProfile, question: TargetQuestion, unit: str | None, taken: set[str], order: Order
 ) -> None:
     """Inputs, and why the others are left out."""
-    kept: list[str] = []
+    inputs: list[str] = []
     seen: dict[bytes, str] = {}
     for name, column in table.columns.items():
         if name in taken or (name in question.targets and question.task != "forecast"):
@@ -189,16 +189,16 @@ def _choose_features(
             question.left_out[name] = reason
             continue
         seen.setdefault(digest, name)
-        kept.append(name)
-    leave_copies_out(table, question, kept)
-    if not kept:
+        inputs.append(name)
+    leave_copies_out(table, question, inputs)
+    if not inputs:
         raise DataError(
             f"'{table.path}' has no input column left besides {', '.join((*sorted(taken), *question.targets))}: "
             + ("; ".join(f"'{name}' {why}" for name, why in list(question.left_out.items())[:6]) or "there is no other")
             + ". Bring a column of numbers, or give --task forecast, whose input is the target's own past."
         )
-    question.features = tuple(kept)
-    tell_companions(table, question, kept, unit, taken)
+    question.features = tuple(inputs)
+    tell_companions(table, question, inputs, unit, taken)
 
 
 def _reason(table: TableProfile, column: ColumnProfile, unit: str | None, order: Order) -> str:

@@ -103,7 +103,7 @@ def _section(branch: dict[str, Any], depth: int, lines: list[str]) -> None:
         text = scalar(item.value)
         if isinstance(item.value, list) and len(text) > WIDTH - len(space) - len(key):
             lines.append(f"{space}{key}:")
-            lines += [f"{space}  - {scalar(one)}" for one in item.value]
+            lines += [f"{space}  - {scalar(entry)}" for entry in item.value]
         else:
             lines.append(f"{space}{key}: {text}")
 

@@ -52,8 +52,8 @@ class EvaluationConfig(ConfigSection):
     @model_validator(mode="after")
     def _threshold_numbers(self) -> EvaluationConfig:
         for rule, name in (("fbeta", "beta"), ("cost", "cost"), ("recall", "recall")):
-            given, default = getattr(self, name), type(self).model_fields[name].get_default(call_default_factory=True)
-            if given != default and self.threshold != rule:
+            value, default = getattr(self, name), type(self).model_fields[name].get_default(call_default_factory=True)
+            if value != default and self.threshold != rule:
                 raise ValueError(f"{name} is read by threshold={rule} only, but threshold is '{self.threshold}'")
         if self.threshold == "cost" and self.cost.false_negative == self.cost.false_positive == 0:
             raise ValueError("threshold=cost needs cost.false_negative or cost.false_positive above 0, both are 0")

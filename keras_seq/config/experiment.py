@@ -128,10 +128,10 @@ def to_yaml(experiment: Experiment) -> str:
 def replace(experiment: Experiment, **dotted: object) -> Experiment:
     """A changed copy: ``replace(e, model__units=128)`` or ``replace(e, **{"model.units": 128})``; texts as they are."""
     changes = {key.replace("__", "."): value for key, value in dotted.items()}
-    given = experiment.model_dump(mode="json", exclude_unset=True)  # what was left open stays open to a variant
+    tree = experiment.model_dump(mode="json", exclude_unset=True)  # what was left open stays open to a variant
     kinds = {name: info.annotation for name, info in fields().items()}
     texts = {key for key, value in changes.items() if isinstance(value, str) and yaml_text.takes_text(kinds.get(key))}
-    result = override(given, {key: value for key, value in changes.items() if key not in texts})
+    result = override(tree, {key: value for key, value in changes.items() if key not in texts})
     for key in texts:
         _put(result, key, changes[key])
     return from_dict(result)

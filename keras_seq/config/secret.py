@@ -21,11 +21,11 @@ def keep_password(uri: str) -> str:
     Raises:
         ValueError: it holds two different passwords.
     """
-    found = find_passwords(uri) - {HIDDEN}
-    if len(found) > 1:
+    passwords = find_passwords(uri) - {HIDDEN}
+    if len(passwords) > 1:
         raise ValueError("holds more than one password; give one in the URI and the rest in the driver's own files")
-    if found:
-        os.environ[VARIABLE] = found.pop()
+    if passwords:
+        os.environ[VARIABLE] = passwords.pop()
     return hide_passwords(uri)
 
 

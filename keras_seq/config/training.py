@@ -59,8 +59,8 @@ class TrainingConfig(ConfigSection):
     def _first_and_last(cls, text: str | None) -> str | None:
         if text is None:
             return None
-        found = re.fullmatch(r"([1-9]\d{0,8})-([1-9]\d{0,8})", text)
-        if not found or int(found[2]) < int(found[1]):
+        match = re.fullmatch(r"([1-9]\d{0,8})-([1-9]\d{0,8})", text)
+        if not match or int(match[2]) < int(match[1]):
             raise ValueError("must be FIRST-LAST, two batches counted from 1, such as 20-30")
         return text
 

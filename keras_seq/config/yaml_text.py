@@ -197,7 +197,7 @@ def _settle_mapping(value: dict[Any, Any], arms: Sequence[Hint]) -> dict[Any, An
     for arm in arms:
         if typing.get_origin(arm) in (dict, Mapping) and typing.get_args(arm):
             kind, item = typing.get_args(arm)
-            return {settle(key, kind): settle(one, item) for key, one in value.items()}
+            return {settle(key, kind): settle(entry, item) for key, entry in value.items()}
     return typing.cast(dict[Any, Any], meaning(value))
 
 

@@ -112,12 +112,12 @@ class Augmenter:
             warped = time_warp(new_lengths, time, self.config.time_warp, seeds[1])
             positions = tf.squeeze(resample(positions[:, :, None], warped, new_lengths), -1)
         changed = tf.where(chosen[:, None, None], resample(values, positions, lengths, new_lengths), values)
-        kept = tf.where(chosen, new_lengths, lengths)
+        real_lengths = tf.where(chosen, new_lengths, lengths)
         if self.spec.per_step:
             moved, known = _resample_known(targets, weights > 0, positions, lengths, new_lengths)
             targets = tf.where(chosen[:, None, None], moved, targets)
             weights = tf.where(chosen[:, None], tf.cast(known, tf.float32), weights)
-        return changed, kept, targets, weights
+        return changed, real_lengths, targets, weights
 
 
 def jitter(values: Tensor, lengths: Tensor, deviation: NDArray[np.float32], seed: Tensor) -> Tensor:
@@ -174,13 +174,13 @@ def window_slice(
     """
     draws = tf.random.stateless_uniform(tf.stack([2, tf.shape(lengths)[0]]), seed)
     whole = tf.cast(lengths, tf.float32)
-    kept = tf.maximum(whole - tf.floor(draws[0] * share * whole), tf.minimum(whole, 2.0))
-    begin = whole - kept if keep_end else tf.floor(draws[1] * (whole - kept + 1.0))
+    steps_left = tf.maximum(whole - tf.floor(draws[0] * share * whole), tf.minimum(whole, 2.0))
+    begin = whole - steps_left if keep_end else tf.floor(draws[1] * (whole - steps_left + 1.0))
     step = tf.range(tf.cast(time, tf.float32))[None]
     if stretch:
-        speed = (kept - 1.0) / tf.maximum(whole - 1.0, 1.0)
+        speed = (steps_left - 1.0) / tf.maximum(whole - 1.0, 1.0)
         return begin[:, None] + step * speed[:, None], lengths
-    return begin[:, None] + step, tf.cast(kept, tf.int32)
+    return begin[:, None] + step, tf.cast(steps_left, tf.int32)
 
 
 def resample(values: Tensor, positions: Tensor, lengths: Tensor, new_lengths: Tensor | None = None) -> Tensor:

@@ -181,8 +181,8 @@ def describe(calendar: Calendar) -> str:
     elif calendar.kind == "step":
         text = f"every {_span(calendar, calendar.step)}"
     elif calendar.kind == "months":
-        of = calendar.count if calendar.count != "weekday" else WEEKDAYS[calendar.weekday]
-        days = [{1: f"first {of}", -1: f"last {of}"}.get(day, f"{of} {day}") for day in calendar.days]
+        counted = calendar.count if calendar.count != "weekday" else WEEKDAYS[calendar.weekday]
+        days = [{1: f"first {counted}", -1: f"last {counted}"}.get(day, f"{counted} {day}") for day in calendar.days]
         text = f"{', '.join(days)} of every {calendar.months} months"
     elif calendar.numbers or calendar.cycle != 7 * 86_400 or calendar.within_days:
         text = f"{len(calendar.slots)} times in every {_span(calendar, calendar.cycle)}"

@@ -69,10 +69,10 @@ class Prepared:
         }
         if self.spec.classifies:
             names = self.spec.classes
-            found: Counter[int] = Counter()
+            counts: Counter[int] = Counter()
             for answers in self._answers(part):
-                found.update(answers[np.isfinite(answers)].astype(np.int64).tolist())
-            result["classes"] = {names[n] if n < len(names) else str(n): c for n, c in sorted(found.items())}
+                counts.update(answers[np.isfinite(answers)].astype(np.int64).tolist())
+            result["classes"] = {names[n] if n < len(names) else str(n): c for n, c in sorted(counts.items())}
             return result
         moments = Moments(1)
         if known and self.series.schema.target_per == "step":
@@ -106,8 +106,8 @@ def prepare(config: DataConfig) -> Prepared:
             )
         from keras_seq.data.store_writer import report_of, stored_series
 
-        series, found = stored_series(config)
-        quality = report_of(found).with_findings(check_lengths(series, config.windows))
+        series, stored_report = stored_series(config)
+        quality = report_of(stored_report).with_findings(check_lengths(series, config.windows))
         quality.raise_if_bad()
         return _prepare(series, quality, config)
     return prepare_series(read_series(config), config)

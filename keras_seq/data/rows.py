@@ -40,11 +40,11 @@ class RefusedUnit:
 
 def refused_line(refused: Sequence[RefusedUnit]) -> str:
     """Which units were not answered, and why, in a line."""
-    first, others = refused[0], [f"'{one.unit}' ({one.rows} rows)" for one in refused[1:SHOWN]]
+    first, others = refused[0], [f"'{unit.unit}' ({unit.rows} rows)" for unit in refused[1:SHOWN]]
     more = f" and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
     many = "units were" if len(refused) > 1 else "unit was"
-    told = f"{len(refused)} {many} not answered: '{first.unit}' has {first.rows} rows and {first.reason}."
-    return f"{told} The others: {', '.join(others)}{more}." if others else told
+    summary = f"{len(refused)} {many} not answered: '{first.unit}' has {first.rows} rows and {first.reason}."
+    return f"{summary} The others: {', '.join(others)}{more}." if others else summary
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Rows:
         series = self.series
         rows = np.repeat(chosen, series.lengths)
         per_unit = series.schema.target_per == "unit"
-        kept = dataclasses.replace(
+        chosen_series = dataclasses.replace(
             series,
             values=series.values[rows],
             targets=series.targets[chosen if per_unit else rows],
@@ -106,7 +106,7 @@ class Rows:
         )
         return dataclasses.replace(
             self,
-            series=kept,
+            series=chosen_series,
             file_row=self.file_row[rows],
             stamps=self.stamps[rows],
             units=None if self.units is None else self.units[chosen],
@@ -297,13 +297,13 @@ def _class_numbers(frame: pd.DataFrame, schema: Schema, where: str) -> Float:
     labels = frame[schema.targets[0]]
     number = {label: i for i, label in enumerate(schema.classes)}
     known = labels.notna().to_numpy()
-    found = np.array(
+    numbers = np.array(
         [number.get(str(label), -1) if there else np.nan for label, there in zip(labels, known, strict=True)]
     )
-    if (found == -1).any():
-        row = int(np.argmax(found == -1))
+    if (numbers == -1).any():
+        row = int(np.argmax(numbers == -1))
         raise DataError(
             f"{where} holds the label '{labels.iloc[row]}' in data row {row + 1} of '{schema.targets[0]}', which is "
             f"none of the model's classes {', '.join(schema.classes)}."
         )
-    return found.astype(np.float32)
+    return numbers.astype(np.float32)

@@ -92,10 +92,10 @@ def sample_rows(series: Series, ranges: Iterable[tuple[int, int]], most: int, se
     ranges = list(ranges)
     total = sum(high - low for low, high in ranges)
     rng = np.random.default_rng(seed)
-    kept = []
+    pieces = []
     for low, high in ranges:
         rows = np.asarray(series.values[low:high], np.float64)
         if total > most:
             rows = rows[np.sort(rng.permutation(len(rows))[: max(1, len(rows) * most // total)])]
-        kept.append(rows)
-    return np.concatenate(kept) if kept else np.empty((0, len(series.schema.features)))
+        pieces.append(rows)
+    return np.concatenate(pieces) if pieces else np.empty((0, len(series.schema.features)))

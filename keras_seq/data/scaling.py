@@ -44,7 +44,7 @@ def fit_spec(series: Series, splits: Splits, config: DataConfig) -> DataSpec:
     time, variable = window_time(series, splits, config)
     scaling = _fit_scaling(series, splits.train, config)
     mean, std = _target_statistics(series, splits.train, config) if not classifies(task) else ((), ())
-    found = [schema.features.index(name) for name in schema.targets if name in schema.features]
+    positions = [schema.features.index(name) for name in schema.targets if name in schema.features]
     return DataSpec(
         task=task,
         features=schema.features,
@@ -56,7 +56,7 @@ def fit_spec(series: Series, splits: Splits, config: DataConfig) -> DataSpec:
         classes=schema.classes,
         target_mean=mean,
         target_std=std,
-        target_index=tuple(found) if task == "forecast" and len(found) == len(schema.targets) else (),
+        target_index=tuple(positions) if task == "forecast" and len(positions) == len(schema.targets) else (),
         impute=config.impute,
         missing_indicator=config.missing_indicator,
         scaling=scaling,

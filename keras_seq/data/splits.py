@@ -299,11 +299,11 @@ def _check_classes(series: Series, config: DataConfig, parts: tuple[Part, ...]) 
     task = config.task or series.schema.task
     if not classifies(task):
         return
-    found = [_classes_in(series, part) for part in parts]
-    every = set(range(len(series.schema.classes))) if series.schema.classes else set().union(*found)
+    classes = [_classes_in(series, part) for part in parts]
+    every = set(range(len(series.schema.classes))) if series.schema.classes else set().union(*classes)
     if task == "binary":
         every |= {0, 1}
-    for name, present in zip(PARTS, found, strict=True):
+    for name, present in zip(PARTS, classes, strict=True):
         if name == "test" and config.split.by == "official":
             continue  # the data's own test part is what it is
         missing = sorted(every - present)
@@ -321,11 +321,11 @@ def _classes_in(series: Series, part: Part) -> set[int]:
     if series.schema.target_per == "unit":
         labels = np.asarray(series.targets)[part.units, 0]
         return {int(c) for c in np.unique(labels[np.isfinite(labels)])}
-    found: set[int] = set()
+    classes: set[int] = set()
     for first, last in zip(part.first, part.last, strict=True):
         labels = np.asarray(series.targets[first:last])[:, 0]
-        found |= {int(c) for c in np.unique(labels[np.isfinite(labels)])}
-    return found
+        classes |= {int(c) for c in np.unique(labels[np.isfinite(labels)])}
+    return classes
 
 
 def _fingerprint(series: Series, parts: tuple[Part, ...]) -> str:

@@ -82,8 +82,8 @@ class StoredArray:
             rows, *rest = key
             if isinstance(rows, (int, np.integer)):
                 return self[rows][tuple(rest)]
-            found = self[rows]
-            return found[(slice(None),) * (found.ndim - self.ndim + 1) + tuple(rest)]
+            chosen = self[rows]
+            return chosen[(slice(None),) * (chosen.ndim - self.ndim + 1) + tuple(rest)]
         if isinstance(key, slice):
             low, high, step = key.indices(self._rows)
             if step == 1:

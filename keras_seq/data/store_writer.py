@@ -170,9 +170,9 @@ class RowTaker:
         if self.layout.kinds[first] != "text":
             targets = np.ascontiguousarray(frame[list(schema.targets)].to_numpy(np.float32))
             if self.layout.schema.classifies or not self.layout.task_given:
-                found = np.unique(targets[:, 0][np.isfinite(targets[:, 0])])
+                labels = np.unique(targets[:, 0][np.isfinite(targets[:, 0])])
                 if len(self.numbers) <= 1000:  # more are no classes
-                    self.numbers.update(found.tolist())
+                    self.numbers.update(labels.tolist())
             return targets
         numbers, texts = pd.factorize(frame[first])  # -1 where missing
         codes = [self.labels.setdefault(str(text), len(self.labels)) for text in texts]

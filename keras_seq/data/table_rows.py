@@ -134,8 +134,8 @@ def _check_stamps(rows: Rows, schema: Schema, covariates: CovariatesConfig, wher
 
 def _with_history(rows: Rows, schema: Schema, covariates: CovariatesConfig, where: str, window: int) -> Rows:
     """The units that have the rows that a window's computed covariates look back on; the others are refused."""
-    kept = schema.history
-    before = history_rows(covariates, schema.calendar) if kept is None else kept
+    history = schema.history
+    before = history_rows(covariates, schema.calendar) if history is None else history
     if before == 0:
         return rows
     if before == "unit":

@@ -235,18 +235,18 @@ def with_known_targets(
     if known is None:
         return index
     if series.schema.target_per == "unit":
-        kept = known[index.unit]
+        answered = known[index.unit]
     else:
         before = np.concatenate([[0], np.cumsum(known)])
         if windows.per_step:
-            kept = before[index.start + index.length] > before[index.first]
+            answered = before[index.start + index.length] > before[index.first]
         else:
             ahead = max(1, windows.horizon)
-            kept = before[index.target + ahead] - before[index.target] == ahead
-    if not kept.any():
+            answered = before[index.target + ahead] - before[index.target] == ahead
+    if not answered.any():
         names = ", ".join(f"'{name}'" for name in series.schema.targets)
         raise DataError(
             f"No window of the {part} part has a known target: {names} is missing in all of its {len(index)} windows. "
             "Give the part other rows (data.split), or fill in targets that are known."
         )
-    return index if kept.all() else index.take(np.flatnonzero(kept))
+    return index if answered.all() else index.take(np.flatnonzero(answered))

@@ -48,8 +48,8 @@ class RecentErrors:
         discount = self.decay ** np.arange(len(errors) - 1, -1, -1)
         mean = discount @ errors / discount.sum()
         inverse = 1.0 / np.maximum(mean, 1e-12 * max(float(mean.max()), 1e-300))
-        found: Array = inverse / inverse.sum()
-        return found
+        shares: Array = inverse / inverse.sum()
+        return shares
 
     def combine(self, predictions: ArrayLike) -> Array:
         """The forecast of now from the members' ``(members, ...)``."""
@@ -93,12 +93,12 @@ class RecentErrors:
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> RecentErrors:
         """The inverse of ``to_dict``."""
-        found = cls(state["members"], memory=int(state["memory"]), decay=float(state["decay"]))
+        errors = cls(state["members"], memory=int(state["memory"]), decay=float(state["decay"]))
         for row in state["errors"]:
-            if len(row) != len(found.members):
+            if len(row) != len(errors.members):
                 raise ValueError("an error per member is needed")
-            found._errors.append([float(value) for value in row])
-        return found
+            errors._errors.append([float(value) for value in row])
+        return errors
 
     def _checked(self, predictions: ArrayLike) -> Array:
         table = np.asarray(predictions, np.float64)

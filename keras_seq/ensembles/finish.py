@@ -29,10 +29,10 @@ def settle(held_out: HeldOut, method: str, *, meta: str | None) -> tuple[str, li
     if method not in LEARNT:
         return method, []
     task, teach = held_out.prepared.spec.task, held_out.teach
-    truth, given = held_out.truth[teach], _middles(held_out) if _quantiles(held_out) else held_out.predictions
+    truth, answers = held_out.truth[teach], _middles(held_out) if _quantiles(held_out) else held_out.predictions
     why = too_few(method, task, len(held_out.groups), truth)
     if not why and not (_quantiles(held_out) and method in ("stacking", "blending")):
-        why = no_better(method, task, given[:, teach], truth, held_out.blocks[teach], meta)
+        why = no_better(method, task, answers[:, teach], truth, held_out.blocks[teach], meta)
     return ("mean", [why]) if why else (method, [])
 
 
@@ -51,12 +51,12 @@ def learn(held_out: HeldOut, method: str, *, meta: str | None, memory: int) -> t
     if not spec.classifies and method in ("stacking", "blending") and _quantiles(held_out):
         raise ConfigError(f"--method {method} has no meaning for quantiles; use mean, median or weighted.")
     teach = held_out.teach
-    given = _middles(held_out) if _quantiles(held_out) else held_out.predictions
-    rule = learn_rule(method, spec.task, given[:, teach], held_out.truth[teach], held_out.blocks[teach], meta=meta)
+    answers = _middles(held_out) if _quantiles(held_out) else held_out.predictions
+    rule = learn_rule(method, spec.task, answers[:, teach], held_out.truth[teach], held_out.blocks[teach], meta=meta)
     if _quantiles(held_out):
         honest = rule.apply(held_out.predictions)
     else:
-        honest = nested(method, spec.task, given, held_out.truth, held_out.blocks, teach, meta=meta)
+        honest = nested(method, spec.task, answers, held_out.truth, held_out.blocks, teach, meta=meta)
     return rule, honest.astype(np.float32)
 
 
@@ -92,11 +92,13 @@ def member_metrics(held_out: HeldOut, experiment: Experiment) -> list[dict[str, 
     spec, prepared = held_out.prepared.spec, held_out.prepared
     rows, naive = [], naive_errors(prepared, experiment)
     for group, prediction in zip(held_out.groups, held_out.predictions, strict=True):
-        found = points(prepared.series, prepared.index["validation"], spec, prediction)
+        validation = points(prepared.series, prepared.index["validation"], spec, prediction)
         threshold = 0.5
         if spec.task == "binary":
-            threshold = choose_threshold(found.truth, found.prediction, experiment.evaluation)
-        metrics = {"validation": score(found, spec, experiment, part="validation", threshold=threshold, naive=naive)}
+            threshold = choose_threshold(validation.truth, validation.prediction, experiment.evaluation)
+        metrics = {
+            "validation": score(validation, spec, experiment, part="validation", threshold=threshold, naive=naive)
+        }
         answers = points(prepared.series, prepared.index["test"], spec, _test(group, held_out, experiment))
         metrics["test"] = score(answers, spec, experiment, part="test", threshold=threshold, naive=naive)
         rows.append(metrics)
@@ -122,10 +124,10 @@ def describe(
     """What the bundle's data.json says about the ensemble."""
     weights: Sequence[float | None] = rule.weights or (None,) * len(held_out.groups)
     groups = []
-    for group, weight, found in zip(held_out.groups, weights, metrics, strict=True):
+    for group, weight, own in zip(held_out.groups, weights, metrics, strict=True):
         share = None if weight is None else weight / len(group.members)
         groups.append(
-            {"name": group.name, "metrics": found, "members": [member.record(share) for member in group.members]}
+            {"name": group.name, "metrics": own, "members": [member.record(share) for member in group.members]}
         )
     folds = {member.fold for group in held_out.groups for member in group.members}
     return {

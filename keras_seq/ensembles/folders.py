@@ -49,5 +49,5 @@ def _check_folds(families: dict[str, list[Member]]) -> None:
     }
     every = set().union(*counts.values())
     if len(every) > 1:
-        text = "; ".join(f"'{name}': {', '.join(map(str, sorted(found)))}" for name, found in counts.items())
+        text = "; ".join(f"'{name}': {', '.join(map(str, sorted(numbers)))}" for name, numbers in counts.items())
         raise ConfigError(f"--crossval: the folders were cross-validated over different numbers of folds ({text}).")

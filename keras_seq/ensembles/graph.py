@@ -61,8 +61,8 @@ def _copy_into(model: keras.Model, inputs: dict[str, keras.KerasTensor], prefix:
         return type(layer).from_config({**layer.get_config(), "name": f"{prefix}_{layer.name}"})
 
     try:
-        given = {tensor.name: inputs[tensor.name] for tensor in model.inputs}
-        copy = keras.models.clone_model(model, input_tensors=given, clone_function=clone)
+        tensors = {tensor.name: inputs[tensor.name] for tensor in model.inputs}
+        copy = keras.models.clone_model(model, input_tensors=tensors, clone_function=clone)
         copy.set_weights(model.get_weights())
     except (KeyError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -72,8 +72,8 @@ def _copy_into(model: keras.Model, inputs: dict[str, keras.KerasTensor], prefix:
 
 def _combined(answers: list[keras.KerasTensor], rule: Rule, name: str) -> keras.KerasTensor:
     if rule.kind == "weights":
-        kept = [(answer, weight) for answer, weight in zip(answers, rule.weights, strict=True) if weight > 0]
-        return combine.WeightedMean([weight for _, weight in kept], name=name)([answer for answer, _ in kept])
+        weighed = [(answer, weight) for answer, weight in zip(answers, rule.weights, strict=True) if weight > 0]
+        return combine.WeightedMean([weight for _, weight in weighed], name=name)([answer for answer, _ in weighed])
     if rule.kind == "median":
         return combine.Median(rule.task == "multiclass", name=name)(answers)
     if rule.kind == "vote":

@@ -106,20 +106,20 @@ def from_folds(families: dict[str, Sequence[Member]], experiment: Experiment, sa
     rows: list[Array] = []
     failed: list[dict[str, str]] = []
     for name, members in families.items():
-        working, found = _out_of_fold(members, prepared, experiment, failed, say)
-        missing = [fold for fold in range(folds) if not found[fold]]
+        working, predictions = _out_of_fold(members, prepared, experiment, failed, say)
+        missing = [fold for fold in range(folds) if not predictions[fold]]
         if missing:
             reason = f"no working model for fold {', '.join(map(str, missing))} of {folds}"
             failed.append({"path": name, "reason": reason})
             say(f"  left out: family '{name}': {reason}")
             continue
         groups.append(MemberGroup(name, tuple(working)))
-        rows.append(np.concatenate([np.mean(found[fold], axis=0) for fold in range(folds)]))
+        rows.append(np.concatenate([np.mean(predictions[fold], axis=0) for fold in range(folds)]))
     require(sum(len(group.members) for group in groups), failed)
-    index = _join([one.index["validation"] for one in prepared])
+    index = _join([fold_data.index["validation"] for fold_data in prepared])
     joined = dataclasses.replace(first, index={**first.index, "validation": index})
     truth, _, _, teach = _truth(joined, index, experiment)
-    sizes = [len(_truth(one, one.index["validation"], experiment)[0]) for one in prepared]
+    sizes = [len(_truth(fold_data, fold_data.index["validation"], experiment)[0]) for fold_data in prepared]
     blocks = np.repeat(np.arange(folds), sizes)
     return HeldOut(joined, tuple(groups), np.stack(rows), truth, blocks, teach, tuple(failed))
 
@@ -133,16 +133,16 @@ def _out_of_fold(
 ) -> tuple[list[Member], list[list[Array]]]:
     """Members that answer, and by fold their predictions of the units held out."""
     working: list[Member] = []
-    found: list[list[Array]] = [[] for _ in prepared]
+    predictions: list[list[Array]] = [[] for _ in prepared]
     for member in members:
         try:
             _check_split([member], prepared[member.fold])
-            found[member.fold].append(_predict(member, prepared[member.fold], experiment.data))
+            predictions[member.fold].append(_predict(member, prepared[member.fold], experiment.data))
             working.append(member)
         except ModelError as error:
             failed.append({"path": str(member.bundle.folder), "reason": str(error)})
             say(f"  left out: {error}")
-    return working, found
+    return working, predictions
 
 
 def _predict(member: Member, prepared: Prepared, data: DataConfig) -> Array:
@@ -198,8 +198,8 @@ def _blocks(prepared: Prepared, unit: np.ndarray, row: np.ndarray) -> Int:
     if len(names) >= 2:
         folds = min(BLOCKS, len(names))
         rng = np.random.default_rng(0)
-        found: Int = fold_blocks(np.arange(len(names)), folds, rng)[number.reshape(-1)]
-        return found
+        blocks: Int = fold_blocks(np.arange(len(names)), folds, rng)[number.reshape(-1)]
+        return blocks
     rank = np.argsort(np.argsort(row, kind="stable"), kind="stable")
     return (rank * min(BLOCKS, len(row)) // len(row)).astype(np.int64)
 

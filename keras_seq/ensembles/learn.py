@@ -75,7 +75,7 @@ def optimal_weights(task: TaskName, predictions: Array, truth: Array) -> NDArray
 
     members = len(predictions)
     loss = _log_loss(task, predictions, truth) if classifies(task) else _squared(predictions, truth)
-    found = minimize(
+    optimum = minimize(
         loss,
         np.full(members, 1 / members),
         jac=True,
@@ -84,9 +84,9 @@ def optimal_weights(task: TaskName, predictions: Array, truth: Array) -> NDArray
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)},
         options={"ftol": 1e-12, "maxiter": 500},
     )
-    weights = np.clip(found.x, 0.0, None)
+    weights = np.clip(optimum.x, 0.0, None)
     if not np.isfinite(weights).all() or weights.sum() <= 0:
-        raise DataError(f"Optimal weights of {members} members were not found ({found.message}); use --method mean.")
+        raise DataError(f"Optimal weights of {members} members were not found ({optimum.message}); use --method mean.")
     weights[weights < 1e-6] = 0.0
     best: NDArray[np.float64] = weights / weights.sum()
     return best
@@ -94,8 +94,8 @@ def optimal_weights(task: TaskName, predictions: Array, truth: Array) -> NDArray
 
 def loss_of(task: TaskName, prediction: Array, truth: Array) -> float:
     """Log loss of classes, else mean squared error in deviations of the truth, of answers ``(points, ...)``."""
-    one = np.asarray(prediction)[None]
-    loss = _log_loss(task, one, truth) if classifies(task) else _squared(one, truth)
+    answers = np.asarray(prediction)[None]
+    loss = _log_loss(task, answers, truth) if classifies(task) else _squared(answers, truth)
     return float(loss(np.ones(1))[0])
 
 
@@ -186,13 +186,13 @@ def _penalty(rows: Array, answers: Array, blocks: Int) -> float:
                 (
                     Ridge(alpha=share * spread)
                     .fit(rows[out], answers[out])
-                    .predict(rows[kept])
-                    .reshape(answers[kept].shape)
-                    - answers[kept]
+                    .predict(rows[left_out])
+                    .reshape(answers[left_out].shape)
+                    - answers[left_out]
                 )
                 ** 2
             )
-            for out, kept in leave_out(blocks)
+            for out, left_out in leave_out(blocks)
         ]
         errors.append(float(np.mean(parts)))
     return PENALTIES[int(np.argmin(errors))] * spread

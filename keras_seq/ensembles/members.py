@@ -49,7 +49,7 @@ class Member:
     def record(self, weight: float | None = None) -> dict[str, Any]:
         """What the ensemble's bundle keeps of it."""
         experiment = self.bundle.experiment
-        found = {
+        facts = {
             "name": self.name,
             "path": str(self.bundle.folder),
             "sha256": files.sha256(self.bundle.folder / "model.keras"),
@@ -57,7 +57,7 @@ class Member:
             "seed": experiment.seed,
             "fold": experiment.data.split.fold,
         }
-        return found if weight is None else found | {"weight": weight}
+        return facts if weight is None else facts | {"weight": weight}
 
 
 def load_members(paths: Sequence[str | Path], say: Say) -> tuple[list[Member], list[dict[str, str]]]:
@@ -158,14 +158,14 @@ def predict_member(
     from keras_seq.training.predictions import predict_windows
 
     try:
-        found = predict_windows(view, prepared.series, prepared.index[part], spec, data)
+        predictions = predict_windows(view, prepared.series, prepared.index[part], spec, data)
     except Exception as error:  # whatever a foreign graph throws, the others go on
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"member '{member.name}' cannot answer: {reason}") from None
-    bad = int((~np.isfinite(found)).sum())
+    bad = int((~np.isfinite(predictions)).sum())
     if bad:
-        raise ModelError(f"member '{member.name}' gives {bad} of {found.size} answers that are not numbers")
-    return found
+        raise ModelError(f"member '{member.name}' gives {bad} of {predictions.size} answers that are not numbers")
+    return predictions
 
 
 def _name(folder: Path) -> str:

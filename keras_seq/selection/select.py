@@ -44,7 +44,7 @@ def permutation(table: FeatureTable, channels: Sequence[str], seed: int) -> tupl
                 shuffled = rows.copy()
                 shuffled[:, places] = rows[rng.permutation(len(rows))][:, places]
                 losses[channel].append(full - skill(shuffled, truth))
-    return {channel: float(np.mean(found or [0.0])) for channel, found in losses.items()}, float(np.mean(skills))
+    return {channel: float(np.mean(drops or [0.0])) for channel, drops in losses.items()}, float(np.mean(skills))
 
 
 def importance(table: FeatureTable, channels: Sequence[str], seed: int) -> tuple[Scores, float]:
@@ -67,8 +67,8 @@ def mutual_information(table: FeatureTable, channels: Sequence[str], seed: int) 
     rows = rows if len(rows) <= MOST_PAIRED else rng.choice(rows, MOST_PAIRED, replace=False)
     estimate = mutual_info_classif if table.classes else mutual_info_regression
     chosen = np.array([i for i, owner in enumerate(table.owners) if len(owner) == 1 and owner[0] in set(channels)])
-    found = estimate(table.columns[rows][:, chosen], table.target[rows], random_state=seed)
-    return {c: float(found[table.owned_by(c, chosen)].max(initial=0.0)) for c in channels}, float("nan")
+    information = estimate(table.columns[rows][:, chosen], table.target[rows], random_state=seed)
+    return {c: float(information[table.owned_by(c, chosen)].max(initial=0.0)) for c in channels}, float("nan")
 
 
 def shap(table: FeatureTable, channels: Sequence[str], seed: int) -> tuple[Scores, float]:
@@ -80,14 +80,14 @@ def shap(table: FeatureTable, channels: Sequence[str], seed: int) -> tuple[Score
 
     rng = np.random.default_rng(seed)
     chosen = table.of(set(channels))
-    found = []
+    weights = []
     for fold in np.unique(table.folds):
         out = np.flatnonzero(table.folds == fold)
         out = out if len(out) <= MOST_EXPLAINED else rng.choice(out, MOST_EXPLAINED, replace=False)
         trees = _fitted(table, chosen, table.folds != fold, seed)
         weight = tree_importance(trees, table.columns[out][:, chosen])
-        found.append([weight[table.owned_by(channel, chosen)].sum() for channel in channels])
-    return dict(zip(channels, np.mean(found, axis=0).tolist(), strict=True)), float("nan")
+        weights.append([weight[table.owned_by(channel, chosen)].sum() for channel in channels])
+    return dict(zip(channels, np.mean(weights, axis=0).tolist(), strict=True)), float("nan")
 
 
 Scorer = Callable[[FeatureTable, Sequence[str], int], tuple[Scores, float]]
@@ -172,8 +172,8 @@ def _select(
         ranked = sorted(channels, key=lambda c: -scores[c])
         chosen = {c for c in channels if scores[c] > noise["limit"]}
     chosen = (chosen or {ranked[0]}) | set(always)
-    found = {"features": [c for c in channels if c in chosen], "scores": scores, "history": history}
-    return found | ({"noise": noise} if noise else {})
+    selection = {"features": [c for c in channels if c in chosen], "scores": scores, "history": history}
+    return selection | ({"noise": noise} if noise else {})
 
 
 def _against_noise(
@@ -186,13 +186,13 @@ def _against_noise(
     """
     draws = int(np.clip(-(-PROBES // len(channels)), *DRAWS))
     probes = [probe_name(channel) for channel in channels]
-    found, skills, noise = list[Scores](), list[float](), list[float]()
+    scored, skills, noise = list[Scores](), list[float](), list[float]()
     for draw in range(draws):
         scores, skill = scorer(table.shadowed(seed + draw), [*channels, *probes], seed + draw)
-        found.append({channel: scores[channel] for channel in channels})
+        scored.append({channel: scores[channel] for channel in channels})
         skills.append(skill)
         noise += [scores[probe] for probe in probes]
-    means = {channel: float(np.mean([scores[channel] for scores in found])) for channel in channels}
+    means = {channel: float(np.mean([scores[channel] for scores in scored])) for channel in channels}
     about = {
         "draws": draws,
         "probes": len(probes),

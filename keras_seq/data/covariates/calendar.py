@@ -84,8 +84,8 @@ def holidays_of(country: str, first: np.datetime64, last: np.datetime64) -> dict
     if country.upper() == "US":
         from pandas.tseries.holiday import USFederalHolidayCalendar
 
-        found = USFederalHolidayCalendar().holidays(pd.Timestamp(first), pd.Timestamp(last), return_name=True)
-        pairs = list(zip(found.index.to_numpy(), found.to_numpy(), strict=True))
+        federal = USFederalHolidayCalendar().holidays(pd.Timestamp(first), pd.Timestamp(last), return_name=True)
+        pairs = list(zip(federal.index.to_numpy(), federal.to_numpy(), strict=True))
     else:
         try:
             import holidays
@@ -112,15 +112,15 @@ def event_dates(events: Mapping[str, Sequence[str]]) -> dict[str, list[np.dateti
     Raises:
         ConfigError: a date cannot be read; names the event.
     """
-    found: dict[str, list[np.datetime64]] = {}
+    dates_by_event: dict[str, list[np.datetime64]] = {}
     for name, dates in events.items():
         try:
-            found[_slug(name)] = [np.datetime64(date, "D") for date in dates]
+            dates_by_event[_slug(name)] = [np.datetime64(date, "D") for date in dates]
         except ValueError:
             raise ConfigError(
                 f"data.covariates.events: event '{name}' has a date that is none in {list(dates)}; write 2019-07-04."
             ) from None
-    return found
+    return dates_by_event
 
 
 def _slug(name: str) -> str:

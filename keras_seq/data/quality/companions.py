@@ -74,16 +74,16 @@ def companions(
     case = _Case(target, offsets, name, classes, forecast, whole)
     if np.isfinite(target).sum() < FEW_ROWS:
         return []
-    found = []
+    findings = []
     for column, values in columns.items():
         why = case.classes_told(values, column in words) if classes else case.values_told(values, column in words)
         if not why and not forecast and not NAMES.isdisjoint(_words(column)):
             why = "is a note of the answer by its name"
         if why:
-            found.append(Companion(column, why))
-    if not classes and not forecast and not found:
-        found = case.together({name: values for name, values in columns.items() if name not in words})
-    return found
+            findings.append(Companion(column, why))
+    if not classes and not forecast and not findings:
+        findings = case.together({name: values for name, values in columns.items() if name not in words})
+    return findings
 
 
 class _Case:
@@ -170,8 +170,9 @@ class _Case:
         if not self.whole or not np.isfinite(self.target).all() or not np.isfinite(values).all():
             return ""
         for kind in ("max", "min", "sum"):
-            told = running(self.target, self.unit, kind)
-            if np.ptp(told) and unexplained(values, told, self.unit) < EXACT < unexplained(self.time, told, self.unit):
+            total = running(self.target, self.unit, kind)
+            exact = np.ptp(total) and unexplained(values, total, self.unit) < EXACT
+            if exact and unexplained(self.time, total, self.unit) > EXACT:
                 return f"is the running {kind} of the target in each unit"
         return ""
 
@@ -198,8 +199,8 @@ class _Case:
                 x, y, _ = self._beside(values, sign * shift)
                 if len(x) < FEW_ROWS or np.count_nonzero(np.diff(y)) < 10:
                     continue
-                told, commonest = told_by_value(_codes(x), _codes(y))
-                if told == 1.0 > commonest:
+                purity, commonest = told_by_value(_codes(x), _codes(y))
+                if purity == 1.0 > commonest:
                     return self._rows_away(sign * shift)
         return ""
 
@@ -223,13 +224,13 @@ class _Case:
         several = levels <= LEVELS and len(x) >= FEW_ROWS * levels / 3
         if by_unit:  # a number of the unit tells its class as its name does
             several = several and len(np.unique(unit)) >= 5 * levels
-        told, commonest = told_by_value(codes, labels)
-        if several and told >= PURE and 1 - told < 0.1 * (1 - commonest):
+        purity, commonest = told_by_value(codes, labels)
+        if several and purity >= PURE and 1 - purity < 0.1 * (1 - commonest):
             return "tells the class: each of its values has one class"
         if words or (by_unit and self._constant_column(x, unit)):
             return ""
-        told, stretches = told_by_order(x, labels)
-        if told >= PURE and stretches <= 2 * len(self.classes) and 1 - told < 0.1 * (1 - commonest):
+        purity, stretches = told_by_order(x, labels)
+        if purity >= PURE and stretches <= 2 * len(self.classes) and 1 - purity < 0.1 * (1 - commonest):
             return "tells the class: its values fall into one range for each class"
         return ""
 
@@ -308,8 +309,8 @@ def check_companions(series: Series) -> list[Finding]:
             forecast=schema.task == "forecast",
             whole=rows.whole,
         ):
-            told = str(companion).removeprefix(f"'{companion.name}' ")
-            findings.setdefault(companion.name, Finding("warning", "companion", told, column=companion.name))
+            message = str(companion).removeprefix(f"'{companion.name}' ")
+            findings.setdefault(companion.name, Finding("warning", "companion", message, column=companion.name))
     return list(findings.values())
 
 

@@ -54,9 +54,9 @@ def check_parts(series: Series, splits: Splits, index: dict[str, WindowIndex], h
     """
     facts = [_facts(series, name, part) for name, part in splits.items()]
     findings = _left_out(series, splits, horizon)
-    for one in facts:
-        findings += _without_windows(series, one, index[one.name])
-        findings += _few(series, one, index[one.name])
+    for part in facts:
+        findings += _without_windows(series, part, index[part.name])
+        findings += _few(series, part, index[part.name])
     findings += _targets(series, facts[0])
     for other in facts[1:]:
         findings += _missing_apart(series, facts[0], other) + _far_away(series, facts[0], other)
@@ -130,9 +130,9 @@ def _few(series: Series, facts: PartFacts, index: WindowIndex) -> list[Finding]:
     if not len(few):
         return []
     names = series.schema.classes
-    told = ", ".join(f"'{names[k] if k < len(names) else k}' {counts[k]}" for k in few[:5])
+    rare = ", ".join(f"'{names[k] if k < len(names) else k}' {counts[k]}" for k in few[:5])
     more = f" and {len(few) - 5} more classes" if len(few) > 5 else ""
-    message = f"the {facts.name} part holds few windows of a class ({told}{more}): {hangs} will hang on single ones"
+    message = f"the {facts.name} part holds few windows of a class ({rare}{more}): {hangs} will hang on single ones"
     return [Finding("warning", "few of a class", message, column=series.schema.targets[0], count=len(few))]
 
 
@@ -153,13 +153,13 @@ def _constant(series: Series, facts: Sequence[PartFacts]) -> list[Finding]:
     findings = []
     for j, name in enumerate(series.schema.features):
         still = bool(is_constant(train.values)[j])
-        if still and (moved := [one for one in later if _moves(one.values, train.values, j)]):
+        if still and (moved := [part for part in later if _moves(part.values, train.values, j)]):
             findings.append(Finding("warning", "constant in train", _still_in_train(train, moved, j), column=name))
-        for one in later:
-            if not still and _stands(one.values, j) and (share := _share(series, train, j, one.values.low[j])) < 0.5:
-                message = f"is always {number(one.values.low[j])} in the {one.name} part, which {share:.0%} of the "
+        for part in later:
+            if not still and _stands(part.values, j) and (share := _share(series, train, j, part.values.low[j])) < 0.5:
+                message = f"is always {number(part.values.low[j])} in the {part.name} part, which {share:.0%} of the "
                 message += "train rows are: what it tells cannot be judged there"
-                findings.append(Finding("warning", f"constant in {one.name}", message, column=name))
+                findings.append(Finding("warning", f"constant in {part.name}", message, column=name))
     return findings
 
 
@@ -184,7 +184,9 @@ def _still_in_train(train: PartFacts, moved: list[PartFacts], j: int) -> str:
     values = train.values
     known = f"is always {number(values.low[j])}" if values.low[j] == values.high[j] else "hardly changes"
     known = known if values.count[j] else "has no value"
-    later = " and ".join(f"{number(one.values.low[j])} to {number(one.values.high[j])} in {one.name}" for one in moved)
+    later = " and ".join(
+        f"{number(part.values.low[j])} to {number(part.values.high[j])} in {part.name}" for part in moved
+    )
     return f"{known} in the train part but {later}: nothing can be learnt of it, it counts as 0 (or leave it out)"
 
 

@@ -50,10 +50,10 @@ class PrecisionTaker:
                 continue
             with np.errstate(over="ignore"):
                 rounded = finite.astype(np.float32).astype(np.float64)
-                kept = np.isfinite(rounded)
+                finite_too = np.isfinite(rounded)
                 self.moments[name].add(finite[:, None])
-            if kept.any():
-                self.errors[name] = max(self.errors[name], float(np.abs(rounded - finite)[kept].max()))
+            if finite_too.any():
+                self.errors[name] = max(self.errors[name], float(np.abs(rounded - finite)[finite_too].max()))
 
     def facts(self) -> list[Precision]:
         """The facts, a column each; columns without a number are left out."""

@@ -42,8 +42,8 @@ def thinned(offsets: NDArray[np.int64], most: int = MOST_ROWS) -> RowSample:
         ]
         begins = np.concatenate(pieces)
         lengths = np.concatenate(ends) - begins
-    kept = max(1, int(len(begins) * most / lengths.sum()))
-    chosen = np.unique(np.linspace(0, len(begins) - 1, kept).round().astype(np.int64))
+    units = max(1, int(len(begins) * most / lengths.sum()))
+    chosen = np.unique(np.linspace(0, len(begins) - 1, units).round().astype(np.int64))
     begins, lengths = begins[chosen], lengths[chosen]
     inner = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return RowSample(np.repeat(begins - inner[:-1], lengths) + np.arange(lengths.sum()), inner, whole)

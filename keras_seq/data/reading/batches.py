@@ -172,7 +172,7 @@ def _open_csv(
         "date": pa.string(),
     }
     plain = is_plain(path, reading)
-    lines, kept, _ = (0, 0, "") if span else header_line(path, reading)
+    lines, filled, _ = (0, 0, "") if span else header_line(path, reading)
     if span:
         source: Any = pa.OSFile(str(path)).get_stream(span[0], span[1] - span[0])
     else:
@@ -181,7 +181,7 @@ def _open_csv(
         source,
         # One thread: Arrow tells the row of a fault only then.
         read_options=arrow_csv.ReadOptions(
-            use_threads=False, block_size=block, column_names=names, skip_rows=lines if plain else kept
+            use_threads=False, block_size=block, column_names=names, skip_rows=lines if plain else filled
         ),
         parse_options=arrow_csv.ParseOptions(delimiter=reading.delimiter, newlines_in_values=False),
         convert_options=arrow_csv.ConvertOptions(

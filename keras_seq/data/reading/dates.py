@@ -69,10 +69,10 @@ def settle_dates(texts: pd.Series, name: str, path: Path, *, date_format: str | 
     candidates = [date_format] if date_format else _candidates(texts)
     fitting: dict[str, Any] = {}
     bad = texts.iloc[0] if len(texts) else ""
-    for one in candidates:
-        stamps = _parse(texts, one)
+    for candidate in candidates:
+        stamps = _parse(texts, candidate)
         if stamps.notna().all() and len(stamps):
-            fitting[one] = stamps
+            fitting[candidate] = stamps
         elif len(stamps):
             bad = texts[stamps.isna()].iloc[0]
     if not fitting:
@@ -81,16 +81,16 @@ def settle_dates(texts: pd.Series, name: str, path: Path, *, date_format: str | 
     offsets = texts.str.extract(OFFSET, expand=False)
     if zone is not None:
         zone_info(zone)
-    told = zone or _zone(fitting[chosen], offsets, name, path)
+    clock = zone or _zone(fitting[chosen], offsets, name, path)
     remarks = [remark] if remark else []
-    if zone is None and told and offsets.nunique() > 1:
+    if zone is None and clock and offsets.nunique() > 1:
         remarks.append(
-            f"column '{name}': its offsets are those of {told}, whose clock tells hours, days and holidays; data.zone "
+            f"column '{name}': its offsets are those of {clock}, whose clock tells hours, days and holidays; data.zone "
             "says another"
         )
     carried = bool(offsets.notna().any())
     written = _written(texts, chosen) if len(texts) and not carried else None
-    return DateRule(chosen, told, carried, written, tuple(remarks), undecided)
+    return DateRule(chosen, clock, carried, written, tuple(remarks), undecided)
 
 
 def parse_dates(column: pa.Array, rule: DateRule, name: str, path: Path, first_row: int = 0) -> NDArray[np.datetime64]:
@@ -163,14 +163,14 @@ def _candidates(texts: pd.Series) -> list[str]:
         for day_first in (False, True):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
-                one = guess_datetime_format(text, dayfirst=day_first)
-            if one:
-                formats += [ISO, one] if one.startswith("%Y-%m-%d") else [one]
+                date_format = guess_datetime_format(text, dayfirst=day_first)
+            if date_format:
+                formats += [ISO, date_format] if date_format.startswith("%Y-%m-%d") else [date_format]
     if not formats:
         formats = [day + clock for day in _SHORT_DAYS for clock in _CLOCKS]
-    swapped = [_swapped(one) for one in formats]
-    candidates = dict.fromkeys([*formats, *(one for one in swapped if one)])
-    return [one for one in candidates if ISO not in candidates or not one.startswith("%Y-%d")]
+    swapped = [_swapped(date_format) for date_format in formats]
+    candidates = dict.fromkeys([*formats, *(date_format for date_format in swapped if date_format)])
+    return [date_format for date_format in candidates if ISO not in candidates or not date_format.startswith("%Y-%d")]
 
 
 def _swapped(date_format: str) -> str:
@@ -191,12 +191,16 @@ def _parse(texts: pd.Series, date_format: str) -> pd.Series:
 
 def _most_even(fitting: dict[str, pd.Series], name: str) -> tuple[str, str, bool]:
     """The format whose steps are most even, what to say of it, and whether the choice was a toss."""
-    scores = {one: _evenness(stamps) for one, stamps in fitting.items()}
-    chosen = max(fitting, key=lambda one: scores[one])
-    others = [one for one in fitting if one != chosen and not fitting[one].equals(fitting[chosen])]
+    scores = {date_format: _evenness(stamps) for date_format, stamps in fitting.items()}
+    chosen = max(fitting, key=lambda date_format: scores[date_format])
+    others = [
+        date_format
+        for date_format in fitting
+        if date_format != chosen and not fitting[date_format].equals(fitting[chosen])
+    ]
     if not others:
         return chosen, "", False
-    other = max(others, key=lambda one: scores[one])
+    other = max(others, key=lambda date_format: scores[date_format])
     undecided = scores[other][0] == scores[chosen][0]
     why = "the steps of both are even" if undecided else "its steps are more even"
     remark = (
@@ -224,8 +228,8 @@ def _written(texts: pd.Series, date_format: str) -> str | None:
 
     if date_format != ISO:
         return date_format
-    one = guess_datetime_format(texts.iloc[0])
-    return one if one and _parse(texts.iloc[:1000], one).notna().all() else None
+    iso_format = guess_datetime_format(texts.iloc[0])
+    return iso_format if iso_format and _parse(texts.iloc[:1000], iso_format).notna().all() else None
 
 
 def _zone(stamps: pd.Series, offsets: pd.Series, name: str, path: Path) -> str | None:

@@ -113,8 +113,8 @@ def _encoding(head: bytes, path: Path, asked: str | None) -> tuple[str, list[str
         return _known_encoding(asked), []
     for mark, name in _MARKS:
         if head.startswith(mark):
-            told = "a byte order mark" if name == "utf-8" else "the byte order mark of UTF-16"
-            return name, [f"begins with {told}, which is passed over"]
+            remark = "a byte order mark" if name == "utf-8" else "the byte order mark of UTF-16"
+            return name, [f"begins with {remark}, which is passed over"]
     if b"\0" in head:
         raise DataError(f"File '{path}' holds bytes that no text has; a CSV or Parquet file is wanted.")
     try:
@@ -122,10 +122,10 @@ def _encoding(head: bytes, path: Path, asked: str | None) -> tuple[str, list[str
         return "utf-8", []
     except UnicodeDecodeError as error:
         line = head[: error.start].count(b"\n") + 1
-        told = (
+        remark = (
             f"is not UTF-8 (byte 0x{head[error.start]:02x} in line {line}): read as Windows-1252, data.encoding says it"
         )
-        return "cp1252", [told]
+        return "cp1252", [remark]
 
 
 def _known_encoding(name: str) -> str:
@@ -220,13 +220,13 @@ def _refuse_preamble(rows: list[str], path: Path) -> None:
     Raises:
         DataError: most lines have the same number of fields, above one; the first line has one.
     """
-    for delimiter, told in DELIMITERS.items():
+    for delimiter, words in DELIMITERS.items():
         counts = _fields(rows[:LINES], delimiter)
         usual = max(set(counts), key=counts.count)
         if usual > 1 and 2 * counts.count(usual) > len(counts) > 2:
             raise DataError(
                 f"File '{path}' begins with {rows[0][:60]!r}, which is no header: most of its lines have {usual} "
-                f"fields between {told}, the first of them is {rows[counts.index(usual)][:60]!r}. Take out the lines "
+                f"fields between {words}, the first of them is {rows[counts.index(usual)][:60]!r}. Take out the lines "
                 "before the header, or write '#' in front of each."
             )
 

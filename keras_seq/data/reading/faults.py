@@ -90,8 +90,8 @@ def _data_row(path: Path, row: int, reading: Reading, span: tuple[int, int] | No
     """Data row, from 1, of Arrow's row number, which counts the lines before the header too."""
     if span:
         return row + _filled_lines(path, span[0]) - 1
-    lines, kept, _ = header_line(path, reading)
-    return row - (lines if is_plain(path, reading) else kept)
+    lines, filled, _ = header_line(path, reading)
+    return row - (lines if is_plain(path, reading) else filled)
 
 
 def _filled_lines(path: Path, place: int) -> int:

@@ -142,7 +142,7 @@ def _regex(marks: Marks) -> str:
 
 def _commonest_decimal(certain: Iterable[Marks]) -> Decimal | None:
     """The decimal mark of most columns that leave no choice; None where there is none."""
-    commas = [one.decimal == "," for one in certain]
+    commas = [marks.decimal == "," for marks in certain]
     return None if not commas else "," if 2 * sum(commas) > len(commas) else "."
 
 

@@ -120,16 +120,16 @@ def header_line(path: Path, reading: Reading) -> tuple[int, int, str]:
     """
     blanks = f" {reading.delimiter}"
     with open_text(path, reading.encoding) as file:
-        number = kept = 0
+        number = filled = 0
         for line in file:
             number += 1
             text = line.rstrip("\n")
-            kept += text.strip(blanks) != ""
+            filled += text.strip(blanks) != ""
             if text.strip(blanks) and not (reading.comment and text.startswith(reading.comment)):
                 while text.count('"') % 2 and len(text) < LONGEST_HEADER and (more := file.readline()):
-                    number, kept, text = number + 1, kept + 1, f"{text}\n{more.rstrip(chr(10))}"
-                return number, kept, text
-    return number, kept, ""
+                    number, filled, text = number + 1, filled + 1, f"{text}\n{more.rstrip(chr(10))}"
+                return number, filled, text
+    return number, filled, ""
 
 
 def file_lines(path: Path, reading: Reading) -> Iterator[tuple[int, list[str]]]:

@@ -57,8 +57,8 @@ def shard(options: argparse.Namespace, data: DataConfig) -> tuple[dict[str, Any]
     )
     seconds = time.perf_counter() - begin
     fields = _fields(written.series) | {"written": written.new, "kept": written.kept}
-    told = f"{written.new} shards written, {written.kept} kept, {seconds:.1f} s: {options.output}"
-    return fields, "\n".join([*summary(written.series), told])
+    last_line = f"{written.new} shards written, {written.kept} kept, {seconds:.1f} s: {options.output}"
+    return fields, "\n".join([*summary(written.series), last_line])
 
 
 def validate(words: Sequence[str]) -> tuple[dict[str, Any], str]:
@@ -70,8 +70,8 @@ def validate(words: Sequence[str]) -> tuple[dict[str, Any], str]:
         raise ConfigError("Command 'validate' needs the folder of the shards and nothing else: validate FOLDER.")
     series = open_shards(folders[0])
     checked = verify(series, again=True)
-    told = f"{checked} shards read: all as they were written"
-    return _fields(series) | {"checked": checked}, "\n".join([*summary(series), told])
+    last_line = f"{checked} shards read: all as they were written"
+    return _fields(series) | {"checked": checked}, "\n".join([*summary(series), last_line])
 
 
 def parse_size(text: str) -> int:
@@ -80,9 +80,9 @@ def parse_size(text: str) -> int:
     Raises:
         ConfigError: not a size, or too small.
     """
-    found = re.fullmatch(r"\s*([\d.]+)\s*([KMG]?B)?\s*", text, re.IGNORECASE)
+    match = re.fullmatch(r"\s*([\d.]+)\s*([KMG]?B)?\s*", text, re.IGNORECASE)
     try:
-        size = int(float(found[1]) * UNITS[(found[2] or "B").upper()]) if found else 0
+        size = int(float(match[1]) * UNITS[(match[2] or "B").upper()]) if match else 0
     except ValueError:
         size = 0
     if size < LEAST:
@@ -108,7 +108,7 @@ def _fields(series: ShardSeries) -> dict[str, Any]:
         "folder": str(Path(series.folder.folder)),
         "format": manifest["kind"],
         "shards": len(manifest["shards"]),
-        "bytes": sum(one["bytes"] for one in manifest["shards"]),
+        "bytes": sum(shard["bytes"] for shard in manifest["shards"]),
         "rows": manifest["rows"],
         "units": len(manifest["units"]),
         "digest": manifest["digest"],

@@ -200,12 +200,12 @@ def _open(folder: Path) -> ShardFolder:
 
 def _look(path: Path, size: int) -> None:
     try:
-        found = path.stat().st_size
+        bytes_there = path.stat().st_size
     except OSError as error:
         raise DataError(f"Shard '{path}' is missing ({error.strerror}). {AGAIN}") from None
-    if found != size:
-        what = "truncated" if found < size else "longer than it was"
-        raise DataError(f"Shard '{path}' is {what}: it has {found} bytes, the manifest says {size}. {AGAIN}")
+    if bytes_there != size:
+        what = "truncated" if bytes_there < size else "longer than it was"
+        raise DataError(f"Shard '{path}' is {what}: it has {bytes_there} bytes, the manifest says {size}. {AGAIN}")
 
 
 def verify(series: ShardSeries, *, again: bool = False) -> int:
@@ -227,8 +227,8 @@ def verify(series: ShardSeries, *, again: bool = False) -> int:
     marks = {shard["name"]: _mark(folder / shard["name"]) for shard in shards}
     open_ones = [shard for shard in shards if known.get(shard["name"]) != marks[shard["name"]]]
     with ThreadPoolExecutor(HASHERS) as pool:  # hashing lets go of the interpreter's lock
-        found = pool.map(lambda shard: sha256(folder / shard["name"]), open_ones)
-        for shard, digest in zip(open_ones, found, strict=True):
+        digests = pool.map(lambda shard: sha256(folder / shard["name"]), open_ones)
+        for shard, digest in zip(open_ones, digests, strict=True):
             if digest != shard["sha256"]:
                 raise DataError(
                     f"Shard '{folder / shard['name']}' has been changed: its sha256 is {digest}, the manifest says "
@@ -254,10 +254,10 @@ def _stamp(series: ShardSeries) -> Path:
 
 def _known(stamp: Path) -> dict[str, Any]:
     try:
-        found = read_json(stamp)
+        marks = read_json(stamp)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return marks if isinstance(marks, dict) else {}
 
 
 def _mark(path: Path) -> list[Any]:

@@ -84,10 +84,10 @@ def input_files(config: DataConfig) -> list[Path]:
     path = Path(config.path).expanduser()
     if not path.is_dir():
         return [path]
-    found = sorted(p for p in path.iterdir() if p.name.lower().endswith(ENDINGS) and not p.name.startswith("."))
-    if not found:
+    files = sorted(p for p in path.iterdir() if p.name.lower().endswith(ENDINGS) and not p.name.startswith("."))
+    if not files:
         raise DataError(f"The folder '{path}' (data.path) holds no file that ends with {', '.join(ENDINGS)}.")
-    return found
+    return files
 
 
 def row_bytes(schema: Schema) -> int:

@@ -110,16 +110,16 @@ def describe(series: Series, config: DataConfig) -> dict[str, Any]:
     }
     statistics = {}
     for name, part in splits.items():
-        found = known_moments(series, part)
-        assert found is not None  # shards hold them
-        targets = found[1]
+        moments = known_moments(series, part)
+        assert moments is not None  # shards hold them
+        targets = moments[1]
         if series.schema.target_per == "unit":
             targets = Moments(len(series.schema.targets))
             targets.add(series.targets[part.units])
         statistics[name] = {
             "units": len(part),
             "rows": part.rows,
-            "columns": _columns(series.schema.features, found[0], part.rows),
+            "columns": _columns(series.schema.features, moments[0], part.rows),
             "targets": _columns(
                 series.schema.targets, targets, len(part) if series.schema.target_per == "unit" else part.rows
             ),
@@ -211,7 +211,7 @@ def _schema(recipe: Recipe, facts: list[ShardFacts], units: _Units) -> Schema:
     assert layout is not None
     numbers = [fact.plain["numbers"] for fact in facts]
     guess = not layout.task_given and schema.task == "regression" and len(schema.targets) == 1 and None not in numbers
-    if guess and {value for found in numbers for value in found} == {0.0, 1.0}:
+    if guess and {value for values in numbers for value in values} == {0.0, 1.0}:
         schema = schema.model_copy(update={"task": "binary", "classes": schema.classes or ("0", "1")})
     asked = layout.per_given and schema.target_per == "unit"
     guessed = not layout.per_given and schema.classifies and len(units.numbers) > 1

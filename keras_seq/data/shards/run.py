@@ -86,11 +86,11 @@ def write_shards(
     _make_work(folder)
     try:
         with locked(folder / WORK / "lock", wait=False):
-            kept = _resume(folder, jobs, plan, recipe)
-            size = _enough_space(folder, recipe, jobs, len(kept))
-            missing = [job for job in jobs if job.number not in kept]
-            if kept:
-                say(f"{len(kept)} of {len(jobs)} shards are there already")
+            there = _resume(folder, jobs, plan, recipe)
+            size = _enough_space(folder, recipe, jobs, len(there))
+            missing = [job for job in jobs if job.number not in there]
+            if there:
+                say(f"{len(there)} of {len(jobs)} shards are there already")
             _run(recipe, missing, workers or _enough_workers(size), runner, say, len(jobs))
             _finish(recipe, jobs, series, plan, config)
     except BlockingIOError:
@@ -100,7 +100,7 @@ def write_shards(
     shutil.rmtree(folder / WORK, ignore_errors=True)
     finished = open_shards(folder)
     remember(finished)
-    return Written(finished, len(missing), len(kept))
+    return Written(finished, len(missing), len(there))
 
 
 def _plan(
@@ -183,15 +183,15 @@ def _resume(folder: Path, jobs: Sequence[ShardJob], plan: dict[str, Any], recipe
         write_json(folder / WORK / PLAN, plan)
     for leftover in [*folder.glob(".shard-*.partial-*"), *(folder / WORK).glob(".shard-*.partial-*")]:
         leftover.unlink(missing_ok=True)
-    kept = set()
+    finished = set()
     for job in jobs:
         if facts_path(folder, job.number).is_file():
             with np.load(facts_path(folder, job.number), allow_pickle=False) as file:
                 size = json.loads(file["facts"].tobytes())["bytes"]
             shard = folder / shard_name(job.number, recipe.format)
             if shard.is_file() and shard.stat().st_size == size:
-                kept.add(job.number)
-    return kept
+                finished.add(job.number)
+    return finished
 
 
 def _enough_space(folder: Path, recipe: Recipe, jobs: Sequence[ShardJob], kept: int) -> int:

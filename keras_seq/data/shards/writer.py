@@ -168,8 +168,8 @@ def parquet_names(schema: Schema) -> tuple[list[str], list[str], list[str]]:
     taken = {*schema.features, *schema.targets}
     names = []
     for plain in ("unit", "group", "time"):
-        given = getattr(schema, f"{plain}_column")
-        name = given if given and given not in taken else plain
+        own = getattr(schema, f"{plain}_column")
+        name = own if own and own not in taken else plain
         while name in taken:
             name = f"_{name}"
         taken.add(name)

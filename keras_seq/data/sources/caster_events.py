@@ -89,12 +89,12 @@ def plan_events(
     surge, rise, delay = _shapes(config, kind, rng)
     run = delay * (config.rows - 1)
     span = np.maximum(surge, np.where(rise >= 0, rise + run, 0))
-    start, kept = _place(config, unit, kind, lengths, surge, rise, span, rng)
+    start, placed = _place(config, unit, kind, lengths, surge, rise, span, rng)
     rows = np.arange(config.rows)
     steps = np.where(np.isin(kind, (UP, WRONG_ORDER))[:, None], rows[::-1], rows) * delay[:, None]
     first = np.where(rise >= 0, start + rise, -1)
     peaks = np.where(rise[:, None] >= 0, first[:, None] + steps, -1)
-    return CastingEvents(unit[kept], kind[kept], np.where(surge >= 0, start + surge, -1)[kept], peaks[kept])
+    return CastingEvents(unit[placed], kind[placed], np.where(surge >= 0, start + surge, -1)[placed], peaks[placed])
 
 
 def _shapes(config: CasterConfig, kind: Int, rng: np.random.Generator) -> tuple[Int, Int, Int]:

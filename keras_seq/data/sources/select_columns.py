@@ -135,13 +135,13 @@ def _classes(task: TaskName, targets: Float, names: tuple[str, ...], classes: tu
         return ()
     if len(names) != 1:
         raise ConfigError(f"Task '{task}' takes one target column, got data.targets {list(names)}.")
-    found = np.unique(targets[np.isfinite(targets)])
+    labels = np.unique(targets[np.isfinite(targets)])
     highest = 1 if task == "binary" else np.inf
-    wrong = found[~((found == np.floor(found)) & (found >= 0) & (found <= highest))]
+    wrong = labels[~((labels == np.floor(labels)) & (labels >= 0) & (labels <= highest))]
     if len(wrong):
         wanted = "0 and 1" if task == "binary" else "class numbers 0, 1, 2, ..."
         raise ConfigError(f"Task '{task}' needs target '{names[0]}' to hold {wanted}; it holds {wrong[0]:g}.")
-    count = 2 if task == "binary" else max(int(found[-1]) + 1, 2)
+    count = 2 if task == "binary" else max(int(labels[-1]) + 1, 2)
     if task == "binary" and len(classes) > 2:
         raise ConfigError(f"Task 'binary' has two classes, '{names[0]}' has {len(classes)}; use task 'multiclass'.")
     return classes if len(classes) >= count else tuple(str(i) for i in range(count))

@@ -57,13 +57,13 @@ def check_split(series: Series, splits: Splits) -> None:
     test, mine = stored["parts"]["test"], splits.test
     if all(np.array_equal(test[name], getattr(mine, name)) for name in ("units", "first", "last")):
         return
-    told = ", ".join(
+    settings = ", ".join(
         f"data.split.{name}={stored['settings'][name]}" for name in ("by", "test", "seed", "origins", "origin")
     )
     raise ConfigError(
         f"The split asked for has other test rows than the one stored with the shards in '{folder.folder}' "
-        f"({told}), so rows kept for the test would be trained on. Use these settings, or write the shards again with "
-        "the new ones."
+        f"({settings}), so rows kept for the test would be trained on. Use these settings, or write the shards again "
+        "with the new ones."
     )
 
 

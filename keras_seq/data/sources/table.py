@@ -45,22 +45,22 @@ def iter_table_chunks(
     import pandas as pd
 
     layout = layout or plan_table(config)
-    kept: list[pd.DataFrame] = []
+    frames: list[pd.DataFrame] = []
     have = 0
     for columns in _columns(layout, rows, taker):
         frame = pd.DataFrame(columns)
-        kept.append(frame)
+        frames.append(frame)
         have += len(frame)
         if have < rows:
             continue
-        joined = pd.concat(kept, ignore_index=True) if len(kept) > 1 else frame
+        joined = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frame
         cuts = range(0, have - rows + 1, rows)
         for first in cuts:
             yield joined.iloc[first : first + rows].reset_index(drop=True)
         rest = joined.iloc[len(cuts) * rows :].reset_index(drop=True)
-        kept, have = ([rest] if len(rest) else []), len(rest)
+        frames, have = ([rest] if len(rest) else []), len(rest)
     if have:
-        yield pd.concat(kept, ignore_index=True) if len(kept) > 1 else kept[0]
+        yield pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
 
 
 def load_table(config: DataConfig) -> Series:

@@ -88,15 +88,15 @@ def _join(files: list[_File]) -> Series:
         official += [file.part] * len(own)
     main = files[0].series
     series = [file.series for file in files]
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate([one.lengths for one in series]))]).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in series]))]).astype(np.int64)
     return dataclasses.replace(
         main,
-        values=np.concatenate([one.values for one in series]),
-        targets=np.concatenate([one.targets for one in series]),
+        values=np.concatenate([part.values for part in series]),
+        targets=np.concatenate([part.targets for part in series]),
         offsets=offsets,
         unit_ids=np.array(ids),
         groups=np.array(groups),
-        time=np.concatenate([one.time for one in series]),
+        time=np.concatenate([part.time for part in series]),
         official=np.array(official),
         info=main.info | {TEST_FILES: tests},
     )

@@ -66,28 +66,28 @@ def plan_table(config: DataConfig) -> Layout:
     path = Path(config.path).expanduser()
     facts = settle_table(path, config)
     names = facts.names
-    given = _read_schema(Path(config.schema_file), path) if config.schema_file else {}
-    roles = {role: getattr(config, role) or given.get(f"{role}_column") for role in ("unit", "group", "time")}
+    described = _read_schema(Path(config.schema_file), path) if config.schema_file else {}
+    roles = {role: getattr(config, role) or described.get(f"{role}_column") for role in ("unit", "group", "time")}
     for role, name in roles.items():
         _known(name, f"the {role} column", names, path)
-    targets = config.targets or tuple(given.get("targets", ()))
+    targets = config.targets or tuple(described.get("targets", ()))
     for name in targets:
         _known(name, "a target", names, path)
-    task = config.task or given.get("task") or _guess_task(targets, facts, config)
-    columns, targets = _columns(config, given, names, roles, targets, task, path)
+    task = config.task or described.get("task") or _guess_task(targets, facts, config)
+    columns, targets = _columns(config, described, names, roles, targets, task, path)
     _apart(roles, columns, targets, task)
     schema = Schema(
-        name=given.get("name", path.stem),
+        name=described.get("name", path.stem),
         task=task,
         columns=columns,
         targets=targets,
-        target_unit=given.get("target_unit", ""),
-        target_per=given.get("target_per", "step"),
-        classes=tuple(given.get("classes", ())) if classifies(task) else (),
+        target_unit=described.get("target_unit", ""),
+        target_per=described.get("target_per", "step"),
+        classes=tuple(described.get("classes", ())) if classifies(task) else (),
         unit_column=roles["unit"],
         group_column=roles["group"],
         time_column=roles["time"],
-        calendar=given.get("calendar"),
+        calendar=described.get("calendar"),
     )
     kinds = _kinds(schema, facts, config)
     dated = schema.time_column is not None and kinds[schema.time_column] == "date"
@@ -98,8 +98,8 @@ def plan_table(config: DataConfig) -> Layout:
         raise DataError(f"File '{path}' can be read in two ways (data.strict): {undecided[0]}.")
     reading = facts.reading.model_copy(update=dates.fields) if dates else facts.reading
     schema = schema.model_copy(update={"reading": reading})
-    task_given = bool(config.task or given.get("task"))
-    return Layout(path, schema, kinds, task_given, "target_per" in given, choices=choices, positive=config.positive)
+    task_given = bool(config.task or described.get("task"))
+    return Layout(path, schema, kinds, task_given, "target_per" in described, choices=choices, positive=config.positive)
 
 
 def _read_schema(file: Path, table: Path) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _read_schema(file: Path, table: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         kind = type(yaml_text.meaning(tree)).__name__
         raise DataError(f"Schema file '{file}' must hold a mapping with columns and targets, got {kind}.")
-    told = {"name", *tree}
+    named = {"name", *tree}
     tree = {"name": table.stem, "task": "regression", "targets": (), "columns": (), **tree}
     if isinstance(tree["columns"], list):
         tree["columns"] = [{"name": c} if isinstance(c, str) else c for c in tree["columns"]]
@@ -127,7 +127,7 @@ def _read_schema(file: Path, table: Path) -> dict[str, Any]:
     except ValidationError as error:
         raise DataError(f"Schema file '{file}': {_complaint(error)}") from None
     _refuse_computed(schema, file)
-    return {name: getattr(schema, name) for name in schema.model_fields_set & told}
+    return {name: getattr(schema, name) for name in schema.model_fields_set & named}
 
 
 def _refuse_computed(schema: Schema, file: Path) -> None:
