@@ -22,10 +22,10 @@ _HOME = {
     "Explainer": "explainer",
     "ExplanationPlan": "explainer",
     "Explanations": "layout",
-    "expected_gradients": "gradients",
+    "expected_gradients": "methods.gradients",
     "explain": "run",
-    "gradient_times_input": "gradients",
-    "integrated_gradients": "gradients",
+    "gradient_times_input": "methods.gradients",
+    "integrated_gradients": "methods.gradients",
     "open_bundle": "run",
     "read": "layout",
 }

@@ -16,8 +16,8 @@ FACES = {
     "register",
     "keras_seq.models": "build_model families freeze get_attention_weights last_step layer_outputs parameter_count "
     "plain_twin register resolve warm_start",
-    "keras_seq.explain": "Attribution Explainer Explanations expected_gradients explain gradient_times_input "
-    "integrated_gradients open_bundle read",
+    "keras_seq.explain": "Attribution Explainer ExplanationPlan Explanations expected_gradients explain "
+    "gradient_times_input integrated_gradients open_bundle read",
     "keras_seq.runtime": "Predictor Stepper load",
     "keras_seq.data.sources": "SourceInfo known_sources load_series",
     "serving.client": "Client GrpcClient Retry",
