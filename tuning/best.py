@@ -35,11 +35,14 @@ def best(study: Study, retrain: int = 3, workers: int = 1, folds: int = 0) -> st
         )
     winner = winner_of(study)
     path = write_best(study, winner)
-    said = f"best configuration: {path} (trial {winner.number}, {study.objective} {winner.score:.5g})"
+    line = f"best configuration: {path} (trial {winner.number}, {study.objective} {winner.score:.5g})"
     if winner.default:
-        return f"{said}; it is the configuration itself, so there is nothing to compare"
-    if not retrain:
-        return said
+        return f"{line}; it is the configuration itself, so there is nothing to compare"
+    return _compared(study, winner, retrain, workers, folds) if retrain else line
+
+
+def _compared(study: Study, winner: Record, seeds: int, workers: int, folds: int) -> str:
+    """What ``report/comparison.md`` says of the winner and the configuration itself, both trained anew."""
     from keras_seq.pipeline.compare import compare
     from keras_seq.pipeline.crossval import crossval
 
@@ -48,7 +51,7 @@ def best(study: Study, retrain: int = 3, workers: int = 1, folds: int = 0) -> st
     for name, experiment in sides.items():
         protocol = f"_{folds}_folds" if folds else ""  # runs of another protocol must not be mixed in
         side = _side(study, experiment, f"{study.name}_{name}{protocol}")
-        crossval(side, folds=folds, seeds=range(retrain), workers=workers)
+        crossval(side, folds=folds, seeds=range(seeds), workers=workers)
         words.append(f"{name}={Path(side.output) / side.name}")
     outcome = compare(
         words, output=study.folder / "report", metric=_metric(study), rule="accuracy", costs=False, quiet=False
@@ -62,12 +65,12 @@ def winner_of(study: Study) -> Record:
     Raises:
         ConfigError: none has completed; says how many failed and why the last did.
     """
-    found = study.best()
-    if found is None:
+    winner = study.best()
+    if winner is None:
         failed = [record for record in study.records() if record.status == "failed"]
         why = f" {len(failed)} failed, the last one: {failed[-1].reason}" if failed else ""
         raise ConfigError(f"Study '{study.folder}' has no completed trial, so there is no best one.{why}")
-    return found
+    return winner
 
 
 def write_best(study: Study, winner: Record) -> Path:

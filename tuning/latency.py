@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keras_seq.evaluation.profile import latency_ms
 
 if TYPE_CHECKING:
+    import keras
+
     from keras_seq.data.prepare import Prepared
 
 
-def latency_at_batch_1(model: Any, prepared: Prepared) -> float:
+def latency_at_batch_1(model: keras.Model, prepared: Prepared) -> float:
     """Median ms of one traced call on one validation window ``(1, time, features)``."""
     import tensorflow as tf
 

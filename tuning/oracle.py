@@ -110,7 +110,7 @@ class Durable:
         untried = (v for v in combinations(space, values_of) if not self._duplicate(v))  # type: ignore[attr-defined]
         return next(untried, None)
 
-    def _within(self, name: str, value: Any) -> Any:
+    def _within(self, name: str, value: spaces.Value) -> spaces.Value:
         """A value inside its range: KerasTuner's logarithmic whole numbers pass it by one, others by rounding."""
         for hp in self.hyperparameters.space:  # type: ignore[attr-defined]
             if hp.name == name and hasattr(hp, "min_value"):
@@ -167,7 +167,7 @@ class HyperbandOracle(Durable, kt.oracles.HyperbandOracle):
         """There is no other: every trial has its place in a bracket."""
 
 
-def every_value(hp: Any) -> Sequence[Any] | None:
+def every_value(hp: hp_types.HyperParameter) -> Sequence[Any] | None:
     """All values of a parameter; None of a range of broken numbers, which has no end of them."""
     if isinstance(hp, hp_types.Float):
         return None
@@ -243,29 +243,14 @@ def make_oracle(
     spaces.register(hp, parameters, experiment)
     own = spaces.own_values(parameters, experiment)
     trials = tuning.trials + (own is None)  # the configuration itself comes on top of those of the space
-    common: dict[str, Any] = {
-        "objective": kt.Objective(objective, direction),
-        "hyperparameters": hp,
-        "seed": tuning.seed + 1,  # 0 would mean a seed by chance
-        "max_consecutive_failed_trials": ENDLESS,  # the search itself decides when to give up
-    }
-    if tuning.tuner == "hyperband":
-        oracle: Any = HyperbandOracle(
-            max_epochs=tuning.levels, factor=tuning.factor, hyperband_iterations=ENDLESS, **common
-        )
-        oracle.max_trials = trials
-    elif tuning.tuner == "bayesian":
-        initial = tuning.initial or max(3, min(math.ceil(tuning.trials / 4), 15))
-        oracle = BayesianOracle(
-            max_trials=trials,
-            num_initial_points=initial,
-            alpha=tuning.noise,
-            beta=tuning.exploration,
-            **common,
-        )
-    else:
-        kind = RandomOracle if tuning.tuner == "random" else GridOracle
-        oracle = kind(max_trials=trials, **common)
+    oracle = _by_tuner(
+        tuning,
+        trials,
+        objective=kt.Objective(objective, direction),
+        hyperparameters=hp,
+        seed=tuning.seed + 1,  # 0 would mean a seed by chance
+        max_consecutive_failed_trials=ENDLESS,  # the search itself decides when to give up
+    )
     oracle.own = own
     oracle.verbose = 0
     folder.mkdir(parents=True, exist_ok=True)
@@ -279,3 +264,22 @@ def make_oracle(
                 "anew with --overwrite; 'python -m tuning report' still reads the trials' records."
             ) from None
     return oracle
+
+
+def _by_tuner(tuning: TuningConfig, trials: int, **common: Any) -> Any:
+    """The oracle of ``tuning.tuner`` for so many trials."""
+    if tuning.tuner == "hyperband":
+        oracle = HyperbandOracle(max_epochs=tuning.levels, factor=tuning.factor, hyperband_iterations=ENDLESS, **common)
+        oracle.max_trials = trials
+        return oracle
+    if tuning.tuner == "bayesian":
+        initial = tuning.initial or max(3, min(math.ceil(tuning.trials / 4), 15))
+        return BayesianOracle(
+            max_trials=trials,
+            num_initial_points=initial,
+            alpha=tuning.noise,
+            beta=tuning.exploration,
+            **common,
+        )
+    kind = RandomOracle if tuning.tuner == "random" else GridOracle
+    return kind(max_trials=trials, **common)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeGuard
 
 from tuning.history import absent, text_of
 from tuning.records import Record, Study
@@ -33,7 +33,7 @@ class Scale:
     words: tuple[str, ...]
     levels: tuple[float, ...] = ()
 
-    def place(self, value: Any) -> float:
+    def place(self, value: object) -> float:
         """Position in [0, 1]; numbers first, then words."""
         if self.numbers is not None and _is_number(value):
             low, high = (self._level(end) for end in self.numbers)
@@ -96,5 +96,5 @@ def _order(word: str) -> tuple[bool, bool, float, str]:
         return word == text_of(absent), True, 0.0, word
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

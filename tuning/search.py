@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_seq import config, files
 from keras_seq.errors import ConfigError, KerasSeqError
@@ -26,6 +26,9 @@ from tuning.report import write_report
 from tuning.rows import check_common_rows, windows_of
 from tuning.settings import StudyPlan
 from tuning.tracking import Backend, finish, make_backend, sync
+
+if TYPE_CHECKING:
+    from tuning.oracle import Durable
 
 POLL_SECONDS = 0.2
 LOCK = ".lock"
@@ -224,7 +227,7 @@ class _News:
 
 
 @contextlib.contextmanager
-def _interrupt(oracle: Any, say: Callable[[str], None]) -> Iterator[None]:
+def _interrupt(oracle: Durable, say: Callable[[str], None]) -> Iterator[None]:
     """Ctrl-C once: no new trials, running ones end. Twice: at once; what ran is resumed later."""
 
     def take(number: int, frame: FrameType | None) -> None:

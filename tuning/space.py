@@ -18,10 +18,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keras_seq import config
 from keras_seq.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    import keras_tuner as kt
+
+Value: TypeAlias = Any  # of a field, as JSON holds it; a list as a tuple
 
 # what is judged must stay the same from trial to trial
 _JUDGED: tuple[str, ...] = ("name", "output", "evaluation.", "tracking.", "export.", "data.split.", "data.caster.")
@@ -46,12 +51,12 @@ class Parameter:
 
     field: str
     kind: str
-    choices: tuple[Any, ...] = ()
+    choices: tuple[Value, ...] = ()
     low: float = 0.0
     high: float = 0.0
     step: float | None = None
     log: bool = False
-    when: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    when: Mapping[str, tuple[Value, ...]] = dataclasses.field(default_factory=dict)
 
 
 def parse(tree: Mapping[str, Any], experiment: config.Experiment) -> tuple[Parameter, ...]:
@@ -72,7 +77,7 @@ def parse(tree: Mapping[str, Any], experiment: config.Experiment) -> tuple[Param
     return tuple(_parents_first({name: _conditions(p, kept) for name, p in kept.items()}))
 
 
-def register(hp: Any, parameters: Sequence[Parameter], experiment: config.Experiment) -> None:
+def register(hp: kt.HyperParameters, parameters: Sequence[Parameter], experiment: config.Experiment) -> None:
     """Declare the parameters to KerasTuner; the experiment's own values are the defaults where they can be."""
     for parameter in parameters:
         current = current_value(experiment, parameter.field)
@@ -89,12 +94,12 @@ def register(hp: Any, parameters: Sequence[Parameter], experiment: config.Experi
 
 def decode(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
     """What KerasTuner chose as values of fields; parameters whose condition does not hold are left out."""
-    found: dict[str, Any] = {}
+    chosen: dict[str, Value] = {}
     for parameter in parameters:
-        holds = all(found.get(parent) in allowed for parent, allowed in parameter.when.items())
+        holds = all(chosen.get(parent) in allowed for parent, allowed in parameter.when.items())
         if holds and parameter.field in values:
-            found[parameter.field] = _decode(parameter, values[parameter.field])
-    return found
+            chosen[parameter.field] = _decode(parameter, values[parameter.field])
+    return chosen
 
 
 def own_values(parameters: Sequence[Parameter], experiment: config.Experiment) -> dict[str, Any] | None:
@@ -132,7 +137,7 @@ def every_whole_number(parameter: Parameter) -> list[int]:
     return list(range(int(parameter.low), int(parameter.high) + 1))
 
 
-def current_value(experiment: config.Experiment, name: str) -> Any:
+def current_value(experiment: config.Experiment, name: str) -> Value:
     """Value of a dotted field, as plain JSON knows it."""
     value: Any = config.to_dict(experiment)
     for key in name.split("."):
@@ -143,7 +148,7 @@ def current_value(experiment: config.Experiment, name: str) -> Any:
 # ---------------------------------------------------------------- reading one entry
 
 
-def _parameter(name: str, entry: Any, experiment: config.Experiment) -> Parameter:
+def _parameter(name: str, entry: object, experiment: config.Experiment) -> Parameter:
     known = config.fields()
     if name not in known:
         raise ConfigError(f"Option 'tuning.space': there is no field '{name}'{nearest(name, known)}")
@@ -195,18 +200,18 @@ def _interval(name: str, entry: Mapping[str, Any], when: dict[str, Any], experim
     return Parameter(name, kind, (), low, high, step, log, when)
 
 
-def _checked(name: str, value: Any, experiment: config.Experiment) -> Any:
+def _checked(name: str, value: Value, experiment: config.Experiment) -> Value:
     """The value as the field holds it; refuses what the field does not take."""
     try:
-        found = current_value(config.replace(experiment, **{name: value}), name)
+        held = current_value(config.replace(experiment, **{name: value}), name)
     except ConfigError as error:
         raise ConfigError(f"Option 'tuning.space.{name}': {error}") from None
     if name == "model.family":
         from keras_seq.models.registry import names
 
-        if found not in names():
-            raise ConfigError(f"Option 'tuning.space.model.family': no family '{found}'{nearest(found, names())}")
-    return found
+        if held not in names():
+            raise ConfigError(f"Option 'tuning.space.model.family': no family '{held}'{nearest(held, names())}")
+    return held
 
 
 # ---------------------------------------------------------------- conditions
@@ -257,7 +262,7 @@ def _parents_first(parameters: Mapping[str, Parameter]) -> Iterator[Parameter]:
 # ---------------------------------------------------------------- KerasTuner's values and ours
 
 
-def _range(hp: Any, parameter: Parameter, current: Any) -> None:
+def _range(hp: kt.HyperParameters, parameter: Parameter, current: Value) -> None:
     """A range with steps is searched by the number of its step: KerasTuner's own steps miss values by rounding."""
     mine = _code(parameter, current) if _holds(parameter, current) else None
     if parameter.step is not None:
@@ -279,7 +284,7 @@ def _place(parameter: Parameter, value: float) -> float:
     return math.log(value / parameter.low, step) if parameter.log else (value - parameter.low) / step
 
 
-def _holds(parameter: Parameter, value: Any) -> bool:
+def _holds(parameter: Parameter, value: object) -> bool:
     if parameter.kind == "choice":
         return value in parameter.choices
     if isinstance(value, bool) or not isinstance(value, int | float) or not parameter.low <= value <= parameter.high:
@@ -295,17 +300,17 @@ def _plain(parameter: Parameter) -> bool:
     return any(all(type(choice) is kind for choice in parameter.choices) for kind in (str, int, float))
 
 
-def _code(parameter: Parameter, value: Any) -> Any:
+def _code(parameter: Parameter, value: Value) -> Value:
     if parameter.kind != "choice":
         return value if parameter.step is None else round(_place(parameter, value))
     return value if _plain(parameter) else json.dumps(value)
 
 
-def _encode(parameters: Sequence[Parameter], name: str, value: Any) -> Any:
+def _encode(parameters: Sequence[Parameter], name: str, value: Value) -> Value:
     return _code(next(p for p in parameters if p.field == name), value)
 
 
-def _decode(parameter: Parameter, value: Any) -> Any:
+def _decode(parameter: Parameter, value: Value) -> Value:
     if parameter.kind != "choice" and parameter.step is not None:
         number = round(value)
         value = parameter.low * parameter.step**number if parameter.log else parameter.low + parameter.step * number
@@ -316,9 +321,9 @@ def _decode(parameter: Parameter, value: Any) -> Any:
     return value
 
 
-def _hashable(value: Any) -> Any:
+def _hashable(value: Value) -> Value:
     return tuple(_hashable(item) for item in value) if isinstance(value, list) else value
 
 
-def _as_tuple(values: Any) -> tuple[Any, ...]:
+def _as_tuple(values: Value) -> tuple[Value, ...]:
     return tuple(_hashable(value) for value in values) if isinstance(values, list) else (_hashable(values),)

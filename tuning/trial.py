@@ -23,6 +23,8 @@ from tuning.rows import windows_of
 from tuning.settings import TuningConfig
 
 if TYPE_CHECKING:
+    import keras
+
     from keras_seq.data.prepare import Prepared
 
 SAVE_SECONDS = 1.0  # between two writings of a running trial's record
@@ -183,7 +185,7 @@ class _Trial:
             self.hopeless = self.rule.hopeless(epoch, epochs, row.get(self.rule.metric, math.nan))
         return bool(self.hopeless)
 
-    def _judge(self, model: Any, experiment: Experiment, prepared: Prepared) -> dict[str, float]:
+    def _judge(self, model: keras.Model, experiment: Experiment, prepared: Prepared) -> dict[str, float]:
         """Metrics of the validation part, by the rule of ``keras_seq.train``: its threshold, calibration and cap."""
         from keras_seq.evaluation.postprocessed import score_parts
         from keras_seq.export.convertible import in_float32
@@ -270,7 +272,7 @@ class _Trial:
         )
         return self.record
 
-    def _measure(self, model: Any, prepared: Prepared) -> None:
+    def _measure(self, model: keras.Model, prepared: Prepared) -> None:
         parameters = int(model.count_params())
         self.record = self.record.replace(
             costs=self.record.costs | {"parameters": parameters, "model_bytes": 4 * parameters}

@@ -8,25 +8,11 @@ from typing import Any
 import numpy as np
 
 from keras_seq.errors import DataError, ServingError, nearest
-from serving.contract.signatures import Signature, TensorInfo
+from serving.contract.signatures import NUMPY, Signature, TensorInfo
 
 Arrays = dict[str, np.ndarray]
 LENGTHS = "lengths"
-NUMPY = {
-    "DT_FLOAT": "float32",
-    "DT_DOUBLE": "float64",
-    "DT_HALF": "float16",
-    "DT_INT8": "int8",
-    "DT_INT16": "int16",
-    "DT_INT32": "int32",
-    "DT_INT64": "int64",
-    "DT_UINT8": "uint8",
-    "DT_UINT16": "uint16",
-    "DT_UINT32": "uint32",
-    "DT_UINT64": "uint64",
-    "DT_BOOL": "bool",
-    "DT_STRING": "object",
-}
+SENT = {name: kind for name, kind in NUMPY.items() if not kind.startswith(("bfloat", "complex"))}
 
 
 def named_inputs(values: Any, lengths: Any, signature: Signature) -> Arrays:
@@ -95,7 +81,7 @@ def _check_names(given: Mapping[str, Any], signature: Signature) -> None:
 
 
 def _typed(name: str, value: Any, info: TensorInfo) -> np.ndarray:
-    kind = NUMPY.get(info.dtype)
+    kind = SENT.get(info.dtype)
     if kind is None:
         raise DataError(f"Input '{name}' is of type {info.dtype}, which this client does not send.")
     try:
@@ -168,5 +154,5 @@ def typed_answers(found: Mapping[str, Any], signature: Signature) -> Arrays:
     typed = {}
     for name, value in found.items():
         info = signature.outputs.get(name)
-        typed[name] = np.asarray(value, NUMPY.get(info.dtype) if info else None)
+        typed[name] = np.asarray(value, SENT.get(info.dtype) if info else None)
     return typed

@@ -11,6 +11,7 @@ from keras_seq.config.experiment import Experiment
 from keras_seq.config.forecasting import CovariatesConfig
 from keras_seq.data.series import Column, Schema
 from keras_seq.errors import ConfigError, DataError, nearest
+from keras_seq.tasks import classifies
 from serving.client import frames
 from serving.client.arrays import LENGTHS
 from serving.client.calls import Description
@@ -31,6 +32,11 @@ class Spec:
     variable_length: bool
     horizon: int = 0
     classes: tuple[str, ...] = ()
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the targets are classes."""
+        return classifies(self.task)
 
 
 @dataclass(frozen=True)

@@ -58,22 +58,6 @@ def frame_examples(
     return [{name: part[:, number].astype(float).tolist() for number, name in enumerate(features)} for part in windows]
 
 
-def predict_table(
-    client: ArrayClient,
-    target: VersionTarget,
-    path: Path,
-    columns: Columns,
-    *,
-    signature: str = DEFAULT,
-    description: Description | None = None,
-) -> pd.DataFrame:
-    """The table of ``answer_table``; a warning names what was not answered."""
-    answers = answer_table(client, target, path, columns, signature=signature, description=description)
-    for line in answers.warnings():
-        warnings.warn(line, stacklevel=2)
-    return answers.table
-
-
 def answer_table(
     client: ArrayClient,
     target: VersionTarget,

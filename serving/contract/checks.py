@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from serving.contract.signatures import Signature
+from serving.contract.signatures import NUMPY, Signature
 from serving.contract.status import Code, Refused, invalid
 
-_NAMES = {"float32": "DT_FLOAT", "float64": "DT_DOUBLE", "float16": "DT_HALF", "object": "DT_STRING"}
+_NAMES = {kind: name for name, kind in NUMPY.items()}
 
 
 def check_inputs(signature: Signature, inputs: Iterable[str]) -> None:
@@ -22,17 +22,17 @@ def check_inputs(signature: Signature, inputs: Iterable[str]) -> None:
     Raises:
         Refused: INVALID_ARGUMENT "input size does not match signature: ..." or "... invalid name ...".
     """
-    given, wanted = set(inputs), set(signature.inputs)
-    if len(given) != len(wanted):
+    sent, wanted = set(inputs), set(signature.inputs)
+    if len(sent) != len(wanted):
         raise invalid(
-            f"input size does not match signature: {len(given)}!={len(wanted)} len({{{_join(given)}}}) != "
-            f"len({{{_join(wanted)}}}). Sent extra: {{{_join(given - wanted)}}}. "
-            f"Missing but required: {{{_join(wanted - given)}}}."
+            f"input size does not match signature: {len(sent)}!={len(wanted)} len({{{_join(sent)}}}) != "
+            f"len({{{_join(wanted)}}}). Sent extra: {{{_join(sent - wanted)}}}. "
+            f"Missing but required: {{{_join(wanted - sent)}}}."
         )
-    for alias in sorted(wanted - given):
+    for alias in sorted(wanted - sent):
         raise invalid(
             f"Signature input alias: {alias}(feed name: {signature.inputs[alias].name}) not found in request and no "
-            f"default value provided. Inputs expected to be in the request {{{_join(given)}}}, or default input alias "
+            f"default value provided. Inputs expected to be in the request {{{_join(sent)}}}, or default input alias "
             "set: "
         )
 
@@ -46,14 +46,26 @@ def check_outputs(signature: Signature, output_filter: Sequence[str]) -> list[st
     seen: set[str] = set()
     for alias in output_filter:
         if alias not in signature.outputs:
-            raise invalid(
-                f"output tensor alias not found in signature: {alias} Outputs expected to be in the set "
-                f"{{{_join(signature.outputs)}}}."
-            )
+            raise unknown_output(signature, alias)
         if alias in seen:
             raise invalid(f"duplicate output tensor alias: {alias}")
         seen.add(alias)
     return list(output_filter) or list(signature.outputs)
+
+
+def unknown_output(signature: Signature, alias: str) -> Refused:
+    """The refusal of an output that the signature does not have."""
+    return invalid(
+        f"output tensor alias not found in signature: {alias} Outputs expected to be in the set "
+        f"{{{_join(signature.outputs)}}}."
+    )
+
+
+def missing_input(inputs: Iterable[str], alias: str) -> Refused:
+    """The refusal of a run without one of the signature's inputs."""
+    return invalid(
+        f"input tensor alias not found in signature: {alias}. Inputs expected to be in the set {{{_join(inputs)}}}."
+    )
 
 
 def check_classify(signature: Signature) -> None:

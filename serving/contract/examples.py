@@ -12,6 +12,7 @@ from typing import Any
 
 from serving.contract import protos
 from serving.contract.pretty import echo
+from serving.contract.protos import Message
 from serving.contract.reading import parse_object, signature_name
 from serving.contract.signatures import Signature
 from serving.contract.status import invalid
@@ -39,10 +40,10 @@ class ExamplesRequest:
         Raises:
             Refused: INVALID_ARGUMENT "No signature was found with the name: ...".
         """
-        found = signatures.get(self.signature_name)
-        if found is None:
+        signature = signatures.get(self.signature_name)
+        if signature is None:
             raise invalid(f"No signature was found with the name: {self.signature_name}")
-        return found
+        return signature
 
 
 def read_examples(body: bytes) -> ExamplesRequest:
@@ -56,16 +57,16 @@ def read_examples(body: bytes) -> ExamplesRequest:
     context = members.find(b"context")
     # Protobuf merges messages whose bytes are put end to end: an example's own features win over the context's.
     shared = b"" if context is None else example(context[1])
-    given = members.find(b"examples")
-    if given is None:
+    listed = members.find(b"examples")
+    if listed is None:
         raise invalid(
             f"JSON Value: {echo(members)} When method is classify, key 'examples' is expected and was not found"
         )
-    if type(given[1]) is not list:
+    if type(listed[1]) is not list:
         raise invalid(f"JSON Value: {echo(members)} Expecting 'examples' value to be an list/array")
-    if not given[1]:
+    if not listed[1]:
         raise invalid(f"JSON Value: {echo(members)} 'examples' value is an empty array")
-    return ExamplesRequest(name, [shared + example(item) for item in given[1]])
+    return ExamplesRequest(name, [shared + example(item) for item in listed[1]])
 
 
 def example(value: JsonValue) -> bytes:
@@ -117,3 +118,12 @@ def _element(item: JsonValue, name: str, kind: str) -> tuple[str, Any]:
     if type(item) is int and item >= 2**63:
         raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
     return its_kind, int(item) if type(item) is bool else item
+
+
+def serialized(message: Message) -> list[bytes]:
+    """The examples of an ``Input``, serialized, the shared context already in front of each."""
+    if message.WhichOneof("kind") == "example_list_with_context":
+        listed = message.example_list_with_context
+        context = listed.context.SerializeToString()
+        return [context + each.SerializeToString() for each in listed.examples]
+    return [each.SerializeToString() for each in message.example_list.examples]

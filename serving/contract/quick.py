@@ -26,11 +26,10 @@ from typing import Any
 import numpy as np
 
 from serving.contract.signatures import TensorInfo
-from serving.contract.tensors import NUMPY
+from serving.contract.tensors import NARROW, SENT
 
 _flat = chain.from_iterable
-_NUMBERS = {"DT_FLOAT", "DT_INT32", "DT_INT16", "DT_INT8", "DT_UINT8", "DT_INT64", "DT_UINT32", "DT_UINT64"}
-_INT32 = {"DT_INT32", "DT_INT16", "DT_INT8", "DT_UINT8"}
+_NUMBERS = {"DT_FLOAT", *NARROW, "DT_INT64", "DT_UINT32", "DT_UINT64"}
 # Low 29 bits of a double: what float32 rounds away, 1 << 28 being the middle.
 _LOW, _NEAR, _NEAR_SPAN = np.uint64((1 << 29) - 1), np.uint64((1 << 28) - 128), np.uint64(257)
 _SQUARE = 1.1e77  # square of 3.3e38, below the largest float32
@@ -170,7 +169,7 @@ def _ints(values: list[Any], dtype: str) -> np.ndarray | None:
     if set(map(type, values)) != {int}:
         return None
     least, most = min(values), max(values)
-    if dtype in _INT32:
+    if dtype in NARROW:
         low, high = -(2**31), 2**31
     elif dtype == "DT_INT64":
         low, high = -(2**63), 2**63
@@ -178,6 +177,6 @@ def _ints(values: list[Any], dtype: str) -> np.ndarray | None:
         low, high = 0, 2**32 if dtype == "DT_UINT32" else 2**64
     if least < low or most >= high:
         return None
-    if dtype in _INT32:
-        return np.array(values, np.int32).astype(NUMPY[dtype], copy=False)
-    return np.array(values, NUMPY[dtype])
+    if dtype in NARROW:
+        return np.array(values, np.int32).astype(SENT[dtype], copy=False)
+    return np.array(values, SENT[dtype])

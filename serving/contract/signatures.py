@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 DEFAULT = "serving_default"
+NUMPY = {  # numpy's name of each type that has values
+    "DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16", "DT_BFLOAT16": "bfloat16", "DT_BOOL": "bool",
+    "DT_INT8": "int8", "DT_INT16": "int16", "DT_INT32": "int32", "DT_INT64": "int64", "DT_UINT8": "uint8",
+    "DT_UINT16": "uint16", "DT_UINT32": "uint32", "DT_UINT64": "uint64", "DT_STRING": "object",
+    "DT_COMPLEX64": "complex64", "DT_COMPLEX128": "complex128",
+}  # fmt: skip
 PREDICT, CLASSIFY, REGRESS = (f"tensorflow/serving/{verb}" for verb in ("predict", "classify", "regress"))
 
 
@@ -38,3 +44,8 @@ class Signature:
     inputs: Mapping[str, TensorInfo]
     outputs: Mapping[str, TensorInfo]
     text: str = field(default="", repr=False, compare=False)
+
+
+def type_name(dtype: str) -> str:
+    """``DataTypeString``: "float" for DT_FLOAT, "half" for DT_HALF, "float_ref" for DT_FLOAT_REF, ..."""
+    return "INVALID" if dtype == "DT_INVALID" else dtype.removeprefix("DT_").lower()

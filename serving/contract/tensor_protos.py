@@ -5,30 +5,15 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import ml_dtypes
+import ml_dtypes  # noqa: F401  makes "bfloat16" a type of numpy
 import numpy as np
 
 from serving.contract import protos
 from serving.contract.protos import Message
+from serving.contract.signatures import NUMPY
 from serving.contract.status import invalid
 
-_DTYPES: dict[str, Any] = {
-    "DT_FLOAT": np.float32,
-    "DT_DOUBLE": np.float64,
-    "DT_INT32": np.int32,
-    "DT_UINT8": np.uint8,
-    "DT_INT16": np.int16,
-    "DT_INT8": np.int8,
-    "DT_COMPLEX64": np.complex64,
-    "DT_INT64": np.int64,
-    "DT_BOOL": np.bool_,
-    "DT_UINT16": np.uint16,
-    "DT_COMPLEX128": np.complex128,
-    "DT_HALF": np.float16,
-    "DT_BFLOAT16": ml_dtypes.bfloat16,
-    "DT_UINT32": np.uint32,
-    "DT_UINT64": np.uint64,
-}
+_DTYPES = {name: np.dtype(kind) for name, kind in NUMPY.items() if kind != "object"}  # ml_dtypes knows bfloat16
 _VALUES = {
     "DT_FLOAT": "float_val",
     "DT_DOUBLE": "double_val",
@@ -59,7 +44,7 @@ def _types() -> tuple[dict[int, str], dict[str, int], dict[Any, int]]:
     return (
         {number: name for name, number in numbers.items()},
         numbers,
-        {np.dtype(dtype): numbers[name] for name, dtype in _DTYPES.items()},
+        {dtype: numbers[name] for name, dtype in _DTYPES.items()},
     )
 
 
@@ -84,7 +69,7 @@ def to_array(tensor: Message, alias: str) -> np.ndarray:
         raise invalid(f"tensor parsing error: {alias}")
     if name == "DT_STRING":
         return _strings(tensor, shape, count, alias)
-    dtype = np.dtype(_DTYPES[name])
+    dtype = _DTYPES[name]
     if tensor.tensor_content:
         if len(tensor.tensor_content) != count * dtype.itemsize:
             raise invalid(f"tensor parsing error: {alias}")

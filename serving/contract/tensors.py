@@ -17,16 +17,15 @@ import numpy as np
 
 from serving.contract.decimals import FLOAT_MAX, to_float
 from serving.contract.pretty import echo
-from serving.contract.signatures import TensorInfo
+from serving.contract.signatures import NUMPY, TensorInfo, type_name
 from serving.contract.status import Code, Refused, invalid
 from serving.contract.strict import JsonMembers, JsonValue
 
 NARROW = ("DT_INT32", "DT_INT16", "DT_INT8", "DT_UINT8")
-NUMPY = {
-    "DT_FLOAT": np.float32, "DT_DOUBLE": np.float64, "DT_INT32": np.int32, "DT_INT16": np.int16, "DT_INT8": np.int8,
-    "DT_UINT8": np.uint8, "DT_INT64": np.int64, "DT_UINT32": np.uint32, "DT_UINT64": np.uint64, "DT_BOOL": np.bool_,
-    "DT_STRING": np.object_,
-}  # fmt: skip
+SENT = {  # types that JSON can send
+    name: np.dtype(NUMPY[name])
+    for name in ("DT_FLOAT", "DT_DOUBLE", *NARROW, "DT_INT64", "DT_UINT32", "DT_UINT64", "DT_BOOL", "DT_STRING")
+}
 _RANGES = {
     **dict.fromkeys(NARROW, (-(2**31), 2**31)),
     "DT_INT64": (-(2**63), 2**63),
@@ -36,11 +35,6 @@ _RANGES = {
 _MOST_AXES = 64  # numpy's limit; TensorFlow's is 254
 _BASE64 = re.compile(rb"([A-Za-z0-9+/]*)([=.]*)")
 _BLANK = re.compile(rb"[ \t\n\v\f\r]+")
-
-
-def type_name(dtype: str) -> str:
-    """``DataTypeString``: "float" for DT_FLOAT, "half" for DT_HALF, "float_ref" for DT_FLOAT_REF, ..."""
-    return "INVALID" if dtype == "DT_INVALID" else dtype.removeprefix("DT_").lower()
 
 
 def json_type(value: JsonValue) -> str:
@@ -182,7 +176,7 @@ class Filler:
         shape = self.shape if batch is None or self._first is None else [batch, *self._first[1]]
         # Keys given twice in an instance leave values over; TensorFlow takes as many as the shape holds.
         values = self.values[: prod(shape)]
-        dtype = NUMPY.get(self.info.dtype, np.object_)
+        dtype = SENT.get(self.info.dtype, np.dtype(object))
         if self.info.dtype in NARROW:
             return np.array(values, np.int32).astype(dtype).reshape(shape)
         array: np.ndarray = np.empty(len(values), dtype)

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_seq.errors import KerasSeqError, nearest
 from keras_seq.runtime.contract import Contract
-from serving.client.arrays import LENGTHS, NUMPY, Arrays
+from serving.client.arrays import LENGTHS, SENT, Arrays
 from serving.contract.signatures import PREDICT, Signature, TensorInfo
 from serving.extras.http import bad
 
@@ -73,7 +73,7 @@ def checked(arrays: Arrays, signature: Signature, told: Mapping[str, Any] | None
 
 def array(name: str, value: object, info: TensorInfo) -> np.ndarray:
     """One input in the type of the signature."""
-    kind = NUMPY.get(info.dtype)
+    kind = SENT.get(info.dtype)
     if kind is None:
         raise bad(f"Input '{name}' is of type {info.dtype}, which JSON cannot carry here.")
     shape = _shape(name, value)

@@ -12,29 +12,16 @@ import numpy as np
 
 from keras_seq import __version__
 from keras_seq.errors import nearest
-from serving.client.arrays import NUMPY, Arrays
+from serving.client.arrays import SENT, Arrays
 from serving.contract.signatures import DEFAULT, Signature, TensorInfo
 from serving.extras import check, describe
 from serving.extras.http import ExtrasHost, ExtrasRequest, Response, answer, bad, parse
 from serving.extras.predict import target, told
 
 PLATFORM = "tensorflow_savedmodel"
-DATATYPES = {
-    "DT_FLOAT": "FP32",
-    "DT_DOUBLE": "FP64",
-    "DT_HALF": "FP16",
-    "DT_INT8": "INT8",
-    "DT_INT16": "INT16",
-    "DT_INT32": "INT32",
-    "DT_INT64": "INT64",
-    "DT_UINT8": "UINT8",
-    "DT_UINT16": "UINT16",
-    "DT_UINT32": "UINT32",
-    "DT_UINT64": "UINT64",
-    "DT_BOOL": "BOOL",
-    "DT_STRING": "BYTES",
-}
-_OF_KIND = {np.dtype(kind): DATATYPES[name] for name, kind in NUMPY.items()}
+_NAMES = {"DT_FLOAT": "FP32", "DT_DOUBLE": "FP64", "DT_HALF": "FP16", "DT_STRING": "BYTES"}
+DATATYPES = {name: _NAMES.get(name, name.removeprefix("DT_")) for name in SENT}
+_OF_KIND = {np.dtype(kind): DATATYPES[name] for name, kind in SENT.items()}
 
 
 def server(app: ExtrasHost, request: ExtrasRequest) -> Response:

@@ -10,8 +10,6 @@ from typing import Any
 from keras_seq.errors import ConfigError
 from serving.models.prototext import message_class, parse_text, read_text
 
-INT64_MAX = 2**63 - 1
-
 
 @dataclass(frozen=True)
 class BatchingParameters:

@@ -23,6 +23,7 @@ import numpy as np
 
 from keras_seq import files
 from keras_seq.errors import ModelError
+from serving.contract import checks
 from serving.contract.signatures import DEFAULT, Signature
 from serving.contract.status import Code, Refused, invalid
 from serving.models import examples, graph, tensorflow_codes
@@ -92,13 +93,9 @@ class OnnxTwin:
         if answer is None:
             return self._tensorflow(signature).run(signature, inputs, outputs)
         known = self.signatures[signature]
-        if outputs:
-            for output in outputs:
-                if output not in known.outputs:
-                    raise invalid(
-                        f"output tensor alias not found in signature: {output} Outputs expected to be in the set "
-                        f"{{{','.join(sorted(known.outputs))}}}."
-                    )
+        for output in outputs or ():
+            if output not in known.outputs:
+                raise checks.unknown_output(known, output)
         _check_types(known, inputs)
         return answer(inputs, outputs or tuple(known.outputs))
 
@@ -113,40 +110,39 @@ class OnnxTwin:
 
     def _all_answers(self, folder: Path) -> dict[str, Answer]:
         """How each signature that is known is answered."""
-        made: dict[str, Answer] = {DEFAULT: self._model.run}
-        for name, answer in (
-            ("serving_examples", self._serialized),
-            ("regress", self._regress),
-            ("classify", self._classify),
-        ):
+        answers: dict[str, Answer] = {DEFAULT: self._model.run}
+        of_examples: dict[str, Answer] = {"serving_examples": self._serialized, "regress": self._regress}
+        if self._can_classify():
+            of_examples["classify"] = self._classify
+        for name, answer in of_examples.items():
             if name in self.signatures and len(self.signatures[name].inputs) == 1:
-                made[name] = answer
-        if not self._can_classify():
-            made.pop("classify", None)
+                answers[name] = answer
         if "step" in self.signatures and (folder / STEP).is_file():
             step = _TwinGraph(folder / STEP, self._settings.onnx_threads)
             known = self.signatures["step"]
             if set(step.inputs) == set(known.inputs) and set(known.outputs) <= set(step.outputs):
-                made["step"] = step.run
-        return made
+                answers["step"] = step.run
+        return answers
 
     def _can_classify(self) -> bool:
         outputs = self._model.outputs
         return "probability" in outputs or ("probabilities" in outputs and bool(self._about.get("classes")))
 
     def _serialized(self, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
-        (given,) = inputs.values()
-        if "lengths" in self._model.inputs:
-            values, lengths = examples.read_sequences(given, self._features)
-            return self._model.run({"values": values, "lengths": lengths}, outputs)
-        return self._model.run({"values": examples.read_windows(given, self._features, self._time)}, outputs)
+        return self._model.run(self._read(inputs, examples.read_sequences), outputs)
 
     def _of_examples(self, inputs: Arrays, output: str) -> np.ndarray:
-        (given,) = inputs.values()
-        if "lengths" in self._model.inputs:
-            values, lengths = examples.read_examples(given, self._features)
-            return self._model.run({"values": values, "lengths": lengths}, (output,))[output]
-        return self._model.run({"values": examples.read_windows(given, self._features, self._time)}, (output,))[output]
+        return self._model.run(self._read(inputs, examples.read_examples), (output,))[output]
+
+    def _read(
+        self, inputs: Arrays, read: Callable[[np.ndarray, Sequence[str]], tuple[np.ndarray, np.ndarray]]
+    ) -> Arrays:
+        """The graph's inputs of serialized examples."""
+        (serialized,) = inputs.values()
+        if "lengths" not in self._model.inputs:
+            return {"values": examples.read_windows(serialized, self._features, self._time)}
+        values, lengths = read(serialized, self._features)
+        return {"values": values, "lengths": lengths}
 
     def _regress(self, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
         return {"outputs": self._of_examples(inputs, "prediction")}
@@ -160,8 +156,8 @@ class OnnxTwin:
         names = [str(name).encode() for name in self._about.get("classes") or ("0", "1")]
         classes = np.empty((len(scores), len(names)), object)
         classes[:] = names
-        found = {"scores": scores, "classes": classes}
-        return {output: found[output] for output in outputs}
+        answers = {"scores": scores, "classes": classes}
+        return {output: answers[output] for output in outputs}
 
     # -- beside ONNX ---------------------------------------------------------------------------------------------
 
@@ -178,13 +174,13 @@ class OnnxTwin:
 
     def _seconds(self) -> float:
         """Of one row of full length, the best of several."""
-        given: Arrays = {"values": np.zeros((1, self._time, len(self._features)), np.float32)}
+        window: Arrays = {"values": np.zeros((1, self._time, len(self._features)), np.float32)}
         if "lengths" in self._model.inputs:
-            given["lengths"] = np.full(1, self._time, np.int32)
+            window["lengths"] = np.full(1, self._time, np.int32)
         best = math.inf
         for _ in range(20):
             began = time.perf_counter()
-            self._model.run(given, self._model.outputs)
+            self._model.run(window, self._model.outputs)
             best = min(best, time.perf_counter() - began)
         return best
 
@@ -208,8 +204,8 @@ class _TwinGraph:
         except (ModelError, ImportError) as error:
             raise NoTwinError(str(error), broken=True) from None
         self.inputs = {
-            given.name: tuple(size if isinstance(size, int) else None for size in given.shape)
-            for given in self._session.get_inputs()
+            node.name: tuple(size if isinstance(size, int) else None for size in node.shape)
+            for node in self._session.get_inputs()
         }
         # an ONNX graph cannot give an answer the name of an input: the state after a step is next_state_*
         after = {f"next_{name}": name for name in self.inputs}
@@ -218,7 +214,7 @@ class _TwinGraph:
 
     def run(self, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
         """The answers of these names; inputs that the file does not know are left out."""
-        given, rows = {}, -1
+        feeds, rows = {}, -1
         for name, expected in self.inputs.items():
             array = inputs[name]
             shape = array.shape
@@ -229,17 +225,17 @@ class _TwinGraph:
             if rows >= 0 and shape[0] != rows and not (name == "lengths" and shape[0] == 1):
                 raise _incompatible(name, shape[:1], (rows,))
             rows = max(rows, shape[0])
-            given[name] = array
+            feeds[name] = array
         if not rows:
             return {name: self._empty(name) for name in outputs}
-        if any(0 in array.shape for array in given.values()):
+        if any(0 in array.shape for array in feeds.values()):
             raise invalid("Tried to stack elements of an empty list: there is no time step to answer from")
         try:
-            found = self._session.run([self._answers[name].name for name in outputs], given)
+            arrays = self._session.run([self._answers[name].name for name in outputs], feeds)
         except Exception as error:  # ONNX Runtime has a class of its own for every failure
             line = next(iter(str(error).strip().splitlines()), "")
             raise invalid(f"The model refuses these inputs: {line.rpartition('Status Message: ')[2][:500]}") from None
-        return dict(zip(outputs, found, strict=True))
+        return dict(zip(outputs, arrays, strict=True))
 
     def _empty(self, name: str) -> np.ndarray:
         """An answer for no rows."""
@@ -262,7 +258,7 @@ def _proved(folder: Path) -> dict[str, Any]:
     try:
         known = dict(files.read_json(folder / MANIFEST)["files"])
         parity, about = files.read_json(folder / PARITY), files.read_json(folder / METADATA)
-        passed = any(found["format"] == "onnx" and found["passed"] is True for found in parity["formats"])
+        passed = any(report["format"] == "onnx" and report["passed"] is True for report in parity["formats"])
         complete = {"features", "time", "task"} <= set(about)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NoTwinError(f"its manifest, metadata or parity report cannot be read ({error})", broken=True) from None
@@ -282,10 +278,7 @@ def _check_types(signature: Signature, inputs: Arrays) -> None:
     for alias, info in signature.inputs.items():
         array = inputs.get(alias)
         if array is None:
-            raise invalid(
-                f"input tensor alias not found in signature: {alias}. Inputs expected to be in the set "
-                f"{{{','.join(sorted(signature.inputs))}}}."
-            )
+            raise checks.missing_input(signature.inputs, alias)
         if not tensorflow_codes.fits(array.dtype, info.dtype):
             names = sorted(each.name for each in signature.inputs.values())
             raise tensorflow_codes.wrong_type(names.index(info.name), info.dtype, array)

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from serving.contract.signatures import Signature
-from serving.contract.status import Code, Refused, invalid
+from serving.contract import checks
+from serving.contract.signatures import NUMPY, Signature
+from serving.contract.status import Code, Refused
 from serving.models import graph, tensorflow_codes
 from serving.models.servable import Arrays
 from serving.models.settings import ManagerSettings
@@ -53,9 +54,9 @@ class SavedModel:
         call = self._calls.get(key)
         if call is None:
             call = self._calls[key] = self._prepare(signature, outputs)
-        given = call.arrange(inputs)
+        feeds = call.arrange(inputs)
         try:
-            answers = call.function(*given)
+            answers = call.function(*feeds)
         except Exception as error:  # whatever the graph's operations raise
             raise tensorflow_codes.refused(error) from None
         return {name: _array(answer) for name, answer in zip(call.outputs, answers, strict=True)}
@@ -71,12 +72,9 @@ class SavedModel:
         signature = self.signatures.get(name)
         if signature is None:
             raise Refused(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
-        unknown = [output for output in outputs or () if output not in signature.outputs]
-        if unknown:
-            raise invalid(
-                f"output tensor alias not found in signature: {unknown[0]} Outputs expected to be in the set "
-                f"{{{','.join(sorted(signature.outputs))}}}."
-            )
+        for output in outputs or ():
+            if output not in signature.outputs:
+                raise checks.unknown_output(signature, output)
         aliases = tuple(outputs) if outputs else tuple(signature.outputs)
         if self._session is None:
             raise Refused(Code.UNAVAILABLE, f"Version {self.version} of {self.name} is unloaded")
@@ -117,22 +115,19 @@ class _Call:
 
     def arrange(self, inputs: Arrays) -> list[np.ndarray]:
         """The arrays in the order of the feeds; their types are checked, their shapes are the graph's business."""
-        given = []
+        feeds = []
         for alias, dtype, expected, place in self.inputs:
             array = inputs.get(alias)
             if array is None:
-                raise invalid(
-                    f"input tensor alias not found in signature: {alias}. Inputs expected to be in the set "
-                    f"{{{','.join(sorted(each[0] for each in self.inputs))}}}."
-                )
+                raise checks.missing_input((each[0] for each in self.inputs), alias)
             if (
                 expected is not None
                 and array.dtype != expected
                 and not (expected.hasobject and array.dtype.kind == "S")
             ):
                 raise tensorflow_codes.wrong_type(place, dtype, array)
-            given.append(array)
-        return given
+            feeds.append(array)
+        return feeds
 
 
 def _open(folder: Path, settings: ManagerSettings) -> Any:
@@ -186,17 +181,14 @@ def _not_loaded(error: BaseException, folder: Path) -> BaseException:
             Code.NOT_FOUND,
             f"Unsuccessful TensorSliceReader constructor: Failed to find any matching files for {where}",
         )
-    found = tensorflow_codes.refused(error)
-    return found if getattr(error, "error_code", None) is not None else Refused(Code.UNKNOWN, found.message)
+    refusal = tensorflow_codes.refused(error)
+    return refusal if getattr(error, "error_code", None) is not None else Refused(Code.UNKNOWN, refusal.message)
 
 
 def _numpy(dtype: str) -> np.dtype | None:
-    if dtype == "DT_BFLOAT16":
-        import ml_dtypes
+    import ml_dtypes  # noqa: F401  makes "bfloat16" a type of numpy
 
-        return np.dtype(ml_dtypes.bfloat16)
-    name = tensorflow_codes.numpy_name(dtype)
-    return None if name is None else np.dtype(name)
+    return np.dtype(NUMPY[dtype]) if dtype in NUMPY else None
 
 
 def _array(answer: object) -> np.ndarray:

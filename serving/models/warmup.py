@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from serving.contract import protos
+from serving.contract.examples import serialized
 from serving.contract.protos import Message
 from serving.contract.signatures import DEFAULT
 from serving.contract.status import Code, Refused, invalid
@@ -78,13 +79,4 @@ def _examples(servable: Servable, spec: Message, given: Message) -> None:
         raise invalid(f"No signature was found with the name: {name}")
     if len(signature.inputs) != 1:
         raise invalid(f"Expected one input Tensor for signature {name}, it has {len(signature.inputs)}")
-    serialized = np.array(_serialized(given), object)
-    servable.run(name, {next(iter(signature.inputs)): serialized})
-
-
-def _serialized(given: Message) -> list[bytes]:
-    if given.WhichOneof("kind") == "example_list_with_context":
-        context = given.example_list_with_context.context.SerializeToString()
-        # merging messages is what joining their bytes means in protobuf
-        return [context + each.SerializeToString() for each in given.example_list_with_context.examples]
-    return [each.SerializeToString() for each in given.example_list.examples]
+    servable.run(name, {next(iter(signature.inputs)): np.array(serialized(given), object)})

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from serving.contract import checks, protos
+from serving.contract.examples import serialized
 from serving.contract.protos import Message
-from serving.contract.signatures import Signature
+from serving.contract.signatures import Signature, type_name
 from serving.contract.status import Code, Refused, invalid
 from serving.contract.tensor_protos import to_array
-from serving.contract.tensors import type_name
 from serving.models.servable import Arrays, Servable
 
 _METHODS = {"tensorflow/serving/classify": "classify", "tensorflow/serving/regress": "regress"}
@@ -48,27 +48,6 @@ def fill_spec(spec: Message, model: str, servable: Servable, signature: str) -> 
     spec.version.value = servable.version
 
 
-def serialized(given: Message) -> np.ndarray:
-    """The examples of an ``Input``, serialized; a context is put in front of each.
-
-    Raises:
-        Refused: there is none.
-    """
-    kind = given.WhichOneof("kind")
-    examples: list[bytes] = []
-    if kind == "example_list":
-        examples = [example.SerializeToString() for example in given.example_list.examples]
-    elif kind == "example_list_with_context":
-        listed = given.example_list_with_context
-        context = listed.context.SerializeToString()
-        examples = [context + example.SerializeToString() for example in listed.examples]
-    if not examples:
-        raise invalid("Input is empty.")
-    array = np.empty(len(examples), object)
-    array[:] = examples
-    return array
-
-
 def prepare_examples(servable: Servable, name: str, api: str, given: Message) -> tuple[Arrays, tuple[str, ...]]:
     """Inputs and outputs of a classify or regress call.
 
@@ -79,7 +58,12 @@ def prepare_examples(servable: Servable, name: str, api: str, given: Message) ->
     if signature is None:
         raise invalid(f"No signature was found with the name: {name}")
     (checks.check_classify if api == "classify" else checks.check_regress)(signature)
-    return {"inputs": serialized(given)}, tuple(signature.outputs)
+    examples = serialized(given)
+    if not examples:
+        raise invalid("Input is empty.")
+    array = np.empty(len(examples), object)
+    array[:] = examples
+    return {"inputs": array}, tuple(signature.outputs)
 
 
 def fill_result(result: Message, api: str, answers: Arrays, count: int) -> None:

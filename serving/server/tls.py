@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hmac
-import os
 import re
 import ssl
 import tempfile
@@ -126,8 +125,3 @@ def is_allowed(token: bytes, given: bytes) -> bool:
     """Whether an ``Authorization`` header carries the token; takes as long either way."""
     kind, _, word = given.partition(b" ")
     return kind.lower() == b"bearer" and hmac.compare_digest(word.strip(), token)
-
-
-def is_private(path: str) -> bool:
-    """Whether only the owner can read a file."""
-    return not os.stat(path).st_mode & 0o077

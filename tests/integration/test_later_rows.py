@@ -106,7 +106,7 @@ def test_a_served_version_answers_as_the_bundle(tmp_path_factory, tmp_path):
     from serving.client import Client
     from serving.client.calls import VersionTarget
     from serving.client.served import Columns
-    from serving.client.tables import predict_table
+    from serving.client.tables import answer_table
     from tests.factories.serving_process import Server
 
     bundle = trained("gru", tmp_path)
@@ -119,10 +119,10 @@ def test_a_served_version_answers_as_the_bundle(tmp_path_factory, tmp_path):
     write(table.groupby("shop").tail(12), tmp_path / "too_short.csv")
     flags = (f"--model_base_path={tmp_path / 'served' / 'shops'}", "--model_name=shops", "--extras_prefix=/keras_seq")
     with Server(*flags) as server, Client(f"http://127.0.0.1:{server.rest}") as client:
-        ends = predict_table(client, VersionTarget("shops", None, None), tmp_path / "until.csv", Columns())
-        later = predict_table(client, VersionTarget("shops", None, None), tmp_path / "all.csv", Columns(every=1))
+        ends = answer_table(client, VersionTarget("shops", None, None), tmp_path / "until.csv", Columns()).table
+        later = answer_table(client, VersionTarget("shops", None, None), tmp_path / "all.csv", Columns(every=1)).table
         pd.testing.assert_frame_equal(at_origin(ends), at_origin(later), rtol=1e-5)
         own = predict_file(bundle, tmp_path / "until.csv")
         pd.testing.assert_frame_equal(ends, own, check_dtype=False, rtol=1e-4)
         with pytest.raises(DataError, match="has 12 rows and the model needs 13"):
-            predict_table(client, VersionTarget("shops", None, None), tmp_path / "too_short.csv", Columns())
+            answer_table(client, VersionTarget("shops", None, None), tmp_path / "too_short.csv", Columns())

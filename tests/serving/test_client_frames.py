@@ -87,12 +87,12 @@ def test_a_frame_is_read_by_the_schema_that_the_server_tells(server):
 def test_a_frame_and_its_file_are_answered_alike(server, tmp_path):
     from serving.client.calls import VersionTarget
     from serving.client.served import Columns
-    from serving.client.tables import predict_table
+    from serving.client.tables import answer_table
 
     server.told = told()
     table().to_csv(tmp_path / "rows.csv", index=False)
     with Client(server.url) as client:
-        file = predict_table(client, VersionTarget("m"), tmp_path / "rows.csv", Columns())
+        file = answer_table(client, VersionTarget("m"), tmp_path / "rows.csv", Columns()).table
         frame = client.predict("m", table())
     pd.testing.assert_frame_equal(file.assign(pump=file["pump"].astype(int)), frame, check_dtype=False)
 
