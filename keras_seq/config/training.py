@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
 from keras_seq.config.base import ConfigSection, Count, NonNegative, Positive, Share
+
+# read off the source: importing it would load Keras
+_LOSSES = Path(__file__).parents[1] / "training" / "losses.py"
+_REGISTRATION = re.compile(r'^@register(?:_error)?\("(\w+)"', re.MULTILINE)
+if TYPE_CHECKING:
+    Loss = str
+else:
+    Loss = Literal[("auto", *dict.fromkeys(_REGISTRATION.findall(_LOSSES.read_text(encoding="utf-8"))))]
 
 
 class TrainingConfig(ConfigSection):
@@ -23,9 +32,7 @@ class TrainingConfig(ConfigSection):
         "constant", description="of the learning rate; plateau: lowered when validation stops improving"
     )
     warmup: NonNegative = Field(0.0, description="epochs of linear warm-up")
-    loss: Literal["auto", "mse", "mae", "huber", "phm08", "quantile", "bce", "weighted_bce", "focal", "cce"] = Field(
-        "auto", description="auto: huber, quantile, bce or cce by task"
-    )
+    loss: Loss = Field("auto", description="auto: huber, quantile, bce or cce by task")
     huber_delta: Positive = Field(1.0, description="in target deviations")
     focal_gamma: NonNegative = Field(2.0, description="of loss=focal: how much easy samples count less")
     class_weight: Literal["none", "balanced"] = Field("none", description="balanced: each class weighs the same")

@@ -8,6 +8,9 @@ rates and Huber's delta mean the same for every data set. ``call`` returns ``(ba
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -16,22 +19,30 @@ from keras import ops
 from keras_seq.config import ModelConfig, TrainingConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
-from keras_seq.tasks import TASKS
+from keras_seq.models.tensor import Tensor
+from keras_seq.tasks import TASKS, classifies
 
-REDUCTION = "mean_with_sample_weight"
-VALUE_LOSSES = ("mse", "mae", "huber", "phm08", "quantile")
-BINARY_LOSSES = ("bce", "weighted_bce", "focal")
-CLASS_LOSSES = ("cce", "focal")
 PHM08_EARLY, PHM08_LATE = 13.0, 10.0  # cycles, Saxena et al. 2008
 PHM08_LINEAR_FROM = 3.0  # exponent from which on the score goes on as a straight line
 
 
+class ConfiguredLoss(keras.losses.Loss):
+    """A weighted mean that keeps every constructor argument in an attribute of the same name and saves these."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name, reduction="mean_with_sample_weight")
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+
 @keras.saving.register_keras_serializable("keras_seq")
-class ValueLoss(keras.losses.Loss):
+class ValueLoss(ConfiguredLoss):
     """Error of values in deviations of the training targets.
 
     Args:
-        kind: "mse", "mae", "huber" or "phm08".
+        kind: name in ``VALUE_ERRORS``.
         std: deviation of each target, raw units, ``(targets,)``.
         per_step: targets are ``(batch, time, targets)`` and each step has a weight of its own.
         delta: Huber's change from square to line, in deviations.
@@ -41,28 +52,17 @@ class ValueLoss(keras.losses.Loss):
     def __init__(
         self, kind: str, std: tuple[float, ...], *, per_step: bool = False, delta: float = 1.0, name: str = "value"
     ) -> None:
-        super().__init__(name=name, reduction=REDUCTION)
+        super().__init__(name)
         self.kind, self.std, self.per_step, self.delta = kind, tuple(std), per_step, delta
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Mean error over targets (and horizon): ``(batch,)`` or ``(batch, time)``."""
-        difference, std = y_pred - y_true, ops.convert_to_tensor(self.std, dtype=self.dtype)
-        if self.kind == "phm08":
-            return _mean_of_rest(smooth_phm08(difference) * (PHM08_LATE / std), self.per_step)
-        error = ops.abs(difference / std)
-        if self.kind == "mse":
-            error = ops.square(error)
-        elif self.kind == "huber":
-            error = ops.where(error <= self.delta, 0.5 * ops.square(error), self.delta * (error - 0.5 * self.delta))
-        return _mean_of_rest(error, self.per_step)
-
-    def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
-        return {"kind": self.kind, "std": self.std, "per_step": self.per_step, "delta": self.delta, "name": self.name}
+        std = ops.convert_to_tensor(self.std, dtype=self.dtype)
+        return _mean_of_rest(VALUE_ERRORS[self.kind](y_pred - y_true, std, self.delta), self.per_step)
 
 
 @keras.saving.register_keras_serializable("keras_seq")
-class QuantileLoss(keras.losses.Loss):
+class QuantileLoss(ConfiguredLoss):
     """Pinball loss (Koenker & Bassett 1978) in deviations of the training targets.
 
     Args:
@@ -80,10 +80,10 @@ class QuantileLoss(keras.losses.Loss):
         per_step: bool = False,
         name: str = "quantile",
     ) -> None:
-        super().__init__(name=name, reduction=REDUCTION)
+        super().__init__(name)
         self.quantiles, self.std, self.per_step = tuple(quantiles), tuple(std), per_step
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Mean over quantiles, targets and horizon.
 
         ``y_pred`` is ``(..., targets, quantiles)``, or ``(..., quantiles)`` for one target.
@@ -95,13 +95,9 @@ class QuantileLoss(keras.losses.Loss):
         level = ops.convert_to_tensor(self.quantiles, dtype=self.dtype)
         return _mean_of_rest(ops.maximum(level * difference, (level - 1.0) * difference), self.per_step)
 
-    def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
-        return {"quantiles": self.quantiles, "std": self.std, "per_step": self.per_step, "name": self.name}
-
 
 @keras.saving.register_keras_serializable("keras_seq")
-class BinaryLoss(keras.losses.Loss):
+class BinaryLoss(ConfiguredLoss):
     """Cross-entropy of a probability, optionally weighted or focal.
 
     ``w * (1 - p_t)^gamma * -log(p_t)`` with ``p_t`` the probability of the true class and ``w`` the
@@ -124,10 +120,10 @@ class BinaryLoss(keras.losses.Loss):
         per_step: bool = False,
         name: str = "binary",
     ) -> None:
-        super().__init__(name=name, reduction=REDUCTION)
+        super().__init__(name)
         self.gamma, self.positive_weight, self.smoothing, self.per_step = gamma, positive_weight, smoothing, per_step
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """``(batch, 1)`` against ``(batch, 1)``: ``(batch,)``; with steps: ``(batch, time)``."""
         weight = 1.0 + (self.positive_weight - 1.0) * y_true
         truth = y_true * (1.0 - self.smoothing) + 0.5 * self.smoothing
@@ -136,14 +132,9 @@ class BinaryLoss(keras.losses.Loss):
             loss = loss * _focus(truth * y_pred + (1.0 - truth) * (1.0 - y_pred), self.gamma)
         return _mean_of_rest(weight * loss, self.per_step)
 
-    def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
-        names = ("gamma", "positive_weight", "smoothing", "per_step", "name")
-        return {name: getattr(self, name) for name in names}
-
 
 @keras.saving.register_keras_serializable("keras_seq")
-class ClassLoss(keras.losses.Loss):
+class ClassLoss(ConfiguredLoss):
     """Cross-entropy over classes, optionally focal; the truth is class numbers or shares of classes (mixup).
 
     Args:
@@ -154,10 +145,10 @@ class ClassLoss(keras.losses.Loss):
     """
 
     def __init__(self, classes: int, *, gamma: float = 0.0, smoothing: float = 0.0, name: str = "classes") -> None:
-        super().__init__(name=name, reduction=REDUCTION)
+        super().__init__(name)
         self.classes, self.gamma, self.smoothing = classes, gamma, smoothing
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """``(batch,)`` numbers or ``(batch, classes)`` shares against ``(batch, classes)``: ``(batch,)``."""
         if len(y_true.shape) < len(y_pred.shape):
             y_true = ops.one_hot(ops.cast(y_true, "int32"), self.classes, dtype=self.dtype)
@@ -165,12 +156,8 @@ class ClassLoss(keras.losses.Loss):
         loss = ops.categorical_crossentropy(truth, y_pred)
         return loss * _focus(ops.sum(truth * y_pred, axis=-1), self.gamma) if self.gamma else loss
 
-    def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
-        return {"classes": self.classes, "gamma": self.gamma, "smoothing": self.smoothing, "name": self.name}
 
-
-def smooth_phm08(difference: Any) -> Any:
+def smooth_phm08(difference: Tensor) -> Tensor:
     """PHM08's score of ``prediction - truth`` in cycles, made fit for gradients.
 
     ``exp(|d| / 13) - 1`` early, ``exp(|d| / 10) - 1`` late (Saxena et al. 2008), with two changes:
@@ -185,22 +172,125 @@ def smooth_phm08(difference: Any) -> Any:
     return grown - 1.0 + grown * (exponent - bounded)
 
 
+@dataclass(frozen=True)
+class LossOptions:
+    """What a loss is built from; see ``make_loss``."""
+
+    training: TrainingConfig
+    model: ModelConfig
+    spec: DataSpec
+    positive_share: float
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Deviation of each target, raw units, ``(targets,)``."""
+        return self.spec.target_std or (1.0,) * len(self.spec.targets)
+
+
+Builder = Callable[[LossOptions], keras.losses.Loss]
+ErrorFormula = Callable[[Tensor, Tensor, float], Tensor]
+VALUE_TASKS = tuple(task for task in TASKS if not classifies(task))
+LOSSES: dict[str, dict[str, Builder]] = {task: {} for task in TASKS}
+VALUE_ERRORS: dict[str, ErrorFormula] = {}
+
+
+def register(name: str, *tasks: str) -> Callable[[Builder], Builder]:
+    """Register a function that builds the loss ``name`` of some tasks; ``training.loss`` then knows it."""
+
+    def decorate(build: Builder) -> Builder:
+        LOSSES.update({task: LOSSES[task] | {name: build} for task in tasks})
+        return build
+
+    return decorate
+
+
+def register_error(name: str) -> Callable[[ErrorFormula], ErrorFormula]:
+    """Register the error of the value loss ``name``: from difference, targets' deviations and Huber's delta."""
+
+    def decorate(error: ErrorFormula) -> ErrorFormula:
+        def build(options: LossOptions) -> keras.losses.Loss:
+            spec, delta = options.spec, options.training.huber_delta
+            return ValueLoss(name, options.std, per_step=spec.per_step, delta=delta, name=name)
+
+        VALUE_ERRORS[name] = error
+        register(name, *VALUE_TASKS)(build)
+        return error
+
+    return decorate
+
+
+@register_error("mse")
+def _squared(difference: Tensor, std: Tensor, delta: float) -> Tensor:
+    return ops.square(difference / std)
+
+
+@register_error("mae")
+def _absolute(difference: Tensor, std: Tensor, delta: float) -> Tensor:
+    return ops.abs(difference / std)
+
+
+@register_error("huber")
+def _huber(difference: Tensor, std: Tensor, delta: float) -> Tensor:
+    error = ops.abs(difference / std)
+    return ops.where(error <= delta, 0.5 * ops.square(error), delta * (error - 0.5 * delta))
+
+
+@register_error("phm08")
+def _phm08(difference: Tensor, std: Tensor, delta: float) -> Tensor:
+    return smooth_phm08(difference) * (PHM08_LATE / std)
+
+
+@register("quantile", *VALUE_TASKS)
+def _quantile(options: LossOptions) -> keras.losses.Loss:
+    return QuantileLoss(options.model.quantiles, options.std, per_step=options.spec.per_step)
+
+
+def _binary(options: LossOptions, name: str, *, gamma: float = 0.0, weight: float = 1.0) -> keras.losses.Loss:
+    smoothing, per_step = options.training.label_smoothing, options.spec.per_step
+    return BinaryLoss(gamma=gamma, positive_weight=weight, smoothing=smoothing, per_step=per_step, name=name)
+
+
+@register("bce", "binary")
+def _bce(options: LossOptions) -> keras.losses.Loss:
+    return _binary(options, "bce")
+
+
+@register("weighted_bce", "binary")
+def _weighted_bce(options: LossOptions) -> keras.losses.Loss:
+    share = options.positive_share
+    return _binary(options, "weighted_bce", weight=(1.0 - share) / max(share, 1e-6))
+
+
+@register("focal", "binary")
+def _focal(options: LossOptions) -> keras.losses.Loss:
+    return _binary(options, "focal", gamma=options.training.focal_gamma)
+
+
+@register("cce", "multiclass")
+def _cce(options: LossOptions) -> keras.losses.Loss:
+    return ClassLoss(len(options.spec.classes), smoothing=options.training.label_smoothing, name="cce")
+
+
+@register("focal", "multiclass")
+def _class_focal(options: LossOptions) -> keras.losses.Loss:
+    training = options.training
+    classes, smoothing = len(options.spec.classes), training.label_smoothing
+    return ClassLoss(classes, gamma=training.focal_gamma, smoothing=smoothing, name="focal")
+
+
 def resolve_loss(training: TrainingConfig, model: ModelConfig, spec: DataSpec) -> str:
     """Name of the loss meant by the configuration ("auto" resolved).
 
     Raises:
         ConfigError: a loss that does not fit the task or the head.
     """
-    allowed = {"binary": BINARY_LOSSES, "multiclass": CLASS_LOSSES}.get(spec.task, VALUE_LOSSES)
     name = training.loss
     if name == "auto":
-        if model.quantiles:
-            return "quantile"
-        return TASKS[spec.task].default_loss
-    if name not in allowed:
+        return "quantile" if model.quantiles else TASKS[spec.task].default_loss
+    if name not in LOSSES[spec.task]:
         raise ConfigError(
             f"Option 'training.loss' is '{name}', which does not fit the task '{spec.task}'; "
-            f"choose one of: auto, {', '.join(allowed)}."
+            f"choose one of: auto, {', '.join(LOSSES[spec.task])}."
         )
     if (name == "quantile") != bool(model.quantiles):
         raise ConfigError(
@@ -226,30 +316,15 @@ def make_loss(
         ConfigError: a loss that does not fit the task or the head.
     """
     name = resolve_loss(training, model, spec)
-    gamma = training.focal_gamma if name == "focal" else 0.0
-    if spec.task == "multiclass":
-        return ClassLoss(len(spec.classes), gamma=gamma, smoothing=training.label_smoothing, name=name)
-    if spec.task == "binary":
-        weight = (1.0 - positive_share) / max(positive_share, 1e-6) if name == "weighted_bce" else 1.0
-        return BinaryLoss(
-            gamma=gamma,
-            positive_weight=weight,
-            smoothing=training.label_smoothing,
-            per_step=spec.per_step,
-            name=name,
-        )
-    std = spec.target_std or (1.0,) * len(spec.targets)
-    if name == "quantile":
-        return QuantileLoss(model.quantiles, std, per_step=spec.per_step)
-    return ValueLoss(name, std, per_step=spec.per_step, delta=training.huber_delta, name=name)
+    return LOSSES[spec.task][name](LossOptions(training, model, spec, positive_share))
 
 
-def _focus(true_probability: Any, gamma: float) -> Any:
+def _focus(true_probability: Tensor, gamma: float) -> Tensor:
     """``(1 - p)^gamma``; p is kept below 1 so that gammas under 1 have a finite gradient."""
     return ops.power(1.0 - ops.minimum(true_probability, 1.0 - 1e-6), gamma)
 
 
-def _mean_of_rest(values: Any, per_step: bool) -> Any:
+def _mean_of_rest(values: Tensor, per_step: bool) -> Tensor:
     """Mean over all axes behind ``(batch,)``, or behind ``(batch, time)``."""
     axes = tuple(range(2 if per_step else 1, len(values.shape)))
     return ops.mean(values, axis=axes) if axes else values
