@@ -20,7 +20,7 @@ from keras_seq.compress.scoring import Scorer, relative_loss
 from keras_seq.compress.sensitivity import Sensitivity, choose_sparsity, measure
 from keras_seq.errors import ModelError
 from keras_seq.evaluation.naive_error import naive_errors
-from keras_seq.evaluation.postprocessed import decide_points, fit_points, score_postprocessed
+from keras_seq.evaluation.postprocessed import fit_points, postprocess, score_postprocessed
 from keras_seq.export.formats import FORMATS
 from keras_seq.export.isolated import run_apart
 from keras_seq.export.metadata import Source
@@ -196,7 +196,7 @@ def _judge(bundle: Bundle, prepared: Prepared, model: Any, decision: Mapping[str
     naive = naive_errors(prepared, experiment)
     metrics: dict[str, Any] = {"decision": decision}
     for part, given in found.items():
-        decided = decide_points(given, spec, experiment, decision, part=part, naive=naive)
+        decided = postprocess(given, spec, experiment, decision, part=part, naive=naive)
         metrics[part] = score_postprocessed(decided, spec, experiment, decision, part=part)
     return metrics
 

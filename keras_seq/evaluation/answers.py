@@ -1,4 +1,4 @@
-"""Answers of all contenders at the same points, beside one truth."""
+"""Answers of all candidates at the same points, beside one truth."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import numpy as np
 
 from keras_seq.config import DataConfig
 from keras_seq.errors import DataError, KerasSeqError
-from keras_seq.evaluation.candidates import Candidates, Failure, Judged
-from keras_seq.evaluation.naive_error import naive_errors
-from keras_seq.evaluation.postprocessed import Postprocessed, decide_points, score_postprocessed
+from keras_seq.evaluation.candidates import Candidates, Failure, ScoredPart
+from keras_seq.evaluation.postprocessed import Postprocessed, answer_part, score_postprocessed
 from keras_seq.evaluation.scores import score
 from keras_seq.training.metrics import THRESHOLDED, deviations
-from keras_seq.training.predictions import Points, points, predict_windows
+from keras_seq.training.predictions import Points
 
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
@@ -30,14 +29,14 @@ OF_ONE_RUN = THRESHOLDED | {"coverage", "interval_width", "mase"}
 
 @dataclass(frozen=True)
 class Replicate:
-    """Answers of one seed of a contender.
+    """Answers of one seed of a candidate.
 
     Attributes:
-        found: judged points, capped truth; quantile models by their middle.
+        points: scored, with capped truth; quantile models by their middle.
         metrics: everything ``score`` knows of them.
     """
 
-    found: Points
+    points: Points
     metrics: dict[str, float]
 
 
@@ -47,11 +46,11 @@ class CandidateAnswers:
 
     Attributes:
         truth: ``(points,)`` class numbers, or ``(points, values)``, capped.
-        predictions: by contender ``(replicates, points[, values])``.
+        predictions: by candidate ``(replicates, points[, values])``.
         unit: unit number of each point.
         row: absolute row of the last step seen.
-        metrics: by contender, one dictionary a replicate (over all points it answers).
-        left_out: points that not every contender answers.
+        metrics: by candidate, one dictionary a replicate (over all points it answers).
+        left_out: points that not every candidate answers.
         series: the data.
         failures: runs that could not answer.
     """
@@ -92,53 +91,48 @@ class Preparer:
         return self._prepared[key]
 
 
-def collect(field_: Candidates, say: Callable[[str], None] = lambda text: None) -> CandidateAnswers:
-    """Predict with every run and keep the points that all contenders answer.
+def collect(candidates: Candidates, say: Callable[[str], None] = lambda text: None) -> CandidateAnswers:
+    """Predict with every run and keep the points that all candidates answer.
 
     Raises:
         DataError: data or split are no longer those of the training, no common points, or fewer than two
-            contenders could answer.
+            candidates could answer.
     """
-    prepare, failures = Preparer(), list(field_.failures)
+    prepare, failures = Preparer(), list(candidates.failures)
     by_name: dict[str, list[Replicate]] = {}
     series: Series | None = None
-    for contender in field_.contenders:
-        say(f"predicting {field_.part} with {contender.name} ({len(contender.bundles)} run(s))")
+    for candidate in candidates.models:
+        say(f"predicting {candidates.part} with {candidate.name} ({len(candidate.bundles)} run(s))")
         replicates = []
-        for pieces in contender.replicates(union=field_.union):
+        for pieces in candidate.replicates(union=candidates.union):
             found = []
             for bundle in pieces:
                 try:
                     prepared = prepare(bundle.experiment.data)
                     series = prepared.series
-                    found.append((bundle, run_answers(bundle, prepared, field_.part)))
+                    found.append((bundle, run_answers(bundle, prepared, candidates.part)))
                 except (KerasSeqError, OSError, ValueError) as error:
                     if isinstance(error, DataError):
                         raise
-                    failures.append(Failure(contender.name, str(bundle.folder), str(error).splitlines()[0]))
+                    failures.append(Failure(candidate.name, str(bundle.folder), str(error).splitlines()[0]))
             if found:
-                replicates.append(replicate(found, field_.part))
+                replicates.append(replicate(found, candidates.part))
         if replicates:
-            by_name[contender.name] = replicates
+            by_name[candidate.name] = replicates
     if len(by_name) < 2 or series is None:
         said = " ".join(f"{failure.folder}: {failure.reason}" for failure in failures)
         raise DataError(f"Fewer than two contenders could answer. {said}")
     return _aligned(by_name, series, failures)
 
 
-def run_answers(bundle: Bundle, prepared: Prepared, part: Judged) -> Postprocessed:
-    """A bundle's answers on a part of its data, calibrated as it serves them, as they are judged.
+def run_answers(bundle: Bundle, prepared: Prepared, part: ScoredPart) -> Postprocessed:
+    """A bundle's answers on a part of its data, calibrated as it serves them: those that metrics are of.
 
     Raises:
         DataError: the split is no longer the one it was trained with.
     """
     bundle.check_data(prepared)
-    index, experiment = prepared.index[part], bundle.experiment
-    prediction = predict_windows(bundle.model, prepared.series, index, bundle.spec, experiment.data)
-    found = points(prepared.series, index, bundle.spec, prediction)
-    naive = naive_errors(prepared, experiment)
-    decided = decide_points(found, bundle.spec, experiment, bundle.decision, part=part, naive=naive)
-    return decided.judged(experiment, part)
+    return answer_part(bundle, prepared, bundle.experiment, part).scored(bundle.experiment, part)
 
 
 def in_deviations(answers: CandidateAnswers, spec: DataSpec) -> CandidateAnswers:
@@ -150,44 +144,48 @@ def in_deviations(answers: CandidateAnswers, spec: DataSpec) -> CandidateAnswers
     return dataclasses.replace(answers, truth=answers.truth / unit, predictions=predictions)
 
 
-def join(found: list[Points]) -> Points:
+def join(pieces: list[Points]) -> Points:
     """Points of several runs as one."""
     names = ("truth", "prediction", "unit", "row", "steps")
-    return Points(*(np.concatenate([getattr(points_, name) for points_ in found]) for name in names))
+    return Points(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in names))
 
 
-def comparable(decided: Postprocessed, bundle: Bundle) -> Points:
+def comparable(answers: Postprocessed, bundle: Bundle) -> Points:
     """Capped truth ``(points[, values])`` and answers of the same shape (classes keep their axis)."""
-    found = decided.points
-    if decided.value is None:
-        return found
-    truth = np.asarray(found.truth, np.float64).reshape(len(found.truth), -1)
+    own = answers.points
+    if answers.value is None:
+        return own
+    truth = np.asarray(own.truth, np.float64).reshape(len(own.truth), -1)
     cap = bundle.experiment.data.target_cap
     capped = truth if cap is None else np.minimum(truth, cap)
-    return Points(capped, decided.value.reshape(len(truth), -1), found.unit, found.row, found.steps)
+    return dataclasses.replace(own, truth=capped, prediction=answers.value.reshape(len(truth), -1))
 
 
-def replicate(pieces: list[tuple[Bundle, Postprocessed]], part: Judged) -> Replicate:
-    """Put the pieces of one seed together; numbers that hang on each piece's own threshold or intervals are means."""
-    bundle = pieces[0][0]
-    own = [score_postprocessed(got, run.spec, run.experiment, run.decision, part=part) for run, got in pieces]
-    metrics = {key: float(np.mean([numbers[key] for numbers in own])) for key in own[0] if all(key in of for of in own)}
-    if len(pieces) > 1:
-        together = score(join([got.points for _, got in pieces]), bundle.spec, bundle.experiment, part=part)
+def replicate(runs: list[tuple[Bundle, Postprocessed]], part: ScoredPart) -> Replicate:
+    """Put the runs of one seed together; numbers that hang on each piece's own threshold or intervals are means."""
+    bundle = runs[0][0]
+    own = [score_postprocessed(answers, run.spec, run.experiment, run.decision, part=part) for run, answers in runs]
+    metrics = {
+        key: float(np.mean([numbers[key] for numbers in own]))
+        for key in own[0]
+        if all(key in numbers for numbers in own)
+    }
+    if len(runs) > 1:
+        together = score(join([answers.points for _, answers in runs]), bundle.spec, bundle.experiment, part=part)
         metrics |= {key: value for key, value in together.items() if key.split("/")[0] not in OF_ONE_RUN}
-    return Replicate(join([comparable(got, run) for run, got in pieces]), metrics)
+    return Replicate(join([comparable(answers, run) for run, answers in runs]), metrics)
 
 
 def _aligned(by_name: dict[str, list[Replicate]], series: Series, failures: list[Failure]) -> CandidateAnswers:
     """Keep the rows that every replicate answers; rows are absolute, so they tell the unit too."""
-    rows = [np.unique(replicate.found.row) for replicates in by_name.values() for replicate in replicates]
+    rows = [np.unique(replicate.points.row) for replicates in by_name.values() for replicate in replicates]
     common = functools.reduce(np.intersect1d, rows)
     if not len(common):
         raise DataError(
             "No point is answered by all contenders: their windows end at different rows. Compare models whose "
             "data.windows.* options judge the same rows."
         )
-    placed = {name: [_at(replicate.found, common) for replicate in of] for name, of in by_name.items()}
+    placed = {name: [_at(replicate.points, common) for replicate in of] for name, of in by_name.items()}
     first = next(iter(placed.values()))[0]
     _check_truth(placed, first)
     return CandidateAnswers(
@@ -219,7 +217,7 @@ def _check_truth(placed: dict[str, list[Points]], first: Points) -> None:
                 )
 
 
-def _at(found: Points, rows: np.ndarray) -> Points:
+def _at(points: Points, rows: np.ndarray) -> Points:
     """The points at ``rows``; of a row answered in several windows, the one that saw most before it."""
-    order = np.argsort(found.row, kind="stable")
-    return found.select(order[np.searchsorted(found.row[order], rows)])
+    order = np.argsort(points.row, kind="stable")
+    return points.select(order[np.searchsorted(points.row[order], rows)])

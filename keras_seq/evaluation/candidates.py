@@ -13,12 +13,12 @@ from keras_seq.errors import ConfigError, DataError, KerasSeqError, ModelError
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
 
-Judged = Literal["test", "validation"]
+ScoredPart = Literal["test", "validation"]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One side of a comparison.
+    """A model in a comparison, with its runs.
 
     Attributes:
         name: as in tables.
@@ -46,9 +46,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that could not take part, and why."""
+    """A run of the candidate ``name`` that could not take part, and why."""
 
-    contender: str
+    name: str
     folder: str
     reason: str
 
@@ -58,46 +58,46 @@ class Candidates:
     """Who takes part, who does not, and which part is judged.
 
     Attributes:
-        contenders: at least two.
+        models: at least two.
         part: part of each run's own split.
         union: pieces (folds, origins) of one seed are put together.
         failures: runs left out.
     """
 
-    contenders: tuple[Candidate, ...]
-    part: Judged
+    models: tuple[Candidate, ...]
+    part: ScoredPart
     union: bool
     failures: list[Failure] = field(default_factory=list)
 
 
-def gather(words: Sequence[str], overrides: Mapping[str, Any], *, part: Judged | None = None) -> Candidates:
-    """Load every contender and refuse those that cannot be compared.
+def gather(words: Sequence[str], overrides: Mapping[str, Any], *, part: ScoredPart | None = None) -> Candidates:
+    """Load every candidate and refuse those that cannot be compared.
 
     Args:
         words: ``[NAME=]PATH[,PATH...]``: bundle or run folders, or a folder of runs (``crossval``, ``backtest``).
         overrides: dotted ``data.*``, ``evaluation.*`` and ``tracking.*`` values that replace those of every bundle.
-        part: what is judged; none: the held-out folds where all contenders come in folds and none is an ensemble
+        part: what is judged; none: the held-out folds where all candidates come in folds and none is an ensemble
             over folds, else the test part.
 
     Raises:
-        ModelError: fewer than two contenders are left; names the failed ones.
+        ModelError: fewer than two candidates are left; names the failed ones.
         ConfigError, DataError: they differ in data, split, task, targets or horizon, or have seen what they would be
             judged on; names what.
     """
     failures: list[Failure] = []
-    contenders = []
+    candidates = []
     for name, paths in _named(words):
         bundles = _bundles(name, paths, overrides, failures)
         if bundles:
-            contenders.append(Candidate(name, tuple(bundles)))
-    if len(contenders) < 2:
+            candidates.append(Candidate(name, tuple(bundles)))
+    if len(candidates) < 2:
         said = " ".join(f"{failure.folder}: {failure.reason}" for failure in failures)
-        raise ModelError(f"A comparison needs at least two contenders, {len(contenders)} can be read. {said}".strip())
-    chosen, union = _part(contenders, part)
-    for contender in contenders:
-        for bundle in contender.bundles:
-            refuse_seen(bundle, chosen, contender.name)
-    found = Candidates(tuple(contenders), chosen, union, failures)
+        raise ModelError(f"A comparison needs at least two contenders, {len(candidates)} can be read. {said}".strip())
+    chosen, union = _part(candidates, part)
+    for candidate in candidates:
+        for bundle in candidate.bundles:
+            refuse_seen(bundle, chosen, candidate.name)
+    found = Candidates(tuple(candidates), chosen, union, failures)
     check_alike(found)
     return found
 
@@ -119,33 +119,33 @@ def run_folders(path: Path) -> list[Path]:
     return found
 
 
-def check_alike(field_: Candidates) -> None:
-    """Refuse contenders of different questions: task, targets, horizon, cap, data or split.
+def check_alike(candidates: Candidates) -> None:
+    """Refuse candidates of different questions: task, targets, horizon, cap, data or split.
 
     Raises:
-        ConfigError: names the option, and both contenders with their values.
-        DataError: names the contenders whose data or split differ.
+        ConfigError: names the option, and both candidates with their values.
+        DataError: names the candidates whose data or split differ.
     """
-    reference = field_.contenders[0]
-    for contender in field_.contenders:
-        for bundle in contender.bundles:
-            _check_question(reference, contender, bundle)
+    reference = candidates.models[0]
+    for candidate in candidates.models:
+        for bundle in candidate.bundles:
+            _check_question(reference, candidate, bundle)
     for what, key, mend in (
         ("data", "fingerprint", "Train both on the same file with the same data.* options."),
         ("split", "split", "Train both with the same data.split.* options (and folds)."),
     ):
         wanted = _fingerprints(reference, key)
-        for contender in field_.contenders[1:]:
-            if key == "fingerprint" and contender.first.spec.features != reference.first.spec.features:
+        for candidate in candidates.models[1:]:
+            if key == "fingerprint" and candidate.first.spec.features != reference.first.spec.features:
                 continue  # other inputs to the same question: that the truth is the same is seen point by point
-            if _fingerprints(contender, key) != wanted:
+            if _fingerprints(candidate, key) != wanted:
                 raise DataError(
-                    f"'{reference.name}' and '{contender.name}' have different {what}: fingerprints "
-                    f"{_short(wanted)} and {_short(_fingerprints(contender, key))}. {mend}"
+                    f"'{reference.name}' and '{candidate.name}' have different {what}: fingerprints "
+                    f"{_short(wanted)} and {_short(_fingerprints(candidate, key))}. {mend}"
                 )
 
 
-def _check_question(reference: Candidate, contender: Candidate, bundle: Bundle) -> None:
+def _check_question(reference: Candidate, candidate: Candidate, bundle: Bundle) -> None:
     mine, theirs = reference.first, bundle
     for option, one, two in (
         ("data.task", mine.spec.task, theirs.spec.task),
@@ -157,7 +157,7 @@ def _check_question(reference: Candidate, contender: Candidate, bundle: Bundle) 
     ):
         if one != two:
             raise ConfigError(
-                f"'{reference.name}' and '{contender.name}' ({bundle.folder}) answer different questions: {option} is "
+                f"'{reference.name}' and '{candidate.name}' ({bundle.folder}) answer different questions: {option} is "
                 f"{_text(one)} for the first and {_text(two)} for the second. Compare models of one question"
                 + (f", or give both the same with --{option}." if option.startswith("evaluation.") else ".")
             )
@@ -216,13 +216,13 @@ def _load(folder: Path, overrides: Mapping[str, Any]) -> Bundle:
     return dataclasses.replace(bundle, experiment=experiment)
 
 
-def _part(contenders: Sequence[Candidate], part: Judged | None) -> tuple[Judged, bool]:
-    splits = [bundle.experiment.data.split for contender in contenders for bundle in contender.bundles]
+def _part(candidates: Sequence[Candidate], part: ScoredPart | None) -> tuple[ScoredPart, bool]:
+    splits = [bundle.experiment.data.split for candidate in candidates for bundle in candidate.bundles]
     if all(split.origins for split in splits):
         return part or "test", True  # each origin has a test part of its own
     in_folds = all(split.folds for split in splits)
     if part is None:
-        seen = any(saw_validation(bundle) for contender in contenders for bundle in contender.bundles)
+        seen = any(saw_validation(bundle) for candidate in candidates for bundle in candidate.bundles)
         part = "validation" if in_folds and not seen else "test"
     return part, in_folds and part == "validation"
 
@@ -246,8 +246,8 @@ def refuse_seen(bundle: Bundle, part: str, name: str) -> None:
         )
 
 
-def _fingerprints(contender: Candidate, key: str) -> set[str]:
-    return {str(bundle.data.get(key, "missing")) for bundle in contender.bundles}
+def _fingerprints(candidate: Candidate, key: str) -> set[str]:
+    return {str(bundle.data.get(key, "missing")) for bundle in candidate.bundles}
 
 
 def _short(fingerprints: set[str]) -> str:

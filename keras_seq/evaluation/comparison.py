@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric of a contender: mean over its replicates, interval (NaN: unknown), deviation over replicates."""
+    """A metric of a candidate: mean over its replicates, interval (NaN: unknown), deviation over replicates."""
 
     value: float
     low: float
@@ -35,8 +35,8 @@ class Comparison:
 
     Attributes:
         measures: compared, the deciding one first.
-        estimates: by contender, by metric name.
-        pairs: all pairs of contenders.
+        estimates: by candidate, by metric name.
+        pairs: all pairs of candidates.
         resampled: what is independent, or follows each other, in words: "100 units", "104 times".
         serial: intervals are of times that depend on their neighbours, not a bootstrap of units.
         level: of the tests and of the pairs' intervals.
@@ -58,7 +58,7 @@ class Comparison:
         return sorted(self.estimates, key=lambda name: sign * self.estimates[name][deciding.name].value)
 
     def pair(self, one: str, other: str) -> Pair:
-        """The test of two contenders, in whichever order it was made."""
+        """The test of two candidates, in whichever order it was made."""
         return next(pair for pair in self.pairs if {pair.first, pair.second} == {one, other})
 
 
@@ -89,13 +89,13 @@ def compare_answers(
     seed: int = 0,
     level: float = 0.05,
 ) -> Comparison:
-    """Estimate every metric of every contender and test all pairs by the deciding one.
+    """Estimate every metric of every candidate and test all pairs by the deciding one.
 
-    Every resample draws clusters (the same for all contenders) and, of a contender with several seeds, seeds. Times of
+    Every resample draws clusters (the same for all candidates) and, of a candidate with several seeds, seeds. Times of
     few units are not resampled: their intervals come from slow cosines (``dependence``).
 
     Args:
-        answers: of all contenders at the same points.
+        answers: of all candidates at the same points.
         spec: task, horizon.
         deciding: metric; none: the task's first.
         resamples: of the bootstrap.

@@ -1,4 +1,4 @@
-"""A model on a labelled file that it was not trained on: every row it can answer, judged as the test part is."""
+"""A model on a labelled file that it was not trained on: every row it can answer, scored as the test part is."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class FileScores:
 
     Attributes:
         metrics: as those of a test part.
-        units: judged.
-        answers: judged, one a window or, of models that answer at every step, a row.
+        units: scored.
+        answers: scored, one a window or, of models that answer at every step, a row.
         refused: units too short to be answered.
     """
 
@@ -68,19 +68,19 @@ def score_file(bundle: Bundle, path: str | Path, experiment: Experiment, *, whol
     prepared, refused = _prepared(rows, bundle, experiment, str(path))
     series = prepared.series
     from keras_seq.evaluation.naive_error import naive_errors
-    from keras_seq.evaluation.postprocessed import decide_points, score_postprocessed
+    from keras_seq.evaluation.postprocessed import postprocess, score_postprocessed
     from keras_seq.training.predictions import points, predict_windows
 
     index = prepared.index["test"]
     prediction = predict_windows(bundle.model, series, index, bundle.spec, experiment.data)
-    answers = points(series, index, bundle.spec, prediction)
-    if not len(answers.truth):
+    own = points(series, index, bundle.spec, prediction)
+    if not len(own.truth):
         raise DataError(f"File '{path}' holds no target at a row that the model answers, so nothing can be judged.")
     naive = naive_errors(prepared, experiment)
-    decided = decide_points(answers, bundle.spec, experiment, bundle.decision, part="test", naive=naive)
-    metrics = score_postprocessed(decided, bundle.spec, experiment, bundle.decision, part="test")
-    judged = decided.judged(experiment, "test").points
-    return FileScores(metrics, len(np.unique(judged.unit)), len(judged.truth), refused)
+    answers = postprocess(own, bundle.spec, experiment, bundle.decision, part="test", naive=naive)
+    metrics = score_postprocessed(answers, bundle.spec, experiment, bundle.decision, part="test")
+    scored = answers.scored(experiment, "test").points
+    return FileScores(metrics, len(np.unique(scored.unit)), len(scored.truth), refused)
 
 
 def _prepared(
@@ -99,22 +99,22 @@ def _prepared(
     series = dataclasses.replace(rows.series, info=bundle.data.get("info", {}) | rows.series.info)
     first = series.offsets[:-1] + (before + window - (0 if spec.horizon else 1) if before else 0)
     none = np.zeros(0, np.int64)
-    empty, judged = Part(none, none, none), Part(np.arange(series.n_units), first, series.offsets[1:])
-    index = {"test": index_windows(series, judged, experiment.data.windows)}
+    empty, every = Part(none, none, none), Part(np.arange(series.n_units), first, series.offsets[1:])
+    index = {"test": index_windows(series, every, experiment.data.windows)}
     quality = QualityReport(series.schema.name, (), len(series.values), series.n_units)
-    return Prepared(series, quality, Splits(empty, empty, judged, ""), index, spec), rows.refused
+    return Prepared(series, quality, Splits(empty, empty, every, ""), index, spec), rows.refused
 
 
 def score_test_files(
-    decided: Postprocessed, series: Series, spec: DataSpec, experiment: Experiment, decision: Mapping[str, Any]
+    answers: Postprocessed, series: Series, spec: DataSpec, experiment: Experiment, decision: Mapping[str, Any]
 ) -> dict[str, dict[str, float]]:
     """Metrics of each file of the test part by name, where it comes in files of its own; else empty."""
     from keras_seq.evaluation.postprocessed import score_postprocessed
 
-    unit = decided.points.unit
+    unit = answers.points.unit
     return {
         name: score_postprocessed(
-            decided.select((unit >= first) & (unit < last)), spec, experiment, decision, part="test"
+            answers.select((unit >= first) & (unit < last)), spec, experiment, decision, part="test"
         )
         for name, (first, last) in series.info.get(TEST_FILES, {}).items()
     }

@@ -1,4 +1,4 @@
-"""Two contenders at the same points: is their difference more than chance?"""
+"""Two candidates at the same points: is their difference more than chance?"""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ TOO_SHORT = "none: too few independent blocks of time"
 
 @dataclass(frozen=True)
 class Pair:
-    """Two contenders: ``difference = first - second`` of the deciding metric, and how sure it is.
+    """Two candidates: ``difference = first - second`` of the deciding metric, and how sure it is.
 
     Attributes:
-        first: contender.
-        second: contender.
+        first: candidate.
+        second: candidate.
         difference: of the deciding metric.
         low: lower bound of the interval that inverts the test: it holds 0 exactly where ``adjusted`` is not below the
             level, so with many pairs it is wider than that of a single one.
@@ -84,12 +84,12 @@ def compare_pair(
     """The test made for the case.
 
     Args:
-        answers: of all contenders.
+        answers: of all candidates.
         spec: task.
         measure: that decides.
         names: of the two.
         plan: which points belong together.
-        drawn: the metric of each contender in every resample, mean over its seeds; empty where times are judged.
+        drawn: the metric of each candidate in every resample, mean over its seeds; empty where times are judged.
     """
     sides = [answers.predictions[name] for name in names]
     values = [[measure.of(answers.truth, prediction) for prediction in side] for side in sides]
@@ -113,7 +113,7 @@ def compare_pair(
 
 
 def influence(answers: CandidateAnswers, measure: Measure, predictions: Array, plan: ResamplingPlan) -> Array:
-    """What each time adds to a contender's metric times the points, mean over its seeds, ``(pieces,)``."""
+    """What each time adds to a candidate's metric times the points, mean over its seeds, ``(pieces,)``."""
     piece, pieces = plan.pieces(measure)
     found = [measure.influence(answers.truth, prediction, piece, pieces) for prediction in predictions]
     return np.asarray(np.mean(found, axis=0))
@@ -145,7 +145,7 @@ def with_seeds(test: Test, values: Sequence[Sequence[float]]) -> Test:
 
     Args:
         test: of means over seeds.
-        values: the metric of every seed, by contender.
+        values: the metric of every seed, by candidate.
     """
     noise = [(seed_variance(of), max(len(of) - 1.0, 1.0)) for of in values]
     return _with_variance(test, noise, float(np.abs(np.concatenate([np.asarray(of) for of in values])).max()))

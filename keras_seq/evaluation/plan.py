@@ -70,7 +70,7 @@ def make_plan(answers: CandidateAnswers, spec: DataSpec, *, resamples: int, seed
     """Whole groups where units come in groups, whole units, or times in their order where there are few units.
 
     Args:
-        answers: of all contenders.
+        answers: of all candidates.
         spec: its horizon says how many neighbouring forecasts share steps.
         resamples: how many, of units or groups.
         seed: decides the draws.

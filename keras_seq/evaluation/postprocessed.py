@@ -20,6 +20,7 @@ from keras_seq.training.predictions import Points, has_quantiles
 from keras_seq.training.thresholds import FEW
 
 if TYPE_CHECKING:
+    from keras_seq.bundle import Bundle
     from keras_seq.data.prepare import Prepared
 
 INTERVALS = ("coverage", "interval_width")
@@ -62,11 +63,9 @@ class Postprocessed:
         points = dataclasses.replace(self.points, truth=np.minimum(self.points.truth, cap))
         return dataclasses.replace(self, points=points, value=np.minimum(self.value, cap))
 
-    def judged(self, experiment: Experiment, part: str) -> Postprocessed:
-        """The answers that are judged; see ``Points.judged``."""
-        numbered = dataclasses.replace(self.points, prediction=np.arange(len(self.raw)))
-        last_only = part == "test" and experiment.evaluation.at == "last"
-        return self.select(numbered.judged(experiment.evaluation, last_only=last_only).prediction)
+    def scored(self, experiment: Experiment, part: str) -> Postprocessed:
+        """The answers that metrics are of; see ``Points.scored``."""
+        return self.select(self.points.scored(experiment.evaluation, part))
 
 
 @dataclass(frozen=True)
@@ -78,30 +77,34 @@ class ModelScores:
     decision: dict[str, Any]
 
 
-def score_parts(found: Mapping[str, Points], prepared: Prepared, experiment: Experiment) -> ModelScores:
-    """Decide and judge a model's points by part: the one rule of training, tuning and baselines.
+def answer_part(bundle: Bundle, prepared: Prepared, experiment: Experiment, part: str) -> Postprocessed:
+    """A bundle's answers on a part of prepared data, as it serves them."""
+    from keras_seq.training import predictions
 
-    The decision layer is fitted on ``found["validation"]``; other parts are only judged.
+    spec, index = bundle.spec, prepared.index[part]
+    output = predictions.predict_windows(bundle.model, prepared.series, index, spec, experiment.data)
+    points, naive = predictions.points(prepared.series, index, spec, output), naive_errors(prepared, experiment)
+    return postprocess(points, spec, experiment, bundle.decision, part=part, naive=naive)
+
+
+def score_parts(points: Mapping[str, Points], prepared: Prepared, experiment: Experiment) -> ModelScores:
+    """Answers and metrics of a model's points by part: the one rule of training, tuning and baselines.
+
+    The decision layer is fitted on ``points["validation"]``; other parts only go through it.
     """
-    spec = prepared.spec
-    decision = fit_points(found["validation"], prepared.series, spec, experiment)
-    naive = naive_errors(prepared, experiment)
-    parts = {
-        part: decide_points(answers, spec, experiment, decision, part=part, naive=naive)
-        for part, answers in found.items()
-    }
-    metrics = {
-        part: score_postprocessed(decided, spec, experiment, decision, part=part) for part, decided in parts.items()
-    }
+    spec, naive = prepared.spec, naive_errors(prepared, experiment)
+    decision = fit_points(points["validation"], prepared.series, spec, experiment)
+    parts = {part: postprocess(own, spec, experiment, decision, part=part, naive=naive) for part, own in points.items()}
+    metrics = {part: score_postprocessed(own, spec, experiment, decision, part=part) for part, own in parts.items()}
     return ModelScores(parts, metrics, decision)
 
 
-def fit_points(found: Points, series: Series, spec: DataSpec, experiment: Experiment) -> dict[str, Any]:
+def fit_points(points: Points, series: Series, spec: DataSpec, experiment: Experiment) -> dict[str, Any]:
     """The decision layer from validation points: numbers for ``decision.json``.
 
-    Steps before ``evaluation.min_steps`` are left out, as they are when judged.
+    Steps before ``evaluation.min_steps`` are left out, as they are of metrics.
     """
-    chosen = found.judged(experiment.evaluation, last_only=False)
+    chosen = points.select(points.scored(experiment.evaluation, "validation"))
     by_time = experiment.data.split.by == "time" or len(np.unique(chosen.unit)) == 1
     cluster = clusters(chosen.unit, chosen.row, series.groups, block=max(spec.horizon, 1) if by_time else 0)
     few = by_time or len(np.unique(cluster)) < FEW
@@ -118,8 +121,8 @@ def fit_points(found: Points, series: Series, spec: DataSpec, experiment: Experi
     )
 
 
-def decide_points(
-    found: Points,
+def postprocess(
+    points: Points,
     spec: DataSpec,
     experiment: Experiment,
     decision: Mapping[str, Any],
@@ -134,23 +137,24 @@ def decide_points(
     """
     from keras_seq.models.decision import decide_array
 
-    raw = found.prediction
-    answers = decide_array(raw, spec, decision, _levels(found, spec, experiment))
+    raw, truth = points.prediction, points.truth
+    outputs = decide_array(raw, spec, decision, _levels(points, spec, experiment))
     if spec.classifies:
         name = "probability" if spec.task == "binary" else "probabilities"
-        return Postprocessed(dataclasses.replace(found, prediction=answers[name]), raw)
-    value = answers["prediction"].reshape(found.truth.shape)
-    if "lower" not in answers:
-        return Postprocessed(found, raw, value, naive=naive)
-    lower, upper = (answers[name].reshape(found.truth.shape) for name in ("lower", "upper"))
-    if "adaptive" not in decision or part != "test":
-        return Postprocessed(found, raw, value, lower, upper, naive=naive)
-    width = _follow(found, decision["adaptive"], -(-spec.horizon // experiment.data.windows.stride))
-    return Postprocessed(found, raw, value, lower, upper, followed=(value - width, value + width), naive=naive)
+        return Postprocessed(dataclasses.replace(points, prediction=outputs[name]), raw)
+    value = outputs["prediction"].reshape(truth.shape)
+    answers = Postprocessed(points, raw, value, naive=naive)
+    if "lower" in outputs:
+        lower, upper = (outputs[name].reshape(truth.shape) for name in ("lower", "upper"))
+        answers = dataclasses.replace(answers, lower=lower, upper=upper)
+        if "adaptive" in decision and part == "test":
+            width = _follow(points, decision["adaptive"], -(-spec.horizon // experiment.data.windows.stride))
+            answers = dataclasses.replace(answers, followed=(value - width, value + width))
+    return answers
 
 
 def score_postprocessed(
-    decided: Postprocessed, spec: DataSpec, experiment: Experiment, decision: Mapping[str, Any], *, part: str
+    answers: Postprocessed, spec: DataSpec, experiment: Experiment, decision: Mapping[str, Any], *, part: str
 ) -> dict[str, float]:
     """Metrics of one part: those of ``score`` and how well the decision layer holds.
 
@@ -160,8 +164,8 @@ def score_postprocessed(
     truth back. Of the validation part they are the numbers of the fit itself.
     """
     threshold = decision.get("threshold", 0.5)
-    result = score(decided.points, spec, experiment, part=part, threshold=threshold, naive=decided.naive)
-    chosen = decided.judged(experiment, part)
+    result = score(answers.points, spec, experiment, part=part, threshold=threshold, naive=answers.naive)
+    chosen = answers.scored(experiment, part)
     truth = chosen.points.truth
     if spec.classifies:
         return {**result, "ece_raw": class_metrics.ece(truth, chosen.raw)}
@@ -178,20 +182,20 @@ def score_postprocessed(
     return result
 
 
-def _levels(found: Points, spec: DataSpec, experiment: Experiment) -> tuple[float, ...]:
+def _levels(points: Points, spec: DataSpec, experiment: Experiment) -> tuple[float, ...]:
     """Quantile levels of the predictions; a baseline of a quantile model answers with points."""
     levels = experiment.model.quantiles
     if spec.task == "forecast":
-        return levels if found.prediction.ndim > found.truth.ndim else ()
-    return levels if spec.task == "regression" and has_quantiles(found.prediction, found.truth, levels) else ()
+        return levels if points.prediction.ndim > points.truth.ndim else ()
+    return levels if spec.task == "regression" and has_quantiles(points.prediction, points.truth, levels) else ()
 
 
-def _follow(found: Points, state: Mapping[str, Any], delay: int) -> np.ndarray:
+def _follow(points: Points, state: Mapping[str, Any], delay: int) -> np.ndarray:
     """Half widths of every answer; each unit starts from the state after validation."""
-    width = np.empty(found.truth.shape, np.float32)
-    for unit in np.unique(found.unit):
-        mine = np.flatnonzero(found.unit == unit)
-        mine = mine[np.argsort(found.row[mine], kind="stable")]
+    width = np.empty(points.truth.shape, np.float32)
+    for unit in np.unique(points.unit):
+        mine = np.flatnonzero(points.unit == unit)
+        mine = mine[np.argsort(points.row[mine], kind="stable")]
         start = adaptive.AdaptiveInterval.from_dict(state)
-        width[mine] = adaptive.follow(start, found.truth[mine], found.prediction[mine], delay=delay)
+        width[mine] = adaptive.follow(start, points.truth[mine], points.prediction[mine], delay=delay)
     return width

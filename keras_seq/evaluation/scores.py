@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 
 def score(
-    found: Points,
+    points: Points,
     spec: DataSpec,
     experiment: Experiment,
     *,
@@ -32,25 +32,24 @@ def score(
     targets' units is overall in their deviations, and ``<metric>/<target>`` is each target's own.
 
     Args:
-        found: points of the part.
+        points: of the part.
         spec: of the model.
-        experiment: tells the cap, the points judged and the quantiles.
+        experiment: tells the cap, the points scored and the quantiles.
         part: "train", "validation" or "test"; ``evaluation.at`` concerns the test part.
         threshold: of a binary answer.
         naive: ``naive_errors`` ``(units, targets)`` of a forecast; without them no ``mase``.
     """
-    last_only = part == "test" and experiment.evaluation.at == "last"
-    found = found.judged(experiment.evaluation, last_only=last_only)
+    points = points.select(points.scored(experiment.evaluation, part))
     if spec.classifies:
-        return metrics.score(spec.task, found.truth, found.prediction, threshold=threshold)
-    return _judge_values(found, spec, experiment, naive)
+        return metrics.score(spec.task, points.truth, points.prediction, threshold=threshold)
+    return _score_values(points, spec, experiment, naive)
 
 
-def _judge_values(found: Points, spec: DataSpec, experiment: Experiment, naive: Array | None) -> dict[str, float]:
+def _score_values(points: Points, spec: DataSpec, experiment: Experiment, naive: Array | None) -> dict[str, float]:
     quantiles, names = experiment.model.quantiles, spec.targets
-    is_quantiles = has_quantiles(found.prediction, found.truth, quantiles)
-    value = middle(found.prediction, quantiles) if is_quantiles else found.prediction
-    truth, value = (np.asarray(part).reshape(len(found.truth), -1, len(names)) for part in (found.truth, value))
+    is_quantiles = has_quantiles(points.prediction, points.truth, quantiles)
+    value = middle(points.prediction, quantiles) if is_quantiles else points.prediction
+    truth, value = (np.asarray(part).reshape(len(points.truth), -1, len(names)) for part in (points.truth, value))
     cap = experiment.data.target_cap
     capped = truth if cap is None else np.minimum(truth, cap)
     result = metrics.score_values(capped, value, scale=spec.target_std, names=names)
@@ -64,16 +63,16 @@ def _judge_values(found: Points, spec: DataSpec, experiment: Experiment, naive: 
         result |= metrics.over_targets("mse_scaled", (error**2).mean((0, 1)).tolist(), names)
         result |= metrics.over_targets("mae_scaled", np.abs(error).mean((0, 1)).tolist(), names)
         if naive is not None:
-            scaled = scaled_errors(value.astype(np.float64) - truth, found.unit, naive)
+            scaled = scaled_errors(value.astype(np.float64) - truth, points.unit, naive)
             result |= metrics.over_targets("mase", scaled, names) if np.isfinite(scaled).any() else {}
-    return result | _judge_quantiles(found, spec, quantiles) if is_quantiles else result
+    return result | _score_quantiles(points, spec, quantiles) if is_quantiles else result
 
 
-def _judge_quantiles(found: Points, spec: DataSpec, quantiles: tuple[float, ...]) -> dict[str, float]:
+def _score_quantiles(points: Points, spec: DataSpec, quantiles: tuple[float, ...]) -> dict[str, float]:
     """Pinball loss, and how well the outermost quantiles hold."""
-    names, count = spec.targets, len(found.truth)
-    answers = found.prediction.reshape(count, -1, len(names), len(quantiles))
-    truth = np.asarray(found.truth).reshape(count, -1, len(names))
+    names, count = spec.targets, len(points.truth)
+    answers = points.prediction.reshape(count, -1, len(names), len(quantiles))
+    truth = np.asarray(points.truth).reshape(count, -1, len(names))
     losses = [value_metrics.pinball(truth[..., k, None], answers[..., k, :], quantiles) for k in range(len(names))]
     unit = metrics.deviations(spec.target_std) if len(names) > 1 else np.ones(1)
     result = {"pinball": float(np.mean(losses / unit))} | metrics.by_target("pinball", losses, names)

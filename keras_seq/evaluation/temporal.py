@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,7 @@ def evolve(bundle: Bundle, prepared: Prepared, part: str, *, answers: int = 20) 
     Raises:
         ConfigError: a forecast, which has no sequence to grow, or whole windows of fixed length.
     """
-    from keras_seq.evaluation.postprocessed import decide_points
+    from keras_seq.evaluation.postprocessed import postprocess
 
     spec, data, index = bundle.spec, bundle.experiment.data, prepared.index[part]
     if spec.horizon:
@@ -101,9 +102,9 @@ def evolve(bundle: Bundle, prepared: Prepared, part: str, *, answers: int = 20) 
             )
         index = prefixes(index, answers)
     prediction = predict_windows(bundle.model, prepared.series, index, spec, data)
-    found = points(prepared.series, index, spec, prediction)
-    decided = decide_points(found, spec, bundle.experiment, bundle.decision, part="validation")  # nothing adapts here
-    shown = decided.points if decided.value is None else _with(found, decided.value)
+    own = points(prepared.series, index, spec, prediction)
+    served = postprocess(own, spec, bundle.experiment, bundle.decision, part="validation")  # nothing adapts here
+    shown = served.points if served.value is None else dataclasses.replace(own, prediction=served.value)
     order = np.lexsort((shown.row, shown.unit))
     shown = shown.select(order)
     return PredictionEvolution(shown, prepared.series.lengths[shown.unit])
@@ -154,7 +155,3 @@ def detection(evolution: PredictionEvolution, threshold: float) -> Detection:
 
 def _mean(values: NDArray[np.bool_]) -> float:
     return float(values.mean()) if len(values) else float("nan")
-
-
-def _with(found: Points, value: Any) -> Points:
-    return Points(found.truth, np.asarray(value), found.unit, found.row, found.steps)

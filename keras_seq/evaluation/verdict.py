@@ -38,7 +38,7 @@ class ComparisonVerdict:
         rivals: those not significantly worse than the best, the best included, best first.
         rule: key of ``RULES``.
         level: of significance, of adjusted p-values.
-        pair: test of the winner against the next contender: the best where it is another, else the runner-up; its
+        pair: test of the winner against the next candidate: the best where it is another, else the runner-up; its
             interval is of the verdict's level.
         words: what to tell people.
     """
@@ -57,7 +57,7 @@ class ComparisonVerdict:
         return self.pair.significant(self.level)
 
 
-def decide(
+def pick_winner(
     comparison: Comparison,
     costs: Mapping[str, Costs],
     *,
@@ -67,10 +67,10 @@ def decide(
     """Pick a winner.
 
     Args:
-        comparison: of at least two contenders.
-        costs: by contender; a rule that needs a cost nobody measured falls back to accuracy, and says so.
+        comparison: of at least two candidates.
+        costs: by candidate; a rule that needs a cost nobody measured falls back to accuracy, and says so.
         rule: key of ``RULES``.
-        level: adjusted p-values from here on do not tell two contenders apart; none: the comparison's.
+        level: adjusted p-values from here on do not tell two candidates apart; none: the comparison's.
 
     Raises:
         ConfigError: unknown rule.

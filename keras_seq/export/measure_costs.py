@@ -1,4 +1,4 @@
-"""What contenders cost: training time, latency side by side, size, memory."""
+"""What candidates cost: training time, latency side by side, size, memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ print(json.dumps(footprint_mb(sys.argv[1], *json.loads(sys.argv[2]))))
 
 
 def measure(
-    contenders: Sequence[Candidate],
+    candidates: Sequence[Candidate],
     prepared: Mapping[str, Prepared],
     *,
     rounds: int = ROUNDS,
@@ -46,36 +46,36 @@ def measure(
     seconds: float = SECONDS,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Costs]:
-    """Costs of every contender's first run; latencies are interleaved, so that all see the same machine.
+    """Costs of every candidate's first run; latencies are interleaved, so that all see the same machine.
 
     Args:
-        contenders: loaded.
-        prepared: data of each contender's first run, by name.
-        rounds: calls timed for each contender and batch size.
+        candidates: loaded.
+        prepared: data of each candidate's first run, by name.
+        rounds: calls timed for each candidate and batch size.
         memory: also measure memory, each in a process of its own (some seconds).
         seconds: of all latencies together; slow models are called fewer times, and never with a batch that would
             take longer than ``LONGEST``.
         say: takes lines for the user.
     """
     calls = {}
-    for contender in contenders:
-        say(f"  {contender.name}: first calls")
-        values, lengths = real_windows(contender.first, prepared[contender.name], max(BATCHES))
-        calls[contender.name] = bearable(serving_calls(contender.first, values, lengths, TRIED), say=say)
+    for candidate in candidates:
+        say(f"  {candidate.name}: first calls")
+        values, lengths = real_windows(candidate.first, prepared[candidate.name], max(BATCHES))
+        calls[candidate.name] = bearable(serving_calls(candidate.first, values, lengths, TRIED), say=say)
     say(f"  latencies in turns, at most {seconds:.0f} s")
     latencies = interleaved(calls, rounds=rounds, seconds=seconds)
     found = {}
-    for contender in contenders:
-        slow = max(BATCHES) not in calls[contender.name]
+    for candidate in candidates:
+        slow = max(BATCHES) not in calls[candidate.name]
         if memory:
-            say(f"  {contender.name}: memory")
-        found[contender.name] = Costs(
-            training_minutes=_training_minutes(contender.bundles),
-            latency_ms_batch1=latencies[contender.name].get(1, NOTHING),
-            latency_ms_batch64=latencies[contender.name].get(64, NOTHING),
-            size_mb=statistics.fmean(size_mb(bundle.folder / "model.keras") for bundle in contender.bundles),
-            memory_mb=_memory(contender.first, prepared[contender.name]) if memory and not slow else NOTHING,
-            parameters=float(contender.first.model.count_params()),
+            say(f"  {candidate.name}: memory")
+        found[candidate.name] = Costs(
+            training_minutes=_training_minutes(candidate.bundles),
+            latency_ms_batch1=latencies[candidate.name].get(1, NOTHING),
+            latency_ms_batch64=latencies[candidate.name].get(64, NOTHING),
+            size_mb=statistics.fmean(size_mb(bundle.folder / "model.keras") for bundle in candidate.bundles),
+            memory_mb=_memory(candidate.first, prepared[candidate.name]) if memory and not slow else NOTHING,
+            parameters=float(candidate.first.model.count_params()),
         )
     return found
 

@@ -16,7 +16,7 @@ from keras_seq.errors import ConfigError
 
 if TYPE_CHECKING:
     from keras_seq.evaluation.answers import CandidateAnswers
-    from keras_seq.evaluation.candidates import Candidates
+    from keras_seq.evaluation.candidates import Candidates, ScoredPart
     from keras_seq.evaluation.comparison import Comparison
     from keras_seq.evaluation.costs import Costs
     from keras_seq.evaluation.verdict import ComparisonVerdict
@@ -29,8 +29,8 @@ class ComparisonResult:
     Attributes:
         comparison: estimates and tests.
         verdict: winner and words.
-        costs: by contender; empty if not measured.
-        answers: of all contenders at the judged points.
+        costs: by candidate; empty if not measured.
+        answers: of all candidates at the judged points.
         facts: data, part, period, sizes.
         folder: where the report is.
         run_id: of the record.
@@ -49,7 +49,7 @@ def compare(
     words: Sequence[str],
     *,
     output: str | Path = "runs/comparison",
-    part: Any = None,
+    part: ScoredPart | None = None,
     metric: str | None = None,
     rule: str = "accuracy_per_latency",
     level: float = 0.05,
@@ -59,10 +59,10 @@ def compare(
     overrides: Mapping[str, Any] | None = None,
     quiet: bool = True,
 ) -> ComparisonResult:
-    """Compare contenders and write the report.
+    """Compare candidates and write the report.
 
     Args:
-        words: contenders, ``[NAME=]FOLDER[,FOLDER...]``.
+        words: candidates, ``[NAME=]FOLDER[,FOLDER...]``.
         output: folder of the report.
         part: "test" or "validation"; none: held-out folds where there are folds, else test.
         metric: that decides; none: the task's own (rmse, auc_pr, accuracy).
@@ -75,56 +75,56 @@ def compare(
         quiet: print nothing.
 
     Raises:
-        ConfigError, DataError, ModelError: contenders that cannot be compared; says what differs.
+        ConfigError, DataError, ModelError: candidates that cannot be compared; says what differs.
     """
     from keras_seq.evaluation.answers import collect
     from keras_seq.evaluation.candidates import gather
     from keras_seq.evaluation.comparison import compare_answers, measures_of
-    from keras_seq.evaluation.verdict import RULES, decide
+    from keras_seq.evaluation.verdict import RULES, pick_winner
 
     if rule not in RULES:
         raise ConfigError(f"Option '--rule' must be one of {', '.join(RULES)}, got '{rule}'.")
     say = (lambda text: None) if quiet else (lambda text: print(text, file=sys.stderr, flush=True))
-    field = gather(words, overrides or {}, part=part)
-    spec = field.contenders[0].first.spec
+    candidates = gather(words, overrides or {}, part=part)
+    spec = candidates.models[0].first.spec
     measures_of(spec, metric)  # a wrong name is answered before models load
     files.ensure_writable(output)
     machine.load_tensorflow()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a graph per model is meant, not a mistake
-    answers = collect(field, say)
-    field = dataclasses.replace(
-        field, contenders=tuple(one for one in field.contenders if one.name in answers.predictions)
+    answers = collect(candidates, say)
+    candidates = dataclasses.replace(
+        candidates, models=tuple(model for model in candidates.models if model.name in answers.predictions)
     )
     comparison = compare_answers(answers, spec, deciding=metric, resamples=resamples, seed=seed, level=level)
-    found = _costs(field, say) if costs else {}
-    verdict = decide(comparison, found, rule=rule, level=level)
-    facts = _facts(field, answers, comparison)
+    found = _costs(candidates, say) if costs else {}
+    verdict = pick_winner(comparison, found, rule=rule, level=level)
+    facts = _facts(candidates, answers, comparison)
     folder = _write(Path(output), comparison, verdict, found, answers, facts)
-    run_id = _record(field, comparison, verdict, found, facts, folder)
+    run_id = _record(candidates, comparison, verdict, found, facts, folder)
     return ComparisonResult(comparison, verdict, found, answers, facts, folder, run_id)
 
 
-def _costs(field: Candidates, say: Any) -> dict[str, Costs]:
+def _costs(candidates: Candidates, say: Any) -> dict[str, Costs]:
     from keras_seq.evaluation.answers import Preparer
     from keras_seq.export import measure_costs
 
     say("measuring latency, size and memory")
     prepare = Preparer()
-    prepared = {one.name: prepare(one.first.experiment.data) for one in field.contenders}
-    return measure_costs.measure(field.contenders, prepared, say=say)
+    prepared = {candidate.name: prepare(candidate.first.experiment.data) for candidate in candidates.models}
+    return measure_costs.measure(candidates.models, prepared, say=say)
 
 
-def _facts(field: Candidates, answers: CandidateAnswers, comparison: Comparison) -> dict[str, Any]:
+def _facts(candidates: Candidates, answers: CandidateAnswers, comparison: Comparison) -> dict[str, Any]:
     """What was judged, for people and for the record."""
     import numpy as np
 
-    first, series = field.contenders[0].first, answers.series
+    first, series = candidates.models[0].first, answers.series
     train = first.data.get("statistics", {}).get("train", {})
     clock = series.time[answers.row]
     period = [str(edge)[:19] if clock.dtype.kind == "M" else float(edge) for edge in (clock.min(), clock.max())]
     return {
         "data": first.schema.name,
-        "part": f"{field.part} of every fold, put together" if field.union else field.part,
+        "part": f"{candidates.part} of every fold, put together" if candidates.union else candidates.part,
         "points": len(answers.truth),
         "units": len(np.unique(answers.unit)),
         "period": f"{period[0]} to {period[1]}",
@@ -161,7 +161,10 @@ def _write(
                 "contenders": rows,
                 "pairs": [dataclasses.asdict(pair) for pair in comparison.pairs],
                 "notes": comparison.notes,
-                "failures": [dataclasses.asdict(failure) for failure in answers.failures],
+                "failures": [
+                    {"contender": failure.name, "folder": failure.folder, "reason": failure.reason}
+                    for failure in answers.failures
+                ],
             }
         ),
     )
@@ -179,7 +182,7 @@ def plain(value: Any) -> Any:
 
 
 def _means(metrics: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, dict[str, float]]:
-    """Every metric of ``judge``, mean over replicates, by contender."""
+    """Every metric of ``judge``, mean over replicates, by candidate."""
     return {
         name: {key: sum(of[key] for of in replicates) / len(replicates) for key in replicates[0]}
         for name, replicates in metrics.items()
@@ -187,7 +190,7 @@ def _means(metrics: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, di
 
 
 def _record(
-    field: Candidates,
+    candidates: Candidates,
     comparison: Comparison,
     verdict: ComparisonVerdict,
     costs: dict[str, Costs],
@@ -199,7 +202,7 @@ def _record(
     metric = comparison.measures[0].name
     winner = comparison.estimates[verdict.winner][metric]
     experiment = config.replace(
-        field.contenders[0].first.experiment, output=str(folder.parent)
+        candidates.models[0].first.experiment, output=str(folder.parent)
     )  # not into what it copies
     with tracking.track(experiment, run_name=f"comparison-{folder.name}") as tracker:
         tracker.log_params(

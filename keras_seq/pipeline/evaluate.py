@@ -42,20 +42,14 @@ def evaluate_part(
     prepared = _as_named(prepare(experiment.data), bundle, experiment)
     _check_data(bundle, prepared, overrides or {}, str(bundle_path))
     machine.load_tensorflow()
-    from keras_seq.evaluation.naive_error import naive_errors
     from keras_seq.evaluation.new_file import score_test_files
-    from keras_seq.evaluation.postprocessed import decide_points, score_postprocessed
-    from keras_seq.training.predictions import points, predict_windows
+    from keras_seq.evaluation.postprocessed import answer_part, score_postprocessed
 
-    index = prepared.index[part]
-    prediction = predict_windows(bundle.model, prepared.series, index, bundle.spec, experiment.data)
-    found = points(prepared.series, index, bundle.spec, prediction)
-    naive = naive_errors(prepared, experiment)
-    decided = decide_points(found, bundle.spec, experiment, bundle.decision, part=part, naive=naive)
-    metrics = score_postprocessed(decided, bundle.spec, experiment, bundle.decision, part=part)
+    answers = answer_part(bundle, prepared, experiment, part)
+    metrics = score_postprocessed(answers, bundle.spec, experiment, bundle.decision, part=part)
     if part != "test":
         return metrics, {}
-    return metrics, score_test_files(decided, prepared.series, bundle.spec, experiment, bundle.decision)
+    return metrics, score_test_files(answers, prepared.series, bundle.spec, experiment, bundle.decision)
 
 
 def _as_named(prepared: Prepared, bundle: Bundle, experiment: config.Experiment) -> Prepared:
@@ -94,7 +88,7 @@ def _check_data(bundle: Bundle, prepared: Prepared, overrides: dict[str, Any], n
 def evaluate_file(
     bundle_path: str | Path, path: str | Path, *, overrides: dict[str, Any] | None = None, whole: bool = False
 ) -> FileScores:
-    """Metrics of a bundle on a new labelled file as it is; see ``evaluation.new_file.judge_file``.
+    """Metrics of a bundle on a new labelled file as it is; see ``evaluation.new_file.score_file``.
 
     Raises:
         ModelError: not a bundle.

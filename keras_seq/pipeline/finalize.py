@@ -194,7 +194,7 @@ def _draw(experiment: Experiment, prepared: Prepared, judgement: ModelScores, re
             judgement.parts["validation"].points, prepared.spec, prepared.series, target, part="validation", **options
         )
     answers = judgement.parts["test"]
-    test = answers.judged(experiment, "test") if experiment.evaluation.at == "last" else answers
+    test = answers.scored(experiment, "test") if experiment.evaluation.at == "last" else answers
     plots.predictions(
         test.points,
         prepared.spec,

@@ -95,8 +95,7 @@ def copy_pictures(sources: Sources, folder: Path) -> Path:
 
 
 def _ask(sources: Sources, overrides: Mapping[str, Any]) -> None:
-    from keras_seq.reports import sections_answers
-
     machine.load_tensorflow()
-    left = sections_answers.measure(sources.bundle, overrides)
-    files.write_json(sources.run / "report" / "answers.json", left)
+    from keras_seq.reports.answers import measure
+
+    files.write_json(sources.run / "report" / "answers.json", measure(sources.bundle, overrides))

@@ -21,19 +21,19 @@ COSTS = {
     "size_mb": "size [MB]",
     "memory_mb": "memory [MB]",
 }
-BESIDE = ("mase",)  # shown without interval where every contender has it
+BESIDE = ("mase",)  # shown without interval where every candidate has it
 
 
 def table_rows(
     comparison: Comparison, costs: Mapping[str, Costs], replicates: Mapping[str, int], extra: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """One row per contender, best first: every metric with interval and deviation, every cost.
+    """One row per candidate, best first: every metric with interval and deviation, every cost.
 
     Args:
         comparison: the statistics.
-        costs: by contender; may be empty.
-        replicates: seeds (or runs) averaged, by contender.
-        extra: further metrics without intervals, by contender.
+        costs: by candidate; may be empty.
+        replicates: seeds (or runs) averaged, by candidate.
+        extra: further metrics without intervals, by candidate.
     """
     rows = []
     for name in comparison.ranked():
@@ -86,13 +86,13 @@ def to_markdown(
         ]
     lines += [*_pair_table(comparison), ""]
     lines += [f"- {note}" for note in comparison.notes]
-    lines += [f"- Left out: {failure.folder} of {failure.contender}: {failure.reason}" for failure in failures]
+    lines += [f"- Left out: {failure.folder} of {failure.name}: {failure.reason}" for failure in failures]
     lines += ["", "| judged | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items())]
     return "\n".join(lines) + "\n"
 
 
 def draw(comparison: Comparison, path: Path) -> Path:
-    """Intervals of the first two metrics and, for more than two contenders, all p-values."""
+    """Intervals of the first two metrics and, for more than two candidates, all p-values."""
     names = comparison.ranked()
     shown = comparison.measures[:2]
     many = len(names) > 2

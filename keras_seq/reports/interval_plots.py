@@ -21,36 +21,36 @@ BANDS = 8
 
 
 def intervals(
-    decided: Postprocessed, spec: DataSpec, series: Series, experiment: Experiment, path: Path, *, part: str = "test"
+    answers: Postprocessed, spec: DataSpec, series: Series, experiment: Experiment, path: Path, *, part: str = "test"
 ) -> Path:
     """Intervals of a few units or windows over time, and coverage by step ahead or by predicted level.
 
     Args:
-        decided: every answer of the part, with intervals.
+        answers: every answer of the part, with intervals.
         spec: of the model.
         series: tells the names of units.
-        experiment: tells the points judged, the cap and the coverage wanted.
+        experiment: tells the points scored, the cap and the coverage wanted.
         path: PNG.
         part: named in the title.
     """
     one_step = spec.task == "forecast" and spec.horizon == 1
     figure, axes = panels(3 if one_step else 4)
     cap = experiment.data.target_cap
-    decided = decided.as_taught(cap)
-    judged = decided.judged(experiment, part)
+    answers = answers.as_taught(cap)
+    scored = answers.scored(experiment, part)
     if one_step:
-        _one_step(axes[0], judged, spec)
-        _over_time(axes[1], judged, experiment)
-        _by_level(axes[2], judged, experiment, spec)
+        _one_step(axes[0], scored, spec)
+        _over_time(axes[1], scored, experiment)
+        _by_level(axes[2], scored, experiment, spec)
     elif spec.task == "forecast":
-        _windows(axes[:3], judged, spec)
-        _by_step(axes[3], judged, experiment)
+        _windows(axes[:3], scored, spec)
+        _by_step(axes[3], scored, experiment)
     else:
-        _tracks(axes[:3], decided, series, spec)
-        _by_level(axes[3], judged, experiment, spec)
+        _tracks(axes[:3], answers, series, spec)
+        _by_level(axes[3], scored, experiment, spec)
     axes[0].legend(fontsize=8)
-    low, high, *_ = _parts(judged)
-    inside = _inside(judged)
+    low, high, *_ = _parts(scored)
+    inside = _inside(scored)
     share = f"{100 * inside.mean():.1f}% of {inside.size} truths inside"
     wanted = f"wanted {100 * experiment.evaluation.coverage:g}%"
     capped = "" if cap is None else f", all capped at {cap:g} as taught"
@@ -60,29 +60,29 @@ def intervals(
     return save(figure, path, f"{part.capitalize()} set: {share} ({wanted}), {width}{capped}")
 
 
-def _windows(axes: list[Axes], judged: Postprocessed, spec: DataSpec) -> None:
+def _windows(axes: list[Axes], scored: Postprocessed, spec: DataSpec) -> None:
     ahead = np.arange(1, spec.horizon + 1)
-    for axis, window in zip(axes, np.linspace(0, len(judged.raw) - 1, 3).astype(int), strict=False):
-        low, high, value, truth = (part[window, :, -1] for part in _parts(judged))
+    for axis, window in zip(axes, np.linspace(0, len(scored.raw) - 1, 3).astype(int), strict=False):
+        low, high, value, truth = (part[window, :, -1] for part in _parts(scored))
         _band(axis, ahead, low, high, value, truth)
         axis.set(xlabel="steps ahead", ylabel=spec.targets[-1], title=f"window {window}")
 
 
-def _one_step(axis: Axes, judged: Postprocessed, spec: DataSpec) -> None:
-    low, high, value, truth = (part[-SHOWN:, 0, -1] for part in _parts(judged))
+def _one_step(axis: Axes, scored: Postprocessed, spec: DataSpec) -> None:
+    low, high, value, truth = (part[-SHOWN:, 0, -1] for part in _parts(scored))
     _band(axis, np.arange(len(value)), low, high, value, truth)
     axis.set(xlabel="step of the period", ylabel=spec.targets[-1], title=f"One step ahead, last {len(value)}")
 
 
-def _tracks(axes: list[Axes], decided: Postprocessed, series: Series, spec: DataSpec) -> None:
-    units, count = np.unique(decided.points.unit, return_counts=True)
+def _tracks(axes: list[Axes], answers: Postprocessed, series: Series, spec: DataSpec) -> None:
+    units, count = np.unique(answers.points.unit, return_counts=True)
     by_length = units[np.argsort(count, kind="stable")]
     for axis, place in zip(axes, (0.25, 0.6, 1.0), strict=False):
         unit = by_length[int(place * (len(by_length) - 1))]
-        mine = np.flatnonzero(decided.points.unit == unit)
-        mine = mine[np.argsort(decided.points.row[mine])]
-        low, high, value, truth = (part[mine, 0] for part in _parts(decided))
-        _band(axis, decided.points.steps[mine], low, high, value, truth)
+        mine = np.flatnonzero(answers.points.unit == unit)
+        mine = mine[np.argsort(answers.points.row[mine])]
+        low, high, value, truth = (part[mine, 0] for part in _parts(answers))
+        _band(axis, answers.points.steps[mine], low, high, value, truth)
         axis.set(xlabel="step", ylabel=spec.targets[0], title=str(series.unit_ids[unit]))
 
 
@@ -98,8 +98,8 @@ def _band(axis: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, value: n
     axis.plot(x[outside], truth[outside], ".", color=RED, markersize=4, label="truth outside")
 
 
-def _by_step(axis: Axes, judged: Postprocessed, experiment: Experiment) -> None:
-    inside = _inside(judged)
+def _by_step(axis: Axes, scored: Postprocessed, experiment: Experiment) -> None:
+    inside = _inside(scored)
     axis.plot(
         np.arange(1, inside.shape[1] + 1),
         inside.mean(axis=(0, 2)),
@@ -112,8 +112,8 @@ def _by_step(axis: Axes, judged: Postprocessed, experiment: Experiment) -> None:
     axis.set(xlabel="steps ahead", ylabel="share inside", title="Coverage by step ahead")
 
 
-def _over_time(axis: Axes, judged: Postprocessed, experiment: Experiment) -> None:
-    inside = _inside(judged)[:, 0].all(axis=-1).astype(float)
+def _over_time(axis: Axes, scored: Postprocessed, experiment: Experiment) -> None:
+    inside = _inside(scored)[:, 0].all(axis=-1).astype(float)
     window = max(10, len(inside) // 10)
     sums = np.cumsum(np.concatenate([[0.0], inside]))
     rolling = (sums[window:] - sums[:-window]) / window
@@ -127,9 +127,9 @@ def _shown(spec: DataSpec) -> int:
     return -1 if spec.task == "forecast" else 0
 
 
-def _by_level(axis: Axes, judged: Postprocessed, experiment: Experiment, spec: DataSpec) -> None:
-    low, high, value, _ = (part[..., _shown(spec)].reshape(len(judged.raw), -1) for part in _parts(judged))
-    inside = _inside(judged)[..., _shown(spec)].reshape(value.shape)
+def _by_level(axis: Axes, scored: Postprocessed, experiment: Experiment, spec: DataSpec) -> None:
+    low, high, value, _ = (part[..., _shown(spec)].reshape(len(scored.raw), -1) for part in _parts(scored))
+    inside = _inside(scored)[..., _shown(spec)].reshape(value.shape)
     order = np.argsort(value, axis=None)
     bands = [band for band in np.array_split(order, min(BANDS, max(1, order.size // 10))) if len(band)]
     x = [float(value.ravel()[band].mean()) for band in bands]
@@ -152,15 +152,15 @@ def _wanted(axis: Axes, experiment: Experiment) -> None:
     axis.legend(fontsize=8, loc="lower left")
 
 
-def _parts(decided: Postprocessed) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _parts(answers: Postprocessed) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Lower, upper, value and truth, all of the truth's shape."""
-    truth = decided.points.truth
-    assert decided.lower is not None
-    assert decided.upper is not None
-    assert decided.value is not None
-    return decided.lower, decided.upper, decided.value, truth
+    truth = answers.points.truth
+    assert answers.lower is not None
+    assert answers.upper is not None
+    assert answers.value is not None
+    return answers.lower, answers.upper, answers.value, truth
 
 
-def _inside(decided: Postprocessed) -> np.ndarray:
-    low, high, _, truth = _parts(decided)
+def _inside(answers: Postprocessed) -> np.ndarray:
+    low, high, _, truth = _parts(answers)
     return (truth >= low) & (truth <= high)

@@ -32,7 +32,7 @@ class Sources:
         bundle: of the run.
         run: run folder, for commands and for what lies beside the bundle.
         comparison, study, benchmark, temporal, explanations, export, monitor: folders.
-        answers: what ``sections_answers.measure`` left, or None.
+        answers: what ``answers.measure`` returned; None: not asked for.
     """
 
     bundle: Bundle

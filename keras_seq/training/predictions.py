@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig, EvaluationConfig
 from keras_seq.data.series import Series
@@ -15,7 +16,7 @@ from keras_seq.data.windows import WindowIndex
 
 @dataclass(frozen=True)
 class Points:
-    """What is judged: one row per answer of the model.
+    """Answers of a model beside their truth, a row each.
 
     Attributes:
         truth: ``(points, targets)``; ``(points,)`` class numbers; or ``(points, horizon, targets)``. Not capped.
@@ -35,13 +36,18 @@ class Points:
         """The points where ``chosen`` (mask or numbers) says so."""
         return Points(*(getattr(self, name)[chosen] for name in ("truth", "prediction", "unit", "row", "steps")))
 
-    def judged(self, evaluation: EvaluationConfig, *, last_only: bool) -> Points:
-        """Keep points with ``min_steps`` seen; with ``last_only``, each unit's last one (always kept)."""
+    def scored(self, evaluation: EvaluationConfig, part: str) -> NDArray[np.bool_]:
+        """Mask ``(points,)`` of those that metrics are of: with ``min_steps`` seen, or each unit's last one.
+
+        The last one (however few steps it saw) where ``evaluation.at`` is "last", which concerns the test part alone.
+        """
+        if part != "test" or evaluation.at != "last":
+            return np.asarray(self.steps >= evaluation.min_steps)
         last = np.zeros(len(self.unit), bool)
         order = np.lexsort((self.row, self.unit))
         ends = np.flatnonzero(np.diff(self.unit[order], append=-1))
         last[order[ends]] = True
-        return self.select(last if last_only else self.steps >= evaluation.min_steps)
+        return last
 
 
 def predict_windows(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from keras_seq.evaluation.comparison import compare_answers
 from keras_seq.evaluation.dependence import autocorrelation, cosine_terms, sum_variance
-from keras_seq.evaluation.verdict import decide
+from keras_seq.evaluation.verdict import pick_winner
 from keras_seq.reports import comparison as report
 from tests.factories.errors import answers_of, autoregressive, many_units, moving_average, one_unit, spec_of
 from tests.factories.series import make_series
@@ -75,7 +75,7 @@ def test_a_series_shorter_than_its_memory_says_so() -> None:
     assert silent > 0.8
     rng = np.random.default_rng(0)
     compared = compare_answers(one_unit({"a": draw(rng, 60), "b": draw(rng, 60)}), FORECAST)
-    verdict = decide(compared, {})
+    verdict = pick_winner(compared, {})
     assert not verdict.significant and np.isnan(verdict.pair.p_value)
     assert "too few independent blocks of time" in verdict.words
     assert "is not significant" not in verdict.words and "nan" not in verdict.words
@@ -146,7 +146,7 @@ def test_units_of_unequal_size() -> None:
 
 def test_identical_models_are_equal() -> None:
     error = autoregressive(0.9)(np.random.default_rng(0), 300)
-    verdict = decide(compare_answers(one_unit({"a": error, "b": error}), FORECAST), {})
+    verdict = pick_winner(compare_answers(one_unit({"a": error, "b": error}), FORECAST), {})
     assert verdict.pair.p_value == 1 and (verdict.pair.low, verdict.pair.high) == (0, 0)
     assert not verdict.significant and "a and b are equal in rmse" in verdict.words
 
@@ -191,7 +191,7 @@ def test_a_difference_is_significant_exactly_where_its_interval_excludes_zero(se
         assert (pair.adjusted < level) == (not pair.low <= 0 <= pair.high)
         assert pair.low <= pair.difference <= pair.high
     for chosen in (level, 0.1):
-        verdict = decide(compared, {}, level=chosen)
+        verdict = pick_winner(compared, {}, level=chosen)
         assert verdict.significant == (not verdict.pair.low <= 0 <= verdict.pair.high)
         assert ("is not significant" in verdict.words) == (not verdict.significant)
 

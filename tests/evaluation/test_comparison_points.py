@@ -9,7 +9,7 @@ import pytest
 from keras_seq import config
 from keras_seq.data.prepare import prepare, prepare_series
 from keras_seq.evaluation.naive_error import naive_errors
-from keras_seq.evaluation.postprocessed import decide_points, score_postprocessed
+from keras_seq.evaluation.postprocessed import postprocess, score_postprocessed
 from keras_seq.evaluation.scores import score
 from keras_seq.training.predictions import Points, points
 from tests.factories.bundles import CO2
@@ -73,7 +73,7 @@ def test_forecasts_are_scaled_by_the_seasonal_naive_error_of_the_train_part() ->
     assert naive_errors(prepared, given) == pytest.approx(np.array([[scale]]))
     index = prepared.index["test"]
     found = points(prepared.series, index, prepared.spec, np.full((len(index), 2, 1), 360.0))
-    decided = decide_points(found, prepared.spec, given, {}, part="test", naive=naive_errors(prepared, given))
+    decided = postprocess(found, prepared.spec, given, {}, part="test", naive=naive_errors(prepared, given))
     metrics = score_postprocessed(decided, prepared.spec, given, {}, part="test")
     assert metrics["mase"] == pytest.approx(metrics["mae"] / scale)
 

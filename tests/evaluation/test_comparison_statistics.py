@@ -13,7 +13,7 @@ from keras_seq.errors import ConfigError
 from keras_seq.evaluation.answers import CandidateAnswers
 from keras_seq.evaluation.comparison import compare_answers
 from keras_seq.evaluation.majority_test import majority_test
-from keras_seq.evaluation.verdict import decide
+from keras_seq.evaluation.verdict import pick_winner
 from keras_seq.export.measure_costs import Costs, bearable, interleaved
 from keras_seq.reports import comparison as report
 from tests.factories.series import make_series
@@ -95,7 +95,7 @@ def test_forecasts_get_diebold_mariano_over_times_in_their_order() -> None:
 def test_few_forecasts_that_share_their_steps_tell_nothing() -> None:
     found = compare_answers(forecasts(20), spec("forecast", horizon=15), resamples=200)
     assert found.pairs[0].test == "none: too few independent blocks of time"
-    assert not found.pairs[0].told and not decide(found, {}).significant
+    assert not found.pairs[0].told and not pick_winner(found, {}).significant
 
 
 def test_areas_get_delong_and_other_metrics_the_bootstrap() -> None:
@@ -141,20 +141,20 @@ def test_the_fastest_of_equals_wins_and_it_is_said() -> None:
     best, second, _ = found.ranked()
     costs = {"a": Costs(latency_ms_batch1=5.0), "b": Costs(latency_ms_batch1=0.1), "c": Costs(latency_ms_batch1=5.0)}
     costs[second] = Costs(latency_ms_batch1=1.0)
-    by_latency = decide(found, costs)
+    by_latency = pick_winner(found, costs)
     assert (by_latency.best, by_latency.winner) == (best, second)  # b is faster still, but significantly worse
     assert by_latency.rivals == (best, second)
     assert "is not significant" in by_latency.words
     assert not by_latency.significant
-    assert decide(found, costs, rule="accuracy").winner == best
-    assert "was not measured" in decide(found, {}, rule="accuracy_per_size").words
+    assert pick_winner(found, costs, rule="accuracy").winner == best
+    assert "was not measured" in pick_winner(found, {}, rule="accuracy_per_size").words
 
 
 def test_a_significant_winner_is_said_to_be_one() -> None:
     given = regression()
     two = {name: given.predictions[name] for name in ("a", "b")}
     found = compare_answers(dataclasses.replace(given, predictions=two), spec("regression"), resamples=500)
-    verdict = decide(found, {})
+    verdict = pick_winner(found, {})
     assert verdict.winner == "a" and verdict.significant
     assert "Significantly worse: b" in verdict.words and "is not significant" not in verdict.words
 
@@ -162,7 +162,7 @@ def test_a_significant_winner_is_said_to_be_one() -> None:
 def test_an_unknown_rule_is_refused() -> None:
     found = compare_answers(binary(), spec("binary"), resamples=200)
     with pytest.raises(ConfigError, match="did you mean 'accuracy'"):
-        decide(found, {}, rule="acuracy")
+        pick_winner(found, {}, rule="acuracy")
 
 
 # ---------------------------------------------------------------- report and costs
@@ -172,7 +172,7 @@ def test_the_report_names_all_and_bolds_the_best(tmp_path) -> None:
     found = compare_answers(regression(), spec("regression"), resamples=200)
     costs = {name: Costs(latency_ms_batch1=1.0, size_mb=2.0) for name in "abc"}
     rows = report.table_rows(found, costs, dict.fromkeys("abc", 1), {"a": {"r2": 0.5}})
-    text = report.to_markdown(found, decide(found, costs), rows, {"data": "made"}, [])
+    text = report.to_markdown(found, pick_winner(found, costs), rows, {"data": "made"}, [])
     best = found.ranked()[0]
     assert f"| {best} | **{found.estimates[best]['rmse'].value:.4g}**" in text
     assert "40 units" in text and "batch 1 [ms]" in text and "memory" not in text.split("|")[0]

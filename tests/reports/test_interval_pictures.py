@@ -7,8 +7,9 @@ import pytest
 
 from keras_seq import config
 from keras_seq.data.spec import DataSpec, Scaling
-from keras_seq.evaluation.postprocessed import decide_points
-from keras_seq.reports import interval_plots, sections_answers
+from keras_seq.evaluation.postprocessed import postprocess
+from keras_seq.reports import answers as measured
+from keras_seq.reports import interval_plots
 from keras_seq.training.predictions import Points
 from tests.factories.series import make_series
 
@@ -38,7 +39,7 @@ def answers(task: str, horizon: int):
     experiment = config.from_dict(tree)
     interval = {"method": "split", "width": [4.0], "bounds": [None, CAP]}
     found = Points(truth, value, unit, np.arange(len(unit)), steps)
-    decided = decide_points(found, spec, experiment, {"interval": interval, "coverage": 0.9}, part="test")
+    decided = postprocess(found, spec, experiment, {"interval": interval, "coverage": 0.9}, part="test")
     return decided, spec, experiment, make_series([rows] * 3)
 
 
@@ -57,10 +58,10 @@ def test_no_value_is_drawn_beyond_its_own_interval(task, horizon, tmp_path, monk
 
 def test_the_report_draws_them_alike_and_counts_errors_as_the_metrics_do():
     decided, _, _, series = answers("regression", 0)
-    for track in sections_answers._tracks(decided.as_taught(CAP), series):
+    for track in measured.tracks_of(decided.as_taught(CAP), series):
         assert max(track["value"]) <= max(track["upper"]) <= CAP and max(track["truth"]) <= CAP
     decided, *_ = answers("forecast", 5)
-    left = sections_answers._forecast(decided, CAP)
+    left = measured.forecast(decided, CAP)
     error = decided.value - np.minimum(decided.points.truth, CAP)
     assert left["by_step"]["rmse"] == pytest.approx(np.sqrt((error[..., 0] ** 2).mean(0)).tolist())
     held = np.minimum(decided.points.truth, CAP) <= decided.upper  # a truth above the cap is inside where the cap is
