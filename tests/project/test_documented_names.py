@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -37,10 +38,17 @@ def is_there(dotted: str) -> bool:
     return False
 
 
+def imported(text: str) -> set[str]:
+    """What the Python of a page imports of ours, as dotted names."""
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    nodes = [node for block in blocks for node in ast.walk(ast.parse(block)) if isinstance(node, ast.ImportFrom)]
+    return {f"{node.module}.{alias.name}" for node in nodes for alias in node.names if DOTTED.match(f"{node.module}.x")}
+
+
 def missing(text: str) -> list[str]:
     """Names of a page that lead nowhere."""
     gone = [name for name in set(FILE.findall(text)) if not (ROOT / name).exists()]
-    dotted = [name for name in set(DOTTED.findall(FILES.sub("", text))) if not TAGS.match(name)]
+    dotted = {name for name in DOTTED.findall(FILES.sub("", text)) if not TAGS.match(name)} | imported(text)
     return sorted({*gone, *(name for name in dotted if not is_there(name))} - EXAMPLES)
 
 
@@ -50,4 +58,6 @@ def test_everything_that_is_spoken_of_is_there():
 
 def test_a_planted_name_is_seen():
     text = "see `keras_seq/models/none.py`, `keras_seq.data.splits`, `keras_seq.nowhere` and `keras_seq.config.Nothing`"
-    assert missing(text) == ["keras_seq.config.Nothing", "keras_seq.nowhere", "keras_seq/models/none.py"]
+    text += "\n```python\nfrom keras_seq import config, prepare, unheard\n```\n"
+    names = ["keras_seq.config.Nothing", "keras_seq.nowhere", "keras_seq.unheard", "keras_seq/models/none.py"]
+    assert missing(text) == names
