@@ -1,8 +1,9 @@
-"""Numbers as tables print them: by significant digits, so that a small value is never shown as 0."""
+"""Numbers as tables print them, by significant digits so that a small value is never shown as 0; Markdown tables."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 DIGITS = 4
@@ -26,3 +27,9 @@ def figure(value: Any, digits: int = DIGITS, *, sign: bool = False) -> str:
     plus = "+" if sign else ""
     large = 10.0**digits <= abs(number) < 1e15
     return f"{number:{plus}.0f}" if large else f"{number:{plus}.{digits}g}"
+
+
+def markdown_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Lines of a Markdown table: its head, the rule below it, and a line a row."""
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, *rows)]
+    return [lines[0], "|" + "---|" * len(head), *lines[1:]]

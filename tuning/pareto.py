@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_seq import files
 from keras_seq.errors import ConfigError, nearest
-from keras_seq.figures import figure
+from keras_seq.figures import figure, markdown_table
 from tuning.history import default_of, full, seconds, text_of
 from tuning.records import Record, Study
 from tuning.scales import FACTOR
@@ -121,17 +121,12 @@ def _points(records: Sequence[Record], cost: str, study: Study, worst: float) ->
 
 def _table(study: Study, cost: str, records: Sequence[Record]) -> str:
     names = list(dict.fromkeys(name for record in records for name in record.values))
-    lines = [f"## {study.objective} against {COSTS[cost]}", ""]
-    lines += ["| trial | " + " | ".join([study.objective, COSTS[cost], *names]) + " |"]
-    lines += ["|" + "---|" * (len(names) + 3)]
+    rows = []
     for record in records:
         values = [text_of(record.values[name]) if name in record.values else "-" for name in names]
-        lines.append(
-            f"| {record.number} | {figure(record.score, 5)} | {_amount(cost_of(record, cost))} | "
-            + " | ".join(values)
-            + " |"
-        )
-    return "\n".join(lines) + "\n"
+        rows.append([record.number, figure(record.score, 5), _amount(cost_of(record, cost)), *values])
+    table = markdown_table(["trial", study.objective, COSTS[cost], *names], rows)
+    return "\n".join([f"## {study.objective} against {COSTS[cost]}", "", *table]) + "\n"
 
 
 def _amount(value: float | None) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from keras_seq.config import Experiment
 from keras_seq.errors import ConfigError, nearest
-from keras_seq.figures import figure
+from keras_seq.figures import figure, markdown_table
 from keras_seq.models.registry import networks
 from keras_seq.tasks import TASKS, deciding
 from keras_seq.training.metrics import HIGHER_IS_BETTER
@@ -214,13 +214,13 @@ def to_markdown(outcome: Mapping[str, Any]) -> str:
         f"{first['metric']} on {outcome['part']}, full model {figure(first['full'])}; {count} seed{'s' * (count > 1)}, "
         f"{outcome['folds'] or 'no'} folds. Difference: off minus full, 95 % interval over seeds.",
         "",
-        "| switched off | meaning | " + f"{first['metric']} | difference | 95 % interval | the component |",
-        "|---|---|---|---|---|---|",
     ]
+    cells = []
     for name, row in sorted(rows.items(), key=lambda item: -item[1]["gain"]):
         low, high, difference = (figure(row[key], sign=True) for key in ("low", "high", "difference"))
         interval = f"{low} to {high}" if row["n"] > 1 else "one seed"
-        cells = [name, COMPONENTS[name][0], figure(row["off"]), difference, interval, row["verdict"]]
-        lines.append("| " + " | ".join(cells) + " |")
+        cells.append([name, COMPONENTS[name][0], figure(row["off"]), difference, interval, row["verdict"]])
+    head = ["switched off", "meaning", first["metric"], "difference", "95 % interval", "the component"]
+    lines += markdown_table(head, cells)
     lines += [f"| {name} | failed: {reason} | | | | |" for name, reason in outcome.get("failed", {}).items()]
     return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_seq.config import TaskName
-from keras_seq.figures import figure
+from keras_seq.figures import figure, markdown_table
 from keras_seq.training import class_metrics, value_metrics
 
 RUL_BANDS = (0.0, 25.0, 50.0, 75.0, 100.0, 125.0)  # cycles left; above the last is one more band
@@ -70,11 +70,11 @@ def equal_edges(key: ArrayLike, bands: int = 5) -> tuple[float, ...]:
 def to_markdown(bands: Sequence[Band], name: str) -> str:
     """A table: band, points, units, errors."""
     columns = list(bands[0].values)
-    lines = [f"| {name} | points | units | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 3)]
-    for band in bands:
-        cells = [figure(band.values[column]) for column in columns]
-        lines.append(f"| {label(band.low, band.high)} | {band.points} | {band.units} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    rows = [
+        [label(band.low, band.high), band.points, band.units, *(figure(band.values[column]) for column in columns)]
+        for band in bands
+    ]
+    return "\n".join(markdown_table([name, "points", "units", *columns], rows)) + "\n"
 
 
 def label(low: float, high: float) -> str:

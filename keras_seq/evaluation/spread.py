@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_seq.figures import figure
+from keras_seq.figures import figure, markdown_table
 
 
 def spread(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
@@ -36,14 +36,10 @@ def _over_seeds(values: list[list[float]]) -> dict[str, float]:
 
 def to_markdown(outcome: Mapping[str, Any]) -> str:
     """A table: metric, mean, deviation over seeds, number of runs."""
-    lines = [
-        f"## {outcome['name']}: {len(outcome['seeds'])} seeds, {outcome['folds'] or 'no'} folds",
-        "",
-        "| metric | mean | deviation over seeds | runs |",
-        "|---|---|---|---|",
-    ]
     one_seed = len(outcome["seeds"]) < 2  # which tells nothing of their spread
-    for name, row in outcome["summary"].items():
-        deviation = "-" if one_seed else figure(row["deviation"])
-        lines.append(f"| {name} | {figure(row['mean'])} | {deviation} | {row['n']} |")
-    return "\n".join(lines) + "\n"
+    rows = [
+        [name, figure(row["mean"]), "-" if one_seed else figure(row["deviation"]), row["n"]]
+        for name, row in outcome["summary"].items()
+    ]
+    title = f"## {outcome['name']}: {len(outcome['seeds'])} seeds, {outcome['folds'] or 'no'} folds"
+    return "\n".join([title, "", *markdown_table(["metric", "mean", "deviation over seeds", "runs"], rows)]) + "\n"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_seq import config, files, machine
 from keras_seq.errors import ConfigError, KerasSeqError
-from keras_seq.figures import figure
+from keras_seq.figures import figure, markdown_table
 
 if TYPE_CHECKING:
     from keras_seq.evaluation.majority_test import MajorityTest
@@ -141,24 +141,22 @@ def to_markdown(outcome: dict[str, Any]) -> str:
     from keras_seq.evaluation.majority_test import MajorityTest
 
     shown = [name for name in SHOWN if name in _first(outcome)]
-    lines = [
-        f"## {outcome['name']}: {outcome['origins']} origins, {outcome['mode']}",
-        "",
-        "| all origins | " + " | ".join(shown) + " |",
-        "|" + "---|" * (len(shown) + 1),
+    pooled = [
+        [f"seed {seed}", *(figure(metrics[name]) for name in shown)] for seed, metrics in outcome["pooled"].items()
     ]
-    for seed, metrics in outcome["pooled"].items():
-        lines.append(f"| seed {seed} | " + " | ".join(figure(metrics[name]) for name in shown) + " |")
+    lines = [f"## {outcome['name']}: {outcome['origins']} origins, {outcome['mode']}", ""]
+    lines += markdown_table(["all origins", *shown], pooled)
     lines += [f"\nSeed {seed}: {MajorityTest(**numbers)}." for seed, numbers in outcome["calls"].items()]
     beside = shown if any(row["baseline"] for row in outcome["by_origin"]) else []
     head = ["seed", "origin", *shown, *(f"baseline {name}" for name in beside)]
-    lines += ["", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    rows = []
     for row in outcome["by_origin"]:
         own, other = (
             [figure(numbers[name]) if name in numbers else "" for name in names]
             for numbers, names in ((row["test"], shown), (row["baseline"], beside))
         )
-        lines.append("| " + " | ".join([str(row["seed"]), str(row["origin"]), *own, *other]) + " |")
+        rows.append([row["seed"], row["origin"], *own, *other])
+    lines += ["", *markdown_table(head, rows)]
     lines += [f"\nLeft out: seed {f['seed']}, origin {f['origin']}: {f['reason']}" for f in outcome["failures"]]
     return "\n".join(lines) + "\n"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from keras_seq.drawing import BLUE, GREEN, GREY, save
 from keras_seq.export.benchmark import BATCHES, Benchmark, Measured
-from keras_seq.figures import figure
+from keras_seq.figures import figure, markdown_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,18 +26,17 @@ def to_markdown(found: Benchmark, name: str) -> str:
         "",
         f"{found.windows} windows of the test part; a process for each format; latency in ms: p50 / p95 / p99.",
         "",
-        f"| format | threads | {found.metric} | loss | largest difference | MB | gzip | load s | batch 1 | batch 8 "
-        "| batch 64 | rows/s at 64 | resident MB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
+    head = ["format", "threads", found.metric, "loss", "largest difference", "MB", "gzip", "load s"]
+    head += [*(f"batch {size}" for size in BATCHES), "rows/s at 64", "resident MB"]
+    cells = []
     for row in found.rows:
         times = [row.batches[str(size)] for size in BATCHES]
-        spans = " | ".join(f"{t['p50']:.3g} / {t['p95']:.3g} / {t['p99']:.3g}" for t in times)
-        lines.append(
-            f"| {row.format} | {row.threads} | {figure(row.metrics[found.metric])} | {found.loss(row):+.2%} | "
-            f"{row.largest:.1g} | {figure(row.size_mb)} | {figure(row.gzip_mb)} | {row.load_s:.2f} | {spans} | "
-            f"{times[-1]['per_second']:.0f} | {row.resident_mb:.0f} |"
-        )
+        spans = [f"{t['p50']:.3g} / {t['p95']:.3g} / {t['p99']:.3g}" for t in times]
+        own = [row.format, row.threads, figure(row.metrics[found.metric]), f"{found.loss(row):+.2%}"]
+        own += [f"{row.largest:.1g}", figure(row.size_mb), figure(row.gzip_mb), f"{row.load_s:.2f}", *spans]
+        cells.append([*own, f"{times[-1]['per_second']:.0f}", f"{row.resident_mb:.0f}"])
+    lines += markdown_table(head, cells)
     lines += [
         "",
         *([f"{found.judged[:1].upper()}{found.judged[1:]}."] if found.judged else []),

@@ -12,7 +12,7 @@ from keras_seq.drawing import BLUE, GREEN, GREY, panels, save
 from keras_seq.evaluation.comparison import Comparison
 from keras_seq.evaluation.costs import Costs
 from keras_seq.evaluation.verdict import ComparisonVerdict, interval_name, span
-from keras_seq.figures import figure
+from keras_seq.figures import figure, markdown_table
 
 COSTS = {
     "training_minutes": "training [min]",
@@ -148,17 +148,16 @@ def _metric_table(comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> 
     }
     scaled = [metric for metric in BESIDE if all(metric in row for row in rows)]
     head = ["model", *(f"{metric} [95 %]" for metric in metrics), *scaled, "runs"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    cells = []
     for row in rows:
-        cells = []
+        estimates = []
         for metric in metrics:
             value = figure(row[metric])
             value = f"**{value}**" if row[metric] == best[metric] else value
             deviation = f" ± {row[f'{metric}_deviation']:.2g}" if row[f"{metric}_deviation"] else ""
-            cells.append(f"{value}{deviation} [{span(row[f'{metric}_low'], row[f'{metric}_high'], ', ')}]")
-        cells += [figure(row[metric]) for metric in scaled]
-        lines.append("| " + " | ".join([str(row["contender"]), *cells, str(row["replicates"])]) + " |")
-    return lines
+            estimates.append(f"{value}{deviation} [{span(row[f'{metric}_low'], row[f'{metric}_high'], ', ')}]")
+        cells.append([row["contender"], *estimates, *(figure(row[metric]) for metric in scaled), row["replicates"]])
+    return markdown_table(head, cells)
 
 
 def _interval_text(comparison: Comparison) -> str:
@@ -170,23 +169,18 @@ def _interval_text(comparison: Comparison) -> str:
 
 def _cost_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     shown = [column for column in COSTS if any(np.isfinite(row.get(column, np.nan)) for row in rows)]
-    lines = ["| model | " + " | ".join(COSTS[column] for column in shown) + " |", "|" + "---|" * (len(shown) + 1)]
-    for row in rows:
-        cells = [_number(row.get(column, np.nan)) for column in shown]
-        lines.append(f"| {row['contender']} | " + " | ".join(cells) + " |")
-    return lines
+    cells = [[row["contender"], *(_number(row.get(column, np.nan)) for column in shown)] for row in rows]
+    return markdown_table(["model", *(COSTS[column] for column in shown)], cells)
 
 
 def _pair_table(comparison: Comparison) -> list[str]:
     metric, name = comparison.measures[0].name, interval_name(comparison, comparison.level)
-    lines = [f"| pair | difference in {metric} [{name}] | p | p after Holm | test |", "|---|---|---|---|---|"]
+    rows = []
     for pair in comparison.pairs:
-        p_values = f"{pair.p_value:.2g} | {pair.adjusted:.2g}" if pair.told else "cannot tell | cannot tell"
-        lines.append(
-            f"| {pair.first} - {pair.second} | {figure(pair.difference, 3)} [{span(pair.low, pair.high, ', ', 3)}] | "
-            f"{p_values} | {pair.test} |"
-        )
-    return lines
+        interval = f"{figure(pair.difference, 3)} [{span(pair.low, pair.high, ', ', 3)}]"
+        p_values = [f"{pair.p_value:.2g}", f"{pair.adjusted:.2g}"] if pair.told else ["cannot tell", "cannot tell"]
+        rows.append([f"{pair.first} - {pair.second}", interval, *p_values, pair.test])
+    return markdown_table(["pair", f"difference in {metric} [{name}]", "p", "p after Holm", "test"], rows)
 
 
 def _number(value: float) -> str:
