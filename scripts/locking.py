@@ -22,8 +22,12 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
+from typing import NamedTuple
+
+from packaging.utils import canonicalize_name as canonical
 
 ROOT = Path(__file__).resolve().parents[1]
+LOCKS = ROOT / "locks"
 OWN = ("beam",)  # Apache Beam wants an older protobuf than the rest is tested with
 INSTALLERS = ("uv", "wheel")
 ENTRY = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)(?P<marker>\s*;[^\\]*)?")
@@ -31,46 +35,49 @@ HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})\b")
 PLATFORM = ("--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28")
 
 
-def canonical(name: str) -> str:
-    """A package's name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+class Pinned(NamedTuple):
+    """A package of a lock: version, sha256 of every file, and its lines."""
+
+    version: str
+    digests: tuple[str, ...]
+    text: str
 
 
-def split_lock(text: str) -> dict[str, str]:
-    """Entries of a lock by canonical name, each with its continuation lines.
+def split_lock(text: str) -> dict[str, Pinned]:
+    """Packages of a lock by canonical name.
 
     Raises:
         ValueError: a line that is no part of an entry, or a package that is there twice.
     """
-    entries: dict[str, str] = {}
+    packages: dict[str, Pinned] = {}
     name = ""
     for line in text.splitlines():
         if line.startswith("#") or not line.strip():
             continue
-        found = ENTRY.match(line)
-        if found:
-            name = canonical(found["name"])
-            if name in entries:
+        entry, digests = ENTRY.match(line), tuple(HASH.findall(line))
+        if entry:
+            name = canonical(entry["name"])
+            if name in packages:
                 raise ValueError(f"'{name}' is locked twice")
-            entries[name] = ""
-        elif not (name and line.startswith(" ") and HASH.search(line)):
+            packages[name] = Pinned(entry["version"], (), "")
+        elif not (name and line.startswith(" ") and digests):
             raise ValueError(f"not a pinned package: {line!r}")
-        entries[name] += line + "\n"
-    return entries
+        version, before, lines = packages[name]
+        packages[name] = Pinned(version, before + digests, f"{lines}{line}\n")
+    return packages
 
 
 def read_lock(path: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Packages of a lock: ``{canonical name: (version, sha256 of every file)}``."""
-    entries = split_lock(path.read_text(encoding="utf-8"))
-    return {name: (version_of(entry), tuple(HASH.findall(entry))) for name, entry in entries.items()}
+    packages = split_lock(path.read_text(encoding="utf-8"))
+    return {name: (package.version, package.digests) for name, package in packages.items()}
 
 
-def version_of(entry: str) -> str:
-    """Version of an entry."""
-    found = ENTRY.match(entry)
-    if found is None:
-        raise ValueError(f"not a pinned package: {entry!r}")
-    return found["version"]
+def pins_of(path: Path) -> dict[str, str]:
+    """Versions of a lock or of constraints.txt; none if there is no such file."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    entries = (ENTRY.match(line) for line in lines)
+    return {canonical(entry["name"]): entry["version"] for entry in entries if entry}
 
 
 def project() -> dict[str, list[str]]:
@@ -81,19 +88,12 @@ def project() -> dict[str, list[str]]:
     return {"build": build, "base": settings["project"]["dependencies"], **extras}
 
 
-def resolve(requirements: list[str], pins: dict[str, str], upgraded: list[str] | None) -> dict[str, str]:
-    """Entries of all packages that ``requirements`` need.
-
-    Args:
-        requirements: as in pyproject.toml.
-        pins: versions that must be kept.
-        upgraded: packages whose pin is dropped; all if empty, none if None.
-    """
-    kept = {} if upgraded == [] else {name: pin for name, pin in pins.items() if name not in (upgraded or ())}
+def resolve(requirements: list[str], pins: dict[str, str]) -> dict[str, Pinned]:
+    """All packages that ``requirements`` need, in the versions of ``pins`` where they are among them."""
     with tempfile.TemporaryDirectory() as folder:
         wanted, limits, out = (Path(folder) / name for name in ("wanted.in", "limits.txt", "out.txt"))
         wanted.write_text("\n".join(requirements) + "\n")
-        limits.write_text("".join(f"{name}=={pin}\n" for name, pin in kept.items()))
+        limits.write_text("".join(f"{name}=={version}\n" for name, version in pins.items()))
         command = [str(ROOT / ".venv/bin/uv"), "pip", "compile", str(wanted), "--quiet", "--generate-hashes"]
         command += ["--no-header", "--no-annotate", "--constraints", str(limits), "--output-file", str(out), *PLATFORM]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -102,51 +102,45 @@ def resolve(requirements: list[str], pins: dict[str, str], upgraded: list[str] |
         return split_lock(out.read_text())
 
 
-def write(name: str, entries: dict[str, str], said: str) -> None:
+def write(name: str, packages: dict[str, Pinned], what: str) -> None:
     """Write ``locks/<name>.txt``."""
-    path = ROOT / "locks" / f"{name}.txt"
-    text = f"# {said} Written by scripts/lock; do not edit.\n" + "".join(entries[one] for one in sorted(entries))
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    print(f"{path.relative_to(ROOT)}: {len(entries)} packages")
-
-
-def pins_of(path: Path) -> dict[str, str]:
-    """Versions of a lock or of constraints.txt; none if there is no such file."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    found = (ENTRY.match(line) for line in lines)
-    return {canonical(one["name"]): one["version"] for one in found if one}
+    path = LOCKS / f"{name}.txt"
+    lines = "".join(packages[package].text for package in sorted(packages))
+    path.write_text(f"# {what} Written by scripts/lock; do not edit.\n{lines}", encoding="utf-8")
+    print(f"{path.relative_to(ROOT)}: {len(packages)} packages")
 
 
 def lock(upgraded: list[str] | None) -> None:
-    """Write every lock and constraints.txt."""
+    """Write every lock and constraints.txt.
+
+    Args:
+        upgraded: packages whose version may move; all if empty, none if None.
+    """
+
+    def still(pins: dict[str, str]) -> dict[str, str]:
+        return {} if upgraded == [] else {name: pins[name] for name in pins if name not in (upgraded or ())}
+
     groups = project()
-    base_needs = groups["base"]
     pins = pins_of(ROOT / "constraints.txt")
     for name in groups:
         if name not in OWN:
-            pins = pins_of(ROOT / "locks" / f"{name}.txt") | pins
-    everything = resolve([*groups["build"], *base_needs, *groups["dev"]], pins, upgraded)
-    fixed = {name: version_of(entry) for name, entry in everything.items()}
-    base = resolve(base_needs, fixed, None)
-    write("build", resolve(groups["build"], fixed, None), "What installs and builds.")
+            pins = pins_of(LOCKS / f"{name}.txt") | pins
+    everything = resolve([*groups["build"], *groups["base"], *groups["dev"]], still(pins))
+    fixed = {name: package.version for name, package in everything.items()}
+    base = resolve(groups["base"], fixed)
+    write("build", resolve(groups["build"], fixed), "What installs and builds.")
     write("base", base, "keras_seq without extras.")
     for name, needs in groups.items():
-        if name in ("build", "base"):
-            continue
+        needed = [*groups["base"], *needs]
         if name in OWN:
-            own = resolve([*base_needs, *needs], pins_of(ROOT / "locks" / f"{name}.txt"), upgraded)
+            own = resolve(needed, still(pins_of(LOCKS / f"{name}.txt")))
             write(name, own, f"keras_seq[{name}], an environment of its own.")
-            continue
-        # an extra's own packages keep their versions too; what base and dev have is decided above
-        known = (
-            pins if upgraded is None else {one: pin for one, pin in pins.items() if upgraded and one not in upgraded}
-        )
-        found = resolve([*base_needs, *needs], known | fixed, None)
-        added = {one: entry for one, entry in found.items() if one not in base}
-        write(name, added, f"What the extra '{name}' adds to base.txt.")
-    dev = pins_of(ROOT / "locks/dev.txt")
-    versions = {name: version_of(entry) for name, entry in base.items()} | dev
+        elif name not in ("build", "base"):
+            # an extra's own packages keep their versions too; what base and dev have is decided above
+            packages = resolve(needed, still(pins) | fixed)
+            added = {package: packages[package] for package in packages.keys() - base}
+            write(name, added, f"What the extra '{name}' adds to base.txt.")
+    versions = {name: package.version for name, package in base.items()} | pins_of(LOCKS / "dev.txt")
     text = "".join(f"{name}=={versions[name]}\n" for name in sorted(versions))
     (ROOT / "constraints.txt").write_text(text, encoding="utf-8")
 

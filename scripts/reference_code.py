@@ -30,13 +30,10 @@ def load() -> dict[str, Any]:
 def pages(loaded: dict[str, Any]) -> dict[str, str]:
     """Text of every page by its name without ``.md``: one a package, and one for the root modules of keras_seq."""
     keras_seq, serving = loaded["keras_seq"], loaded["serving"]
-    found = {"keras_seq": _page(keras_seq, [keras_seq, *_plain_modules(keras_seq)])}
-    for package in _packages(keras_seq):
-        found[package.path] = _page(package, list(walk(package)))
-    found["tuning"] = _page(loaded["tuning"], list(walk(loaded["tuning"])))
-    for name in SERVING:
-        found[f"serving.{name}"] = _page(serving.members[name], list(walk(serving.members[name])))
-    return {name: text for name, text in found.items() if "\n### " in text}
+    packages = [*_packages(keras_seq), loaded["tuning"], *(serving.members[name] for name in SERVING)]
+    texts = {"keras_seq": _page(keras_seq, [keras_seq, *_plain_modules(keras_seq)])}
+    texts |= {package.path: _page(package, walk(package)) for package in packages}
+    return {name: text for name, text in texts.items() if "\n### " in text}
 
 
 def _modules(module: Any) -> Iterator[Any]:
@@ -61,13 +58,11 @@ def walk(module: Any) -> Iterator[Any]:
 
 def public(module: Any) -> list[Any]:
     """Functions and classes of a module that others may use, in the order of the source."""
-    found = []
-    for name, member in module.members.items():
-        if member.is_alias or name.startswith("_") or name == "main":
-            continue
-        if member.is_function or member.is_class:
-            found.append(member)
-    return found
+    return [
+        member
+        for name, member in module.members.items()
+        if not (member.is_alias or name.startswith("_") or name == "main") and (member.is_function or member.is_class)
+    ]
 
 
 def _page(package: Any, modules: Iterable[Any]) -> str:
@@ -124,11 +119,11 @@ def signature(member: Any) -> str:
             return f"class {member.name}({bases})"
     elif member.returns is not None:
         after = f" -> {member.returns}"
-    given = list(_parameters(member.parameters))
+    parameters = list(_parameters(member.parameters))
     head = f"{kind} {member.name}"
-    line = f"{head}({', '.join(given)}){after}"
+    line = f"{head}({', '.join(parameters)}){after}"
     if len(line) > WIDTH:
-        line = f"{head}(\n" + "".join(f"    {one},\n" for one in given) + f"){after}"
+        line = f"{head}(\n" + "".join(f"    {parameter},\n" for parameter in parameters) + f"){after}"
     return line + (f"  # is a {bases}" if bases and member.is_class else "")
 
 

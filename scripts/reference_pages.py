@@ -68,8 +68,8 @@ def commands_page(only: tuple[str, ...] = ()) -> str:
 
     parts = ["# Commands", "", "What `--help` says. Options of the form `--section.field` are the fields of"]
     parts += ["[the configuration](configuration.md); each command says which of them it takes.", ""]
-    for group, held in GROUPS.items():
-        chosen = [command for command in held if not only or command.name in only]
+    for group, commands in GROUPS.items():
+        chosen = [command for command in commands if not only or command.name in only]
         parts += [f"## {group[0].upper()}{group[1:]}", ""] if chosen else []
         for command in chosen:
             parts += [f"### python -m {command.name}", ""]
@@ -102,12 +102,12 @@ def _help(parser: argparse.ArgumentParser) -> str:
     if parser.epilog and FIELDS in parser.epilog:
         head, _, _ = parser.epilog.partition(FIELDS)
         parser.epilog = head + "fields (--section.field VALUE): docs/reference/configuration.md"
-    kept = os.environ.get("COLUMNS")
+    before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = WIDTH
     try:
         return "\n".join(line.rstrip() for line in parser.format_help().strip().splitlines())
     finally:
-        os.environ.pop("COLUMNS") if kept is None else os.environ.update(COLUMNS=kept)
+        os.environ.pop("COLUMNS") if before is None else os.environ.update(COLUMNS=before)
 
 
 def configuration_page() -> str:
