@@ -23,7 +23,7 @@ from keras_seq.autoconfig.roles import (
     order_by,
 )
 from keras_seq.autoconfig.table import TableProfile
-from keras_seq.data.reading.labels import number_text, own_text
+from keras_seq.data.reading.labels import natural, number_text, own_text
 from keras_seq.tasks import classifies
 
 
@@ -79,14 +79,7 @@ def _shares(table: TableProfile, question: TargetQuestion, unit: str | None) -> 
         labels = labels.map({0.0: "false", 1.0: "true"})
     texts = [number_text(value) if isinstance(value, float) else own_text(str(value)) for value in labels]
     counts = Counter(texts)
-    return {text: counts[text] / len(texts) for text in sorted(counts, key=_natural)}
-
-
-def _natural(text: str) -> tuple[int, float, str]:
-    try:
-        return 0, float(text), text
-    except ValueError:
-        return 1, 0.0, text
+    return {text: counts[text] / len(texts) for text in sorted(counts, key=natural)}
 
 
 def choices(table: TableProfile, facts: ConfigurationFacts, *, horizon: int, schema_file: str | None) -> list[Choice]:
@@ -130,7 +123,7 @@ def _columns(table: TableProfile, facts: ConfigurationFacts, schema_file: str | 
     }[question.task]
     if question.task == "forecast" and len(question.features) == len(question.targets):
         others_task = ""
-    if question.task == "multiclass" and facts.shares and not all(_natural(t)[0] == 0 for t in facts.shares):
+    if question.task == "multiclass" and facts.shares and not all(natural(t)[0] == 0 for t in facts.shares):
         others_task = ""
     choices.append(Choice("data.task", question.task, question.why, others_task))
     per = "one for each unit" if question.per_unit else "one for each row"

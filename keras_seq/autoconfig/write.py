@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,13 @@ WIDTH = 110
 
 def tree(choices: list[Choice]) -> dict[str, Any]:
     """The values as the nested mapping that the file holds."""
-    result: dict[str, Any] = {}
-    for choice in choices:
-        *parents, leaf = choice.key.split(".")
-        branch = result
-        for parent in parents:
-            branch = branch.setdefault(parent, {})
-        branch[leaf] = choice.value
-    return result
+    return _nested({choice.key: choice.value for choice in choices})
 
 
 def to_yaml(choices: list[Choice], head: list[str]) -> str:
     """YAML with every reason and alternative as a comment above its value."""
     lines = [line for text in head for line in _comment(text, 0)]
-    _section(_grouped(choices), 0, lines)
+    _section(_nested({choice.key: choice for choice in choices}), 0, lines)
     return "\n".join(lines) + "\n"
 
 
@@ -78,14 +72,15 @@ def scalar(value: object) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _grouped(choices: list[Choice]) -> dict[str, Any]:
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted key as sections within sections."""
     result: dict[str, Any] = {}
-    for choice in choices:
-        *parents, leaf = choice.key.split(".")
+    for key, value in values.items():
+        *parents, leaf = key.split(".")
         branch = result
         for parent in parents:
             branch = branch.setdefault(parent, {})
-        branch[leaf] = choice
+        branch[leaf] = value
     return result
 
 

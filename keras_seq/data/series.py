@@ -114,10 +114,7 @@ class Series:
 
     def fingerprint(self) -> str:
         """sha256 over values, targets, offsets and unit ids: equal data, equal text."""
-        digest = hashlib.sha256("\n".join(self.unit_ids.tolist()).encode())
-        for array in (self.values, self.targets, self.offsets):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        return self._digest(self.values, self.targets, self.offsets)
 
     def content(self) -> str:
         """sha256 over all that a result hangs on: ``fingerprint``, groups, shipped parts and, in memory, the stamps."""
@@ -132,8 +129,11 @@ class Series:
         """sha256 over targets, offsets and unit ids: equal truth, whatever the inputs; of rows on disk ``content``."""
         if not isinstance(self.targets, np.ndarray):
             return self.content()
+        return self._digest(self.targets, self.offsets)
+
+    def _digest(self, *arrays: NDArray[Any]) -> str:
         digest = hashlib.sha256("\n".join(self.unit_ids.tolist()).encode())
-        for array in (self.targets, self.offsets):
+        for array in arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
@@ -158,11 +158,7 @@ def build_series(
     lengths = np.array([len(unit) for unit in units], np.int64)
     ids = np.array([str(u) for u in (unit_ids if unit_ids is not None else range(len(units)))])
     joined = np.concatenate(list(targets)) if schema.target_per == "step" else np.asarray(targets)
-    clock = (
-        np.concatenate(list(times))
-        if times is not None
-        else np.concatenate([np.arange(length, dtype=np.float64) for length in lengths])
-    )
+    clocks = list(times) if times is not None else [np.arange(length, dtype=np.float64) for length in lengths]
     return Series(
         schema=schema,
         values=np.ascontiguousarray(np.concatenate(list(units)), np.float32),
@@ -170,7 +166,7 @@ def build_series(
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         unit_ids=ids,
         groups=ids if groups is None else np.array([str(g) for g in groups]),
-        time=clock,
+        time=np.concatenate(clocks),
         official=np.array([""] * len(ids)) if official is None else np.array(list(official)),
         info=info or {},
         truth=truth or {},

@@ -168,7 +168,8 @@ def window_runs(series: Series, part: Part, windows: WindowsConfig) -> WindowRun
     first_end = part.first + (0 if gap else 1)  # where its first one would, if all the past were there
     fits = np.maximum(first_end, begin + 1) <= last_end
     if not fits.all():
-        _refuse(series, part, ~fits, gap, windows)
+        if not fits.any():
+            raise _no_window(series, part, gap)
         return window_runs(series, part.take(fits), windows)
     short = last_end - begin < length
     if windows.mode != "whole" and not windows.pad_short:
@@ -190,16 +191,14 @@ def window_runs(series: Series, part: Part, windows: WindowsConfig) -> WindowRun
     )
 
 
-def _refuse(series: Series, part: Part, bad: NDArray[np.bool_], horizon: int, windows: WindowsConfig) -> None:
-    """No unit is left: an error that names the longest one."""
-    if not bad.all():
-        return
+def _no_window(series: Series, part: Part, horizon: int) -> DataError:
+    """The error for a part whose units are all too short; names the longest one."""
     k = int(np.argmax(part.last - part.first))
     rows, need = int(part.last[k] - part.first[k]), horizon + 1 if horizon else 1
-    raise DataError(
+    return DataError(
         f"Unit '{series.unit_ids[part.units[k]]}' is too short for any window: it has {rows} rows in this part of the "
         f"split, but data.windows.horizon={horizon} needs {need} with at least one row of history before the horizon "
-        f"({int(bad.sum())} units are too short). Lower the horizon, or remove these units."
+        f"({len(part)} units are too short). Lower the horizon, or remove these units."
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_seq import config, files, machine
+from keras_seq.cli.output import plain
 from keras_seq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -170,15 +170,6 @@ def _write(
     )
     report.draw(comparison, folder / "comparison.png")
     return folder
-
-
-def plain(value: Any) -> Any:
-    """Nested plain values with None for numbers that are not finite, which JSON does not know."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _means(metrics: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, dict[str, float]]:

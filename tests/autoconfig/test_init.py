@@ -24,21 +24,7 @@ from keras_seq.commands import init
 from keras_seq.data.sources import load_series
 from keras_seq.data.splits import split
 from keras_seq.errors import ConfigError, DataError, KerasSeqError
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def begin(table, *words):
-    """Run the command; the experiment that it wrote."""
-    if isinstance(table, pd.DataFrame):
-        table.to_csv("table.csv", index=False)
-        table = "table.csv"
-    assert init.main([str(table), "--out", "made.yaml", *words]) == 0
-    return config.load("made.yaml")
+from tests.factories.init import begin
 
 
 def refused(text, *words, name="table.csv", error=KerasSeqError):

@@ -8,28 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_seq import config
-from keras_seq.commands import init
 from keras_seq.data.sources import load_series
 from keras_seq.errors import KerasSeqError
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+from tests.factories import init
 
 
 def begin(table, *words):
-    """Run the command on a frame, a text or a file; the experiment that it wrote."""
-    if isinstance(table, pd.DataFrame):
-        table = table.to_csv(index=False)
-    if "\n" in table:
-        with open("table.csv", "w") as file:
-            file.write(table)
-        table = "table.csv"
-    assert init.main([table, "--target", "y", "--out", "made.yaml", "--overwrite", *words]) == 0
-    return config.load("made.yaml")
+    return init.begin(table, "--target", "y", "--overwrite", *words)
 
 
 def waves(rows):

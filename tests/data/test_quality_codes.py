@@ -106,19 +106,5 @@ def test_a_real_file_and_its_codes(data_home):
     assert finding.count == 13 and "data.missing_codes: [-200]" in finding.message
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"source": "cmapss", "subset": "FD001"},
-        {"source": "cmapss", "subset": "FD002"},
-        {"source": "wafer"},
-        {"source": "jvowels"},
-        {"source": "gasoline"},
-        {"source": "ett"},
-        {"source": "market"},
-        {"source": "co2"},
-    ],
-)
-def test_no_false_alarm_on_the_known_sets(fields, data_home):
-    report = check(load_series(DataConfig.model_validate(fields | {"home": str(data_home)})))
-    assert not [finding for finding in report.findings if finding.rule in ("missing code", "float32")]
+def test_no_false_alarm_on_the_known_sets(known_set):
+    assert not [finding for finding in check(known_set).findings if finding.rule in ("missing code", "float32")]

@@ -6,9 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_seq.config import DataConfig
-from keras_seq.data.quality.companions import companions
-from keras_seq.data.sources import load_series
+from keras_seq.data.quality.companions import check_companions, companions
 
 RNG = np.random.default_rng(0)
 UNITS, ROWS = 25, 60
@@ -152,22 +150,5 @@ def test_names_of_notes():
     assert [one.name for one in found] == ["annotation_code"]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"source": "cmapss", "subset": "FD001"},
-        {"source": "cmapss", "subset": "FD002"},
-        {"source": "wafer"},
-        {"source": "jvowels"},
-        {"source": "gasoline"},
-        {"source": "ett"},
-        {"source": "market"},
-        {"source": "co2"},
-        {"source": "caster"},
-    ],
-)
-def test_no_column_of_the_known_sets_is_named(fields, data_home):
-    from keras_seq.data.quality.companions import check_companions
-
-    series = load_series(DataConfig.model_validate(fields | {"home": str(data_home)}))
-    assert check_companions(series) == []
+def test_no_column_of_the_known_sets_is_named(known_set):
+    assert check_companions(known_set) == []

@@ -20,15 +20,8 @@ Columns = dict[str, NDArray[np.float32]]
 
 def wanted(config: CovariatesConfig) -> bool:
     """Whether any covariate is configured."""
-    return bool(
-        config.calendar
-        or config.holidays
-        or config.events
-        or config.lags
-        or config.rolling
-        or config.stl
-        or config.indicators
-    )
+    dated = config.calendar or config.holidays or config.events
+    return bool(dated or config.lags or config.rolling or config.stl or config.indicators)
 
 
 def add_covariates(series: Series, config: CovariatesConfig) -> Series:

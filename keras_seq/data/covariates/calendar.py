@@ -11,7 +11,6 @@ from keras_seq.data.calendar import Calendar, shift, wall_clock
 from keras_seq.errors import ConfigError
 
 Float = NDArray[np.float32]
-CYCLES = ("year", "month", "week", "hour")
 _DAY = np.timedelta64(1, "D")
 
 

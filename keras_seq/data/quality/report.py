@@ -1,4 +1,4 @@
-"""One fault findings, and the report that lists them."""
+"""``Finding``: a fault or doubt of the data; ``QualityReport``: the list of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Finding:
     Attributes:
         severity: "error" stops training, "warning" does not.
         rule: short name of the check.
-        message: what is wrong, with the value findings.
+        message: what is wrong, with the value found.
         unit: id of the (first) unit concerned.
         column: column concerned.
         row: first row concerned, from 1 within the unit.

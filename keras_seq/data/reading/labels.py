@@ -17,3 +17,11 @@ def number_text(value: float) -> str:
     """A label that is a number, in full: ``100000001`` and never ``1e+08``."""
     number = float(value)
     return str(int(number)) if number.is_integer() else repr(number)
+
+
+def natural(text: str) -> tuple[int, float, str]:
+    """Sorting key of labels: numbers by value and before words."""
+    try:
+        return 0, float(text), text
+    except ValueError:
+        return 1, 0.0, text

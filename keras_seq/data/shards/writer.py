@@ -230,20 +230,13 @@ class ShardTaker(RowTaker):
                 self.runs.append((time[start], time[end - 1]))
             else:
                 self.runs[-1] = (self.runs[-1][0], time[end - 1])
-            for low in range(start, end, self.recipe.piece_rows):
-                self._hold(
-                    low, min(low + self.recipe.piece_rows, end), values, targets, time, names[number], groups[number]
-                )
-
-    def _hold(self, low: int, high: int, *rest: Any) -> None:
-        values, targets, time, unit, group = rest
-        fits = min(high, low + self.recipe.piece_rows - self.held_rows)
-        for first, last in ((low, fits), (fits, high)):
-            if last > first:
-                self.held.append((values[first:last], targets[first:last], time[first:last]))
-                self.held_units.append((unit, group, last - first))
-                self.held_rows += last - first
+            while start < end:
+                stop = min(end, start + self.recipe.piece_rows - self.held_rows)  # what fits into the piece
+                self.held.append((values[start:stop], targets[start:stop], time[start:stop]))
+                self.held_units.append((names[number], groups[number], stop - start))
+                self.held_rows += stop - start
                 self._close_piece(self.recipe.piece_rows)
+                start = stop
 
     def _close_piece(self, least: int) -> None:
         """Write the held rows as a piece, if there are at least so many."""

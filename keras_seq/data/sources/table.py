@@ -18,7 +18,7 @@ from keras_seq.data.known import first_known
 from keras_seq.data.quality.precision import PrecisionTaker, precision_findings
 from keras_seq.data.reading.batches import read_batches, row_bound
 from keras_seq.data.reading.dates import parse_dates
-from keras_seq.data.reading.labels import number_text, own_text
+from keras_seq.data.reading.labels import natural, number_text, own_text
 from keras_seq.data.series import Float, Int, Series
 from keras_seq.data.sources.positive import count_labels, order_classes
 from keras_seq.data.sources.table_layout import Layout, plan_table
@@ -321,7 +321,7 @@ def settle_classes(
         )
     if not classifies(task):
         return task, ()
-    classes = schema.classes or tuple(sorted(texts, key=_natural))
+    classes = schema.classes or tuple(sorted(texts, key=natural))
     if task == "binary" and not text_labels and not schema.classes and set(texts) <= {"0", "1"}:
         classes = ("0", "1")
     if not layout.task_given and len(classes) == 2:
@@ -363,11 +363,3 @@ def _per_unit(series: Series, layout: Layout, config: DataConfig) -> Series:
         )
     schema = schema.model_copy(update={"target_per": "unit"})
     return dataclasses.replace(series, schema=schema, targets=known)
-
-
-def _natural(text: str) -> tuple[int, float, str]:
-    """Numbers by value and before words."""
-    try:
-        return 0, float(text), text
-    except ValueError:
-        return 1, 0.0, text
