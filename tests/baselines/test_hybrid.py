@@ -18,6 +18,7 @@ from keras_seq.data.series import Column, Schema, Series, build_series
 from keras_seq.errors import DataError
 from keras_seq.models.registry import get_family
 from tests.factories.experiments import co2_tree
+from tests.factories.tiers import tiers
 from tests.models.test_kalman import HORIZON, TIME, fitted, make_spec, series, windows
 
 
@@ -69,7 +70,9 @@ def made_up(rows: int = 260) -> Series:
     return build_series(schema, [values], [values.copy()])
 
 
-@pytest.mark.parametrize("kind", ["residual", "weighted", "stacked"])
+@pytest.mark.parametrize(
+    "kind", tiers(["residual", "weighted", "stacked"], quick=["residual"], slow=["weighted", "stacked"])
+)
 def test_the_answer_is_the_forecast_and_shares_of_the_moves(kind: str) -> None:
     wanted = small(**{"model.hybrid": kind, "model.arima.order": [0, 1, 1]})
     found = prepare_series(made_up(), wanted.data)

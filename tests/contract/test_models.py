@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_seq.models import build_model, last_step, registry
+from tests.factories.tiers import tiers
 
 
 def check_shape(case, tools):
@@ -171,6 +172,9 @@ def losses(model, tools, task, steps=40):
     return [float(model.train_on_batch(inputs, targets)) for _ in range(steps)]
 
 
+@pytest.mark.parametrize(
+    "family", tiers(registry.networks(), quick=["cnn_lstm"], slow=set(registry.networks()) - {"cnn_lstm"})
+)
 def test_loss_falls_for_every_family(tools, family):
     keras.utils.set_random_seed(0)
     config = tools.make_config(family, "regression", dropout=0.1, layers=1, history={})

@@ -49,7 +49,7 @@ def check_equal(prepared, tmp_path, tolerance=1e-4, **dotted):
         np.testing.assert_allclose(one, other, rtol=10 * tolerance, atol=10 * tolerance)
 
 
-@pytest.mark.parametrize("name", tiers(NETWORKS, quick=["tcn"], slow=["lstm", "cnn_lstm", "transformer"]))
+@pytest.mark.parametrize("name", tiers(NETWORKS, slow=["lstm", "cnn_lstm", "transformer"]))
 def test_every_network_trains_the_same_weights(prepared, tmp_path, name):
     check_equal(prepared, tmp_path, **{"model.family": name})
 

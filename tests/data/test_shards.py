@@ -29,6 +29,7 @@ from keras_seq.data.windows import WindowRuns
 from keras_seq.errors import ConfigError, DataError, OutputError
 from tests.data.test_store import KINDS, flat, table
 from tests.factories.series import data_config
+from tests.factories.tiers import tiers
 
 SMALL = 1500  # bytes of a shard: some hundred rows
 
@@ -69,8 +70,15 @@ def archive(frame, folder, kind="csv", cut=(0, 300, 700, None)):
     return folder
 
 
-@pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize(("kind", "format"), [("csv", "tfrecord"), ("parquet", "parquet"), ("parquet", "tfrecord")])
+FORMS = [("csv", "tfrecord"), ("parquet", "parquet"), ("parquet", "tfrecord")]
+CASES = [(name, *form) for name in KINDS for form in FORMS]
+QUICK = [(name, *FORMS[number % 2]) for number, name in enumerate(KINDS)]  # every kind and both formats
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "format"),
+    tiers(CASES, quick=QUICK, slow=[case for case in CASES if case not in QUICK and case[2] == "parquet"]),
+)
 def test_shards_give_what_memory_gives(name, kind, format, tmp_path):
     told, sections = KINDS[name]
     frame = table(units=24, **told)

@@ -316,7 +316,7 @@ def test_a_stored_series_can_be_looked_at_like_one_in_memory(tmp_path, stores):
     assert whole.fingerprint() == kept.fingerprint()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_ten_times_the_file_takes_no_more_memory(kind):

@@ -57,7 +57,7 @@ def test_false_alarms_stay_near_the_level(draw: str, steps: int) -> None:
     assert rate < 0.085  # 5 % and two and a half standard errors of 250 tables
 
 
-@pytest.mark.parametrize("metric", ["rmse", "mae"])
+@pytest.mark.parametrize("metric", tiers(["rmse", "mae"], quick=["mae"], slow=["rmse"]))
 def test_an_independent_series_is_always_told_and_the_level_is_used_up(metric: str) -> None:
     rate, silent = alarms(equal_in_law(autoregressive(0.0), 500), 400, deciding=metric)
     assert 0.02 < rate < 0.085 and silent < 0.03
@@ -113,6 +113,7 @@ def test_few_units_at_the_same_times() -> None:
     assert alarms(make, 200)[0] < 0.095
 
 
+@pytest.mark.slow
 def test_many_units_share_their_bad_days() -> None:
     draw = autoregressive(0.5)
 
@@ -130,6 +131,7 @@ def test_units_without_common_days_keep_their_power() -> None:
     assert alarms(make, 60)[0] > 0.6
 
 
+@pytest.mark.slow
 def test_units_of_unequal_size() -> None:
     def make(rng):
         sizes = np.maximum(rng.lognormal(3, 1.2, 15).astype(int), 2)
@@ -207,6 +209,7 @@ def test_the_written_report_is_plain_json(tmp_path) -> None:
 # ---------------------------------------------------------------- the variance itself
 
 
+@pytest.mark.slow
 def test_slow_cosines_know_the_variance_of_a_sum() -> None:
     rng = np.random.default_rng(1)
     series = [autoregressive(0.8)(rng, 4000) for _ in range(200)]

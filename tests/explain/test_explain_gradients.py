@@ -18,6 +18,7 @@ from keras_seq.explain.output_target import make_target
 from keras_seq.explain.registry import choose_methods
 from keras_seq.models import build_model
 from keras_seq.models.preprocess import Preprocess
+from tests.factories.tiers import tiers
 
 TIME, FEATURES = 8, 3
 WEIGHTS = np.random.default_rng(3).normal(size=(TIME, FEATURES)).astype(np.float32)
@@ -189,7 +190,7 @@ def test_deletion_prefers_true_reasons_to_chance():
     assert true.deletion[0] == pytest.approx(1.0) and true.insertion[-1] == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("quiet", [0, 1e-6, 1e-3, 0.03])
+@pytest.mark.parametrize("quiet", tiers([0, 1e-6, 1e-3, 0.03], quick=[1e-6], slow=[0, 1e-3, 0.03]))
 def test_a_sample_that_hardly_differs_from_its_base_decides_nothing(quiet):
     """As a mean of ratios its share of next to nothing was -2.78 "of the answer's change"."""
     spec = make_spec(variable_length=False)
@@ -246,7 +247,12 @@ def test_methods_that_do_not_fit_are_refused_before_work():
 
 
 @pytest.mark.parametrize(
-    ("family", "pooling"), [("transformer", "mean"), ("attention_lstm", "last"), ("lstm", "attention")]
+    ("family", "pooling"),
+    tiers(
+        [("transformer", "mean"), ("attention_lstm", "last"), ("lstm", "attention")],
+        quick=[("attention_lstm", "last")],
+        slow=[("transformer", "mean"), ("lstm", "attention")],
+    ),
 )
 def test_attention_reads_real_steps_only(family, pooling):
     model, spec = network(family, pooling=pooling)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -13,6 +14,7 @@ from keras_seq.export.step import make_step, why_no_step, write_step
 from keras_seq.models.build import build_model
 from keras_seq.runtime import Stepper
 from tests.contract.conftest import make_config, make_spec, raw_values, shake
+from tests.factories.tiers import tiers
 
 HISTORY = {"ewm": (0.9, 0.5), "means": (1, 3, 5), "running_mean": True, "baseline": 4, "elapsed": 10.0}
 GAPS = np.s_[[0, 0, 1, 2], [0, 4, 3, 7], [1, 2, 0, 0]]
@@ -80,20 +82,21 @@ CASES = {
     "lstm sum": ("lstm", "quantiles", {"variable_length": False}, {"pooling": "sum", "input_noise": 0.1}),
     "lstm forecast": ("lstm", "forecast_quantiles", {}, {"layers": 1, "history": {"means": (1,)}}),
 }
-QUICK = ("lstm per step", "gru max")
+QUICK = ["lstm per step", "gru max"]
 
 
-@pytest.mark.parametrize("name", [c if c in QUICK else pytest.param(c, marks=pytest.mark.slow) for c in CASES])
+@pytest.mark.parametrize("name", tiers(CASES, quick=QUICK, slow=set(CASES) - set(QUICK)))
 def test_every_step_answers_as_the_sequence_up_to_it(name):
     family, task, spec, settings = CASES[name]
     given = source(family, task, spec, **settings)
     agree(given, windows(), stepped(given, windows()))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("pooling", ["last", "mean", "max", "sum"])
-@pytest.mark.parametrize("impute", ["none", "forward", "mean"])
-@pytest.mark.parametrize("family", ["lstm", "gru"])
+REMEMBERED = list(itertools.product(("lstm", "gru"), ("none", "forward", "mean"), ("last", "mean", "max", "sum")))
+SLOW = [("lstm", "none", "last"), ("gru", "forward", "mean"), ("lstm", "mean", "max"), ("gru", "none", "sum")]
+
+
+@pytest.mark.parametrize(("family", "impute", "pooling"), tiers(REMEMBERED, slow=SLOW))
 def test_every_pooling_and_imputation(family, impute, pooling):
     given = source(
         family, "regression", {"impute": impute, "missing_indicator": True}, pooling=pooling, history=HISTORY

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import tempfile
+import shutil
 from pathlib import Path
 from typing import Any
 
 from keras_seq import config
 from tests.factories.experiments import caster_tree, co2_tree, placed
+from tests.factories.shared import shared
 
-FOLDER = tempfile.TemporaryDirectory(prefix="keras-seq-versions-")
-HERE = Path(FOLDER.name)
 CASTS = caster_tree(sequences=80, longest=110) | {
     "name": "casts",
     "model": {"family": "lstm", "units": 4, "layers": 1, "hidden_dims": [], "history": {"ewm": [0.9]}},
@@ -26,7 +25,10 @@ def judged(kind: str = "casts") -> Any:
 
 @functools.cache
 def _judged(kind: str) -> Any:
-    return make_judged(placed({"casts": CASTS, "co2": CO2}[kind], HERE, recorded=True))
+    from keras_seq.bundle import load_bundle
+
+    tree = {"casts": CASTS, "co2": CO2}[kind]
+    return load_bundle(shared(kind, tree, lambda folder: make_judged(placed(tree, folder, recorded=True)).folder))
 
 
 def make_judged(given: config.Experiment) -> Any:
@@ -65,13 +67,17 @@ def version(kind: str = "casts") -> Any:
 
 @functools.cache
 def _version(kind: str) -> Any:
-    from keras_seq.export.canary import answers_of
-    from keras_seq.export.samples import sample_windows
-    from keras_seq.export.version import Wanted, export_version
-
     bundle = judged(kind)
-    windows = sample_windows(bundle, part="test", count=8)
-    wanted = Wanted(canaries={"this process": answers_of})
-    return export_version(
-        bundle, bundle.folder.parent / "export", ("saved_model", "onnx"), windows=windows, wanted=wanted
-    )
+
+    def make(_: Path) -> Any:
+        from keras_seq.export.canary import answers_of
+        from keras_seq.export.samples import sample_windows
+        from keras_seq.export.version import Wanted, export_version
+
+        base = bundle.folder.parent / "export"
+        shutil.rmtree(base, ignore_errors=True)
+        windows = sample_windows(bundle, part="test", count=8)
+        wanted = Wanted(canaries={"this process": answers_of})
+        return export_version(bundle, base, ("saved_model", "onnx"), windows=windows, wanted=wanted)
+
+    return shared(f"version-{kind}", str(bundle.folder), make)

@@ -92,6 +92,7 @@ def test_lookbacks_may_differ_where_the_forecasts_are_of_the_same_rows(forecasts
     assert "| mase | runs |" in (tmp_path / "comparison.md").read_text()
 
 
+@pytest.mark.slow
 def test_held_out_folds_are_put_together(tmp_path):
     change = {"data.split.folds": 3}
     for name, family in (("one", "cnn_lstm"), ("two", "gru")):
@@ -113,6 +114,7 @@ def test_held_out_folds_are_put_together(tmp_path):
         compare([str(tmp_path / "one"), str(tmp_path / "two")], output=tmp_path, resamples=200, costs=False)
 
 
+@pytest.mark.slow
 def test_an_ensemble_over_folds_is_not_judged_on_units_it_saw(tmp_path):
     changes = {"data.split.folds": 3, "data.split.fold": 0}
     runs = [make_bundle(experiment(CASTER, tmp_path, name=name, **changes)) for name in ("one", "both")]

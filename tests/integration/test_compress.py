@@ -120,6 +120,7 @@ def test_a_bundle_pruned_and_clustered(tmp_path):
     assert not failed and parity.passed, parity.reasons
 
 
+@pytest.mark.nightly
 def test_killed_half_way_it_goes_on(tmp_path):
     source = bundle_of(tmp_path, "lstm", CO2)
     words = [str(source), "--method", "prune+cluster", "--epochs", "4", "--output", str(tmp_path / "out")]
@@ -137,6 +138,7 @@ def test_killed_half_way_it_goes_on(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["bundle"]
 
 
+@pytest.mark.nightly
 def test_forms_are_measured(tmp_path):
     """ptq keeps the files that pay; qat says how int8 did without it."""
     from keras_seq.compress.plan import CompressionPlan
@@ -166,6 +168,7 @@ def test_files_of_a_small_model_that_are_larger_are_not_kept(tmp_path):
     assert lying == {found["file"] for found in forms.values() if found.get("kept")}
 
 
+@pytest.mark.nightly
 def test_chosen_sparsity_reaches_the_target(tmp_path):
     from keras_seq.compress.plan import CompressionPlan
     from keras_seq.compress.run import compress

@@ -13,42 +13,18 @@ from keras_seq.errors import ConfigError
 from keras_seq.pipeline.evaluate import evaluate
 from keras_seq.pipeline.predict import predict_file
 from keras_seq.pipeline.train import train
-from tests.factories.experiments import caster_tree, co2_tree, placed
-
-MODEL = {"family": "lstm", "units": 8, "layers": 1, "hidden_dims": [4]}
-CASTER = caster_tree(
-    240,
-    **{
-        "data.split": {"by": "group", "validation": 0.3, "test": 0.2},
-        "model": MODEL,
-        "evaluation": {"calibration": "platt", "threshold": "recall", "recall": 0.8, "baseline": False},
-        "training": {"epochs": 2, "batch_size": 32},
-    },
-)
-CO2 = co2_tree(
-    26,
-    held_out=(208, 208),
-    **{
-        "data.impute": "forward",
-        "model": MODEL,
-        "evaluation": {"conformal": "adaptive", "coverage": 0.8, "baseline": False},
-        "training": {"epochs": 2, "batch_size": 64},
-    },
-)
-
-
-def run_of(folder, tree, **changes):
-    return train(placed(tree, folder, served=True, **changes), quiet=True)
+from tests.factories.experiments import placed
+from tests.factories.trained import CO2, trained_caster, trained_co2
 
 
 @pytest.fixture(scope="module")
-def classed(tmp_path_factory):
-    return run_of(tmp_path_factory.mktemp("classed"), CASTER, name="classed")
+def classed():
+    return trained_caster()
 
 
 @pytest.fixture(scope="module")
-def valued(tmp_path_factory):
-    return run_of(tmp_path_factory.mktemp("valued"), CO2, name="valued")
+def valued():
+    return trained_co2()
 
 
 def units(bundle, numbers):
@@ -65,7 +41,7 @@ def test_the_server_gives_calibrated_probabilities_and_calls(classed, tmp_path):
     bundle = load_bundle(classed.bundle)
     assert bundle.decision["calibration"]["method"] == "platt"
     series, values = units(bundle, range(6))
-    batch = np.zeros((6, 120, values[0].shape[1]), np.float32)
+    batch = np.zeros((6, 150, values[0].shape[1]), np.float32)
     for row, unit in enumerate(values):
         batch[row, : len(unit)] = unit
     lengths = np.array([len(unit) for unit in values], np.int32)

@@ -19,6 +19,7 @@ from keras_seq.machine import free_ports, thread_environment
 from keras_seq.processes import RESTART
 from keras_seq.training.cluster import VARIABLE, ClusterSpec
 from keras_seq.training.distribute import LAUNCHER
+from tests.factories.tiers import tiers
 
 CHILD = Path(__file__).with_name("distributed_child.py")
 TIMEOUT = 1500  # of a busy machine
@@ -98,7 +99,7 @@ def test_only_the_chief_writes(trained: Path) -> None:
     assert list((trained / "workers-0").rglob("history.csv")) and not (trained / "workers-1").exists()
 
 
-@pytest.mark.parametrize("more", [[], ["--training.rematerialise", "true"]])
+@pytest.mark.parametrize("more", [[], pytest.param(["--training.rematerialise", "true"], marks=pytest.mark.nightly)])
 def test_the_command_mirrors_on_a_cpu(more: list[str], tmp_path: Path) -> None:
     histories = []
     for strategy in ("none", "mirrored"):
@@ -117,7 +118,7 @@ def test_the_command_mirrors_on_a_cpu(more: list[str], tmp_path: Path) -> None:
     np.testing.assert_allclose(histories[1]["val_loss"], histories[0]["val_loss"], rtol=1e-4)
 
 
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("killed", tiers([0, 1], slow=[0]))
 def test_a_survivor_says_who_is_missing(killed: int, tmp_path: Path) -> None:
     code = (
         "import sys, time\nimport numpy as np\nfrom keras_seq import cli\nfrom keras_seq.config import TrainingConfig\n"
@@ -172,6 +173,7 @@ def processes_of(launcher: int) -> dict[int, int]:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found in /proc")
+@pytest.mark.nightly
 def test_a_worker_killed_under_the_launcher_changes_nothing(tmp_path: Path, data_home: Path) -> None:
     config = tmp_path / "small.yaml"
     config.write_text(SMALL)

@@ -18,6 +18,7 @@ from keras_seq.models.views import last_step, plain_twin
 from keras_seq.pipeline import ensemble as pipeline_ensemble
 from keras_seq.pipeline.evaluate import evaluate
 from keras_seq.training.predictions import points, predict_windows
+from tests.factories.tiers import tiers
 
 # calibration and intervals have tests of their own
 QUICK = {"tracking.backend": "none", "evaluation.calibration": "none", "evaluation.conformal": "none"}
@@ -80,11 +81,9 @@ def combined(paths, folder, method, **options):
     return pipeline_ensemble.ensemble(paths, method=method, output=folder, overrides=places, quiet=True, **options)
 
 
-RULES = [
-    "mean",
-    "weighted",
-    *(pytest.param(rule, marks=pytest.mark.slow) for rule in ("median", "hard", "soft", "blending")),
-]
+RULES = tiers(
+    ["mean", "weighted", "median", "hard", "soft", "blending"], quick=["mean"], slow=["weighted", "hard", "blending"]
+)
 
 
 @pytest.mark.parametrize("method", RULES)
@@ -135,6 +134,7 @@ def test_an_ensemble_is_a_bundle_like_any_other(defects, tmp_path):
     assert load_bundle(pair.folder).data["ensemble"]["groups"][0]["members"][0]["family"] == "ensemble"
 
 
+@pytest.mark.slow
 def test_learnt_rules_are_judged_on_units_that_did_not_teach_them(defects, tmp_path):
     """The validation metrics differ from those of the saved rule on the same units, which it has seen."""
     run = combined(defects, tmp_path / "both", "blending")
@@ -259,6 +259,7 @@ def test_folds_are_combined_out_of_fold(data_home, tmp_path):
     assert failed and "no working model for fold 1 of 3" in failed[0]["reason"]
 
 
+@pytest.mark.slow
 def test_members_that_answer_at_every_step_join_those_that_answer_once(data_home, tmp_path):
     split = {"by": "official", "validation": 20}
     steps = member(tmp_path / "steps", {"data": engines(data_home, split=split), "model": LSTM})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import subprocess
 import sys
 from typing import Any
@@ -22,6 +23,7 @@ from keras_seq.models import build_model
 from keras_seq.models.registry import networks
 from tests.contract.conftest import TASKS, make_config, make_spec, raw_values, shake
 from tests.factories.bundles import CASTER, CO2, experiment, make_bundle
+from tests.factories.tiers import tiers
 
 pytestmark = pytest.mark.slow
 LENGTHS = np.array([12, 5], np.int32)
@@ -45,8 +47,11 @@ def make_masked(family: str, task: str, values: np.ndarray | None = None, length
     return MaskedModel(explained, samples.from_arrays(values, spec, lengths), other)
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("family", networks())
+ADDED_UP = [(family, task) for family in networks() for task in TASKS]
+EACH = [("tcn", task) for task in TASKS] + [(family, "binary") for family in networks() if family != "tcn"]
+
+
+@pytest.mark.parametrize(("family", "task"), tiers(ADDED_UP, slow=EACH))
 def test_integrated_gradients_of_every_family_add_up(family: str, task: str) -> None:
     masked = make_masked(family, task)
     found = gradients.integrated_gradients(masked)
@@ -55,7 +60,7 @@ def test_integrated_gradients_of_every_family_add_up(family: str, task: str) -> 
     assert (found.values[1, 5:] == 0).all() and (found.values[0, 3:5, 1] == 0).all()
 
 
-@pytest.mark.parametrize("family", networks())
+@pytest.mark.parametrize("family", tiers(networks(), slow=["bilstm", "tcn", "transformer"]))
 def test_padding_never_counts(family: str) -> None:
     values = raw_values(2)
     one = gradients.integrated_gradients(make_masked(family, "regression", values, [7, 5]), nodes=4)
@@ -78,7 +83,7 @@ def test_compressing_first_leaves_tensorflow_with_keras_3() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("family", ["lstm", "tcn", "transformer"])
+@pytest.mark.parametrize("family", tiers(["lstm", "tcn", "transformer"], slow=["tcn"]))
 def test_shapley_values_of_groups_add_up(family: str) -> None:
     masked = make_masked(family, "binary")
     exact = gradients.integrated_gradients(masked)
@@ -91,8 +96,14 @@ def test_shapley_values_of_groups_add_up(family: str) -> None:
     np.testing.assert_allclose(drawn.by_feature(), exact.by_feature(), atol=0.2 * exact.output_range)
 
 
-@pytest.mark.parametrize("case", ["per_step", "sliding", "binary", "multiclass", "forecast"])
-@pytest.mark.parametrize("family", ["extra_trees", "hist_gradient_boosting", "ridge"])
+FITTED = list(itertools.product(
+    ("extra_trees", "hist_gradient_boosting", "ridge"), ("per_step", "sliding", "binary", "multiclass", "forecast")
+))  # fmt: skip
+FITTED_SLOW = [("extra_trees", "per_step"), ("hist_gradient_boosting", "multiclass"), ("ridge", "forecast")]
+FITTED_SLOW += [("hist_gradient_boosting", "binary"), ("extra_trees", "sliding")]
+
+
+@pytest.mark.parametrize(("family", "case"), tiers(FITTED, slow=FITTED_SLOW))
 def test_fitted_families_add_up(family: str, case: str) -> None:
     from tests.models.test_fitted_families import fitted
 

@@ -154,11 +154,13 @@ def test_training_serves_what_the_gate_blesses_and_nothing_else(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_format_that_fails_leaves_the_others_and_is_named(capsys):
+def test_a_format_that_fails_leaves_the_others_and_is_named(tmp_path, capsys):
     """A GRU has no int8 form in TFLite: a real failure of one format."""
     from keras_seq import config
 
-    gru = make_judged(config.replace(judged().experiment, **{"name": "gru", "model.family": "gru"}))
+    gru = make_judged(
+        config.replace(judged().experiment, **{"name": "gru", "output": str(tmp_path), "model.family": "gru"})
+    )
     formats = "tflite-int8,onnx,keras"
     assert export(gru.folder, "--formats", formats, "--json", "--tracking.backend", "none") == 2
     said = capsys.readouterr()

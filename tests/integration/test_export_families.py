@@ -23,6 +23,7 @@ from keras_seq.export.samples import spread, window_arrays
 from keras_seq.export.signatures import write_signatures
 from keras_seq.models.registry import get_family, names, networks, resolve_experiment
 from tests.factories.experiments import co2_tree
+from tests.factories.tiers import tiers
 
 ENGINES = {
     "source": "cmapss",
@@ -84,9 +85,12 @@ def proved(model: Any, kind: str, folder: Any, *, family: str) -> None:
         assert not inspect_onnx(written["onnx"]).loops
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["variable", "fixed", "forecast"])
-@pytest.mark.parametrize("family", FITTED)
+FORECASTERS = [family for family in FITTED if family in ("sarimax", "hybrid", "mean", "naive", "seasonal_naive")]
+KINDS = [(family, kind) for family in FITTED for kind in ("variable", "fixed", "forecast")]
+EACH = [(family, "forecast" if family in FORECASTERS else "fixed") for family in FITTED] + [("extra_trees", "variable")]
+
+
+@pytest.mark.parametrize(("family", "kind"), tiers(KINDS, slow=EACH))
 def test_every_fitted_family_agrees(data_home, tmp_path, family, kind):
     model = fitted(family, kind)
     if isinstance(model, str):
@@ -118,11 +122,13 @@ RULES = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("rule", "kind"), [
+ENSEMBLES = [
     ("weighted", "variable"), ("weighted", "fixed"), ("weighted", "classes"), ("median", "fixed"),
     ("voting", "classes"), ("stacking", "classes"), ("stacking", "fixed"), ("dynamic", "forecast"),
-])  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "kind"), tiers(ENSEMBLES, slow=[ENSEMBLES[k] for k in (0, 3, 4, 6, 7)]))
 def test_every_ensemble_agrees(data_home, tmp_path, rule, kind):
     from keras_seq.ensembles.graph import build_ensemble
     from keras_seq.ensembles.rules import Rule

@@ -25,6 +25,7 @@ from keras_seq.training.fit import FitResult, fit
 from keras_seq.training.loop import Loop, make_optimizer
 from keras_seq.training.losses import make_loss
 from keras_seq.training.schedules import make_schedule
+from tests.factories.tiers import tiers
 
 BASE: dict[str, Any] = {
     "data": {"source": "table", "windows": {"length": 12}, "bucket": 12},
@@ -152,6 +153,7 @@ def test_an_undefined_monitor_is_refused(tmp_path: Path) -> None:
         run("regression", tmp_path, series=series, training__monitor="r2")
 
 
+@pytest.mark.slow
 def test_warm_start_and_freeze(tmp_path: Path) -> None:
     _, source, *_ = run("regression", tmp_path / "a")
     source.save(tmp_path / "model.keras")
@@ -169,7 +171,7 @@ def test_warm_start_and_freeze(tmp_path: Path) -> None:
         run("regression", tmp_path / "c", training__warm_start=str(tmp_path / "missing"))
 
 
-@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+@pytest.mark.parametrize("precision", tiers(["float16", "bfloat16"], quick=["float16"], slow=["bfloat16"]))
 def test_mixed_precision_learns(precision: str, tmp_path: Path) -> None:
     result, *_ = run("regression", tmp_path, training__mixed_precision=precision, training__epochs=5)
     assert result.history["val_loss"][-1] < 0.9 * result.history["val_loss"][0]
@@ -223,7 +225,7 @@ def test_large_batches_are_cut_in_parts() -> None:
     assert parts(256, 2, model__normalisation="batch") == 1
 
 
-@pytest.mark.parametrize("family", ["lstm", "gru"])
+@pytest.mark.parametrize("family", tiers(["lstm", "gru"], quick=["lstm"], slow=["gru"]))
 def test_the_compiled_step_is_the_same_step(family: str) -> None:
     chosen = experiment(model__family=family)
     prepared = prepare_series(make_series("regression"), chosen.data)

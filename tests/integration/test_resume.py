@@ -185,7 +185,14 @@ def test_fit_goes_on_starts_clean_for_another_configuration_and_survives_damage(
     assert run("regression", tmp_path, training__epochs=5, training__resume=False)[0].resumed_at == 0
 
 
-@pytest.mark.parametrize("changes", [{}, {"training__keep": "last"}, {"training__patience": 1, "training__epochs": 30}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        pytest.param({"training__keep": "last"}, marks=pytest.mark.slow),
+        pytest.param({"training__patience": 1, "training__epochs": 30}, marks=pytest.mark.slow),
+    ],
+)
 def test_what_was_trained_and_not_yet_written_is_not_trained_again(changes: dict[str, Any], tmp_path: Path) -> None:
     run = runpy.run_path(str(Path(__file__).with_name("test_fit.py")))["run"]
     chosen = {"training__epochs": 4, "training__learning_rate": 0.05} | changes

@@ -36,8 +36,11 @@ def make_loop(plan: XlaPlan, *, task: str = "regression", **changes: Any) -> Loo
 
 @pytest.mark.parametrize(
     ("plan", "task"),
-    [(XlaPlan(parts=2), "regression"), (XlaPlan(jit=True, parts=2), "binary"), (XlaPlan(loops=2), "regression")],
-    ids=["plain", "compiled", "loops"],
+    [
+        pytest.param(XlaPlan(parts=2), "regression", id="plain"),
+        pytest.param(XlaPlan(jit=True, parts=2), "binary", id="compiled", marks=pytest.mark.slow),
+        pytest.param(XlaPlan(loops=2), "regression", id="loops", marks=pytest.mark.slow),
+    ],
 )
 def test_the_update_is_that_of_the_whole_batch(plan: XlaPlan, task: str) -> None:
     whole, split = make_loop(XlaPlan(), task=task), make_loop(plan, task=task)

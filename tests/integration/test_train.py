@@ -20,30 +20,13 @@ from keras_seq.errors import DataError, ModelError, OutputError
 from keras_seq.pipeline.evaluate import evaluate
 from keras_seq.pipeline.predict import predict_file
 from keras_seq.pipeline.train import train
-from tests.factories.experiments import caster_tree, placed
-
-SMALL = caster_tree(
-    240,
-    140,
-    **{
-        "name": "small",
-        "data.split": {"by": "group", "validation": 0.2, "test": 0.2},
-        "data.windows.length": 150,
-        "data.bucket": 150,
-        "model": {"family": "cnn_lstm", "filters": 8, "units": 8, "layers": 1, "conv_layers": 2, "hidden_dims": [4]},
-        "training": {"epochs": 2, "batch_size": 32},
-        "evaluation.targets": {"auc_roc": 0.88, "inference_ms": 50.0},
-    },
-)
-
-
-def experiment(folder, **changes):
-    return placed(SMALL, folder, served=True, recorded=True, **changes)
+from tests.factories.experiments import placed
+from tests.factories.trained import CASTER, trained_caster
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return train(experiment(tmp_path_factory.mktemp("run")), quiet=True)
+def run():
+    return trained_caster()
 
 
 def test_a_run_leaves_what_it_promises(run):
@@ -215,7 +198,7 @@ def test_mistakes_end_with_one_paragraph_and_code_2(tmp_path, capfd, words, mess
 @pytest.mark.slow
 def test_json_output_is_one_object(tmp_path):
     path = tmp_path / "small.yaml"
-    path.write_text(config.to_yaml(experiment(tmp_path, training__epochs=1)))
+    path.write_text(config.to_yaml(placed(CASTER, tmp_path, served=True, recorded=True, training__epochs=1)))
     done = command("keras_seq.train", "--config", str(path), "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from keras_seq import cli
+from tests.factories.tiers import tiers
+from tuning.__main__ import main
 from tuning.records import Study, open_study
 
 ROOT = Path(__file__).parents[2]
@@ -180,11 +183,13 @@ def test_failed_and_too_large_trials_are_recorded_with_their_reason_and_the_stud
 
 
 @pytest.mark.slow
-def test_what_cannot_be_is_refused_before_the_first_trial(tmp_path):
+def test_what_cannot_be_is_refused_before_the_first_trial(tmp_path, capsys):
     def refused(*words: str) -> str:
-        done = run(tmp_path, "--tracking", "none", *words)
-        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
-        return done.stderr
+        _, _, _, *given = command(tmp_path, "--tracking", "none", *words)
+        assert cli.run(main, given) == 2
+        said = capsys.readouterr().err
+        assert "Traceback" not in said, said
+        return said
 
     assert "a binary task lacks" in refused("--tuning.objective", "rmse")
     with socket.socket() as taken:
@@ -194,16 +199,7 @@ def test_what_cannot_be_is_refused_before_the_first_trial(tmp_path):
     assert "--workers must be at least 1" in refused("--workers", "0")
     assert not list((tmp_path / "tiny" / "trials").glob("*.json"))
     assert "these differ: experiment.model.family" in refused("--model.family", "gru")
-    assert (
-        "holds no study"
-        in subprocess.run(
-            [sys.executable, "-m", "tuning", "status", str(tmp_path)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stderr
-    )
+    assert cli.run(main, ["status", str(tmp_path)]) == 2 and "holds no study" in capsys.readouterr().err
 
 
 RIDGE = TREE | {"model": {"family": "ridge"}}
@@ -213,8 +209,7 @@ def with_tuning(**changes) -> dict:
     return RIDGE | {"tuning": TREE["tuning"] | changes}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("tuner", ["bayesian", "random", "grid"])
+@pytest.mark.parametrize("tuner", tiers(["bayesian", "random", "grid"], slow=["bayesian"]))
 def test_a_space_of_one_value_is_done_after_it(tmp_path, tuner):
     tree = RIDGE | {"model": {"family": "ridge", "penalty": 3.0}}
     tree["tuning"] = TREE["tuning"] | {"tuner": tuner, "space": {"model.penalty": [3.0]}, "trials": 4}

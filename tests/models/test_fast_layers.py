@@ -15,6 +15,7 @@ from keras_seq.models import fast_gru, fast_lstm
 from keras_seq.models.fast_gru import FastGRU
 from keras_seq.models.fast_lstm import FastLSTM
 from tests.factories.onnx_graph import run_as_onnx
+from tests.factories.tiers import tiers
 
 TOLERANCE = 1e-5
 UNITS, FEATURES = 8, 5
@@ -94,7 +95,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, pair: Pair) -> list[int]:
     return seen
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("jit", [pytest.param(False, id="graph"), pytest.param(True, id="xla", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("go_backwards", [False, True], ids=["forward", "backward"])
 @pytest.mark.parametrize("return_sequences", [False, True], ids=["last", "sequences"])
 def test_outputs_and_gradients_are_the_stock_ones(
@@ -182,7 +183,10 @@ def test_masks_eager_calls_and_inference_run_the_stock_loop(pair: Pair, calls: l
     assert not calls
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "policy",
+    tiers(["mixed_float16", "mixed_bfloat16", "float64"], quick=["mixed_float16"], slow=["mixed_bfloat16", "float64"]),
+)
 def test_other_precisions_train(pair: Pair, policy: str, calls: list[int]) -> None:
     layer = pair.fast(UNITS, dtype=policy, return_sequences=True)
     model = keras.Sequential([keras.Input((None, FEATURES)), layer, keras.layers.Dense(1)])

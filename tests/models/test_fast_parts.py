@@ -38,7 +38,10 @@ def results(layer: Any, x: np.ndarray, parts: int | None) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
-@pytest.mark.parametrize(("stock", "fast"), PAIRS, ids=["lstm", "gru"])
+@pytest.mark.parametrize(
+    ("stock", "fast"),
+    [pytest.param(*PAIRS[0], id="lstm"), pytest.param(*PAIRS[1], id="gru", marks=pytest.mark.slow)],
+)
 def test_parts_change_no_result(stock: type[Any], fast: type[Any], sequences: bool) -> None:
     rng = np.random.default_rng(3)
     x = rng.normal(size=(37, STEPS, FEATURES)).astype("float32")  # 18 and 19

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from keras_seq.errors import ConfigError, DataError, ModelError
 from keras_seq.models.registry import get_family, resolve_experiment
 from keras_seq.models.views import last_step, output_name
 from keras_seq.training.predictions import points, predict_windows
+from tests.factories.tiers import tiers
 
 TREES = ("random_forest", "extra_trees", "last_row_forest", "hist_gradient_boosting")
 FAMILIES = (*TREES, "lightgbm", "ridge")
@@ -90,9 +92,11 @@ def fitted(case: str, family: str, **model: Any) -> tuple[keras.Model, config.Ex
     return built, found, prepared
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("family", FAMILIES)
+EVERY = [(family, case) for family in FAMILIES for case in CASES]
+EACH = list(zip(FAMILIES, itertools.cycle(CASES)))  # every family and every task
+
+
+@pytest.mark.parametrize(("family", "case"), tiers(EVERY, slow=EACH))
 def test_every_task_beats_a_constant(family: str, case: str) -> None:
     model, found, prepared = fitted(case, family)
     index = prepared.index["test"]

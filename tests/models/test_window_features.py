@@ -103,6 +103,7 @@ def test_an_empty_window_is_zeros_not_nan() -> None:
     assert (np.asarray(RecentFeatures()(np.zeros_like(values), none)) == 0).all()
 
 
+@pytest.mark.slow
 def test_onnx_has_no_loop_and_agrees() -> None:
     import tensorflow as tf
 

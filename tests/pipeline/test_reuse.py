@@ -77,6 +77,7 @@ def test_a_changed_file_is_trained_on_anew(experiment, tmp_path, capsys) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_backtest_never_mixes_old_and_new(experiment, tmp_path) -> None:
     first = backtest(experiment, origins=3)
     shutil.rmtree(first["runs"][1]["folder"])  # a half-done set

@@ -120,10 +120,11 @@ def test_forecasts_have_a_column_a_step_ahead(capsys):
 
 
 @pytest.mark.slow
-def test_a_model_that_reads_both_ways_cannot_stream():
+def test_a_model_that_reads_both_ways_cannot_stream(tmp_path):
     from keras_seq import config
     from tests.factories.versions import make_judged
 
-    bundle = make_judged(config.replace(judged().experiment, **{"name": "both", "model.family": "bilstm"}))
+    changes = {"name": "both", "output": str(tmp_path), "model.family": "bilstm"}
+    bundle = make_judged(config.replace(judged().experiment, **changes))
     with pytest.raises(ExportError, match=r"cannot answer step by step: .*needs the whole window.*lstm and gru"):
         open_stepper(bundle)

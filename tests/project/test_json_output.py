@@ -302,11 +302,11 @@ def test_help_is_a_text_in_the_document(ask, name):
 
 
 @pytest.fixture(scope="module")
-def run():
-    """A bundle of the real CO2 series; untrained."""
+def run(tmp_path_factory):
+    """A bundle of the real CO2 series in a run folder of its own; untrained."""
     from tests.factories.exports import co2_bundle
 
-    return co2_bundle().folder
+    return shutil.copytree(co2_bundle().folder, tmp_path_factory.mktemp("run") / "bundle")
 
 
 QUIET = ("--tracking.backend", "none")

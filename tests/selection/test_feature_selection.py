@@ -14,6 +14,7 @@ from keras_seq.errors import ConfigError
 from keras_seq.selection.candidate_features import train_table
 from keras_seq.selection.select import METHODS, select
 from tests.factories.series import data_config
+from tests.factories.tiers import tiers
 
 FEATURES = ("wear", "noise", "heat", "hum")
 SECTIONS = {
@@ -171,23 +172,18 @@ def noisy(kind, noise="white", seed=0, units=40):
     return train_table(prepare_series(series, data_config(**by, **windows)))
 
 
-@pytest.mark.parametrize("method", ["importance", "mutual_information", "permutation", "recursive"])
+NOISES = [("step", "white"), ("label", "white"), ("series", "white")]
+NOISES += [("step", noise) for noise in ("walks", "alike", "constant", "static")]
+NOISY = [(*noise, method) for noise in NOISES for method in METHODS if method not in ("none", "shap")]
+QUICK = ("step", "white", "mutual_information")
+SLOW = [case for case in NOISY if case[:2] == NOISES[0] or case[2] == "importance"]  # every method, every noise
+
+
 @pytest.mark.parametrize(
-    ("kind", "noise"),
-    [
-        ("step", "white"),
-        *(
-            pytest.param(*case, marks=pytest.mark.slow)
-            for case in [
-                ("label", "white"),
-                ("series", "white"),
-                ("step", "walks"),
-                ("step", "alike"),
-                ("step", "constant"),
-                ("step", "static"),
-            ]
-        ),
-    ],
+    ("kind", "noise", "method"),
+    tiers(
+        NOISY, quick=[("step", "white", "mutual_information")], slow=[c for c in SLOW if c[2] != "mutual_information"]
+    ),
 )
 def test_noise_is_not_kept(kind, noise, method):
     units = 120 if kind == "label" else 40

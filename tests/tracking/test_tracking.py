@@ -90,10 +90,10 @@ def server(answer):
     [
         ("http", None),
         ("http", silent),
-        ("http", dripping),
+        pytest.param("http", dripping, marks=pytest.mark.slow),
         ("http", busy),
         ("http", foreign),
-        ("https", silent),
+        pytest.param("https", silent, marks=pytest.mark.slow),
         ("postgresql", None),
         ("mysql+pymysql", None),
     ],

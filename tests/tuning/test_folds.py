@@ -83,6 +83,7 @@ def reached(prepared) -> list[np.ndarray]:
     scale=st.sampled_from(["zscore", "minmax", "robust"]),
     poison=st.sampled_from([1e6, np.nan]),
 )
+@pytest.mark.slow
 def test_poisoned_test_rows_change_no_trial(lengths, cut, protocol, windows, scale, poison):
     assume(cut["by"] == "time" or not protocol.get("origins"))
     experiment = experiment_of(cut, windows, scale=scale)

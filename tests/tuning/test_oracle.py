@@ -101,6 +101,7 @@ def test_the_grid_is_complete_and_ends(tmp_path):
     assert len(seen) == len(one.trials) == 6
 
 
+@pytest.mark.slow
 def test_bayesian_search_finds_a_planted_optimum_better_than_its_random_start(tmp_path):
     one = oracle(tmp_path / "o", "bayesian", trials=14)
     scores = []

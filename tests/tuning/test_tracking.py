@@ -60,6 +60,7 @@ def backend_of(study):
     return studies.make_backend(None, study)
 
 
+@pytest.mark.slow
 def test_sixty_trials_are_sixty_children_and_stay_sixty(begin):
     study = begin(60)
     began = time.monotonic()
