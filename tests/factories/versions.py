@@ -28,7 +28,9 @@ def _judged(kind: str) -> Any:
     from keras_seq.bundle import load_bundle
 
     tree = {"casts": CASTS, "co2": CO2}[kind]
-    return load_bundle(shared(kind, tree, lambda folder: make_judged(placed(tree, folder, recorded=True)).folder))
+    return load_bundle(
+        shared(f"judged-{kind}", tree, lambda folder: make_judged(placed(tree, folder, recorded=True)).folder)
+    )
 
 
 def make_judged(given: config.Experiment) -> Any:

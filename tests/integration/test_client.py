@@ -224,7 +224,7 @@ def test_a_table_of_units(served):
         pd.DataFrame(row[:steps], columns=features).assign(cast=f"cast {number}")
         for number, (row, steps) in enumerate(rows)
     )
-    with Client(served.url) as client:
+    with Client(served.url) as client, pytest.warns(UserWarning, match="no time column"):
         found = client.predict("casts", table[["cast", *reversed(features)]], unit="cast", version=2)
     told = expected(served.bundles["hist_gradient_boosting"], served.windows)
     assert found["cast"].tolist() == [f"cast {number}" for number in range(8)]
@@ -257,7 +257,8 @@ def test_the_command_answers_as_keras_seq_predict_does(served, csv, tmp_path):
 
     out = tmp_path / "answers.csv"
     command(served, "predict", "casts", csv, "--url", served.url, "--version", 1, "--every", 40, "--out", out)
-    told = predict_file(served.bundles["lstm"], csv, every=40)
+    with pytest.warns(UserWarning, match="no time column"):
+        told = predict_file(served.bundles["lstm"], csv, every=40)
     found = pd.read_csv(out)
     assert found.columns.tolist() == told.columns.tolist()
     pd.testing.assert_frame_equal(found, told, check_dtype=False, atol=2e-5)

@@ -57,7 +57,9 @@ def test_the_server_gives_calibrated_probabilities_and_calls(classed, tmp_path):
         pd.DataFrame(unit, columns=series.schema.features).assign(cast=f"c{k}") for k, unit in enumerate(values)
     )
     table.to_csv(tmp_path / "casts.csv", index=False)
-    np.testing.assert_allclose(predict_file(bundle, tmp_path / "casts.csv")["probability"], expected, atol=1e-4)
+    with pytest.warns(UserWarning, match="no time column"):
+        answers = predict_file(bundle, tmp_path / "casts.csv")
+    np.testing.assert_allclose(answers["probability"], expected, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -83,7 +85,8 @@ def test_the_server_gives_intervals(valued, tmp_path):
     width = np.array(bundle.decision["interval"]["width"])
     np.testing.assert_allclose(found["upper"][0] - found["prediction"][0], width, rtol=1e-4)
     pd.DataFrame(values[-40:], columns=series.schema.features).to_csv(tmp_path / "weeks.csv", index=False)
-    answers = predict_file(bundle, tmp_path / "weeks.csv")
+    with pytest.warns(UserWarning, match="no time column"):
+        answers = predict_file(bundle, tmp_path / "weeks.csv")
     target = bundle.spec.targets[0]
     for name, column in (("prediction", target), ("lower", f"{target}_lower"), ("upper", f"{target}_upper")):
         np.testing.assert_allclose(answers[column], found[name][0, :, 0], rtol=1e-5)

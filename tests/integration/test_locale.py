@@ -2,11 +2,10 @@
 
 import os
 import random
-import subprocess
-import sys
 
 import pytest
 
+from tests.factories.commands import run_commands
 from tests.factories.tiers import tiers
 
 PLACES = {
@@ -29,35 +28,18 @@ def folder(tmp_path):
     return folder
 
 
-ALL = """
-import runpy, sys
-commands = [[]]
-for word in sys.argv[1:]:
-    commands[-1].append(word) if word != ";" else commands.append([])
-for sys.argv in commands:
-    try:
-        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-    except SystemExit as end:
-        if end.code:
-            raise
-    print(";;;", flush=True)
-"""
-
-
 def run(folder, place, *commands):
     """What each command says, all of them in one process started in the place."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHONUTF8", "LC_"))}
     environment["PYTHONPATH"] = os.path.abspath(environment.get("PYTHONPATH", "."))
-    words = " ; ".join(commands).split()
-    environment |= PLACES[place]
-    done = subprocess.run([sys.executable, "-c", ALL, *words], cwd=folder, env=environment, capture_output=True)
-    assert done.returncode == 0, done.stderr.decode("utf-8", "replace")[-3000:]
-    return done.stdout.split(b";;;")
+    outcomes, said = run_commands(commands, cwd=folder, env=environment | PLACES[place])
+    assert not any(code for code, _ in outcomes), said.decode("utf-8", "replace")[-3000:]
+    return [out for _, out in outcomes]
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_first_look_names_columns_and_files(folder, place):
-    first, check, again, _ = run(
+    first, check, again = run(
         folder, place,
         "keras_seq.init küche.csv --target y --out gerät.yaml",
         "keras_seq.data check --config gerät.yaml --json",

@@ -96,7 +96,8 @@ def test_the_served_graph_takes_raw_units_and_answers_like_the_bundle(run, tmp_p
         ]
     )
     table.to_csv(tmp_path / "casts.csv", index=False)
-    answers = predict_file(bundle, tmp_path / "casts.csv")
+    with pytest.warns(UserWarning, match="no time column"):
+        answers = predict_file(bundle, tmp_path / "casts.csv")
     assert list(answers["cast"]) == ["c0", "c1", "c2"]
     np.testing.assert_allclose(answers["probability"], served["probability"].numpy()[:, 0], atol=1e-5)
     expected = np.where(answers["probability"] >= bundle.threshold, "defect", "sound")
@@ -129,7 +130,8 @@ def test_predict_reads_and_writes_parquet(run, tmp_path):
     bundle = load_bundle(run.folder)
     rows = np.random.default_rng(0).normal(1, 0.1, (150, len(bundle.spec.features)))
     pd.DataFrame(rows, columns=bundle.spec.features).assign(cast=7).to_parquet(tmp_path / "one.parquet")
-    answers = predict_file(bundle, tmp_path / "one.parquet", every=50)
+    with pytest.warns(UserWarning, match="no time column"):
+        answers = predict_file(bundle, tmp_path / "one.parquet", every=50)
     assert list(answers["row"]) == [50, 100, 150]
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from keras_seq import config, tracking
 from keras_seq.config.secret import VARIABLE, keep_password, with_password
 from keras_seq.errors import HIDDEN, ConfigError, KerasSeqError, find_passwords, hide_passwords
+from tests.factories.commands import run_commands
 from tests.factories.experiments import caster_tree
 
 SECRET = "hunter2secret"
@@ -196,21 +197,17 @@ def test_a_real_run_leaves_it_nowhere(tmp_path):
         "OMP_NUM_THREADS": "1",
     }
     steps = {
-        "keras_seq.train": ["--config", "small.yaml", "--tracking.uri", uri],
-        "keras_seq.evaluate": [bundle],
-        "keras_seq.export": [bundle, "--formats", "saved_model,onnx", "--tracking.uri", uri],
-        "keras_seq.report": [bundle],
-        "keras_seq.status": ["--uri", uri],
+        "train": f"--config small.yaml --tracking.uri {uri}",
+        "evaluate": bundle,
+        "export": f"{bundle} --formats saved_model,onnx --tracking.uri {uri}",
+        "report": bundle,
+        "status": f"--uri {uri}",
     }
-    said = ""
-    for name, arguments in steps.items():
-        done = subprocess.run(
-            [sys.executable, "-m", name, *arguments],
-            capture_output=True, text=True, cwd=tmp_path, env=environment, check=False, timeout=1200,
-        )  # fmt: skip
-        said += done.stdout + done.stderr
-        assert done.returncode == 0 or name in ("keras_seq.export", "keras_seq.status"), done.stderr
-        assert "Traceback" not in done.stderr
+    commands = [f"keras_seq.{name} {words}" for name, words in steps.items()]
+    outcomes, errors = run_commands(commands, cwd=tmp_path, env=environment, timeout=1200)
+    assert b"Traceback" not in errors
+    assert not any(code for name, (code, _) in zip(steps, outcomes, strict=True) if name not in ("export", "status"))
+    said = b"".join([*(out for _, out in outcomes), errors]).decode()
     assert (tmp_path / "runs.db").stat().st_size > 100_000  # it was recorded, with the whole URI
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) > 20
