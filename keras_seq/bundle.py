@@ -30,6 +30,8 @@ from keras_seq.data.spec import DataSpec
 from keras_seq.errors import DataError, ModelError
 
 if TYPE_CHECKING:
+    import keras
+
     from keras_seq.data.prepare import Prepared
 
 FORMAT = 1  # of what is written; raised when a reader of the format before could not read it any more
@@ -125,7 +127,7 @@ class Bundle:
 def save_bundle(
     folder: str | Path,
     *,
-    model: Any,
+    model: keras.Model,
     experiment: config.Experiment,
     schema: Schema,
     spec: DataSpec,

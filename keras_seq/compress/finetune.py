@@ -106,7 +106,7 @@ def _train(
     return {"history": history, "best_epoch": best, "seconds": time.perf_counter() - began}
 
 
-def _loops(bundle: Bundle, prepared: Prepared, twin: Any, optimizer: Any) -> tuple[Loop, Validation]:
+def _loops(bundle: Bundle, prepared: Prepared, twin: tf_keras.Model, optimizer: Any) -> tuple[Loop, Validation]:
     """Training and validation as they were when the bundle was trained."""
     experiment, spec, series = bundle.experiment, prepared.spec, prepared.series
     training, index = experiment.training, prepared.index

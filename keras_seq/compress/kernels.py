@@ -69,5 +69,5 @@ def file_sizes(path: Path) -> dict[str, int]:
     return {"raw": len(content), "gzip": len(gzip.compress(content, 9, mtime=0))}
 
 
-def _size(variable: Any) -> int:
+def _size(variable: keras.Variable) -> int:
     return int(np.prod(variable.shape))

@@ -28,6 +28,8 @@ from keras_seq.tasks import deciding
 from keras_seq.training.predictions import points, predict_windows
 
 if TYPE_CHECKING:
+    import keras
+
     from keras_seq.data.prepare import Prepared
 
 Say = Callable[[str], None]
@@ -165,7 +167,7 @@ def _run(bundle: Bundle, stage: str, options: dict[str, Any], weights: str, done
         partial.unlink(missing_ok=True)
 
 
-def _check_sparsity(model: Any, plan: CompressionPlan, by_layer: Mapping[str, float]) -> None:
+def _check_sparsity(model: keras.Model, plan: CompressionPlan, by_layer: Mapping[str, float]) -> None:
     if "prune" not in plan.stages:
         return
     for name, reached in kernels.sparsity(model).items():
@@ -185,7 +187,9 @@ def _forms(plan: CompressionPlan) -> list[str]:
     return ["onnx", "onnx-int8"]
 
 
-def _judge(bundle: Bundle, prepared: Prepared, model: Any, decision: Mapping[str, Any] | None) -> dict[str, Any]:
+def _judge(
+    bundle: Bundle, prepared: Prepared, model: keras.Model, decision: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Metrics of validation and test; without a decision one is fitted on validation, as in training."""
     experiment, spec, series = bundle.experiment, prepared.spec, prepared.series
     found = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -16,6 +16,8 @@ from keras_seq.training.metrics import HIGHER_IS_BETTER
 from keras_seq.training.predictions import Points, points
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from keras_seq.data.prepare import Prepared
 
 BATCH = 256
@@ -67,7 +69,7 @@ def relative_loss(metric: str, before: float, after: float) -> float:
     return worse / max(abs(before), 1e-12)
 
 
-def round_int8(values: Any) -> np.ndarray:
+def round_int8(values: ArrayLike) -> np.ndarray:
     """A kernel rounded to int8 and back: symmetric, one scale."""
     array = np.asarray(values, np.float32)
     scale = max(float(np.abs(array).max()), 1e-12) / 127

@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
+
+if TYPE_CHECKING:
+    from keras_seq.models.tensor import Shape, Tensor
 
 # TF-MOT sets TF_USE_LEGACY_KERAS when imported, and tf.keras is whatever that variable says when first touched. So
 # tf.keras is touched before, and the variable put back: shap and every child process go on with Keras 3.
@@ -37,10 +40,10 @@ class Treatment(ABC):
     """What fine-tuning needs to know of a method."""
 
     @abstractmethod
-    def wrap(self, name: str, layer: Any) -> Any:
+    def wrap(self, name: str, layer: tf_keras.layers.Layer) -> Any:
         """What takes the place of a built tf_keras layer with its weights."""
 
-    def begin(self, model: Any) -> None:  # noqa: B027 - most have nothing to do
+    def begin(self, model: tf_keras.Model) -> None:  # noqa: B027 - most have nothing to do
         """Before the first step."""
 
     def end_epoch(self) -> bool:
@@ -82,7 +85,7 @@ class Prune(Treatment):
         self.wrappers: list[Any] = []
         self.callback = tfmot.sparsity.keras.UpdatePruningStep()
 
-    def wrap(self, name: str, layer: Any) -> Any:
+    def wrap(self, name: str, layer: tf_keras.layers.Layer) -> Any:
         """See ``Treatment``."""
         if not self.sparsity.get(name):
             return layer
@@ -96,7 +99,7 @@ class Prune(Treatment):
         self.wrappers.append(tfmot.sparsity.keras.prune_low_magnitude(layer, pruning_schedule=schedule))
         return self.wrappers[-1]
 
-    def begin(self, model: Any) -> None:
+    def begin(self, model: tf_keras.Model) -> None:
         """See ``Treatment``."""
         self.callback.set_model(model)
         self.callback.on_train_begin()
@@ -126,7 +129,7 @@ class WeightClustering(Treatment):
         self.clusters = clusters
         self.wrappers: list[Any] = []
 
-    def wrap(self, name: str, layer: Any) -> Any:
+    def wrap(self, name: str, layer: tf_keras.layers.Layer) -> Any:
         """See ``Treatment``; a pruned kernel gets one centroid that is held at zero."""
         kinds = tfmot.clustering.keras.CentroidInitialization
         pruned = any(np.mean(weight.numpy() == 0) > 0.05 for weight in layer.weights if len(weight.shape) > 1)
@@ -145,7 +148,7 @@ class WeightClustering(Treatment):
                 variable.assign(_clustered(wrapper, name))
 
 
-def _clustered(wrapper: Any, name: str) -> Any:
+def _clustered(wrapper: tf_keras.layers.Layer, name: str) -> Any:
     """The clustered values that the wrapper has set in its layer."""
     if "." not in name:
         return wrapper.get_weight_from_layer(name)
@@ -162,7 +165,7 @@ class Quantise(Treatment):
     def __init__(self) -> None:
         self.wrappers: list[Any] = []
 
-    def wrap(self, name: str, layer: Any) -> Any:
+    def wrap(self, name: str, layer: tf_keras.layers.Layer) -> Any:
         """See ``Treatment``."""
         wrapper = tfmot.quantization.keras.QuantizeWrapperV2(layer, KernelConfig(_kernels(layer)))
         self.wrappers.append(wrapper)
@@ -186,11 +189,11 @@ class KernelQuantizer(tfmot.quantization.keras.quantizers.LastValueQuantizer):
         super().__init__(num_bits=8, per_axis=False, symmetric=True, narrow_range=True)
         self.mask = (values != 0).astype(np.float32)
 
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+    def build(self, tensor_shape: Shape, name: str, layer: tf_keras.layers.Layer) -> dict[str, Any]:
         """Ranges, and which weights are pruned."""
         return {**super().build(tensor_shape, name, layer), "mask": tf.constant(self.mask)}
 
-    def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
         """Rounded values of the kernel; pruned weights get no gradient."""
         return super().__call__(inputs * weights["mask"], training, weights, **kwargs)
 
@@ -205,24 +208,24 @@ class KernelConfig(tfmot.quantization.keras.QuantizeConfig):
     def __init__(self, places: list[tuple[Any, str]]) -> None:
         self.places = places
 
-    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
+    def get_weights_and_quantizers(self, layer: tf_keras.layers.Layer) -> list[tuple[Any, Any]]:
         """Kernels with a quantizer each."""
         kernels = [getattr(owner, name) for owner, name in self.places]
         return [(kernel, KernelQuantizer(kernel.numpy())) for kernel in kernels]
 
-    def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
+    def set_quantize_weights(self, layer: tf_keras.layers.Layer, quantize_weights: list[Any]) -> None:
         """Put rounded kernels in place for this call."""
         for (owner, name), value in zip(self.places, quantize_weights, strict=True):
             setattr(owner, name, value)
 
-    def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
+    def get_activations_and_quantizers(self, layer: tf_keras.layers.Layer) -> list[Any]:
         """None: gates and activations run in float."""
         return []
 
-    def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
+    def set_quantize_activations(self, layer: tf_keras.layers.Layer, quantize_activations: list[Any]) -> None:
         """Nothing to set."""
 
-    def get_output_quantizers(self, layer: Any) -> list[Any]:
+    def get_output_quantizers(self, layer: tf_keras.layers.Layer) -> list[Any]:
         """Recurrent outputs are what the next layer reads as int8; they lie within (-1, 1)."""
         if not isinstance(layer, (tf_keras.layers.LSTM, tf_keras.layers.GRU)):
             return []
@@ -234,7 +237,7 @@ class KernelConfig(tfmot.quantization.keras.QuantizeConfig):
         return {}
 
 
-def _kernels(layer: Any) -> list[tuple[Any, str]]:
+def _kernels(layer: tf_keras.layers.Layer) -> list[tuple[Any, str]]:
     """Where the kernels of a tf_keras layer are."""
     if isinstance(layer, tf_keras.layers.MultiHeadAttention):
         parts = (layer._query_dense, layer._key_dense, layer._value_dense, layer._output_dense)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -20,6 +20,9 @@ import tf_keras
 from keras_seq.compress.kernels import compressible
 from keras_seq.models.attention import SelfAttention
 from keras_seq.models.blocks import zero_padding
+
+if TYPE_CHECKING:
+    from keras_seq.models.tensor import Tensor
 
 Wrap = Callable[[str, Any], Any]
 
@@ -52,23 +55,23 @@ class Kept(tf_keras.layers.Layer):
         name: of the layer.
     """
 
-    def __init__(self, run: Any, name: str) -> None:
+    def __init__(self, run: keras.layers.Layer | Callable[..., Tensor], name: str) -> None:
         super().__init__(name=name, autocast=False)
-        is_layer = isinstance(run, keras.layers.Layer)
+        layer: Any = run if isinstance(run, keras.layers.Layer) else None
         self._run = [run]  # in a list of no tracked type: tf_keras must not look into it
-        self._takes_training = is_layer and run._call_has_training_arg
-        if is_layer:
-            self.trained = [variable.value for variable in run.trainable_variables]
-            self.untrained = [variable.value for variable in run.non_trainable_variables]
+        self._takes_training = layer is not None and layer._call_has_training_arg
+        if layer is not None:
+            self.trained = [variable.value for variable in layer.trainable_variables]
+            self.untrained = [variable.value for variable in layer.non_trainable_variables]
 
     @tf.autograph.experimental.do_not_convert
-    def call(self, *args: Any, training: bool | None = None, **named: Any) -> Any:
+    def call(self, *args: Tensor, training: bool | None = None, **named: Tensor) -> Any:
         """As the Keras 3 layer."""
         if self._takes_training:
             named["training"] = bool(training)
         return self._run[0](*args, **named)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if name == "_run":
             object.__setattr__(self, name, value)
         else:
@@ -86,7 +89,7 @@ def make_twin(model: keras.Model, wrap: Wrap = lambda name, layer: layer) -> Twi
     chosen = compressible(model)
     variables: dict[str, list[tf.Variable]] = {}
 
-    def operation(layer: Any) -> Any:
+    def operation(layer: keras.layers.Layer) -> Any:
         call = _replaced(layer, wrap, variables) if layer.name in chosen else Kept(layer, layer.name)
         # the node keeps what Keras filled in when the model was built; the twin decides for itself
         return lambda *args, training=None, mask=None, **named: call(*args, **named)
@@ -96,10 +99,10 @@ def make_twin(model: keras.Model, wrap: Wrap = lambda name, layer: layer) -> Twi
     return Twin(tf_keras.Model(inputs, output, name=f"{model.name}_twin"), model, variables)
 
 
-def _replaced(layer: Any, wrap: Wrap, variables: dict[str, list[tf.Variable]]) -> Callable[..., Any]:
+def _replaced(layer: keras.layers.Layer, wrap: Wrap, variables: dict[str, list[tf.Variable]]) -> Callable[..., Any]:
     """What takes the place of a compressible layer in the graph."""
 
-    def made(twin: Any, *args: Any, **named: Any) -> Any:
+    def made(twin: tf_keras.layers.Layer, *args: Tensor, **named: Tensor) -> Any:
         """Build on example inputs, take the weights, wrap: centroids and masks are computed from them."""
         twin(*[_example(value) for value in args], **{key: _example(value) for key, value in named.items()})
         twin.set_weights(layer.get_weights())
@@ -108,7 +111,7 @@ def _replaced(layer: Any, wrap: Wrap, variables: dict[str, list[tf.Variable]]) -
 
     if isinstance(layer, SelfAttention):
 
-        def attend(x: Any, lengths: Any = None) -> Any:
+        def attend(x: Tensor, lengths: Tensor = None) -> Any:
             named = {"value": x}
             if lengths is not None or layer.causal:
                 allowed = Kept(layer.allowed, f"{layer.name}_allowed")
@@ -122,7 +125,7 @@ def _replaced(layer: Any, wrap: Wrap, variables: dict[str, list[tf.Variable]]) -
         return attend
     if isinstance(layer, keras.layers.Conv1D):
 
-        def convolve(x: Any, lengths: Any = None) -> Any:
+        def convolve(x: Tensor, lengths: Tensor = None) -> Any:
             if lengths is None:
                 return made(_convolution(layer), x)
             x = Kept(zero_padding, f"{layer.name}_before")(x, lengths)
@@ -132,7 +135,7 @@ def _replaced(layer: Any, wrap: Wrap, variables: dict[str, list[tf.Variable]]) -
     return lambda x: made(_plain(layer), x)
 
 
-def _plain(layer: Any) -> Any:
+def _plain(layer: keras.layers.Layer) -> Any:
     """The tf_keras layer of a dense or recurrent layer, with the attributes that ours have."""
     if isinstance(layer, keras.layers.Dense):
         activation = None if layer.activation is None else _as_it_is(layer.activation)
@@ -146,7 +149,7 @@ def _plain(layer: Any) -> Any:
     return tf_keras.layers.LSTM(layer.units, return_sequences=layer.return_sequences, name=layer.name)
 
 
-def _convolution(layer: Any) -> Any:
+def _convolution(layer: keras.layers.Layer) -> Any:
     return tf_keras.layers.Conv1D(
         layer.filters,
         layer.kernel_size,
@@ -158,12 +161,12 @@ def _convolution(layer: Any) -> Any:
     )
 
 
-def _as_it_is(activation: Any) -> Any:
+def _as_it_is(activation: Callable[[Tensor], Tensor]) -> Any:
     """A Keras 3 activation, called without autograph."""
     return tf.autograph.experimental.do_not_convert(lambda x: activation(x))
 
 
-def _example(value: Any) -> Any:
+def _example(value: Tensor) -> Any:
     """A tensor of the shape of a symbolic one, two samples of two steps where sizes are open."""
     shape = [2 if size is None else size for size in value.shape]
     return tf.constant(np.zeros(shape), value.dtype)

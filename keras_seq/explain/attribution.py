@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq import files
 from keras_seq.errors import DataError
+
+if TYPE_CHECKING:
+    pass
 
 Float = NDArray[np.float32]
 ARRAYS = ("values", "base", "predictions", "lengths")
@@ -102,7 +105,7 @@ class Attribution:
         """Mean over samples of ``|sum over time|`` per feature, ``(features,)``."""
         return np.abs(self.by_feature()).mean(axis=0)
 
-    def take(self, numbers: Any) -> Attribution:
+    def take(self, numbers: NDArray[np.integer] | NDArray[np.bool_]) -> Attribution:
         """Some of the samples."""
         arrays = {name: getattr(self, name)[numbers] for name in ARRAYS}
         return replace(self, **arrays, samples=tuple(np.array(self.samples, object)[numbers]))

@@ -19,7 +19,7 @@ The decisions, shared by all methods, so that they explain the same thing:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from keras_seq.data.prepare import Prepared
 
 Float = NDArray[np.float32]
@@ -131,7 +133,9 @@ def make_background(
     return from_windows(windows.values, windows.lengths, prepared.spec, count=count, kind=kind)
 
 
-def from_windows(values: Any, lengths: Any, spec: DataSpec, *, count: int, kind: str = "windows") -> Background:
+def from_windows(
+    values: ArrayLike, lengths: ArrayLike, spec: DataSpec, *, count: int, kind: str = "windows"
+) -> Background:
     """A background of given raw windows ``(windows, time, features)`` with real steps ``lengths``."""
     values, lengths = np.array(values, np.float32), np.asarray(lengths, np.int32)
     kept = lengths > 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keras_seq import drawing
 from keras_seq.drawing import BLUE, GREEN, GREY, ORANGE, RED, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 __all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "RED", "amount", "label", "panels", "save", "whole_steps"]
@@ -24,7 +25,7 @@ def panels(count: int, *, columns: int = 2, width: float = 4.6, height: float = 
     return drawing.panels(count, columns=columns, width=width, height=height)
 
 
-def whole_steps(*axes: Any) -> None:
+def whole_steps(*axes: Axis) -> None:
     """Ticks of these ``axis.xaxis`` or ``axis.yaxis`` at whole steps: nothing happens at step 2.5."""
     from matplotlib.ticker import MaxNLocator
 

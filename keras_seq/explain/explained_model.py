@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -24,6 +24,9 @@ from keras_seq.models.tree_ensemble import TreeEnsemble
 from keras_seq.models.views import last_step, plain_twin
 from keras_seq.models.window_features import WindowFeatures
 
+if TYPE_CHECKING:
+    from keras_seq.models.tensor import Tensor
+
 STEPS_AT_ONCE = 32_768  # rows times steps of one call: tens to hundreds of megabytes
 MOST_ROWS, FEWEST_ROWS = 256, 8  # more rows at once are no faster, fewer are slower
 WORTH_COMPILING = 100_000  # rows times steps from which XLA's compilation (1-2 s) is paid back
@@ -33,7 +36,7 @@ STEPPED = (TreeEnsemble, WindowFeatures)  # layers whose answers move in steps
 class InputGradientLSTM(FastLSTM):
     """The own LSTM loop outside of training too: only its custom gradient is wanted here."""
 
-    def _own_loop_fits(self, sequences: Any, mask: Any, training: Any) -> bool:
+    def _own_loop_fits(self, sequences: Tensor, mask: Tensor, training: object) -> bool:
         return super()._own_loop_fits(sequences, mask, True)
 
 
@@ -49,7 +52,13 @@ class ExplainedModel:
     """
 
     def __init__(
-        self, model: Any, spec: DataSpec, target: OutputTarget, *, own_kernel: bool = True, jit: bool | None = None
+        self,
+        model: keras.Model,
+        spec: DataSpec,
+        target: OutputTarget,
+        *,
+        own_kernel: bool = True,
+        jit: bool | None = None,
     ) -> None:
         self.spec, self.target, self.jit = spec, target, jit
         single = last_step(model) if spec.per_step else model
@@ -83,7 +92,7 @@ class ExplainedModel:
         """The model's output as it is, ``(batch, outputs)`` tensor."""
         return tf.reshape(tf.cast(self.model(inputs, training=False), tf.float32), (-1, self.width))
 
-    def number(self, outputs: Any, select: Any) -> Any:
+    def number(self, outputs: Tensor, select: Tensor) -> Any:
         """The number explained, ``(batch,)`` tensor."""
         chosen = tf.reduce_sum(outputs * select, axis=1)
         if self.target.scale == "logit":
@@ -91,7 +100,7 @@ class ExplainedModel:
             chosen = tf.math.log(chosen) - tf.math.log1p(-chosen)
         return chosen
 
-    def inputs(self, values: Any, lengths: Any) -> dict[str, Any]:
+    def inputs(self, values: Tensor, lengths: Tensor) -> dict[str, Any]:
         """The model's named inputs."""
         return {"values": values, "lengths": lengths} if self.spec.variable_length else {"values": values}
 
@@ -161,10 +170,10 @@ class ExplainedModel:
             self._compiled[name, jit] = tf.function(body, jit_compile=jit, reduce_retracing=not jit)
         return self._compiled[name, jit], size, jit
 
-    def _outputs(self, values: Any, lengths: Any) -> Any:
+    def _outputs(self, values: Tensor, lengths: Tensor) -> Any:
         return self.raw(self.inputs(values, lengths))
 
-    def _gradients(self, sample: Any, other: Any, share: Any, lengths: Any, select: Any) -> Any:
+    def _gradients(self, sample: Tensor, other: Tensor, share: Tensor, lengths: Tensor, select: Tensor) -> Any:
         change = tf.where(tf.math.is_nan(sample), 0.0, sample - other)
         point = tf.where(tf.math.is_nan(sample), sample, other + share[:, None, None] * change)
         with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,11 @@ from numpy.typing import NDArray
 from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.feature_groups import BLOCKS, edges, make_groups
 from keras_seq.explain.masked_model import MaskedModel
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_seq.explain.feature_groups import FeatureGroups
 
 SHARES = np.linspace(0, 1, 11)
 
@@ -81,7 +86,7 @@ def curves(
     return Curves(SHARES, left / whole, reached / whole)
 
 
-def _towards(found: Attribution, k: int, groups: Any, sign: float) -> NDArray[np.float64]:
+def _towards(found: Attribution, k: int, groups: FeatureGroups, sign: float) -> NDArray[np.float64]:
     values = found.values[k, : groups.known.shape[0]]
     if values.shape[1] == 1 and groups.known.shape[1] > 1:  # attention: the same for all sensors
         values = np.repeat(values, groups.known.shape[1], axis=1) * sign
@@ -128,7 +133,7 @@ def spearman(one: NDArray[Any], other: NDArray[Any]) -> float:
     return float(spearmanr(one[kept], other[kept]).statistic)
 
 
-def randomised(model: Any, seed: int = 0) -> Any:
+def randomised(model: keras.Model, seed: int = 0) -> Any:
     """A copy whose weights are shuffled within each array: what is left is the architecture alone."""
     import keras
 

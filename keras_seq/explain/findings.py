@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,12 +12,15 @@ from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.drawing import label
 from keras_seq.explain.output_target import in_steps
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 MOST = 5
 
 
 def findings(
     found: Attribution,
-    values: Any,
+    values: NDArray[np.floating],
     *,
     constant: Sequence[str] = (),
     agreement: Sequence[Mapping[str, Any]] = (),
@@ -53,7 +56,7 @@ def _name(found: Attribution) -> str:
     return found.method.replace("_", " ")
 
 
-def _top(found: Attribution, values: Any) -> dict[str, Any]:
+def _top(found: Attribution, values: NDArray[np.floating]) -> dict[str, Any]:
     if not found.by_sensor:
         text = (
             f"{_name(found).capitalize()} tells where in time the model reads, not which sensors it uses nor what "

@@ -17,6 +17,7 @@ from keras_seq.training.metrics import deviations
 
 if TYPE_CHECKING:
     from keras_seq.data.spec import DataSpec
+    from keras_seq.explain.background import Background
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _derangement(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return order
 
 
-def _aligned(samples: Samples, others: Any, order: NDArray[np.int64], spec: DataSpec) -> NDArray[np.float32]:
+def _aligned(samples: Samples, others: Background, order: NDArray[np.int64], spec: DataSpec) -> NDArray[np.float32]:
     """Each sample's stand-in: the windows in another order, laid beside step for step."""
     from dataclasses import replace
 

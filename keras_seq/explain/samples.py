@@ -15,6 +15,8 @@ from keras_seq.data.windows import WindowIndex
 from keras_seq.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from keras_seq.data.prepare import Prepared
 
 
@@ -41,7 +43,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, numbers: Any) -> Samples:
+    def take(self, numbers: NDArray[np.integer] | NDArray[np.bool_]) -> Samples:
         """Some of them."""
         return Samples(
             self.values[numbers],
@@ -59,7 +61,9 @@ class Samples:
         return replace(self, values=values.astype(np.float32), lengths=lengths)
 
 
-def from_arrays(values: Any, spec: DataSpec, lengths: Any = None, names: Sequence[str] = ()) -> Samples:
+def from_arrays(
+    values: ArrayLike, spec: DataSpec, lengths: ArrayLike | None = None, names: Sequence[str] = ()
+) -> Samples:
     """Windows that a caller brings.
 
     Args:

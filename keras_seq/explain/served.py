@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -22,6 +22,10 @@ from keras_seq.explain.explained_model import ExplainedModel
 from keras_seq.explain.methods.gradients import gauss_legendre
 from keras_seq.explain.output_target import OutputTarget
 from keras_seq.models.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from keras_seq.data.spec import DataSpec
+    from keras_seq.models.tensor import Tensor
 
 NODES = 8
 
@@ -44,7 +48,9 @@ class ServedExplanation:
     about: str
 
 
-def make_explain(model: Any, target: OutputTarget, background: Background, *, nodes: int = NODES) -> ServedExplanation:
+def make_explain(
+    model: keras.Model, target: OutputTarget, background: Background, *, nodes: int = NODES
+) -> ServedExplanation:
     """The signature ``explain`` of a model.
 
     Args:
@@ -64,7 +70,7 @@ def make_explain(model: Any, target: OutputTarget, background: Background, *, no
     spec, windows = background.spec, _Windows(background)
     places, weights = (array.astype(np.float32).ravel() for array in gauss_legendre(nodes))
 
-    def explain(values: Any, lengths: Any = None) -> dict[str, Any]:
+    def explain(values: Tensor, lengths: Tensor = None) -> dict[str, Any]:
         count, steps = tf.shape(values)[0], tf.shape(values)[1]
         real_length = tf.fill((count,), steps) if lengths is None else tf.minimum(lengths, steps)
         real = (tf.range(steps)[None] < real_length[:, None])[:, :, None]
@@ -78,7 +84,7 @@ def make_explain(model: Any, target: OutputTarget, background: Background, *, no
         change = tf.where(known, sample - hidden, 0.0)
         points = hidden + places[:, None, None, None, None] * change  # all nodes of all paths in one batch: one graph
 
-        def at(rows: Any) -> Any:
+        def at(rows: Tensor) -> Any:
             """Answers ``(..., batch)`` at ``rows (..., batch, time, features)``."""
             flat = tf.reshape(rows, (-1, steps, len(spec.features)))
             times = tf.shape(flat)[0] // count
@@ -113,7 +119,7 @@ def make_explain(model: Any, target: OutputTarget, background: Background, *, no
 class _Plain(ExplainedModel):
     """The model explained on the very layers that are exported."""
 
-    def __init__(self, model: Any, spec: Any, target: OutputTarget) -> None:
+    def __init__(self, model: keras.Model, spec: DataSpec, target: OutputTarget) -> None:
         super().__init__(model, spec, target, own_kernel=False)
         from keras_seq.models.views import last_step
 
@@ -137,7 +143,7 @@ class _Windows:
             self.centroids = np.asarray(scaling.centroids, np.float32)
             self.width = np.asarray(scaling.condition_scale, np.float32)
 
-    def beside(self, number: int, sample: Any, steps: Any) -> Any:
+    def beside(self, number: int, sample: Tensor, steps: Tensor) -> Any:
         """One background for every sample: ``(batch or 1, steps, features)``, raw units."""
         if self.mean:
             window = tf.zeros_like(sample)
@@ -152,7 +158,7 @@ class _Windows:
         nearest = self._condition(sample)
         return tf.gather(self.centre, nearest) + window * tf.gather(self.scale, nearest)
 
-    def _condition(self, sample: Any) -> Any:
+    def _condition(self, sample: Tensor) -> Any:
         """Operating condition of every step ``(batch, steps)``, of values filled as the model fills them."""
         missing = tf.math.is_nan(sample)
         seen = tf.cast(tf.logical_not(missing), tf.float32)
@@ -162,7 +168,7 @@ class _Windows:
         return tf.argmin(distance, axis=-1, output_type=tf.int32)
 
 
-def _select(target: OutputTarget, outputs: Any) -> Any:
+def _select(target: OutputTarget, outputs: Tensor) -> Any:
     if target.weights is None:
         return tf.one_hot(tf.argmax(outputs, axis=1), outputs.shape[1])
     return tf.ones_like(outputs) * np.asarray(target.weights, np.float32)

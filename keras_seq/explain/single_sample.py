@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -10,6 +10,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_seq.explain.explained_model import ExplainedModel
+
+if TYPE_CHECKING:
+    from keras_seq.models.tensor import Tensor
 
 
 class SingleSample(keras.layers.Layer):
@@ -28,7 +31,7 @@ class SingleSample(keras.layers.Layer):
         self._select.assign(select)
         self._missing.assign(missing)
 
-    def call(self, values: Any) -> Any:
+    def call(self, values: Tensor) -> Any:
         """Windows ``(batch, time, features)`` to numbers ``(batch, 1)``."""
         values = tf.where(self._missing[None], np.float32(np.nan), values)
         lengths = tf.fill(tf.shape(values)[:1], self._length)

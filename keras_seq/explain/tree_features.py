@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def _window(sample: NDArray[np.float32], known: NDArray[np.bool_]) -> list[list[
     high = np.where(known, sample, -np.inf).argmax(0)
     last = [int(np.flatnonzero(known[:, f])[-1]) if known[:, f].any() else length - 1 for f in names]
 
-    def each(weights: Any) -> list[list[Share]]:
+    def each(weights: Callable[..., NDArray[np.float64]]) -> list[list[Share]]:
         return [[(f, weights(f))] for f in names]
 
     columns = [*each(lambda f: whole[f]), *each(lambda f: whole[f])]  # mean, deviation

@@ -71,7 +71,7 @@ class TakenOut:
         return {"trees": trees, "internal_dtype": np.float64, "input_dtype": np.float32, "base_offset": base}
 
 
-def take_out(model: Any) -> TakenOut:
+def take_out(model: keras.Model) -> TakenOut:
     """The only tree ensemble of a model.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from keras_seq.export.canary import Arrays, load
 from keras_seq.export.gate import Check, compare
 from keras_seq.export.record import read_metadata
 from keras_seq.tasks import TASKS
+
+if TYPE_CHECKING:
+    from keras_seq.data.windows import WindowIndex
 
 ROWS = 2000  # test windows that both answer where their recorded metrics are of different splits
 
@@ -94,7 +97,7 @@ def _takes_lengths(version: Path) -> bool:
     return bool(read_metadata(version)["variable_length"])
 
 
-def _whole(index: Any, bundle: Bundle) -> Any:
+def _whole(index: WindowIndex, bundle: Bundle) -> Any:
     """Windows that fill the model's window."""
     whole = np.flatnonzero(index.length >= bundle.spec.time)
     if not len(whole):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
 from keras_seq.errors import ExportError
+
+if TYPE_CHECKING:
+    from keras_seq.models.tensor import Tensor
 
 
 class LoopGRU(keras.layers.GRU):
@@ -22,7 +25,7 @@ class LoopGRU(keras.layers.GRU):
     Takes dense ``(batch, time, features)``, any batch and time; for inference only.
     """
 
-    def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
+    def inner_loop(self, sequences: Tensor, initial_state: Tensor, mask: Tensor, training: bool = False) -> Any:
         """Run all steps; returns the last output, all outputs ``(batch, time, units)`` and the state."""
         cell = self.cell
         if not (cell.reset_after and cell.use_bias):
@@ -37,7 +40,7 @@ class LoopGRU(keras.layers.GRU):
         steps = tf.TensorArray(x.dtype, size=time).unstack(x)
         outputs = tf.TensorArray(x.dtype, size=time, element_shape=(x.shape[1], self.units))
 
-        def step(t: Any, h: Any, outputs: Any) -> tuple[Any, Any, Any]:
+        def step(t: Tensor, h: Tensor, outputs: Tensor) -> tuple[Any, Any, Any]:
             xz, xr, xn = tf.split(tf.nn.bias_add(tf.matmul(steps.read(t), kernel), bias), 3, axis=1)
             hz, hr, hn = tf.split(tf.nn.bias_add(tf.matmul(h, recurrent), recurrent_bias), 3, axis=1)
             z, r = tf.sigmoid(xz + hz), tf.sigmoid(xr + hr)
@@ -57,7 +60,7 @@ class LiteLSTM(keras.layers.LSTM):
     ``lstm_`` and, else it writes an empty file, ``go_backwards`` and ``time_major``.
     """
 
-    def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
+    def inner_loop(self, sequences: Tensor, initial_state: Tensor, mask: Tensor, training: bool = False) -> Any:
         """Run all steps; returns the last output, all outputs ``(batch, time, units)`` and the states."""
         from tf_keras.src.layers.rnn.gru_lstm_utils import generate_defun_backend
         from tf_keras.src.layers.rnn.lstm import standard_lstm

@@ -11,13 +11,16 @@ All columns of an example have as many steps; padding and lengths are derived.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
+if TYPE_CHECKING:
+    from keras_seq.models.tensor import Tensor
 
-def parse_examples(serialized: Any, features: Sequence[str]) -> tuple[Any, Any]:
+
+def parse_examples(serialized: Tensor, features: Sequence[str]) -> tuple[Any, Any]:
     """Serialized examples ``(batch,)`` to values ``(batch, time, features)``, zeros at padding, and lengths."""
     columns = {name: tf.io.RaggedFeature(tf.float32) for name in features}
     parsed = tf.io.parse_example(serialized, columns)
@@ -25,13 +28,13 @@ def parse_examples(serialized: Any, features: Sequence[str]) -> tuple[Any, Any]:
     return _joined([parsed[name].to_tensor() for name in features], [lengths[name] for name in features])
 
 
-def parse_windows(serialized: Any, features: Sequence[str], time: int) -> Any:
+def parse_windows(serialized: Tensor, features: Sequence[str], time: int) -> Any:
     """Serialized examples of ``time`` steps to values ``(batch, time, features)``; other lengths are refused."""
     parsed = tf.io.parse_example(serialized, {name: tf.io.FixedLenFeature([time], tf.float32) for name in features})
     return tf.stack([parsed[name] for name in features], axis=-1)
 
 
-def parse_sequences(serialized: Any, features: Sequence[str]) -> tuple[Any, Any]:
+def parse_sequences(serialized: Tensor, features: Sequence[str]) -> tuple[Any, Any]:
     """Serialized sequence examples ``(batch,)`` to values ``(batch, time, features)`` and lengths ``(batch,)``."""
     columns = {name: tf.io.FixedLenSequenceFeature([], tf.float32) for name in features}
     _, parsed, lengths = tf.io.parse_sequence_example(serialized, sequence_features=columns)

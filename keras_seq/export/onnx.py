@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_seq import files
 from keras_seq.bundle import Bundle
@@ -19,6 +19,9 @@ from keras_seq.errors import ExportError
 from keras_seq.export.metadata import KEY, Source, describe, source_of, write_digest
 from keras_seq.export.onnx_fold import fold
 from keras_seq.export.serving_graph import served
+
+if TYPE_CHECKING:
+    import onnx
 
 OPSET = 17
 LOOPS = ("Loop", "Scan")
@@ -110,7 +113,7 @@ def convert(function: Any, signature: list[Any], *, opset: int = OPSET) -> Any:
     return proto
 
 
-def _select(context: Any, node: Any, *_: Any) -> None:
+def _select(context: Any, node: onnx.NodeProto, *_: Any) -> None:
     """A ``where`` as one operation: tf2onnx writes two products, a sum, a negation and two casts."""
     node.type = "Where"
 
@@ -142,7 +145,7 @@ def quantise_onnx(path: str | Path, out: str | Path) -> OnnxFile:
     return save_onnx(proto, out, described | {"precision": "int8-dynamic"})
 
 
-def save_onnx(proto: Any, path: str | Path, described: dict[str, Any]) -> OnnxFile:
+def save_onnx(proto: onnx.ModelProto, path: str | Path, described: dict[str, Any]) -> OnnxFile:
     """Write a converted graph with what it says of itself; in place once ONNX Runtime has loaded it.
 
     Raises:
@@ -193,7 +196,7 @@ def describe_file(path: str | Path) -> dict[str, Any]:
     return json.loads(said[KEY])
 
 
-def _hold_constants(graph: Any, captures: Any) -> None:
+def _hold_constants(graph: onnx.GraphProto, captures: Any) -> None:
     """Keep in the file what tf2onnx makes inputs: arrays that a layer holds beside its weights."""
     import onnx
     import tensorflow as tf
@@ -204,7 +207,7 @@ def _hold_constants(graph: Any, captures: Any) -> None:
         graph.input.remove(given)
 
 
-def _drop_zero_states(graph: Any) -> None:
+def _drop_zero_states(graph: onnx.GraphProto) -> None:
     """Leave out initial states of recurrent nodes that are zeros anyway: seven operations a layer."""
     made = {name: node for node in graph.node for name in node.output}
     constants = {value.name: value for value in graph.initializer}
@@ -227,23 +230,23 @@ def _is_zero(name: str, made: dict[str, Any], constants: dict[str, Any]) -> bool
     return name in constants and not onnx.numpy_helper.to_array(constants[name]).any()
 
 
-def _unread(graph: Any) -> list[Any]:
+def _unread(graph: onnx.GraphProto) -> list[Any]:
     read = _read(graph)
     return [node for node in graph.node if not read & set(node.output)]
 
 
-def _read(graph: Any) -> set[str]:
+def _read(graph: onnx.GraphProto) -> set[str]:
     return set(_inputs(graph)) | {value.name for value in graph.output}
 
 
-def _annotate(proto: Any, described: dict[str, Any]) -> None:
+def _annotate(proto: onnx.ModelProto, described: dict[str, Any]) -> None:
     import onnx
 
     onnx.helper.set_model_props(proto, {KEY: json.dumps(described, separators=(",", ":"))})
     proto.producer_name = f"keras_seq {described['versions']['keras_seq']} (tf2onnx)"
 
 
-def _shorten(graph: Any, names: dict[str, str] | None = None) -> None:
+def _shorten(graph: onnx.GraphProto, names: dict[str, str] | None = None) -> None:
     """Drop what nobody reads; short names for all but inputs and outputs, which else outweigh small int8 weights."""
     if names is None:
         names = {"": ""} | {value.name: value.name for value in (*graph.input, *graph.output)}
@@ -272,7 +275,7 @@ def _letters(number: int) -> str:
     return (_letters(higher - 1) if higher else "") + chr(ord("A") + last)
 
 
-def _put(proto: Any, path: Path) -> OnnxFile:
+def _put(proto: onnx.ModelProto, path: Path) -> OnnxFile:
     """Write aside, load, rename."""
     with files.new_file(path) as partial:
         partial.write_bytes(proto.SerializeToString())
@@ -281,7 +284,7 @@ def _put(proto: Any, path: Path) -> OnnxFile:
     return OnnxFile(path, found.nodes, found.outputs, found.bytes)
 
 
-def _inputs(graph: Any) -> Iterator[str]:
+def _inputs(graph: onnx.GraphProto) -> Iterator[str]:
     """Names that nodes read, those inside loops too."""
     for node in graph.node:
         yield from node.input
@@ -290,7 +293,7 @@ def _inputs(graph: Any) -> Iterator[str]:
                 yield from _inputs(attribute.g)
 
 
-def _operations(graph: Any) -> Iterator[str]:
+def _operations(graph: onnx.GraphProto) -> Iterator[str]:
     for node in graph.node:
         yield node.op_type
         for attribute in node.attribute:

@@ -10,9 +10,13 @@ the same mask is left out.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+    from numpy.typing import ArrayLike
 
 UNARY = ("Relu", "Tanh", "Sigmoid", "Elu", "LeakyRelu", "Softplus", "Identity")  # each number by itself
 SAME = (*UNARY, "Cast", "Not", "Abs", "Neg", "Exp", "Erf", "Sqrt", "Reciprocal", "IsNaN", "IsInf", "Clip")
@@ -21,7 +25,7 @@ INT64, FLOAT, INT32 = 7, 1, 6  # of onnx.TensorProto
 Sizes = tuple[int | str | None, ...]  # a name stands for the same number wherever it occurs; None: not known
 
 
-def fold(proto: Any) -> None:
+def fold(proto: onnx.ModelProto) -> None:
     """Rewrite ``proto`` in place; names of inputs and outputs stay."""
     graph = _FoldedGraph(proto.graph)
     graph.rewrite_masks()
@@ -36,7 +40,7 @@ def fold(proto: Any) -> None:
 class _FoldedGraph:
     """A graph with its nodes by output and its constants by name."""
 
-    def __init__(self, graph: Any) -> None:
+    def __init__(self, graph: onnx.GraphProto) -> None:
         from onnx import numpy_helper
 
         self.graph, self.nodes = graph, list(graph.node)
@@ -68,7 +72,7 @@ class _FoldedGraph:
             if shape.tolist() == [1, -1, 1]:
                 self.sizes[node.output[0]] = (None, size, 1)
 
-    def _sizes_after(self, node: Any) -> Sizes | None:
+    def _sizes_after(self, node: onnx.NodeProto) -> Sizes | None:
         """Sizes of a node's first output, as far as those of its inputs tell them."""
         given = [self.sizes.get(name) for name in node.input]
         if node.op_type in BROADCAST and None not in given:
@@ -94,7 +98,7 @@ class _FoldedGraph:
             return (first[0], (given[1] or (None,))[0], *first[2:])
         return None
 
-    def _mask(self, node: Any) -> tuple[str, np.ndarray, str] | None:
+    def _mask(self, node: onnx.NodeProto) -> tuple[str, np.ndarray, str] | None:
         """Tensor whose steps are counted, shape of the counter and lengths, if ``node`` is such a mask.
 
         ``Less(Cast(Reshape(Range(0, Squeeze(Slice(Cast(Shape(x)), 1, 2))), 1)), Cast(lengths))``.
@@ -111,7 +115,7 @@ class _FoldedGraph:
         part = self._by(squeeze.input[0], "Slice") if squeeze else None
         cast = self._by(part.input[0], "Cast") if part else None
         shape = self._by(cast.input[0], "Shape") if cast else None
-        if part is None or shape is None or shape.attribute:
+        if part is None or cast is None or shape is None or shape.attribute:
             return None
         ends = [self._scalar(name) for name in (low, by, *part.input[1:3])]
         if ends != [0, 1, 1, 2] or _attribute(right, "to") != FLOAT or _attribute(cast, "to") != INT32:
@@ -135,7 +139,7 @@ class _FoldedGraph:
             if inner is not None:
                 self._replace(node.output[0], inner.input[0])
 
-    def _takes_all(self, node: Any) -> bool:
+    def _takes_all(self, node: onnx.NodeProto) -> bool:
         if len(node.input) != 5 or any(name not in self.constants for name in node.input[1:]):
             return False
         starts, ends, _, steps = (self.constants[name] for name in node.input[1:])
@@ -199,7 +203,7 @@ class _FoldedGraph:
                     changed += 1
         return changed
 
-    def _constant(self, value: Any) -> str:
+    def _constant(self, value: ArrayLike) -> str:
         from onnx import numpy_helper
 
         array = np.asarray(value)
@@ -240,13 +244,13 @@ def _reranked(sizes: Sizes, axes: np.ndarray, *, more: bool) -> Sizes:
     return tuple(size for axis, size in enumerate(sizes) if axis not in at)
 
 
-def _attribute(node: Any, name: str) -> Any:
+def _attribute(node: onnx.NodeProto, name: str) -> Any:
     import onnx
 
     return next((onnx.helper.get_attribute_value(held) for held in node.attribute if held.name == name), None)
 
 
-def _read(node: Any) -> set[str]:
+def _read(node: onnx.NodeProto) -> set[str]:
     """Names a node reads, those of the graphs inside it too."""
     names = set(node.input)
     for attribute in node.attribute:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,11 @@ from keras_seq.errors import ExportError
 from keras_seq.export.formats import get_format
 from keras_seq.export.isolated import run_apart
 from keras_seq.export.metadata import Source, source_of
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import keras
 
 Arrays = dict[str, np.ndarray]
 BRANCHES = 0.005  # share of a tree model's answers that may take another branch; one answer in any case
@@ -143,7 +148,7 @@ def _keras(source: Source, inputs: Arrays) -> Arrays:
     return {name: np.asarray(value) for name, value in graph.function(**_tensors(tf, inputs)).items()}
 
 
-def _tensors(tf: Any, inputs: Arrays) -> dict[str, Any]:
+def _tensors(tf: ModuleType, inputs: Arrays) -> dict[str, Any]:
     return {name: tf.constant(value) for name, value in inputs.items()}
 
 
@@ -221,7 +226,7 @@ def scale_of(answer: str, spec: DataSpec) -> Any:
     return deviation[:, None] if answer == "quantiles" and spec.horizon else deviation
 
 
-def has_trees(model: Any) -> bool:
+def has_trees(model: keras.Model) -> bool:
     """Whether a model answers in steps."""
     from keras_seq.models.tree_ensemble import TreeEnsemble
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from keras_seq.bundle import Bundle
 from keras_seq.data.spec import DataSpec
 
 if TYPE_CHECKING:
+    from keras_seq.data.series import Series
     from keras_seq.data.windows import WindowIndex
 
 SAMPLES = 64  # windows that show the ranges for int8
@@ -40,7 +41,7 @@ def spread(index: WindowIndex, count: int) -> WindowIndex:
     return index.take(np.unique(np.linspace(0, len(index) - 1, count).astype(np.int64)))
 
 
-def window_arrays(series: Any, spec: DataSpec, start: np.ndarray, length: np.ndarray) -> dict[str, np.ndarray]:
+def window_arrays(series: Series, spec: DataSpec, start: np.ndarray, length: np.ndarray) -> dict[str, np.ndarray]:
     """Windows as a client sends them, those longer than the model's window cut at their beginning.
 
     Args:

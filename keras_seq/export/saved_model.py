@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_seq import files
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import OutputError
+
+if TYPE_CHECKING:
+    import keras
 
 
 def next_version(base: Path) -> int:
@@ -31,7 +34,7 @@ def check_version(base: Path, version: int | None, *, option: str = "--export.ve
 
 
 def write_saved_model(
-    model: Any,
+    model: keras.Model,
     spec: DataSpec,
     base: Path,
     *,

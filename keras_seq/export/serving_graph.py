@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_seq.data.spec import DataSpec
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_seq.models.tensor import Tensor
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class ServingGraph:
 
 
 def served(
-    model: Any, spec: DataSpec, *, decision: Mapping[str, Any] | None = None, quantiles: Sequence[float] = ()
+    model: keras.Model, spec: DataSpec, *, decision: Mapping[str, Any] | None = None, quantiles: Sequence[float] = ()
 ) -> ServingGraph:
     """The served graph: raw units in, final answers out.
 
@@ -53,13 +58,13 @@ def served(
     if spec.variable_length:
         signature.append(tf.TensorSpec((None,), tf.int32, name="lengths"))
 
-    def answer(**inputs: Any) -> dict[str, Any]:
+    def answer(**inputs: Tensor) -> dict[str, Any]:
         return decide(single(inputs, training=False), spec, decision or {}, quantiles)
 
-    def with_lengths(values: Any, lengths: Any) -> dict[str, Any]:
+    def with_lengths(values: Tensor, lengths: Tensor) -> dict[str, Any]:
         return answer(values=values, lengths=lengths)
 
-    def whole_windows(values: Any) -> dict[str, Any]:
+    def whole_windows(values: Tensor) -> dict[str, Any]:
         return answer(values=values)
 
     return ServingGraph(single, with_lengths if spec.variable_length else whole_windows, signature)

@@ -20,7 +20,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -29,6 +29,9 @@ from keras_seq.export import examples
 from keras_seq.export.metadata import Source
 from keras_seq.export.serving_graph import ServingGraph, served
 from keras_seq.export.step import COUNT, make_step, why_no_step
+
+if TYPE_CHECKING:
+    from keras_seq.models.tensor import Tensor
 
 PREDICT, CLASSIFY, REGRESS = (f"tensorflow/serving/{name}" for name in ("predict", "classify", "regress"))
 SERIALIZED = (None,)
@@ -82,13 +85,13 @@ def _serialized(source: Source, graph: ServingGraph) -> Endpoint:
     if graph.takes_lengths:
         about = "serialized tf.train.SequenceExample: one feature list a column, one float a step"
 
-        def answer(serialized: Any) -> dict[str, Any]:
+        def answer(serialized: Tensor) -> dict[str, Any]:
             values, lengths = examples.parse_sequences(serialized, spec.features)
             return graph.function(values=values, lengths=lengths)
     else:
         about = f"serialized tf.train.Example: {spec.time} floats a column"
 
-        def answer(serialized: Any) -> dict[str, Any]:
+        def answer(serialized: Tensor) -> dict[str, Any]:
             return graph.function(values=examples.parse_windows(serialized, spec.features, spec.time))
 
     given = tf.TensorSpec(SERIALIZED, tf.string, name="examples")
@@ -99,7 +102,7 @@ def _of_examples(source: Source, graph: ServingGraph) -> Callable[[Any], dict[st
     """Answers to serialized ``tf.train.Example``: what classify and regress requests carry."""
     spec = source.spec
 
-    def answer(inputs: Any) -> dict[str, Any]:
+    def answer(inputs: Tensor) -> dict[str, Any]:
         if not graph.takes_lengths:
             return graph.function(values=examples.parse_windows(inputs, spec.features, spec.time))
         values, lengths = examples.parse_examples(inputs, spec.features)
@@ -112,7 +115,7 @@ def _classify(source: Source, graph: ServingGraph) -> Endpoint:
     answer, binary = _of_examples(source, graph), source.spec.task == "binary"
     names = source.spec.classes or (("0", "1") if binary else ())
 
-    def classify(inputs: Any) -> dict[str, Any]:
+    def classify(inputs: Tensor) -> dict[str, Any]:
         found = answer(inputs)
         scores = found["probability"] if binary else found["probabilities"]
         scores = tf.concat([1.0 - scores, scores], axis=1) if binary else scores

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -27,6 +27,9 @@ from keras_seq.models.heads import MonotoneQuantiles
 from keras_seq.models.history import History
 from keras_seq.models.normalise import MaskedBatchNormalization
 from keras_seq.models.preprocess import Preprocess, Rescale
+
+if TYPE_CHECKING:
+    from keras_seq.models.tensor import Tensor
 
 FAMILIES = ("lstm", "gru")  # that can stream, one-way, with pooling last, mean, max or sum
 COUNT = "state_steps"  # steps seen before this one, of every unit
@@ -100,7 +103,7 @@ def make_step(given: Bundle | Source) -> Step:
     signature = [tf.TensorSpec((None, len(source.spec.features)), tf.float32, name="values")]
     signature += [tf.TensorSpec((None, *shape), tf.float32, name=name) for name, shape in _states(model).items()]
 
-    def step(**inputs: Any) -> dict[str, Any]:
+    def step(**inputs: Tensor) -> dict[str, Any]:
         output, state = _walk(model, inputs.pop("values"), inputs)
         answers = decide(
             output[:, 0] if source.spec.per_step else output, source.spec, source.decision, source.quantiles
@@ -121,7 +124,7 @@ def write_step(given: Bundle | Source, path: str | Path) -> OnnxFile:
     source = source_of(given)
     step = make_step(source)
 
-    def renamed(**inputs: Any) -> dict[str, Any]:
+    def renamed(**inputs: Tensor) -> dict[str, Any]:
         return {f"next_{name}" if name in step.state else name: t for name, t in step.function(**inputs).items()}
 
     function = _with_names(renamed, [spec.name for spec in step.signature])
@@ -134,14 +137,14 @@ def _with_names(function: Callable[..., Any], names: list[str]) -> Callable[...,
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     signature = inspect.Signature([inspect.Parameter(name, kind) for name in names])
 
-    def named(*tensors: Any, **by_name: Any) -> Any:
+    def named(*tensors: Tensor, **by_name: Tensor) -> Any:
         return function(**signature.bind(*tensors, **by_name).arguments)
 
     named.__signature__ = signature  # type: ignore[attr-defined]
     return named
 
 
-def _states(model: Any) -> dict[str, tuple[int, ...]]:
+def _states(model: keras.Model) -> dict[str, tuple[int, ...]]:
     """Shapes of the state tensors, without batch, in the order of the layers."""
     shapes: dict[str, tuple[int, ...]] = {COUNT: (1,)}
     for layer in model.layers:
@@ -159,7 +162,7 @@ def _states(model: Any) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _walk(model: Any, values: Any, state: State) -> tuple[Any, State]:
+def _walk(model: keras.Model, values: Tensor, state: State) -> tuple[Any, State]:
     """Run the layers in their order on one step ``(batch, features)``; the output and the state after it."""
     count = state[COUNT]
     found, after = {}, {COUNT: count + 1.0}
@@ -176,7 +179,7 @@ def _walk(model: Any, values: Any, state: State) -> tuple[Any, State]:
     return found[id(model.outputs[0])], {name: after[name] for name in state}
 
 
-def _advance(layer: Any, x: Any, state: State, count: Any) -> tuple[Any, State]:
+def _advance(layer: keras.layers.Layer, x: Tensor, state: State, count: Tensor) -> tuple[Any, State]:
     """One layer, one step: ``(batch, 1, channels)`` to the same with its state, or pooled ``(batch, channels)``."""
     first = tf.equal(count, 0.0)
     if isinstance(layer, RECURRENT):
@@ -203,11 +206,11 @@ def _advance(layer: Any, x: Any, state: State, count: Any) -> tuple[Any, State]:
     return layer(x, training=False) if _takes_training(layer) else layer(x), {}
 
 
-def _takes_training(layer: Any) -> bool:
+def _takes_training(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, (keras.layers.Dropout, keras.layers.GaussianNoise, MaskedBatchNormalization))
 
 
-def _gates(layer: Any) -> tuple[str, ...]:
+def _gates(layer: keras.layers.Layer) -> tuple[str, ...]:
     return ("h", "c") if isinstance(layer, keras.layers.LSTM) else ("h",)
 
 
@@ -223,10 +226,10 @@ def _remembered(layer: History) -> set[str]:
     return {key for key, wanted in used.items() if wanted}
 
 
-def _name(layer: Any, key: str) -> str:
+def _name(layer: keras.layers.Layer, key: str) -> str:
     return f"state_{layer.name}_{key}"
 
 
-def _owns(layer: Any, name: str) -> bool:
+def _owns(layer: keras.layers.Layer, name: str) -> bool:
     """Whether a state tensor is this layer's: its keys hold no underscore."""
     return name.rpartition("_")[0] == f"state_{layer.name}"

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from keras_seq.export.parity import ParityReport, check_parity
 from keras_seq.export.record import FOLDER, METADATA, PARITY, make_metadata, seal, write_schema
 from keras_seq.export.reference import make_reference, write_reference
 from keras_seq.export.saved_model import next_version
+
+if TYPE_CHECKING:
+    from keras_seq.explain.served import ServedExplanation
 
 STEP = "step.onnx"
 DEFAULT = ("saved_model", "onnx", "tflite", "keras")
@@ -82,7 +85,7 @@ def export_version(
     samples: Mapping[str, np.ndarray] | None = None,
     wanted: Wanted | None = None,
     version: int | None = None,
-    explain: Any = None,
+    explain: ServedExplanation | None = None,
     say: Say = lambda text: None,
 ) -> Exported:
     """Write ``base/<version>/`` and judge it; a format that fails leaves the others.

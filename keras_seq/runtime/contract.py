@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_seq.errors import DataError, ModelError, nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT = 1
 Float = NDArray[np.float32]
@@ -41,7 +44,7 @@ class Contract:
         return bool(self.missing.all())
 
     @classmethod
-    def of(cls, described: dict[str, Any], path: Any) -> Contract:
+    def of(cls, described: dict[str, Any], path: str | Path) -> Contract:
         """The contract that a file's text describes.
 
         Raises:
@@ -86,7 +89,7 @@ class Contract:
             "reorder the last axis of the values."
         )
 
-    def check(self, values: Any, lengths: ArrayLike | None = None) -> tuple[Float, Int]:
+    def check(self, values: ArrayLike, lengths: ArrayLike | None = None) -> tuple[Float, Int]:
         """Values ``(batch, time, features)`` and lengths ``(batch,)`` as the model takes them.
 
         Args:
@@ -165,7 +168,7 @@ class Contract:
             )
 
 
-def _floats(values: Any, name: str) -> Float:
+def _floats(values: ArrayLike, name: str) -> Float:
     try:
         return np.asarray(values, np.float32)
     except (TypeError, ValueError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,7 +26,11 @@ class Predictor:
         self._engine, self.contract = engine, contract
 
     def predict(
-        self, values: Any, lengths: ArrayLike | None = None, *, names: Sequence[str] | None = None
+        self,
+        values: ArrayLike,
+        lengths: ArrayLike | None = None,
+        *,
+        names: Sequence[str] | None = None,
     ) -> dict[str, np.ndarray]:
         """Final answers by name, one a window.
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -108,7 +107,7 @@ class Stepper:
     def _zeros(self) -> Arrays:
         return {name: np.zeros((1, *shape), np.float32) for name, shape in self._shapes.items()}
 
-    def _checked(self, values: Any, units: Sequence[Hashable]) -> np.ndarray:
+    def _checked(self, values: ArrayLike, units: Sequence[Hashable]) -> np.ndarray:
         rows, names = np.asarray(values, np.float32), self.contract.features
         if rows.ndim != 2 or rows.shape[1] != len(names) or not len(rows):
             raise DataError(

@@ -128,7 +128,7 @@ def attention(masked: MaskedModel) -> Attribution:
     )
 
 
-def _inputs(layer: Any) -> list[Any]:
+def _inputs(layer: keras.layers.Layer) -> list[Any]:
     given = layer.input
     return list(given) if isinstance(given, (list, tuple)) else [given]
 

@@ -56,7 +56,7 @@ def kernel(masked: MaskedModel, *, blocks: int = BLOCKS, evaluations: int = EVAL
         seed: of the sets.
     """
 
-    def solve(shap: Any, mean_answers: Callable[[Any], NDArray[np.float64]], groups: int) -> NDArray[np.float64]:
+    def solve(shap: ModuleType, mean_answers: Callable[[Any], NDArray[np.float64]], groups: int) -> NDArray[np.float64]:
         np.random.seed(seed)
         explainer = shap.KernelExplainer(mean_answers, np.zeros((1, groups)))
         found = explainer.shap_values(np.ones((1, groups)), nsamples=evaluations, l1_reg=0, silent=True)
@@ -71,7 +71,7 @@ def permutation(
 ) -> Attribution:
     """Shapley values by walking random orders of the groups forwards and backwards (shap's PermutationExplainer)."""
 
-    def solve(shap: Any, mean_answers: Callable[[Any], NDArray[np.float64]], groups: int) -> NDArray[np.float64]:
+    def solve(shap: ModuleType, mean_answers: Callable[[Any], NDArray[np.float64]], groups: int) -> NDArray[np.float64]:
         explainer = shap.PermutationExplainer(mean_answers, np.zeros((1, groups)), seed=seed)
         most = max(evaluations, 2 * groups + 1)
         return np.asarray(explainer(np.ones((1, groups)), max_evals=most, silent=True).values, np.float64).reshape(-1)
@@ -244,7 +244,7 @@ def _tree_sample(
     return found, base, answer
 
 
-def _grouped(masked: MaskedModel, method: str, solve: Solve, blocks: int, **details: Any) -> Attribution:
+def _grouped(masked: MaskedModel, method: str, solve: Solve, blocks: int, **details: int) -> Attribution:
     shap, start, values = _shap(), time.perf_counter(), []
     if details.get("evaluations", 1) < 1:
         raise ConfigError(f"'evaluations' is {details['evaluations']}; at least 1 set of groups is asked.")
