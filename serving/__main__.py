@@ -64,12 +64,12 @@ def _serve(settings: Settings) -> int:
 
 def _parser() -> cli.Parser:
     """The flags as a parser, for completion; ``parse`` reads them."""
-    made = cli.Parser(prog="python -m serving")
+    parser = cli.Parser(prog="python -m serving")
     for name, default in flags().items():
         what = {"choices": BACKENDS} if name == "backend" else {"type": type(default)}
         switch = {"nargs": "?", "choices": ("true", "false")} if isinstance(default, bool) else what
-        made.add_argument(f"--{name}", **switch)
-    return made
+        parser.add_argument(f"--{name}", **switch)
+    return parser
 
 
 def embedded(settings: Settings) -> int:

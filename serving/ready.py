@@ -70,8 +70,8 @@ def _listens(settings: Settings) -> bool:
         if settings.rest_api_port or settings.port:
             socket.create_connection((_host(settings), settings.rest_api_port or settings.port), timeout=1.0).close()
             return True
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
-            made.connect(settings.grpc_socket_path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.connect(settings.grpc_socket_path)
             return True
     except OSError:
         return False

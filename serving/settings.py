@@ -163,18 +163,18 @@ def parse(argv: Sequence[str]) -> Settings:
         ConfigError: an unknown flag (names the nearest known one), or a value that cannot be used.
     """
     values: dict[str, Any] = {}
-    given: list[str] = []
+    flags: list[str] = []
     words = list(argv)
     while words:
         name, text = _next(words)
         if name in MEANINGLESS:
             print(f"--{name} is accepted and changes nothing in this server", file=sys.stderr)
-            given.append(f"--{name}={text}")
+            flags.append(f"--{name}={text}")
         else:
             values[name] = _value(name, text)
             if not _FIELDS[name].metadata["ours"]:
-                given.append(f"--{name}={text}")
-    return replace(Settings(**values), given=tuple(given))
+                flags.append(f"--{name}={text}")
+    return replace(Settings(**values), given=tuple(flags))
 
 
 def _next(words: list[str]) -> tuple[str, str]:

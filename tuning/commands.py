@@ -46,15 +46,18 @@ def facts(study: Study) -> dict[str, Any]:
         "tuner": study.about.get("tuner"),
         "wanted": study.wanted,
         "exhausted": bool(study.about.get("exhausted")),
-        "counts": {name: sum(one.status == name for one in records) for name in get_args(Status)},
+        "counts": {name: sum(record.status == name for record in records) for name in get_args(Status)},
         "best": None if best is None else _trial(best),
-        "trials": [_trial(one) for one in records],
+        "trials": [_trial(record) for record in records],
     }
 
 
 def _trial(record: Record) -> dict[str, Any]:
-    told = dataclasses.asdict(record)
-    return {"number": record.number, **{name: value for name, value in told.items() if name not in ("trial", "epochs")}}
+    facts = dataclasses.asdict(record)
+    return {
+        "number": record.number,
+        **{name: value for name, value in facts.items() if name not in ("trial", "epochs")},
+    }
 
 
 def _status(words: Sequence[str]) -> cli.Result:

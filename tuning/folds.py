@@ -83,8 +83,8 @@ def fewer_units(prepared: Prepared, share: float) -> Prepared:
     train = prepared.index["train"]
     units = np.unique(train.unit)
     order = np.random.default_rng(0).permutation(units)
-    kept = order[: max(1, math.ceil(share * len(units)))]
-    windows = np.flatnonzero(np.isin(train.unit, kept))
+    chosen = order[: max(1, math.ceil(share * len(units)))]
+    windows = np.flatnonzero(np.isin(train.unit, chosen))
     return dataclasses.replace(prepared, index=prepared.index | {"train": train.take(windows)})
 
 

@@ -57,7 +57,7 @@ def best_so_far(records: Sequence[Record], *, higher: bool, by_number: bool = Fa
     Trials that ended before anything completed are left out.
     """
     better = max if higher else min
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     best: tuple[float, float] | None = None  # budget, score
     over = [record for record in records if record.ended is not None]
     for record in sorted(over, key=lambda record: (0.0 if by_number else record.ended or 0.0, record.number)):
@@ -68,8 +68,8 @@ def best_so_far(records: Sequence[Record], *, higher: bool, by_number: bool = Fa
             elif record.budget == best[0]:
                 best = (record.budget, better(score, best[1]))
         if best is not None:
-            found[record.trial] = best[1]
-    return found
+            scores[record.trial] = best[1]
+    return scores
 
 
 def sane_limit(scores: Sequence[float], *, higher: bool) -> float:

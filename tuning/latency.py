@@ -18,8 +18,8 @@ def latency_at_batch_1(model: keras.Model, prepared: Prepared) -> float:
 
     from keras_seq.export.samples import spread, window_arrays
 
-    one = spread(prepared.index["validation"], 1)
-    given = window_arrays(prepared.series, prepared.spec, one.start, one.length)
-    batch = {name: tf.constant(value) for name, value in given.items()}
+    window = spread(prepared.index["validation"], 1)
+    arrays = window_arrays(prepared.series, prepared.spec, window.start, window.length)
+    batch = {name: tf.constant(value) for name, value in arrays.items()}
     forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
     return latency_ms(lambda: forward(batch), repeats=30)

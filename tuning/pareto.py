@@ -51,13 +51,13 @@ def front(study: Study, cost: str, records: Sequence[Record] | None = None) -> l
         how = " Begin the study with --tuning.latency true to have it measured." if cost == "latency_ms" else ""
         raise ConfigError(f"No completed trial of study '{study.folder}' has the cost '{cost}'.{how}")
     sign = -1.0 if study.higher else 1.0
-    found: list[Record] = []
+    unbeaten: list[Record] = []
     best = float("inf")
     for record in sorted(chosen, key=lambda r: (cost_of(r, cost) or 0.0, sign * (r.score or 0.0), r.number)):
         if sign * (record.score or 0.0) < best:
             best = sign * (record.score or 0.0)
-            found.append(record)
-    return found
+            unbeaten.append(record)
+    return unbeaten
 
 
 def write_pareto(study: Study, cost: str | None = None) -> str:

@@ -129,8 +129,8 @@ class Study:
 
     def records(self) -> list[Record]:
         """All trials in the order of their numbers."""
-        found = [record for name in self.names() if (record := self.record(name))]
-        return sorted(found, key=lambda record: record.number)
+        records = [record for name in self.names() if (record := self.record(name))]
+        return sorted(records, key=lambda record: record.number)
 
     def names(self) -> list[str]:
         """Ids of the trials that have begun, in no order."""

@@ -45,15 +45,15 @@ def windows_of(parameters: Sequence[Parameter], experiment: config.Experiment) -
         if row_by_row and parameter.kind != "choice":
             values = [values[0], values[-1]]
         columns.append(list(dict.fromkeys([current_value(experiment, parameter.field), *values])))
-    made: dict[str, WindowsConfig] = {}
+    distinct: dict[str, WindowsConfig] = {}
     for combination in itertools.product(*columns):
         changes = {parameter.field: value for parameter, value in zip(searched, combination, strict=True)}
         try:
             windows = config.replace(experiment, **changes).data.windows
         except ConfigError:  # a trial of it would fail
             continue
-        made.setdefault(windows.model_dump_json(), windows)
-    return list(made.values())
+        distinct.setdefault(windows.model_dump_json(), windows)
+    return list(distinct.values())
 
 
 def common_rows(series: Series, part: Part, windows: Sequence[WindowsConfig]) -> Int:
@@ -64,9 +64,9 @@ def common_rows(series: Series, part: Part, windows: Sequence[WindowsConfig]) ->
     from keras_seq.data.windows import index_windows
 
     answered = []
-    for one in windows:
+    for windows_config in windows:
         try:
-            answered.append(_answered(index_windows(series, part, one), per_step=one.per_step))
+            answered.append(_answered(index_windows(series, part, windows_config), per_step=windows_config.per_step))
         except DataError:
             continue
     return reduce(np.intersect1d, answered) if answered else np.arange(0)
@@ -120,5 +120,5 @@ def _restricted(index: WindowIndex, rows: Int, *, per_step: bool) -> WindowIndex
         return index.take(np.flatnonzero(np.isin(end - 1, rows)))
     place = np.searchsorted(rows, np.maximum(index.start, index.first))
     first = np.append(rows, np.iinfo(np.int64).max)[place]
-    kept = np.flatnonzero(first < end)
-    return dataclasses.replace(index.take(kept), first=first[kept])
+    inside = np.flatnonzero(first < end)
+    return dataclasses.replace(index.take(inside), first=first[inside])

@@ -246,9 +246,9 @@ def _interrupt(oracle: Durable, say: Callable[[str], None]) -> Iterator[None]:
 @contextlib.contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
     """Refuse a second command on the same study."""
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as lock:
         try:
-            held.enter_context(files.locked(folder / LOCK, wait=False))
+            lock.enter_context(files.locked(folder / LOCK, wait=False))
         except BlockingIOError:
             raise ConfigError(
                 f"Study '{folder}' is being run by another process; watch it with 'python -m tuning status {folder}'."

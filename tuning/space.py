@@ -73,8 +73,8 @@ def parse(tree: Mapping[str, Any], experiment: config.Experiment) -> tuple[Param
     if not tree:
         raise ConfigError("Option 'tuning.space' is empty; name at least one field, or leave it out for the default.")
     parameters = {name: _parameter(name, entry, experiment) for name, entry in tree.items()}
-    kept = {name: p for name, p in parameters.items() if _possible(p, parameters, experiment)}
-    return tuple(_parents_first({name: _conditions(p, kept) for name, p in kept.items()}))
+    possible = {name: p for name, p in parameters.items() if _possible(p, parameters, experiment)}
+    return tuple(_parents_first({name: _conditions(p, possible) for name, p in possible.items()}))
 
 
 def register(hp: kt.HyperParameters, parameters: Sequence[Parameter], experiment: config.Experiment) -> None:
@@ -203,15 +203,15 @@ def _interval(name: str, entry: Mapping[str, Any], when: dict[str, Any], experim
 def _checked(name: str, value: Value, experiment: config.Experiment) -> Value:
     """The value as the field holds it; refuses what the field does not take."""
     try:
-        held = current_value(config.replace(experiment, **{name: value}), name)
+        taken = current_value(config.replace(experiment, **{name: value}), name)
     except ConfigError as error:
         raise ConfigError(f"Option 'tuning.space.{name}': {error}") from None
     if name == "model.family":
         from keras_seq.models.registry import names
 
-        if held not in names():
-            raise ConfigError(f"Option 'tuning.space.model.family': no family '{held}'{nearest(held, names())}")
-    return held
+        if taken not in names():
+            raise ConfigError(f"Option 'tuning.space.model.family': no family '{taken}'{nearest(taken, names())}")
+    return taken
 
 
 # ---------------------------------------------------------------- conditions
@@ -229,19 +229,19 @@ def _possible(parameter: Parameter, all_of_them: Mapping[str, Parameter], experi
     return True
 
 
-def _conditions(parameter: Parameter, kept: Mapping[str, Parameter]) -> Parameter:
+def _conditions(parameter: Parameter, searched: Mapping[str, Parameter]) -> Parameter:
     when = {}
     for parent, allowed in parameter.when.items():
-        if parent not in kept:
+        if parent not in searched:
             continue
-        if kept[parent].kind != "choice":
+        if searched[parent].kind != "choice":
             raise ConfigError(
                 f"Option 'tuning.space.{parameter.field}.when': '{parent}' is a range; conditions need choices."
             )
-        if unknown := [value for value in allowed if value not in kept[parent].choices]:
+        if unknown := [value for value in allowed if value not in searched[parent].choices]:
             raise ConfigError(
                 f"Option 'tuning.space.{parameter.field}.when': '{parent}' is never {unknown[0]!r}; its choices are "
-                f"{list(kept[parent].choices)}."
+                f"{list(searched[parent].choices)}."
             )
         when[parent] = allowed
     return dataclasses.replace(parameter, when=when)

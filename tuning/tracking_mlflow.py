@@ -39,30 +39,30 @@ class MlflowBackend(Backend):
         """Find or make the parent run, and open it again if it was closed."""
         client = self._connect(study).client
         self._best = best_so_far(ended(study), higher=study.higher)
-        found = self._find(study, PARENT)
-        if found is None:
+        run = self._find(study, PARENT)
+        if run is None:
             about = study.about
             tags = {STUDY: str(about["id"]), TRIAL: PARENT, "mlflow.note.content": f"Study of '{study.folder}'."}
-            made = client.create_run(
+            run = client.create_run(
                 self._experiment_id, start_time=_ms(about["created"]), tags=tags, run_name=f"study-{study.name}"
             )
-            self._parent = made.info.run_id
+            self._parent = run.info.run_id
             self._log(self._parent, params=_study_params(study))
             return
-        self._parent = found.info.run_id
-        if found.info.status in OVER:
+        self._parent = run.info.run_id
+        if run.info.status in OVER:
             client.update_run(self._parent, status="RUNNING")
 
     def record(self, study: Study, record: Record) -> None:
         """Make or complete the trial's run, and note the best score so far in the parent."""
         client = self._connect(study).client
-        found = self._find(study, record.trial)
-        if found is not None and found.info.status in OVER:
-            if found.data.tags.get(ENDED) == str(record.ended):
+        run = self._find(study, record.trial)
+        if run is not None and run.info.status in OVER:
+            if run.data.tags.get(ENDED) == str(record.ended):
                 return
-            client.delete_run(found.info.run_id)
-            found = None
-        run_id = found.info.run_id if found else self._create(study, record)
+            client.delete_run(run.info.run_id)
+            run = None
+        run_id = run.info.run_id if run else self._create(study, record)
         self._log(run_id, _metrics(study, record), _params(record), {"keras_seq.reason": record.reason[:5000]})
         if record.trial in self._best:
             best = (f"best_{study.objective}", self._best[record.trial], _ms(record.ended), record.number)
@@ -99,8 +99,8 @@ class MlflowBackend(Backend):
     def _find(self, study: Study, trial: str) -> Any:
         """The run of a trial (or ``PARENT``), or None."""
         wanted = f"tags.`{STUDY}` = '{study.about['id']}' and tags.`{TRIAL}` = '{trial}'"
-        found = self._connect(study).client.search_runs([self._experiment_id], wanted, max_results=1)
-        return found[0] if found else None
+        runs = self._connect(study).client.search_runs([self._experiment_id], wanted, max_results=1)
+        return runs[0] if runs else None
 
     def _create(self, study: Study, record: Record) -> str:
         tags = {
@@ -111,10 +111,10 @@ class MlflowBackend(Backend):
             "keras_seq.worker": record.worker,
             "mlflow.parentRunId": self._parent,
         }
-        made = self._connect(study).client.create_run(
+        run = self._connect(study).client.create_run(
             self._experiment_id, start_time=_ms(record.started), tags=tags, run_name=f"trial-{record.trial}"
         )
-        return str(made.info.run_id)
+        return str(run.info.run_id)
 
     def _log(
         self,

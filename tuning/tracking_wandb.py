@@ -99,6 +99,6 @@ def _summary(record: Record) -> dict[str, Any]:
     numbers: dict[str, float | None] = {f"validation/{key}": value for key, value in record.metrics.items()}
     numbers |= {f"cost/{key}": value for key, value in record.costs.items()}
     numbers |= {"score": record.score, "duration": (record.ended or record.started) - record.started}
-    kept = {key: value for key, value in numbers.items() if value is not None and math.isfinite(value)}
+    finite = {key: value for key, value in numbers.items() if value is not None and math.isfinite(value)}
     times = {"started": record.started, "ended": record.ended, "attempts": record.attempts}
-    return kept | times | {"status": record.status, "reason": record.reason, "scores": list(record.scores)}
+    return finite | times | {"status": record.status, "reason": record.reason, "scores": list(record.scores)}

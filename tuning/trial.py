@@ -195,8 +195,8 @@ class _Trial:
         index = prepared.index["validation"]
         with precision("none"):
             answers = predict_windows(in_float32(model), prepared.series, index, prepared.spec, experiment.data)
-        found = {"validation": points(prepared.series, index, prepared.spec, answers)}
-        metrics = score_parts(found, prepared, experiment).metrics["validation"]
+        by_part = {"validation": points(prepared.series, index, prepared.spec, answers)}
+        metrics = score_parts(by_part, prepared, experiment).metrics["validation"]
         score = metrics.get(self.runner.study.objective, math.nan)
         if not math.isfinite(score):
             raise TrainingError(f"The objective {self.runner.study.objective} is {score} on the validation part.")

@@ -27,20 +27,20 @@ def named_inputs(values: Any, lengths: Any, signature: Signature) -> Arrays:
     Raises:
         DataError: names that the signature does not have, shapes or types it cannot take.
     """
-    given = dict(values) if isinstance(values, Mapping) else _alone(values, signature)
+    inputs = dict(values) if isinstance(values, Mapping) else _alone(values, signature)
     if not isinstance(values, Mapping) and LENGTHS in signature.inputs:
-        name = next(iter(given))
-        given[name], real = _padded(given[name])
+        name = next(iter(inputs))
+        inputs[name], real = _padded(inputs[name])
         if real is not None and lengths is not None:
             raise DataError("lengths was given beside a list of sequences, which have their own lengths; leave it out.")
         chosen = real if lengths is None else lengths
-        given[LENGTHS] = np.full(len(given[name]), given[name].shape[1]) if chosen is None else chosen
+        inputs[LENGTHS] = np.full(len(inputs[name]), inputs[name].shape[1]) if chosen is None else chosen
     elif lengths is not None:
         if LENGTHS not in signature.inputs:
             raise DataError("lengths was given, but the model takes windows of one length; leave it out.")
-        given[LENGTHS] = lengths
-    _check_names(given, signature)
-    return {name: _typed(name, value, signature.inputs[name]) for name, value in given.items()}
+        inputs[LENGTHS] = lengths
+    _check_names(inputs, signature)
+    return {name: _typed(name, value, signature.inputs[name]) for name, value in inputs.items()}
 
 
 def _alone(values: Any, signature: Signature) -> dict[str, Any]:
@@ -71,11 +71,11 @@ def _padded(values: Any) -> tuple[np.ndarray, np.ndarray | None]:
     return joined, np.array([len(row) for row in rows], np.int32)
 
 
-def _check_names(given: Mapping[str, Any], signature: Signature) -> None:
-    for name in given:
+def _check_names(inputs: Mapping[str, Any], signature: Signature) -> None:
+    for name in inputs:
         if name not in signature.inputs:
             raise DataError(f"The model has no input '{name}'{nearest(name, signature.inputs)}")
-    absent = [name for name in signature.inputs if name not in given]
+    absent = [name for name in signature.inputs if name not in inputs]
     if absent:
         raise DataError(f"Input '{absent[0]}' is missing; the model takes {', '.join(signature.inputs)}.")
 
@@ -120,8 +120,8 @@ def batches(inputs: Arrays, rows: int, size: int) -> Iterator[Arrays]:
     """
     counts = {name: len(value) if value.ndim else 1 for name, value in inputs.items()}
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{name}: {count}" for name, count in counts.items())
-        raise DataError(f"The inputs have different numbers of rows ({told}).")
+        shown = ", ".join(f"{name}: {count}" for name, count in counts.items())
+        raise DataError(f"The inputs have different numbers of rows ({shown}).")
     total = next(iter(counts.values()), 0)
     if any(not value.ndim for value in inputs.values()) or total <= 1:
         yield inputs
@@ -149,10 +149,10 @@ def joined(parts: Sequence[Arrays], rows: Sequence[int]) -> Arrays:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def typed_answers(found: Mapping[str, Any], signature: Signature) -> Arrays:
+def typed_answers(decoded: Mapping[str, Any], signature: Signature) -> Arrays:
     """Decoded answers in the types that the signature names."""
     typed = {}
-    for name, value in found.items():
+    for name, value in decoded.items():
         info = signature.outputs.get(name)
         typed[name] = np.asarray(value, SENT.get(info.dtype) if info else None)
     return typed

@@ -45,14 +45,14 @@ def code_of(status: int) -> Code:
     return _OF_STATUS.get(status, Code.UNKNOWN)
 
 
-def refused(what: str, where: str, code: Code, said: str, status: int | None = None) -> CallRefused:
+def refused(what: str, where: str, code: Code, text: str, status: int | None = None) -> CallRefused:
     """The error of an answered call: what was asked, where, and what the server said."""
     shown = f"{code.name}, HTTP {status}" if status else code.name
     advice = _ADVICE.get(code, "")
     if status == 413:
         advice = "The body is larger than the server takes; lower rows_per_request."
-    error = CallRefused(f"{where} refused to {what} ({shown}): {_ended(said)}{' ' * bool(advice)}{advice}")
-    error.code, error.said = code, said
+    error = CallRefused(f"{where} refused to {what} ({shown}): {_ended(text)}{' ' * bool(advice)}{advice}")
+    error.code, error.said = code, text
     return error
 
 

@@ -69,10 +69,10 @@ class Client(BaseClient):
             return None
         path = _path(VersionTarget(model, version, label)).removeprefix("/v1")
         try:
-            found = self._ask("GET", f"{self.extras_prefix}{path}", f"describe model '{model}'")
+            reply = self._ask("GET", f"{self.extras_prefix}{path}", f"describe model '{model}'")
         except CallRefused:
             return None  # TensorFlow Serving itself answers 400 to paths that are not its own
-        return found.get("keras_seq") if isinstance(found, dict) else None
+        return reply.get("keras_seq") if isinstance(reply, dict) else None
 
     def _predict(self, target: VersionTarget, name: str, inputs: Arrays, signature: Signature) -> Arrays:
         body = wire.predict_body(inputs, name)
@@ -119,15 +119,15 @@ class Client(BaseClient):
         return self.retry.run(lambda: self._once(method, path, what, body))
 
     def _once(self, method: str, path: str, what: str, body: bytes | None) -> Any:
-        status, headers, said = self._exchange(method, path, body)
+        status, headers, content = self._exchange(method, path, body)
         try:
-            found = wire.loads(said)
+            reply = wire.loads(content)
         except ValueError:
-            found = None
-        if status == 200 and found is not None:
-            return found
-        text = found.get("error") if isinstance(found, dict) else None
-        text = str(text) if text else said.decode(errors="replace")[:500]
+            reply = None
+        if status == 200 and reply is not None:
+            return reply
+        text = reply.get("error") if isinstance(reply, dict) else None
+        text = str(text) if text else content.decode(errors="replace")[:500]
         if status == 200:
             raise ServingError(f"{self.url}{path} answered with something that is no JSON: {text[:200]!r}.")
         error = refused(what, self.url, code_of(status), text, status)

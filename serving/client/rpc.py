@@ -85,10 +85,10 @@ class GrpcClient(BaseClient):
             target, lambda: self._ask(self._predictions.Predict, request, f"predict with {target}")
         )
         try:
-            found = {alias: to_array(tensor, alias) for alias, tensor in reply.outputs.items()}
+            decoded = {alias: to_array(tensor, alias) for alias, tensor in reply.outputs.items()}
         except Refused as error:
             raise ServingError(f"The answer of {self.address} cannot be read: {error.message}.") from None
-        return typed_answers(found, signature)
+        return typed_answers(decoded, signature)
 
     def _classify(
         self, target: VersionTarget, name: str, examples: Sequence[Example], context: Example | None
@@ -96,7 +96,7 @@ class GrpcClient(BaseClient):
         request = protos.apis("classification").ClassificationRequest(model_spec=_spec(target, name))
         _fill(request.input, examples, context)
         reply = self._ask(self._predictions.Classify, request, f"classify with {target}")
-        return [[(one.label, one.score) for one in row.classes] for row in reply.result.classifications]
+        return [[(scored.label, scored.score) for scored in row.classes] for row in reply.result.classifications]
 
     def _regress(
         self, target: VersionTarget, name: str, examples: Sequence[Example], context: Example | None
@@ -110,9 +110,9 @@ class GrpcClient(BaseClient):
         metadata = protos.apis("get_model_metadata")
         request = metadata.GetModelMetadataRequest(model_spec=_spec(target), metadata_field=["signature_def"])
         reply = self._ask(self._predictions.GetModelMetadata, request, f"tell the signatures of {target}")
-        found = metadata.SignatureDefMap()
-        reply.metadata["signature_def"].Unpack(found)
-        return {name: _signature(found.signature_def[name]) for name in sorted(found.signature_def)}
+        signatures = metadata.SignatureDefMap()
+        reply.metadata["signature_def"].Unpack(signatures)
+        return {name: _signature(signatures.signature_def[name]) for name in sorted(signatures.signature_def)}
 
     def _status(self, target: VersionTarget) -> list[VersionState]:
         from serving.contract.version_state import VersionState
@@ -135,10 +135,10 @@ class GrpcClient(BaseClient):
         try:
             return method(request, timeout=self.timeout, metadata=self._token)
         except grpc.RpcError as error:
-            code, said = Code(error.code().value[0]), error.details() or ""
-        if code is Code.UNAVAILABLE and "failed to connect" in said:
-            raise Again(ServingError(f"No server answers at {self.address}: {said[:200]}. Is it running?"))
-        failure = refused(what, self.address, code, said)
+            code, details = Code(error.code().value[0]), error.details() or ""
+        if code is Code.UNAVAILABLE and "failed to connect" in details:
+            raise Again(ServingError(f"No server answers at {self.address}: {details[:200]}. Is it running?"))
+        failure = refused(what, self.address, code, details)
         if code is Code.UNAVAILABLE:
             raise Again(failure)
         raise failure
@@ -157,9 +157,9 @@ def _bytes(array: np.ndarray) -> np.ndarray:
     """Text as bytes; numbers as they are, in one piece."""
     if array.dtype != object:
         return np.ascontiguousarray(array)
-    made = np.empty(array.size, object)
-    made[:] = [item if isinstance(item, bytes) else str(item).encode() for item in array.flat]
-    return made.reshape(array.shape)
+    encoded = np.empty(array.size, object)
+    encoded[:] = [item if isinstance(item, bytes) else str(item).encode() for item in array.flat]
+    return encoded.reshape(array.shape)
 
 
 def _fill(message: Message, examples: Sequence[Example], context: Example | None) -> None:

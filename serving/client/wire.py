@@ -81,17 +81,19 @@ def predictions(reply: Json, signature: Signature) -> Arrays:
         ServingError: the reply is none of TensorFlow Serving's.
     """
     try:
-        found = reply["outputs"]
+        outputs = reply["outputs"]
     except (KeyError, TypeError):
         raise ServingError(f"The server's answer has no 'outputs': {str(reply)[:200]}.") from None
     if len(signature.outputs) == 1:
-        found = {next(iter(signature.outputs)): found}
-    if not isinstance(found, dict):
+        outputs = {next(iter(signature.outputs)): outputs}
+    if not isinstance(outputs, dict):
         raise ServingError(
             f"The server's answer has one output where {len(signature.outputs)} are known "
             f"({', '.join(signature.outputs)}); another version may serve now: ask again."
         )
-    return typed_answers({name: _bytes(value, signature.outputs.get(name)) for name, value in found.items()}, signature)
+    return typed_answers(
+        {name: _bytes(value, signature.outputs.get(name)) for name, value in outputs.items()}, signature
+    )
 
 
 def _bytes(value: Any, info: TensorInfo | None) -> Any:
@@ -109,8 +111,8 @@ def signatures(reply: Json) -> dict[str, Signature]:
         ServingError: the reply is none of TensorFlow Serving's.
     """
     try:
-        found = reply["metadata"]["signature_def"]["signature_def"]
-        return {name: _signature(definition) for name, definition in sorted(found.items())}
+        definitions = reply["metadata"]["signature_def"]["signature_def"]
+        return {name: _signature(definition) for name, definition in sorted(definitions.items())}
     except (KeyError, TypeError, ValueError) as error:
         raise ServingError(f"The server's metadata cannot be read ({error!r}): {str(reply)[:200]}.") from None
 

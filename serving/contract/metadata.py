@@ -126,8 +126,8 @@ def _ordered(tree: Mapping[str, Any], kind: Message) -> dict[str, Any]:
             continue
         value, inner = tree[field.name], field.message_type
         if inner is not None and inner.GetOptions().map_entry:
-            of = inner.fields_by_name["value"].message_type
-            value = {key: _ordered(value[key], of) if of else value[key] for key in sorted(value)}
+            entry = inner.fields_by_name["value"].message_type
+            value = {key: _ordered(value[key], entry) if entry else value[key] for key in sorted(value)}
         elif inner is not None and isinstance(value, list):
             value = [_ordered(each, inner) for each in value]
         elif inner is not None and isinstance(value, dict):

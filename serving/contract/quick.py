@@ -57,12 +57,12 @@ def read(body: bytes, document: dict[str, Any], inputs: Mapping[str, TensorInfo]
         return None
     names = [key] if keys == 1 else [key, "signature_name", document["signature_name"]]
     try:
-        found, count = _rows(value, inputs) if key == "instances" else _columns(value, inputs)
-        if found is None or not _has(body, b'"', 2 * len(names) + 2 * len(inputs) * count):
+        values, count = _rows(value, inputs) if key == "instances" else _columns(value, inputs)
+        if values is None or not _has(body, b'"', 2 * len(names) + 2 * len(inputs) * count):
             return None
         plain = _is_plain(body, "".join(names) + "".join(inputs) * count)
         arrays = {}
-        for name, item in found.items():
+        for name, item in values.items():
             array = _array(item, inputs[name].dtype, body, plain)
             if array is None:
                 return None

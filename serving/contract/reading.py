@@ -158,8 +158,8 @@ def _fill(members: strict.JsonMembers, signatures: Mapping[str, Signature]) -> P
     if signature is None:
         raise invalid(f'Serving signature name: "{name}" not found in signature def')
     if not signature.inputs:
-        given = members.find(b"signature_name")
-        raise invalid(f"Failed to get input map for signature: {name if given is not None and given[1] else 'DEFAULT'}")
+        named = members.find(b"signature_name")
+        raise invalid(f"Failed to get input map for signature: {name if named is not None and named[1] else 'DEFAULT'}")
     instances, inputs = members.find(b"instances"), members.find(b"inputs")
     if instances is not None:
         _check_instances(members, instances[1], inputs is not None)

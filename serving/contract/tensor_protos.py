@@ -98,18 +98,18 @@ def _strings(tensor: Message, shape: tuple[int, ...], count: int, alias: str) ->
 
 def _repeated(values: np.ndarray, shape: tuple[int, ...], count: int, alias: str) -> np.ndarray:
     """Values of a tensor: one of each, or the last one again and again."""
-    given = len(values)
-    if given > count or (given < count and count > MAX_REPEATED):
+    sent = len(values)
+    if sent > count or (sent < count and count > MAX_REPEATED):
         raise invalid(f"tensor parsing error: {alias}")
-    if given == count:
+    if sent == count:
         return values.reshape(shape)
-    if not given:
+    if not sent:
         if values.dtype == object:
             values = np.array([b""], object)
             return np.broadcast_to(values, shape).copy()
         return np.zeros(shape, values.dtype)
     whole = np.empty(count, values.dtype)
-    whole[:given], whole[given:] = values, values[-1]
+    whole[:sent], whole[sent:] = values, values[-1]
     return whole.reshape(shape)
 
 

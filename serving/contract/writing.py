@@ -154,14 +154,14 @@ def classify_body(classes: np.ndarray | None, scores: np.ndarray | None) -> byte
     Raises:
         Refused: there is no example.
     """
-    given = classes if classes is not None else scores
-    if given is None or len(given) == 0:
+    results = classes if classes is not None else scores
+    if results is None or len(results) == 0:
         raise invalid("Cannot convert empty ClassificationResults to JSON")
-    count = given.size
+    count = results.size
     labels = ['""'] * count if classes is None else _texts("", classes, 0)
     numbers = ["0.0"] * count if scores is None else _texts("", scores, 0)
     pairs = [f"[{label}, {number}]" for label, number in zip(labels, numbers, strict=True)]
-    lists = _one_line(pairs, given.shape)
+    lists = _one_line(pairs, results.shape)
     return _bytes(f'{{\n{_INDENT}"results": [{", ".join(lists)}\n{_INDENT}]\n}}')
 
 

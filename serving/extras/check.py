@@ -30,42 +30,42 @@ def choose(signatures: Mapping[str, Signature], name: object) -> Signature:
     return signatures[name]
 
 
-def inputs(given: object, signature: Signature, told: Mapping[str, Any] | None) -> Arrays:
+def inputs(values: object, signature: Signature, description: Mapping[str, Any] | None) -> Arrays:
     """Named arrays of JSON values; null stands for a missing number.
 
     Args:
-        given: mapping of input names to nested lists; or the lists of the only input.
+        values: mapping of input names to nested lists; or the lists of the only input.
         signature: that is asked.
-        told: the version's ``metadata.json``; with it, features, window and gaps are checked too.
+        description: the version's ``metadata.json``; with it, features, window and gaps are checked too.
 
     Raises:
         Refused: names the input, the value at fault and what was expected.
     """
-    if not isinstance(given, dict):
+    if not isinstance(values, dict):
         if len(signature.inputs) != 1:
-            raise bad(f"'inputs' must be an object with {_listed(signature.inputs)}, got {type(given).__name__}.")
-        given = {next(iter(signature.inputs)): given}
-    for name in given:
+            raise bad(f"'inputs' must be an object with {_listed(signature.inputs)}, got {type(values).__name__}.")
+        values = {next(iter(signature.inputs)): values}
+    for name in values:
         if name not in signature.inputs:
             raise bad(f"There is no input '{name}'{nearest(name, signature.inputs)}")
-    absent = [name for name in signature.inputs if name not in given]
+    absent = [name for name in signature.inputs if name not in values]
     if absent:
         raise bad(f"Input '{absent[0]}' is missing; the signature takes {_listed(signature.inputs)}.")
-    arrays = {name: array(name, value, signature.inputs[name]) for name, value in given.items()}
-    return checked(arrays, signature, told)
+    arrays = {name: array(name, value, signature.inputs[name]) for name, value in values.items()}
+    return checked(arrays, signature, description)
 
 
-def checked(arrays: Arrays, signature: Signature, told: Mapping[str, Any] | None) -> Arrays:
+def checked(arrays: Arrays, signature: Signature, description: Mapping[str, Any] | None) -> Arrays:
     """Shapes against the signature, rows against one another, windows against what the version says of itself."""
-    features = [column["name"] for column in told["features"]] if told else []
+    features = [column["name"] for column in description["features"]] if description else []
     for name, value in arrays.items():
         _check_shape(name, value, signature.inputs[name], features if name == VALUES else [])
     rows = {name: len(value) for name, value in arrays.items() if value.ndim}
     if len(set(rows.values())) > 1:
         raise bad(f"Inputs have different numbers of rows: {', '.join(f'{n} {count}' for n, count in rows.items())}.")
-    if told and set(arrays) <= {VALUES, LENGTHS} and VALUES in arrays and arrays[VALUES].ndim == 3:
+    if description and set(arrays) <= {VALUES, LENGTHS} and VALUES in arrays and arrays[VALUES].ndim == 3:
         try:
-            Contract.of(dict(told), "the served version").check(arrays[VALUES], arrays.get(LENGTHS))
+            Contract.of(dict(description), "the served version").check(arrays[VALUES], arrays.get(LENGTHS))
         except KerasSeqError as error:
             raise bad(str(error)) from None
     return arrays
@@ -80,10 +80,10 @@ def array(name: str, value: object, info: TensorInfo) -> np.ndarray:
     if len(shape) > DEEPEST:
         raise bad(f"Input '{name}' is nested {len(shape)} deep; no tensor is.")
     leaves = list(_leaves(value))
-    made = np.empty(len(leaves), kind)
+    numbers = np.empty(len(leaves), kind)
     for position, leaf in enumerate(leaves):
-        made[position] = _scalar(leaf, kind, name, position, shape)
-    return made.reshape(shape)
+        numbers[position] = _scalar(leaf, kind, name, position, shape)
+    return numbers.reshape(shape)
 
 
 def _shape(name: str, value: object, where: str = "") -> tuple[int, ...]:

@@ -43,9 +43,9 @@ def seen(app: ExtrasHost, model: str, version: int) -> dict[str, dict[str, float
 @lru_cache(maxsize=64)
 def _read_seen(path: Path, changed: int) -> dict[str, dict[str, float]]:
     try:
-        found = files.read_json(path)
-        columns = {column["name"]: column for column in found["columns"]}
-        rows = {name: columns.get(name) or columns.get(f"{name} mean") for name in found["features"]}
+        reference = files.read_json(path)
+        columns = {column["name"]: column for column in reference["columns"]}
+        rows = {name: columns.get(name) or columns.get(f"{name} mean") for name in reference["features"]}
         return {
             name: {key: float(row[key]) for key in ("mean", "minimum", "maximum")}
             for name, row in rows.items()
@@ -58,10 +58,10 @@ def _read_seen(path: Path, changed: int) -> dict[str, dict[str, float]]:
 @lru_cache(maxsize=64)
 def _read(path: Path, changed: int) -> dict[str, Any] | None:
     try:
-        found = files.read_json(path)
+        description = files.read_json(path)
     except ValueError:
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("features"), list) else None
+    return description if isinstance(description, dict) and isinstance(description.get("features"), list) else None
 
 
 def states(app: ExtrasHost, model: str) -> list[dict[str, Any]]:
@@ -86,17 +86,19 @@ def overview(app: ExtrasHost) -> list[dict[str, Any]]:
 
     ``share`` of a version is that of these calls: all go to the latest, unless a rollout deals them.
     """
-    found = []
+    models = []
     for name in sorted(app.models.names()):
         shares = answering(app, name)
         versions = [{**row, "share": shares.get(row["version"], 0.0)} for row in states(app, name)]
         serving = max(shares, key=lambda version: (shares[version], version), default=None)
-        told = metadata(app, name, serving) if serving is not None else None
-        about = {key: told.get(key) for key in SHOWN} if told else {}
-        known = seen(app, name, serving) if serving is not None and told else {}
-        features = [{**column, "seen": known.get(column["name"])} for column in told["features"]] if told else []
-        found.append({"name": name, "serving": serving, "versions": versions, "features": features, **about})
-    return found
+        description = metadata(app, name, serving) if serving is not None else None
+        about = {key: description.get(key) for key in SHOWN} if description else {}
+        known = seen(app, name, serving) if serving is not None and description else {}
+        features = (
+            [{**column, "seen": known.get(column["name"])} for column in description["features"]] if description else []
+        )
+        models.append({"name": name, "serving": serving, "versions": versions, "features": features, **about})
+    return models
 
 
 def answering(app: ExtrasHost, model: str) -> dict[int, float]:
@@ -127,11 +129,11 @@ def version(app: ExtrasHost, servable: Servable) -> dict[str, Any]:
     }
 
 
-def signature(found: Signature) -> dict[str, Any]:
+def signature(called: Signature) -> dict[str, Any]:
     """A signature as JSON knows it."""
-    sides = {"inputs": found.inputs, "outputs": found.outputs}
-    tensors = {side: {alias: _tensor(info) for alias, info in given.items()} for side, given in sides.items()}
-    return {"method": found.method, **tensors}
+    sides = {"inputs": called.inputs, "outputs": called.outputs}
+    tensors = {side: {alias: _tensor(info) for alias, info in infos.items()} for side, infos in sides.items()}
+    return {"method": called.method, **tensors}
 
 
 def _tensor(info: TensorInfo) -> dict[str, Any]:

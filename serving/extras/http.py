@@ -158,7 +158,7 @@ def parse(body: bytes) -> dict[str, Any]:
         Refused: says what is wrong and where.
     """
     try:
-        found = json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        tree = json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
     except UnicodeDecodeError as error:
         raise bad(f"The body is not UTF-8: byte {error.start} cannot be read.") from None
     except json.JSONDecodeError as error:
@@ -167,9 +167,9 @@ def parse(body: bytes) -> dict[str, Any]:
         raise bad("The body is nested too deeply.") from None
     except ValueError as error:
         raise bad(str(error)) from None
-    if not isinstance(found, dict):
-        raise bad(f"The body must be a JSON object, got {type(found).__name__}.")
-    return found
+    if not isinstance(tree, dict):
+        raise bad(f"The body must be a JSON object, got {type(tree).__name__}.")
+    return tree
 
 
 def bad(text: str) -> Refused:
@@ -178,11 +178,11 @@ def bad(text: str) -> Refused:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         names = [name for name, _ in pairs]
         raise ValueError(f"The name '{next(n for n in names if names.count(n) > 1)}' is given twice in one object.")
-    return found
+    return members
 
 
 def _no_constant(name: str) -> Any:

@@ -45,11 +45,11 @@ def document(app: ExtrasHost, prefix: str, endpoints: Iterable[ExtrasEndpoint]) 
     }
 
 
-def _of_model(name: str, signature: Signature, told: Mapping[str, Any] | None, prefix: str) -> dict[str, Any]:
+def _of_model(name: str, signature: Signature, description: Mapping[str, Any] | None, prefix: str) -> dict[str, Any]:
     quoted = quote(name, safe="")
     strict = {alias: _tensor(info, null=True) for alias, info in signature.inputs.items()}
     answers = {alias: _tensor(info, null=True) for alias, info in signature.outputs.items()}
-    features = [column["name"] for column in told["features"]] if told else []
+    features = [column["name"] for column in description["features"]] if description else []
     if features and "values" in strict:
         strict["values"]["description"] = f"(batch, time, features) in raw units; features: {', '.join(features)}"
     inputs = {"type": "object", "required": list(strict), "properties": strict, "additionalProperties": False}

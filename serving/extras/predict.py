@@ -49,8 +49,8 @@ def predict(app: ExtrasHost, request: ExtrasRequest) -> Response:
     asked = body.get("signature_name", DEFAULT)
     with app.models.acquire(name, version, label) as servable:
         signature = check.choose(servable.signatures, asked)
-        given = body["inputs"] if "inputs" in body else columns(body["instances"], signature)
-        arrays = check.inputs(given, signature, told(app, servable, asked))
+        values = body["inputs"] if "inputs" in body else columns(body["instances"], signature)
+        arrays = check.inputs(values, signature, told(app, servable, asked))
         answered, outputs = app.predict(name, version, label, asked, arrays, request.caller)
     return answer({"model": name, "version": answered, "signature": asked, "outputs": outputs})
 
@@ -73,10 +73,10 @@ def columns(rows: object, signature: Signature) -> dict[str, Any]:
             names = ", ".join(signature.inputs)
             raise bad(f"instances[0] must be an object with {names}, got {type(rows[0]).__name__}.")
         return {next(iter(signature.inputs)): rows}
-    found: dict[str, list[Any]] = {name: [] for name in rows[0]}
+    values: dict[str, list[Any]] = {name: [] for name in rows[0]}
     for number, row in enumerate(rows):
-        if not isinstance(row, Mapping) or set(row) != set(found):
-            raise bad(f"instances[{number}] does not have the names of instances[0]: {', '.join(found)}.")
+        if not isinstance(row, Mapping) or set(row) != set(values):
+            raise bad(f"instances[{number}] does not have the names of instances[0]: {', '.join(values)}.")
         for key, value in row.items():
-            found[key].append(value)
-    return found
+            values[key].append(value)
+    return values

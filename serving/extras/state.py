@@ -23,15 +23,15 @@ Sample = tuple[str, dict[str, str], float]
 def samples(text: str) -> Iterator[Sample]:
     """Name, labels and value of every line of Prometheus' text format."""
     for line in text.split("\n"):  # only this ends a line there
-        found = LINE.match(line)
-        if line.startswith("#") or not found:
+        sample = LINE.match(line)
+        if line.startswith("#") or not sample:
             continue
         labels = {
             name: re.sub(r"\\(.)", lambda match: ESCAPES.get(match[1], match[1]), value)
-            for name, value in LABEL.findall(found[2] or "")
+            for name, value in LABEL.findall(sample[2] or "")
         }
         try:
-            yield found[1], labels, float(found[3])
+            yield sample[1], labels, float(sample[3])
         except ValueError:
             continue
 
@@ -67,14 +67,14 @@ def latency(buckets: Mapping[float, float]) -> dict[str, float]:
     total = buckets[bounds[-1]] if bounds else 0.0
     if not total:
         return {}
-    found = {}
+    quantiles = {}
     for share in QUANTILES:
         rank, low, below = share * total, 0.0, 0.0
         for bound in bounds:
             if buckets[bound] >= rank:
                 inside = buckets[bound] - below
                 edge = low if bound == float("inf") else low + (bound - low) * (rank - below) / max(inside, 1e-12)
-                found[f"p{round(100 * share)}"] = edge / 1000
+                quantiles[f"p{round(100 * share)}"] = edge / 1000
                 break
             low, below = bound, buckets[bound]
-    return found
+    return quantiles

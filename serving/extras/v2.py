@@ -56,7 +56,7 @@ def model(app: ExtrasHost, request: ExtrasRequest) -> Response:
         signature = servable.signatures.get(DEFAULT)
         numbers = [str(row["version"]) for row in describe.states(app, name) if row["state"] == "AVAILABLE"]
     sides = {"inputs": signature.inputs, "outputs": signature.outputs} if signature else {"inputs": {}, "outputs": {}}
-    tensors = {side: [_described(alias, info) for alias, info in given.items()] for side, given in sides.items()}
+    tensors = {side: [_described(alias, info) for alias, info in infos.items()] for side, infos in sides.items()}
     return answer({"name": name, "versions": numbers, "platform": PLATFORM, **tensors})
 
 
@@ -72,9 +72,9 @@ def infer(app: ExtrasHost, request: ExtrasRequest) -> Response:
     asked = parameters.get("signature_name", DEFAULT) if isinstance(parameters, dict) else DEFAULT
     with app.models.acquire(name, version) as servable:
         signature = check.choose(servable.signatures, asked)
-        given = _inputs(body.get("inputs"), signature)
+        values = _inputs(body.get("inputs"), signature)
         wanted = _wanted(body.get("outputs"), signature)
-        arrays = check.checked(given, signature, told(app, servable, asked))
+        arrays = check.checked(values, signature, told(app, servable, asked))
         answered, outputs = app.predict(name, version, None, asked, arrays, request.caller)
     reply: dict[str, Any] = {"model_name": name, "model_version": str(answered)}
     if "id" in body:
@@ -83,11 +83,11 @@ def infer(app: ExtrasHost, request: ExtrasRequest) -> Response:
     return answer({**reply, "outputs": [_tensor(alias, value) for alias, value in chosen.items()]})
 
 
-def _inputs(given: object, signature: Signature) -> Arrays:
-    if not isinstance(given, list) or not all(isinstance(tensor, dict) for tensor in given):
+def _inputs(tensors: object, signature: Signature) -> Arrays:
+    if not isinstance(tensors, list) or not all(isinstance(tensor, dict) for tensor in tensors):
         raise bad("'inputs' must be a list of tensors: objects with name, shape, datatype and data.")
     arrays: Arrays = {}
-    for number, tensor in enumerate(given):
+    for number, tensor in enumerate(tensors):
         absent = [key for key in ("name", "shape", "datatype", "data") if key not in tensor]
         if absent:
             raise bad(f"inputs[{number}] has no '{absent[0]}'.")
@@ -111,20 +111,20 @@ def _array(name: str, tensor: dict[str, Any], info: TensorInfo) -> np.ndarray:
     sizes = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
     if not sizes or not isinstance(data, list):
         raise bad(f"Input '{name}' needs 'shape' (whole numbers, 0 or more) and 'data' (a list).")
-    found = check.array(name, data, info)
-    if found.size != math.prod(shape) or (found.ndim > 1 and list(found.shape) != shape):
+    array = check.array(name, data, info)
+    if array.size != math.prod(shape) or (array.ndim > 1 and list(array.shape) != shape):
         raise bad(
-            f"Input '{name}' has {found.size} values in the shape {list(found.shape)}, but its shape says {shape}."
+            f"Input '{name}' has {array.size} values in the shape {list(array.shape)}, but its shape says {shape}."
         )
-    return found.reshape(shape)
+    return array.reshape(shape)
 
 
-def _wanted(given: object, signature: Signature) -> set[str]:
-    if given is None:
+def _wanted(outputs: object, signature: Signature) -> set[str]:
+    if outputs is None:
         return set()
-    if not isinstance(given, list) or not all(isinstance(output, dict) for output in given):
+    if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise bad("'outputs' must be a list of objects with a name.")
-    names = [str(output.get("name")) for output in given]
+    names = [str(output.get("name")) for output in outputs]
     for name in names:
         if name not in signature.outputs:
             raise bad(f"There is no output '{name}'{nearest(name, signature.outputs)}")

@@ -75,23 +75,23 @@ def read_batching(path: str | Path) -> BatchingParameters:
     Raises:
         ConfigError: the file cannot be read, has an unknown field (with its line) or a value that is not allowed.
     """
-    found = _read(path, "--batching_parameters_file", "BatchingParameters")
-    given: dict[str, Any] = {
-        name: getattr(found, name).value
+    message = _read(path, "--batching_parameters_file", "BatchingParameters")
+    values: dict[str, Any] = {
+        name: getattr(message, name).value
         for name in ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
-        if found.HasField(name)
+        if message.HasField(name)
     }
     for name in ("enable_large_batch_splitting", "max_execution_batch_size"):
-        if found.HasField(name):
+        if message.HasField(name):
             raise ConfigError(
                 f"The file '{path}' of --batching_parameters_file sets '{name}', which this server does not have: "
                 "it never splits a call. Remove the field."
             )
     try:
         return BatchingParameters(
-            pad_variable_length_inputs=found.pad_variable_length_inputs,
-            allowed_batch_sizes=tuple(found.allowed_batch_sizes),
-            **given,
+            pad_variable_length_inputs=message.pad_variable_length_inputs,
+            allowed_batch_sizes=tuple(message.allowed_batch_sizes),
+            **values,
         )
     except ConfigError as error:
         raise ConfigError(f"The file '{path}' of --batching_parameters_file: {error}") from None
@@ -103,12 +103,12 @@ def read_monitoring(path: str | Path) -> Monitoring:
     Raises:
         ConfigError: the file cannot be read or has an unknown field (with its line), or the path lacks its slash.
     """
-    found = _read(path, "--monitoring_config_file", "MonitoringConfig").prometheus_config
-    if found.path and not found.path.startswith("/"):
+    prometheus = _read(path, "--monitoring_config_file", "MonitoringConfig").prometheus_config
+    if prometheus.path and not prometheus.path.startswith("/"):
         raise ConfigError(
-            f"The file '{path}' of --monitoring_config_file has the path '{found.path}'; it must start with '/'."
+            f"The file '{path}' of --monitoring_config_file has the path '{prometheus.path}'; it must start with '/'."
         )
-    return Monitoring(enable=found.enable, path=found.path or Monitoring.path)
+    return Monitoring(enable=prometheus.enable, path=prometheus.path or Monitoring.path)
 
 
 def _read(path: str | Path, option: str, name: str) -> Any:

@@ -70,17 +70,17 @@ def parse_config(text: str) -> ServerConfig:
     from tensorflow_serving.config import model_server_config_pb2
 
     try:
-        found = parse_text(text, model_server_config_pb2.ModelServerConfig())
+        message = parse_text(text, model_server_config_pb2.ModelServerConfig())
     except ValueError as error:
         raise invalid(f"Invalid ModelServerConfig, {error}") from None
-    return config_of(found)
+    return config_of(message)
 
 
 def config_of(proto: Message) -> ServerConfig:
     """The same from a ``ModelServerConfig`` message."""
     if proto.WhichOneof("config") == "custom_model_config":
         raise invalid("ModelServer does not yet support custom model config.")
-    return ServerConfig(tuple(_model(found) for found in proto.model_config_list.config))
+    return ServerConfig(tuple(_model(model) for model in proto.model_config_list.config))
 
 
 def read_config(path: str | Path) -> ServerConfig:
@@ -103,9 +103,9 @@ def one_model(name: str, base_path: str | Path) -> ServerConfig:
     """
     if not str(base_path):
         raise ConfigError("Option --model_base_path is empty; name the folder that holds the version folders.")
-    given = str(base_path) if _SCHEME.match(str(base_path)) else str(Path(base_path).absolute())
+    path = str(base_path) if _SCHEME.match(str(base_path)) else str(Path(base_path).absolute())
     try:
-        return ServerConfig((ServedModelConfig(name, _base(name, given)),))
+        return ServerConfig((ServedModelConfig(name, _base(name, path)),))
     except Refused as error:
         raise ConfigError(f"Option --model_base_path cannot be used: {error.message}.") from None
 
@@ -119,32 +119,32 @@ def folder_config(folder: Path) -> ServerConfig:
     return ServerConfig(tuple(ServedModelConfig(name, path.absolute()) for name, path in find_models(folder).items()))
 
 
-def _model(found: Message) -> ServedModelConfig:
-    if not found.name:
+def _model(model: Message) -> ServedModelConfig:
+    if not model.name:
         raise invalid("A model of the config list has no name; add name: '...'")
-    platform = _platform(found)
-    base = _base(found.name, found.base_path)
+    platform = _platform(model)
+    base = _base(model.name, model.base_path)
     return ServedModelConfig(
-        found.name, base, _policy(found), MappingProxyType(dict(sorted(found.version_labels.items()))), platform
+        model.name, base, _policy(model), MappingProxyType(dict(sorted(model.version_labels.items()))), platform
     )
 
 
-def _platform(found: Message) -> str:
+def _platform(model: Message) -> str:
     """GetPlatform and CreateStoragePathRoutes of server_core.cc."""
-    if found.model_type:
-        if found.model_platform:
+    if model.model_type:
+        if model.model_platform:
             raise invalid(
                 "Illegal setting both ModelServerConfig::model_type (deprecated) and ModelServerConfig::model_platform."
             )
-        if found.model_type != 1:  # ModelType.TENSORFLOW
-            raise invalid(f"ModelServerConfig::model_type choice {found.model_type} not supported.")
+        if model.model_type != 1:  # ModelType.TENSORFLOW
+            raise invalid(f"ModelServerConfig::model_type choice {model.model_type} not supported.")
         return PLATFORM
-    if not found.model_platform:
+    if not model.model_platform:
         raise invalid(
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor ModelServerConfig::model_platform."
         )
-    if found.model_platform != PLATFORM:
-        raise invalid(f"Model {found.name} requests unsupported platform {found.model_platform}")
+    if model.model_platform != PLATFORM:
+        raise invalid(f"Model {model.name} requests unsupported platform {model.model_platform}")
     return PLATFORM
 
 
@@ -158,13 +158,13 @@ def _base(name: str, path: str) -> Path:
     return Path(path)
 
 
-def _policy(found: Message) -> VersionPolicy:
-    policy = found.model_version_policy
+def _policy(model: Message) -> VersionPolicy:
+    policy = model.model_version_policy
     kind = policy.WhichOneof("policy_choice")
     if kind == "all":
         return VersionPolicy(all=True)
     if kind == "specific":
         if not policy.specific.versions:
-            raise Refused(Code.INVALID_ARGUMENT, f"Model {found.name} has the policy 'specific' without versions")
+            raise Refused(Code.INVALID_ARGUMENT, f"Model {model.name} has the policy 'specific' without versions")
         return VersionPolicy(specific=tuple(sorted(set(policy.specific.versions))))
     return VersionPolicy(latest=max(policy.latest.num_versions, 1))

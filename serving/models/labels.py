@@ -46,7 +46,7 @@ def check(
     Raises:
         Refused: FAILED_PRECONDITION, in the words of TensorFlow Serving.
     """
-    found = dict[tuple[str, str], int]()
+    numbers = dict[tuple[str, str], int]()
     for model in config.models:
         for label, number in model.labels.items():
             moved = before.get(model.name, label) not in (None, number)
@@ -60,5 +60,5 @@ def check(
                     f"Request to assign label to version {number} of model {model.name}, "
                     "which is not currently available for inference",
                 )
-            found[model.name, label] = number
-    return Labels(found)
+            numbers[model.name, label] = number
+    return Labels(numbers)

@@ -58,7 +58,7 @@ class ModelManager:
         settings: ManagerSettings | None = None,
         loader: Loader | None = None,
     ) -> None:
-        if sum(given is not None for given in (config, config_file, folder)) != 1:
+        if sum(source is not None for source in (config, config_file, folder)) != 1:
             raise ConfigError("A ModelManager takes exactly one of config, config_file and folder.")
         self.settings = settings or ManagerSettings()
         self._file, self._folder = config_file, folder
@@ -176,7 +176,7 @@ class ModelManager:
         """
         with self._versions.lock:
             new = set(config.by_name()) - set(self._config.by_name())
-            found = labels.check(config, self._labels, self._versions.states, self.settings)
+            checked = labels.check(config, self._labels, self._versions.states, self.settings)
             if not first:
                 for name in sorted(new):
                     base = config.by_name()[name].base_path
@@ -186,9 +186,9 @@ class ModelManager:
                 if name not in config.by_name():
                     model.aspired = {}
             for name in new:
-                kept = self._versions.models.setdefault(name, Model())
-                kept.looked = False
-            self._config, self._labels = config, found
+                added = self._versions.models.setdefault(name, Model())
+                added.looked = False
+            self._config, self._labels = config, checked
             self._poll_now = True
         self._wake.set()
         return new
@@ -246,11 +246,11 @@ class ModelManager:
             self._look_for_models(self._folder)
         for config in self._config.models:
             try:
-                found, problem = find_versions(config.base_path), ""
+                folders, problem = find_versions(config.base_path), ""
             except OSError as error:
-                found, problem = {}, f"Could not find base path {config.base_path} for servable {config.name}"
+                folders, problem = {}, f"Could not find base path {config.base_path} for servable {config.name}"
                 log.log(self._loudness(config.name, problem), "%s (%s)", problem, error.strerror or error)
-            aspired = config.policy.choose(found, config.name)
+            aspired = config.policy.choose(folders, config.name)
             with self._versions.lock:
                 model = self._versions.models.get(config.name)
                 if model is None or config not in self._config.models:
@@ -278,13 +278,13 @@ class ModelManager:
 
     def _look_for_models(self, folder: Path) -> None:
         try:
-            found = folder_config(folder)
+            config = folder_config(folder)
         except OSError as error:
             log.error("The folder '%s' of --models cannot be read (%s).", folder, error.strerror or error)
             return
         here = self._config.by_name()
-        stay = tuple(model for name, model in here.items() if name not in found.by_name() and model.base_path.is_dir())
-        merged = tuple(sorted((*found.models, *stay), key=lambda model: model.name))
+        stay = tuple(model for name, model in here.items() if name not in config.by_name() and model.base_path.is_dir())
+        merged = tuple(sorted((*config.models, *stay), key=lambda model: model.name))
         if merged != self._config.models:
             self._apply(ServerConfig(merged), first=True)
             self._poll_now = False

@@ -29,27 +29,27 @@ class VersionPolicy:
     all: bool = False
     specific: tuple[int, ...] | None = None
 
-    def choose(self, found: Mapping[int, Path], model: str = "") -> dict[int, Path]:
+    def choose(self, folders: Mapping[int, Path], model: str = "") -> dict[int, Path]:
         """Those of the version folders that are to be served."""
         if self.all:
-            return dict(found)
+            return dict(folders)
         if self.specific is None:
-            return {number: found[number] for number in sorted(found, reverse=True)[: max(self.latest, 1)]}
+            return {number: folders[number] for number in sorted(folders, reverse=True)[: max(self.latest, 1)]}
         for number in self.specific:
-            if number not in found:
+            if number not in folders:
                 _once(
                     f"Version {number} of servable {model}, which was requested to be served as a 'specific' version "
                     "in the servable's version policy, was not found in the file system"
                 )
-        return {number: found[number] for number in self.specific if number in found}
+        return {number: folders[number] for number in self.specific if number in folders}
 
 
 def version_number(name: str) -> int | None:
     """The number a folder's name stands for; None: it is no version. ``007`` is 7, ``.5`` and ``v2`` are none."""
-    found = _NUMBER.match(name)
-    if found is None or not -20 < len(found[1].lstrip("+-0")) < 20:
+    match = _NUMBER.match(name)
+    if match is None or not -20 < len(match[1].lstrip("+-0")) < 20:
         return None
-    number = int(found[1])
+    number = int(match[1])
     return number if number in _INT64 else None
 
 
@@ -62,7 +62,7 @@ def find_versions(base: Path) -> dict[int, Path]:
     Raises:
         OSError: the base path cannot be listed.
     """
-    found, home = dict[int, Path](), base.resolve()
+    versions, home = dict[int, Path](), base.resolve()
     for child in sorted(base.iterdir(), key=lambda path: path.name):
         number = version_number(child.name)
         if number is None:
@@ -73,13 +73,13 @@ def find_versions(base: Path) -> dict[int, Path]:
         if child.is_symlink() and not child.resolve().is_relative_to(home):
             _once(f"Version folder '{child}' is a link that leaves '{home}'; it is not served.")
             continue
-        if number in found:
+        if number in versions:
             _once(
                 f"Duplicate version directories detected. Version {number} will be loaded from {child.name}, "
-                f"{found[number].name} will be ignored."
+                f"{versions[number].name} will be ignored."
             )
-        found[number] = child
-    return found
+        versions[number] = child
+    return versions
 
 
 def find_models(folder: Path) -> dict[str, Path]:
@@ -88,7 +88,7 @@ def find_models(folder: Path) -> dict[str, Path]:
     Raises:
         OSError: the folder cannot be listed.
     """
-    found, home = dict[str, Path](), folder.resolve()
+    models, home = dict[str, Path](), folder.resolve()
     for child in sorted(folder.iterdir(), key=lambda path: path.name):
         if child.name.startswith(".") or not child.is_dir():
             continue
@@ -97,10 +97,10 @@ def find_models(folder: Path) -> dict[str, Path]:
             continue
         try:
             if any(version_number(path.name) is not None and path.is_dir() for path in child.iterdir()):
-                found[child.name] = child
+                models[child.name] = child
         except OSError as error:
             _once(f"Model folder '{child}' cannot be read ({error.strerror or error}).")
-    return found
+    return models
 
 
 _SAID: set[str] = set()

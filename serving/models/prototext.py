@@ -38,10 +38,10 @@ def message_class(name: str) -> Any:
     file.dependency.append("google/protobuf/wrappers.proto")
     messages = {"BatchingParameters": _BATCHING, "PrometheusConfig": _PROMETHEUS, "MonitoringConfig": _MONITORING}
     for message, fields in messages.items():
-        made = file.message_type.add(name=message)
+        described = file.message_type.add(name=message)
         for field, number, kind, repeated in fields:
             label = 3 if repeated else 1  # LABEL_REPEATED, LABEL_OPTIONAL
-            added = made.field.add(name=field, number=number, label=label)
+            added = described.field.add(name=field, number=number, label=label)
             if kind.startswith("."):
                 added.type, added.type_name = added.TYPE_MESSAGE, kind
             else:

@@ -199,14 +199,14 @@ class Versions:
         with self.lock:
             before, version.state = version.state, state
             code, message = version.error if state == END and version.held is None else ("OK", "")
-            told = VersionState(version.number, state, code, message)
-            self.states.setdefault(name, {})[version.number] = told
+            changed = VersionState(version.number, state, code, message)
+            self.states.setdefault(name, {})[version.number] = changed
             if AVAILABLE in (before, state):
                 self.table = table_of(self.models.items())
             self.changed.notify_all()
             for listener in self._listeners:
                 with suppress(Exception):  # a listener's fault is not the model's
-                    listener(name, told)
+                    listener(name, changed)
         log.info("Version %d of %s is %s%s", version.number, name, state, f" ({code}: {message})" if message else "")
 
 

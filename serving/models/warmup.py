@@ -71,7 +71,7 @@ def _predict(servable: Servable, request: Message) -> None:
     servable.run(name, inputs, list(request.output_filter) or None)
 
 
-def _examples(servable: Servable, spec: Message, given: Message) -> None:
+def _examples(servable: Servable, spec: Message, examples: Message) -> None:
     """A classify or regress request: serialized examples for the one input of its signature."""
     name = spec.signature_name or DEFAULT
     signature = servable.signatures.get(name)
@@ -79,4 +79,4 @@ def _examples(servable: Servable, spec: Message, given: Message) -> None:
         raise invalid(f"No signature was found with the name: {name}")
     if len(signature.inputs) != 1:
         raise invalid(f"Expected one input Tensor for signature {name}, it has {len(signature.inputs)}")
-    servable.run(name, {next(iter(signature.inputs)): np.array(serialized(given), object)})
+    servable.run(name, {next(iter(signature.inputs)): np.array(serialized(examples), object)})

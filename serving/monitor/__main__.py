@@ -65,17 +65,17 @@ def _folder(options: argparse.Namespace) -> Path:
 def _status(options: argparse.Namespace) -> cli.Result:
     from keras_seq import files
 
-    found = []
+    processes = []
     for path in sorted((_folder(options) / "status").glob("*.json")):
         try:
-            found.append(files.read_json(path))
+            processes.append(files.read_json(path))
         except (OSError, ValueError):
             continue
-    return cli.Result({"processes": found}, lambda: _print_status(found))
+    return cli.Result({"processes": processes}, lambda: _print_status(processes))
 
 
-def _print_status(found: list[dict[str, Any]]) -> None:
-    for process in found:
+def _print_status(processes: list[dict[str, Any]]) -> None:
+    for process in processes:
         print(f"as of {_time(process['time'])}: {process['dropped']} calls dropped, {process['failures']} failures")
         for version in process["versions"]:
             reference = "" if version["reference"] else ", no reference: nothing is compared"
@@ -83,20 +83,20 @@ def _print_status(found: list[dict[str, Any]]) -> None:
             for alarm in version["alarms"]:
                 state = "DRIFT" if alarm["drift"] else "no drift" if alarm["checked"] else "not yet full"
                 print(f"    {alarm['of']}, last {alarm['window']}: {state} (score {alarm['score']:.2f})")
-    if not found:
+    if not processes:
         print("no monitor has written its status here yet")
 
 
 def _events(options: argparse.Namespace) -> cli.Result:
     from serving.monitor.events import read_events
 
-    found = list(read_events(_folder(options)))[-max(options.last, 0) :]
+    events = list(read_events(_folder(options)))[-max(options.last, 0) :]
     lines = []
-    for event in found:
-        top = ", ".join(f"{one['column']} ({one['share']:.1f})" for one in event.get("top", []))
+    for event in events:
+        top = ", ".join(f"{column['column']} ({column['share']:.1f})" for column in event.get("top", []))
         where = " ".join(str(event[name]) for name in ("model", "version", "of", "window") if name in event)
         lines.append(f"{_time(event['time'])}  {event['event']}  {where}  {top or event.get('reason', '')}".rstrip())
-    return cli.Result({"events": found}, "\n".join(lines))
+    return cli.Result({"events": events}, "\n".join(lines))
 
 
 def _label(options: argparse.Namespace) -> cli.Result:
@@ -108,16 +108,16 @@ def _label(options: argparse.Namespace) -> cli.Result:
         folder = base / model / str(version)
         return folder if folder.is_dir() else None
 
-    found = add_labels(_folder(options), read_labels(options.file), where)
-    return cli.Result(found, lambda: _print_labels(found))
+    outcome = add_labels(_folder(options), read_labels(options.file), where)
+    return cli.Result(outcome, lambda: _print_labels(outcome))
 
 
-def _print_labels(found: dict[str, Any]) -> None:
-    print(f"{found['joined']} of {found['labels']} labels joined with logged answers")
-    for name, facts in found["versions"].items():
+def _print_labels(outcome: dict[str, Any]) -> None:
+    print(f"{outcome['joined']} of {outcome['labels']} labels joined with logged answers")
+    for name, facts in outcome["versions"].items():
         against = f", {facts['reference_error']:.4g} when exported" if facts.get("reference_error") is not None else ""
         print(f"  {name}: mean error {facts['error']:.4g} over {facts['labels']} answers{against}")
-    for event in found["events"]:
+    for event in outcome["events"]:
         print(f"  errors of {event['model']}/{event['version']} rose at {_time(event['at'])}: {event['error']:.4g}")
 
 
@@ -142,20 +142,20 @@ def _rates(options: argparse.Namespace, overrides: dict[str, Any]) -> cli.Result
     machine.load_tensorflow()
     from serving.monitor.rates import measure_part
 
-    found = measure_part(
+    rates = measure_part(
         reference, settings, bundle, options.part, requests=options.requests, streams=options.streams
     ).to_dict()
-    return cli.Result(found, lambda: _print_rates(found, options.part))
+    return cli.Result(rates, lambda: _print_rates(rates, options.part))
 
 
-def _print_rates(found: dict[str, Any], part: str) -> None:
-    print(f"{found['streams']} streams of {found['requests']} requests from the {part} part")
-    for key, checks in found["checks"].items():
-        alarms = found["alarms"].get(key, 0)
-        print(f"  {key:>14}: {found['exceeded'][key]:.3%} of {checks} checks above the threshold, {alarms} alarms")
-    print(f"  streams with an alarm: {found['streams_with_alarm']:.1%}")
-    if found["requests_until_alarm"]:
-        until = found["requests_until_alarm"]
+def _print_rates(rates: dict[str, Any], part: str) -> None:
+    print(f"{rates['streams']} streams of {rates['requests']} requests from the {part} part")
+    for key, checks in rates["checks"].items():
+        alarms = rates["alarms"].get(key, 0)
+        print(f"  {key:>14}: {rates['exceeded'][key]:.3%} of {checks} checks above the threshold, {alarms} alarms")
+    print(f"  streams with an alarm: {rates['streams_with_alarm']:.1%}")
+    if rates["requests_until_alarm"]:
+        until = rates["requests_until_alarm"]
         print(f"  requests until the first alarm: median {until['median']:g}, at most {until['largest']}")
 
 

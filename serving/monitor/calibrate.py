@@ -108,24 +108,39 @@ def calibrate(
     if len(rows) < LEAST_ROWS:
         return None
     rng, pieces = np.random.default_rng(seed), find_pieces(unit)
-    folds = np.array_split(rng.permutation(len(pieces)), min(FOLDS, len(pieces)))
-    drawn = []
-    for fold in folds:
-        held, rest = [pieces[k] for k in fold], [pieces[k] for k in range(len(pieces)) if k not in set(fold.tolist())]
-        others = np.concatenate([np.arange(*piece) for piece in rest])
-        reference = ReferenceStatistics(rows[others[np.unique(np.linspace(0, len(others) - 1, most).astype(int))]])
-        own = np.concatenate([np.arange(*piece) for piece in held])
-        placed, first = reference.place(rows[own]), np.cumsum([0] + [stop - start for start, stop in held])
-        ranges = [(int(low), int(high)) for low, high in pairwise(first)]
-        drawn += [
-            flat(reference.compare(placed.take(draw_stream(ranges, window, rng)))) for _ in range(draws // len(folds))
-        ]
-    distances = np.array(drawn)
-    least = np.concatenate([np.full(rows.shape[1] if one.by_column else 1, one.least) for one in DISTANCES.values()])
+    distances = _without_drift(rows, pieces, window, rng, draws=draws, most=most)
+    columns = rows.shape[1]
+    least = [least for kind in DISTANCES.values() for least in [kind.least] * (columns if kind.by_column else 1)]
     usual = np.maximum(np.quantile(distances, USUAL, axis=0), least)
     limit = float(np.quantile((distances / usual).max(axis=1), 1 - alpha, method="higher"))
     limit *= 1 + 1 / math.sqrt(len(pieces))  # the units are a sample themselves; of few, others differ more
     return DriftThreshold(tuple(usual.tolist()), max(limit, 1.0), alpha)
+
+
+def _without_drift(
+    rows: NDArray[np.floating],
+    pieces: list[tuple[int, int]],
+    window: Window,
+    rng: np.random.Generator,
+    *,
+    draws: int,
+    most: int,
+) -> NDArray[np.float64]:
+    """Distances of windows drawn from held-out units to the other units, ``(draws, distances)``."""
+    folds = np.array_split(rng.permutation(len(pieces)), min(FOLDS, len(pieces)))
+    distances = []
+    for fold in folds:
+        held_out = [pieces[k] for k in fold]
+        rest = [pieces[k] for k in range(len(pieces)) if k not in set(fold.tolist())]
+        others = np.concatenate([np.arange(*piece) for piece in rest])
+        reference = ReferenceStatistics(rows[others[np.unique(np.linspace(0, len(others) - 1, most).astype(int))]])
+        placed = reference.place(rows[np.concatenate([np.arange(*piece) for piece in held_out])])
+        first = np.cumsum([0] + [stop - start for start, stop in held_out])
+        ranges = [(int(low), int(high)) for low, high in pairwise(first)]
+        distances += [
+            flat(reference.compare(placed.take(draw_stream(ranges, window, rng)))) for _ in range(draws // len(folds))
+        ]
+    return np.array(distances)
 
 
 def find_pieces(unit: NDArray[np.integer]) -> list[tuple[int, int]]:
@@ -143,13 +158,13 @@ def draw_stream(pieces: list[tuple[int, int]], window: Window, rng: np.random.Ge
     Units come in random order, each until a random age; when all have come, they come again.
     """
     numbers: list[Int] = []
-    kept, order = 0, rng.permutation(len(pieces))
+    count, order = 0, rng.permutation(len(pieces))
     position = 0
-    while kept < window.requests:
+    while count < window.requests:
         start, stop = pieces[order[position % len(order)]]
         last = start + max(1, round((stop - start) * rng.uniform(SHORTEST, 1)))
         first = start if position else int(rng.integers(start, last))
         numbers.append(np.arange(first, last))
-        kept += last - first
+        count += last - first
         position += 1
     return np.concatenate(numbers)[: window.requests][:: window.stride][: window.rows]

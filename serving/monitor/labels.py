@@ -69,7 +69,7 @@ def read_labels(path: str | Path) -> Labels:
     Raises:
         DataError: it cannot be read, lacks a column, or a line has no row number; names the line.
     """
-    found: Labels = {}
+    labels: Labels = {}
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             header = file.readline()
@@ -83,10 +83,10 @@ def read_labels(path: str | Path) -> Labels:
                 )
             for entry in table:
                 key = str(entry["request_id"]), _number(entry.get("row") or "0", path, table.line_num)
-                found[key] = tuple(str(entry[name] or "") for name in names)
+                labels[key] = tuple(str(entry[name] or "") for name in names)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"The label file '{path}' cannot be read: {error}.") from None
-    return found
+    return labels
 
 
 def _number(text: str, path: str | Path, line: int) -> int:
@@ -140,11 +140,11 @@ def _version(key: tuple[str, int], versions: dict[tuple[str, int], _Version | No
 def _described(reference: TrainingReference, place: Path) -> _Version:
     """A version with the reading and targets of its schema; a version without metadata has the plain ones."""
     try:
-        told = read_metadata(place)
+        metadata = read_metadata(place)
     except ExportError:
         return _Version(reference, Reading(), ())
-    reading = told.get("schema", {}).get("reading")
-    return _Version(reference, Reading.model_validate(reading or {}), tuple(told.get("targets", ())))
+    reading = metadata.get("schema", {}).get("reading")
+    return _Version(reference, Reading.model_validate(reading or {}), tuple(metadata.get("targets", ())))
 
 
 def _join(
@@ -232,31 +232,31 @@ def outcomes(folder: str | Path) -> dict[tuple[str, int], LabelledAnswers]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found: dict[tuple[str, int], LabelledAnswers] = {}
+    versions: dict[tuple[str, int], LabelledAnswers] = {}
     for path in list_files(Path(folder) / FOLDER):
         try:
             rows = pq.read_table(path, columns=["request_id", "row", "time", "model", "version", "error"]).to_pylist()
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"The file '{path}' of labels cannot be read ({error}); remove it.") from None
         for row in rows:
-            outcome = found.setdefault((row["model"], row["version"]), LabelledAnswers())
+            outcome = versions.setdefault((row["model"], row["version"]), LabelledAnswers())
             outcome.errors[row["request_id"], row["row"]] = (row["time"], row["error"])
-    return found
+    return versions
 
 
 def _judge(folder: Path, known: dict[Any, Any], where: Where) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Mean errors, and rises that no event has told of yet."""
-    told, versions, events = _told(folder), dict[str, Any](), list[dict[str, Any]]()
+    told_until, versions, events = _told(folder), dict[str, Any](), list[dict[str, Any]]()
     for key, outcome in outcomes(folder).items():
         ordered, name = outcome.in_order(), f"{key[0]}/{key[1]}"
         errors = np.array([error for _, error in ordered])
         facts: dict[str, Any] = {"labels": len(errors), "error": float(np.nanmean(errors)) if len(errors) else None}
         version = _version(key, known, where)
         reference = version.reference if version is not None else None
-        made = error_stream(reference) if reference is not None else None
-        facts["told_until"] = told.get(name, 0.0)
-        if reference is not None and made is not None:
-            stream, false_alarms = made
+        calibrated = error_stream(reference) if reference is not None else None
+        facts["told_until"] = told_until.get(name, 0.0)
+        if reference is not None and calibrated is not None:
+            stream, false_alarms = calibrated
             facts |= {"reference_error": reference.facts["errors"].get("mean"), "false_alarms": false_alarms}
             for at, error in ordered:
                 if stream.update(error) and at > facts["told_until"]:

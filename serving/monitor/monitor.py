@@ -199,14 +199,14 @@ class DriftMonitor:
             watch.add(name, columns, rows)
 
     def _watch(self, key: Key) -> VersionWatch:
-        found = self._watches.pop(key, None)
-        if found is None:
+        watch = self._watches.pop(key, None)
+        if watch is None:
             reference, thresholds = self._reference(key)
-            found = VersionWatch(*key, reference, thresholds, self.settings)
-        self._watches[key] = found  # the newest last
+            watch = VersionWatch(*key, reference, thresholds, self.settings)
+        self._watches[key] = watch  # the newest last
         while len(self._watches) > self.settings.versions:
             self._watches.pop(next(iter(self._watches)))
-        return found
+        return watch
 
     def _reference(self, key: Key) -> tuple[TrainingReference | None, Thresholds]:
         reason = "the version holds none"

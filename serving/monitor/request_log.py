@@ -138,12 +138,12 @@ def write_calls(path: Path, calls: Sequence[ObservedCall]) -> Path:
 
 def prune(folder: Path, most: int) -> None:
     """Remove the oldest files until all together have at most ``most`` bytes; and halves that nobody finishes."""
-    found = []
+    sizes = []
     for path in list_files(folder):
         with suppress(OSError):
-            found.append((path, path.stat().st_size))
-    total = sum(size for _, size in found)
-    for path, size in found[:-1]:
+            sizes.append((path, path.stat().st_size))
+    total = sum(size for _, size in sizes)
+    for path, size in sizes[:-1]:
         if total <= most:
             break
         path.unlink(missing_ok=True)
@@ -193,7 +193,7 @@ def _column(parts: Sequence[Arrays]) -> Any:
 
     kind = schema().field("inputs").type
     packed = [_pack(name, np.asarray(arrays[name])) for arrays in parts for name in sorted(arrays)]
-    fields = [pa.array([one[field.name] for one in packed], field.type) for field in kind.value_type]
+    fields = [pa.array([value[field.name] for value in packed], field.type) for field in kind.value_type]
     offsets = np.cumsum([0] + [len(arrays) for arrays in parts]).astype(np.int32)
     values = pa.StructArray.from_arrays(fields, fields=list(kind.value_type))
     return pa.ListArray.from_arrays(pa.array(offsets), values, type=kind)
@@ -218,9 +218,9 @@ def _unpack(packed: dict[str, Any]) -> np.ndarray:
     texts = packed["strings"] or []
     if len(texts) != math.prod(shape):
         raise ValueError(f"{len(texts)} strings in '{packed['name']}' of shape {shape}")
-    made = np.empty(len(texts), object)
-    made[:] = texts
-    return made.reshape(shape)
+    array = np.empty(len(texts), object)
+    array[:] = texts
+    return array.reshape(shape)
 
 
 def _call(row: dict[str, Any]) -> ObservedCall:

@@ -65,7 +65,7 @@ def _read(path: Path) -> Thresholds | None:
     try:
         stored = files.read_json(path)
         return {
-            name: {int(size): DriftThreshold.from_dict(one) for size, one in sizes.items()}
+            name: {int(size): DriftThreshold.from_dict(stored_threshold) for size, stored_threshold in sizes.items()}
             for name, sizes in stored["thresholds"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -74,7 +74,8 @@ def _read(path: Path) -> Thresholds | None:
 
 def _write(path: Path, thresholds: Thresholds) -> None:
     tree: dict[str, Any] = {
-        name: {str(size): one.to_dict() for size, one in sizes.items()} for name, sizes in thresholds.items()
+        name: {str(size): threshold.to_dict() for size, threshold in sizes.items()}
+        for name, sizes in thresholds.items()
     }
     try:
         files.write_json(path, {"format": FORMAT, "thresholds": tree})

@@ -59,8 +59,8 @@ def main(argv: Sequence[str]) -> cli.Result | int:
         token=os.environ.get("KERAS_SEQ_TOKEN", ""),
         event=options.event,
     )
-    found = run(request, _say)
-    return cli.Result(found.to_dict(), f"version {found.pushed} is pushed")
+    state = run(request, _say)
+    return cli.Result(state.to_dict(), f"version {state.pushed} is pushed")
 
 
 def _watch(options: argparse.Namespace, words: list[str]) -> int:
@@ -89,15 +89,15 @@ def _watch(options: argparse.Namespace, words: list[str]) -> int:
 
 def _without(words: list[str], names: tuple[str, ...]) -> list[str]:
     """The words without options that take a value."""
-    kept, skip = [], False
+    words_left, skip = [], False
     for word in words:
         if skip:
             skip = False
         elif word in names:
             skip = True
         elif not word.startswith(tuple(f"{name}=" for name in names)):
-            kept.append(word)
-    return kept
+            words_left.append(word)
+    return words_left
 
 
 def _parser() -> cli.Parser:

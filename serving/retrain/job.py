@@ -135,9 +135,9 @@ def find_start(request: RetrainRequest) -> Start:
         )
     from keras_seq.bundle import load_bundle
 
-    found = load_bundle(request.bundle)
-    digest = files.sha256(found.folder / "manifest.json")
-    return Start(found.experiment, None, digest, found.folder / "model.keras", found.schema)
+    bundle = load_bundle(request.bundle)
+    digest = files.sha256(bundle.folder / "manifest.json")
+    return Start(bundle.experiment, None, digest, bundle.folder / "model.keras", bundle.schema)
 
 
 def plan_experiment(request: RetrainRequest, start: Start) -> config.Experiment:
@@ -235,10 +235,10 @@ def _train(experiment: config.Experiment) -> Path:
         bundle = load_bundle(folder)
         if not DataNow().changed(bundle.data, bundle.schema.model_dump_json(), bundle.experiment.data):
             return bundle.folder
-    found = train(experiment, quiet=True)
+    run = train(experiment, quiet=True)
     if _half(experiment):
         raise TrainingError("The training was stopped before its end; the same command goes on where it was.")
-    return found.bundle
+    return run.bundle
 
 
 def _half(experiment: config.Experiment) -> bool:

@@ -21,8 +21,8 @@ def check_address(server: str) -> str:
     Raises:
         ConfigError: it is no HTTP address.
     """
-    found = urllib.parse.urlsplit(server)
-    if found.scheme not in ("http", "https") or not found.netloc:
+    address = urllib.parse.urlsplit(server)
+    if address.scheme not in ("http", "https") or not address.netloc:
         raise ConfigError(f"Option '--server' must be an address such as http://127.0.0.1:8501, got '{server}'.")
     return server.rstrip("/")
 
@@ -46,7 +46,7 @@ def wait_available(server: str, model: str, version: int, *, timeout: float, tok
     end, last = time.monotonic() + timeout, "no reply"
     while time.monotonic() < end:
         states = _ask(server, model, token)
-        mine = next((one for one in states or () if str(one.get("version")) == str(version)), None)
+        mine = next((state for state in states or () if str(state.get("version")) == str(version)), None)
         if mine is not None:
             status = mine.get("status") or {}
             last = f"{mine.get('state')} {status.get('error_message', '')}".strip()
@@ -69,8 +69,8 @@ def _ask(server: str, model: str, token: str) -> list[dict[str, Any]] | None:
         request.add_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=REPLY) as reply:
-            found = json.load(reply).get("model_version_status", [])
-            return [one for one in found if isinstance(one, dict)]
+            states = json.load(reply).get("model_version_status", [])
+            return [state for state in states if isinstance(state, dict)]
     except urllib.error.HTTPError:
         return []
     except (OSError, ValueError, AttributeError):

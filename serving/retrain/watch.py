@@ -44,9 +44,9 @@ def seconds_of(text: str, option: str) -> float:
     Raises:
         ConfigError: another form, or nothing.
     """
-    found = DURATION.match(text)
-    value = float(found[1]) * UNITS[found[2]] if found else 0.0
-    if not found or (value <= 0 and option != "--cooldown"):
+    match = DURATION.match(text)
+    value = float(match[1]) * UNITS[match[2]] if match else 0.0
+    if not match or (value <= 0 and option != "--cooldown"):
         raise ConfigError(f"Option '{option}' must be a time such as 24h, 30m or 90s, got '{text}'.")
     return value
 

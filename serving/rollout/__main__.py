@@ -70,12 +70,12 @@ def _set(options: argparse.Namespace) -> cli.Result:
     shadow = None if options.shadow in (None, "off") else _shadow(options.shadow, options.share)
 
     def fields(old: ModelPlan) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        changes: dict[str, Any] = {}
         if weights is not None and weights != dict(old.weights):  # else the way back would lead nowhere
-            found |= {"weights": weights, "previous": dict(old.weights)}
+            changes |= {"weights": weights, "previous": dict(old.weights)}
         if options.shadow is not None:
-            found["shadow"] = shadow
-        return found | ({"salt": options.salt} if options.salt is not None else {})
+            changes["shadow"] = shadow
+        return changes | ({"salt": options.salt} if options.salt is not None else {})
 
     return _tell(options, edit.change(options.file, options.model, fields))
 
@@ -115,18 +115,18 @@ def _text(name: str, plan: ModelPlan) -> str:
 
 
 def _weights(text: str) -> dict[int, float]:
-    found: dict[int, float] = {}
+    weights: dict[int, float] = {}
     for part in text.split(","):
         version, equals, weight = part.partition("=")
         try:
-            if not equals or int(version) in found:
+            if not equals or int(version) in weights:
                 raise ValueError
-            found[int(version)] = float(weight)
+            weights[int(version)] = float(weight)
         except ValueError:
             raise ConfigError(
                 f"Option '--weights' must look like 3=90,4=10, each version once; got '{text}'."
             ) from None
-    return found
+    return weights
 
 
 def _shadow(text: str, share: float | None) -> dict[str, Any]:

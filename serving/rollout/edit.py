@@ -33,7 +33,7 @@ def change(path: str | Path, model: str, edit: Callable[[ModelPlan], Mapping[str
         old = plan.models.get(model, ModelPlan())
         tree = old.model_dump() | dict(edit(old))
         new: ModelPlan = validate(ModelPlan, tree)
-        models = {name: one.model_dump(exclude_defaults=True) for name, one in plan.models.items()}
+        models = {name: entry.model_dump(exclude_defaults=True) for name, entry in plan.models.items()}
         models[model] = new.model_dump(exclude_defaults=True)
         _write(path, {"models": models})
     return new
@@ -83,16 +83,16 @@ def set_policy(path: str | Path, model: str, version: int) -> None:
     path = Path(path)
     with _alone(path):
         try:
-            found = parse_text(read_text(path, "--policy"), model_server_config_pb2.ModelServerConfig())
+            message = parse_text(read_text(path, "--policy"), model_server_config_pb2.ModelServerConfig())
         except ValueError as error:
             raise ConfigError(f"The file '{path}' is no ModelServerConfig: {error}.") from None
-        wanted = [one for one in found.model_config_list.config if one.name == model]
+        wanted = [config for config in message.model_config_list.config if config.name == model]
         if not wanted:
-            names = ", ".join(one.name for one in found.model_config_list.config) or "none"
+            names = ", ".join(config.name for config in message.model_config_list.config) or "none"
             raise ConfigError(f"The file '{path}' does not name model '{model}'; it names {names}.")
         wanted[0].model_version_policy.Clear()
         wanted[0].model_version_policy.specific.versions.append(version)
-        files.write_text(path, text_format.MessageToString(found))
+        files.write_text(path, text_format.MessageToString(message))
 
 
 def push_again(base: str | Path, version: int | None = None) -> Path:
@@ -113,15 +113,15 @@ def push_again(base: str | Path, version: int | None = None) -> Path:
 
     base = Path(base)
     try:
-        found = find_versions(base)
+        versions = find_versions(base)
     except OSError as error:
         raise ConfigError(f"The base path '{base}' cannot be listed ({error.strerror or error}).") from None
-    numbers = sorted(found)
+    numbers = sorted(versions)
     chosen = version if version is not None else numbers[-2] if len(numbers) > 1 else None
-    if chosen not in found:
+    if chosen not in versions:
         there = ", ".join(map(str, numbers)) or "none"
         raise ConfigError(f"Base path '{base}' has no version {chosen or 'before the highest'}; it has {there}.")
-    return push(found[chosen], base, force=True)  # it was served before, whatever the gate of its time said
+    return push(versions[chosen], base, force=True)  # it was served before, whatever the gate of its time said
 
 
 def _write(path: Path, tree: dict[str, Any]) -> None:

@@ -92,8 +92,8 @@ def load_plan(path: str | Path) -> RolloutPlan:
     Raises:
         ConfigError: it cannot be read or holds what it must not; says what and where.
     """
-    found: RolloutPlan = validate(RolloutPlan, read_tree(path, "rollout"))
-    return found
+    plan: RolloutPlan = validate(RolloutPlan, read_tree(path, "rollout"))
+    return plan
 
 
 class Watched:
@@ -126,8 +126,8 @@ class Watched:
     def look(self) -> None:
         """Read the file if it changed."""
         try:
-            found = self.path.stat()
-            seen = (found.st_mtime_ns, found.st_size, found.st_ino)
+            status = self.path.stat()
+            seen = (status.st_mtime_ns, status.st_size, status.st_ino)
         except OSError:
             seen = (0, 0, 0)
         if seen != self._seen:

@@ -61,8 +61,8 @@ class Difference:
             ValueError: the shadow has other outputs or shapes.
         """
         rows = max((len(value) for value in real.values() if value.ndim), default=1)
-        found = {name: compare(value, other.get(name), name) for name, value in real.items()}
-        for name, (mean, largest, unequal) in found.items():
+        differences = {name: compare(value, other.get(name), name) for name, value in real.items()}
+        for name, (mean, largest, unequal) in differences.items():
             old = self.outputs.setdefault(name, {"mean": 0.0, "largest": 0.0, "unequal": 0.0})
             share = rows / (self.rows + rows)
             old["mean"] += (mean - old["mean"]) * share
@@ -148,12 +148,12 @@ class Shadow:
             return ""
         samples: dict[str, list[str]] = {"calls_total": [], "failed_total": [], "difference_mean": []}
         samples |= {"difference_max": [], "unequal_share": [], "seconds_mean": []}
-        for key, found in list(self._found.items()):
+        for key, difference in list(self._found.items()):
             where = ",".join(f'{name}="{escape(str(text))}"' for name, text in zip(LABELS, key, strict=True))
-            samples["calls_total"].append(f"{{{where}}} {found.calls}")
-            samples["failed_total"].append(f"{{{where}}} {found.failed}")
-            samples["seconds_mean"].append(f"{{{where}}} {found.shadow_seconds / max(1, found.calls):.9g}")
-            for output, numbers in list(found.outputs.items()):
+            samples["calls_total"].append(f"{{{where}}} {difference.calls}")
+            samples["failed_total"].append(f"{{{where}}} {difference.failed}")
+            samples["seconds_mean"].append(f"{{{where}}} {difference.shadow_seconds / max(1, difference.calls):.9g}")
+            for output, numbers in list(difference.outputs.items()):
                 own = f'{where},output="{escape(output)}"'
                 samples["difference_mean"].append(f"{{{own}}} {numbers['mean']:.9g}")
                 samples["difference_max"].append(f"{{{own}}} {numbers['largest']:.9g}")
@@ -166,7 +166,9 @@ class Shadow:
 
     def report(self) -> dict[str, Any]:
         """All differences so far."""
-        pairs = [dict(zip(LABELS, key, strict=True)) | found.to_dict() for key, found in list(self._found.items())]
+        pairs = [
+            dict(zip(LABELS, key, strict=True)) | difference.to_dict() for key, difference in list(self._found.items())
+        ]
         return {"time": time.time(), "dropped": self.dropped, "pairs": pairs}
 
     def flush(self, timeout: float = 60.0) -> bool:
@@ -206,22 +208,22 @@ class Shadow:
         if plan is None:
             return
         name = plan.model or call.model
-        found = None
+        difference = None
         try:
             with self._models.acquire(name, plan.version) as servable:
                 if (name, servable.version) == (call.model, call.version):
                     return  # the latest is the shadow itself by now
-                found = self._pair(call, name, servable.version)
+                difference = self._pair(call, name, servable.version)
                 began = time.perf_counter()
                 answers = servable.run(call.signature, call.inputs, list(call.outputs))
                 spent = time.perf_counter() - began
-            found.add(call.outputs, answers)
-            found.seconds += call.seconds
-            found.shadow_seconds += spent
+            difference.add(call.outputs, answers)
+            difference.seconds += call.seconds
+            difference.shadow_seconds += spent
         except (Refused, ValueError) as error:
-            found = found or self._pair(call, name, -1 if plan.version is None else plan.version)
-            found.failed += 1
-            found.problem = str(error)[:500]
+            difference = difference or self._pair(call, name, -1 if plan.version is None else plan.version)
+            difference.failed += 1
+            difference.problem = str(error)[:500]
 
     def _pair(self, call: ObservedCall, name: str, version: int) -> Difference:
         return self._found.setdefault((call.model, call.version, name, str(version)), Difference())

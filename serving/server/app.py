@@ -155,13 +155,13 @@ class ServerApp:
             watchers = self.watchers(target.name) if self.observers else ()
         if not watchers:
             return
-        kept = {alias: np.array(array) for alias, array in answers.items()}  # not a view of a whole batch
+        copies = {alias: np.array(array) for alias, array in answers.items()}  # not a view of a whole batch
         seen = Observed(
             target.name,
             call.servable.version,
             call.signature,
             call.inputs,
-            kept,
+            copies,
             seconds,
             time.time(),
             target.request_id[:MAX_REQUEST_ID] or self.new_id(),

@@ -123,10 +123,10 @@ class ExtrasFront:
 
     def answer(self, exchange: Exchange, body: bytes) -> None:
         """Answer in a thread."""
-        given = exchange.headers.get(b"x-request-id", b"")[:MAX_REQUEST_ID].decode("latin-1")
+        request_id = exchange.headers.get(b"x-request-id", b"")[:MAX_REQUEST_ID].decode("latin-1")
         watched = self._app.observers and exchange.method == "POST"
         self._app.loop.run_in_executor(
-            None, self._work, exchange, body, given or (self._app.new_id() if watched else "")
+            None, self._work, exchange, body, request_id or (self._app.new_id() if watched else "")
         )
 
     def _work(self, exchange: Exchange, body: bytes, request_id: str) -> None:

@@ -308,10 +308,10 @@ def _credentials(tls: Tls) -> grpc.ServerCredentials:
 
 def _arguments(text: str) -> list[tuple[str, Any]]:
     """``name=value,...``; values that are whole numbers become numbers, as in the real server."""
-    found: list[tuple[str, Any]] = []
+    arguments: list[tuple[str, Any]] = []
     for each in filter(None, text.split(",")):
         name, equals, value = each.partition("=")
         if not equals:
             raise ServingError(f"--grpc_channel_arguments has '{each}'; write name=value,name=value.")
-        found.append((name, int(value) if value.lstrip("-").isdigit() else value))
-    return found
+        arguments.append((name, int(value) if value.lstrip("-").isdigit() else value))
+    return arguments

@@ -32,11 +32,11 @@ def prepare_predict(servable: Servable, name: str, request: Message) -> tuple[Ar
     return inputs, tuple(checks.check_outputs(signature, request.output_filter))
 
 
-def _check_types(signature: Signature, given: Mapping[str, Message]) -> None:
+def _check_types(signature: Signature, tensors: Mapping[str, Message]) -> None:
     """What the session says of a tensor of another type."""
     names = protos.framework("types").DataType.Name
     for position, alias in enumerate(sorted(signature.inputs, key=lambda alias: signature.inputs[alias].name)):
-        wanted, sent = signature.inputs[alias].dtype, names(given[alias].dtype)
+        wanted, sent = signature.inputs[alias].dtype, names(tensors[alias].dtype)
         if wanted not in (sent, "DT_INVALID"):
             raise invalid(f"Expects arg[{position}] to be {type_name(wanted)} but {type_name(sent)} is provided")
 
@@ -48,7 +48,7 @@ def fill_spec(spec: Message, model: str, servable: Servable, signature: str) -> 
     spec.version.value = servable.version
 
 
-def prepare_examples(servable: Servable, name: str, api: str, given: Message) -> tuple[Arrays, tuple[str, ...]]:
+def prepare_examples(servable: Servable, name: str, api: str, message: Message) -> tuple[Arrays, tuple[str, ...]]:
     """Inputs and outputs of a classify or regress call.
 
     Raises:
@@ -58,7 +58,7 @@ def prepare_examples(servable: Servable, name: str, api: str, given: Message) ->
     if signature is None:
         raise invalid(f"No signature was found with the name: {name}")
     (checks.check_classify if api == "classify" else checks.check_regress)(signature)
-    examples = serialized(given)
+    examples = serialized(message)
     if not examples:
         raise invalid("Input is empty.")
     array = np.empty(len(examples), object)

@@ -116,9 +116,9 @@ class RestFront:
             exchange.reply(200, http_responses.JSON, body, extra + self._cors)
 
     def _target(self, exchange: Exchange, route: Route) -> CallTarget:
-        given = exchange.headers.get(b"x-request-id", b"")[:MAX_REQUEST_ID].decode("latin-1")
+        request_id = exchange.headers.get(b"x-request-id", b"")[:MAX_REQUEST_ID].decode("latin-1")
         peer = exchange.peer if self._app.router is not None else ""
-        return CallTarget(route.model, route.version, route.label, given, peer)
+        return CallTarget(route.model, route.version, route.label, request_id, peer)
 
     def _call(self, exchange: Exchange, route: Route) -> None:
         """Read a call and queue its run."""

@@ -70,9 +70,9 @@ def _message() -> Any:
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name="serving/ssl.proto", package="serving.ssl", syntax="proto3")
-    made = file.message_type.add(name="SSLConfig")
+    described = file.message_type.add(name="SSLConfig")
     for number, name in enumerate(("server_key", "server_cert", "custom_ca", "client_verify"), 1):
-        kind = made.field.add(name=name, number=number, label=1)
+        kind = described.field.add(name=name, number=number, label=1)
         kind.type = kind.TYPE_BOOL if name == "client_verify" else kind.TYPE_STRING
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
@@ -86,7 +86,7 @@ def read_tls(path: str) -> Tls:
         ConfigError: it cannot be read, has an unknown field, or no key or certificate.
     """
     try:
-        found = parse_text(read_text(path, "--ssl_config_file"), _message()())
+        message = parse_text(read_text(path, "--ssl_config_file"), _message()())
     except ValueError as error:
         if isinstance(error, ConfigError):
             raise
@@ -97,9 +97,9 @@ def read_tls(path: str) -> Tls:
             "client_verify; write PEM texts in quotes, with \\n for line ends."
         ) from None
     for name in ("server_key", "server_cert"):
-        if not getattr(found, name):
+        if not getattr(message, name):
             raise ConfigError(f"The file '{path}' of --ssl_config_file has no '{name}'; give it as PEM text.")
-    return Tls(found.server_key, found.server_cert, found.custom_ca, found.client_verify)
+    return Tls(message.server_key, message.server_cert, message.custom_ca, message.client_verify)
 
 
 def read_token(path: str) -> bytes:
@@ -121,7 +121,7 @@ def read_token(path: str) -> bytes:
     return token
 
 
-def is_allowed(token: bytes, given: bytes) -> bool:
+def is_allowed(token: bytes, sent: bytes) -> bool:
     """Whether an ``Authorization`` header carries the token; takes as long either way."""
-    kind, _, word = given.partition(b" ")
+    kind, _, word = sent.partition(b" ")
     return kind.lower() == b"bearer" and hmac.compare_digest(word.strip(), token)

@@ -46,9 +46,11 @@ def plan(settings: Settings, scratch: Path) -> LaunchPlan:
     config, extra = _models(settings, scratch)
     if not config.models:
         raise ConfigError("There is no model to serve; name one with --model_base_path or --model_config_file.")
-    given = {flag.partition("=")[0] for flag in settings.given}
+    flags_given = {flag.partition("=")[0] for flag in settings.given}
     flags = [_absolute(flag) for flag in settings.given] + extra
-    flags += [f"--{name}={getattr(settings, name)}" for name in ("port", "rest_api_port") if f"--{name}" not in given]
+    flags += [
+        f"--{name}={getattr(settings, name)}" for name in ("port", "rest_api_port") if f"--{name}" not in flags_given
+    ]
     files = [
         Path(getattr(settings, name)).absolute() for name in (*PATHS, "model_config_file") if getattr(settings, name)
     ]
@@ -59,16 +61,16 @@ def plan(settings: Settings, scratch: Path) -> LaunchPlan:
     return LaunchPlan(tuple(flags), config, (*files, *(model.base_path for model in config.models)))
 
 
-def binary(made: LaunchPlan) -> list[str]:
+def binary(launch: LaunchPlan) -> list[str]:
     """The command that runs the installed server."""
-    return [BINARY, *made.flags]
+    return [BINARY, *launch.flags]
 
 
-def docker(made: LaunchPlan, settings: Settings, name: str) -> list[str]:
+def docker(launch: LaunchPlan, settings: Settings, name: str) -> list[str]:
     """The command that runs it in a container: same flags, same paths, all of them read-only.
 
     Args:
-        made: flags and what they read.
+        launch: flags and what they read.
         settings: with host and ports.
         name: of the container.
     """
@@ -78,9 +80,9 @@ def docker(made: LaunchPlan, settings: Settings, name: str) -> list[str]:
     command += ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     for port in ports:
         command += ["--publish", f"{host}:{port}:{port}"]
-    for path in dict.fromkeys(made.reads):
+    for path in dict.fromkeys(launch.reads):
         command += ["--mount", f"type=bind,source={path},target={path},readonly"]
-    return [*command, "--entrypoint", BINARY, images.serving_image(), *made.flags]
+    return [*command, "--entrypoint", BINARY, images.serving_image(), *launch.flags]
 
 
 def _refuse_foreign(settings: Settings) -> None:

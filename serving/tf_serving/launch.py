@@ -40,18 +40,18 @@ def launch(settings: Settings) -> int:
     """
     with tempfile.TemporaryDirectory(prefix="keras-seq-serving-") as scratch:
         os.chmod(scratch, 0o755)
-        made = commands.plan(settings, Path(scratch))
+        launch_plan = commands.plan(settings, Path(scratch))
         if settings.backend == "docker":
             _check_docker()
             name = f"keras-seq-serving-{os.getpid()}"
-            return _run(commands.docker(made, settings, name), made, settings)
+            return _run(commands.docker(launch_plan, settings, name), launch_plan, settings)
         if shutil.which(BINARY) is None:
             raise ServingError(
                 f"{BINARY} is not on PATH. Install TensorFlow Serving (it comes as a container image and as a Debian "
                 "package), or give --backend=docker or --backend=embedded."
             )
         _check_address(settings)
-        return _run(commands.binary(made), made, settings)
+        return _run(commands.binary(launch_plan), launch_plan, settings)
 
 
 def _check_address(settings: Settings) -> None:
@@ -77,19 +77,19 @@ def _check_docker() -> None:
     except subprocess.TimeoutExpired:
         raise ServingError(f"docker did not answer within {DOCKER_TIMEOUT:g} s; is its daemon well?") from None
     if asked.returncode:
-        said = (asked.stderr.strip().splitlines() or ["no reason given"])[0]
-        raise ServingError(f"docker cannot run containers: {said} Start its daemon, or give --backend=embedded.")
+        reason = (asked.stderr.strip().splitlines() or ["no reason given"])[0]
+        raise ServingError(f"docker cannot run containers: {reason} Start its daemon, or give --backend=embedded.")
 
 
-def _run(command: Sequence[str], made: LaunchPlan, settings: Settings) -> int:
+def _run(command: Sequence[str], launch_plan: LaunchPlan, settings: Settings) -> int:
     print(f"starting {' '.join(command)}", file=sys.stderr)
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     assert server.stdout is not None
-    told = threading.Event()
+    ending = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def hand_on(number: int, frame: object) -> None:
-        told.set()
+        ending.set()
         server.send_signal(number)
 
     heard: deque[str] = deque(maxlen=LAST_WORDS)
@@ -98,7 +98,7 @@ def _run(command: Sequence[str], made: LaunchPlan, settings: Settings) -> int:
     try:
         for number in before:
             signal.signal(number, hand_on)
-        ready = _wait(server, made, settings, told)
+        ready = _wait(server, launch_plan, settings, ending)
         code = server.wait()
     finally:
         for number, handler in before.items():
@@ -107,7 +107,7 @@ def _run(command: Sequence[str], made: LaunchPlan, settings: Settings) -> int:
             server.kill()
             server.wait()
         log.join(5)
-    if told.is_set():
+    if ending.is_set():
         return 0
     if not ready:
         words = " | ".join(list(heard)[-3:]) or "nothing"
@@ -123,11 +123,13 @@ def _follow(log: IO[bytes], heard: deque[str]) -> None:
         print(text, file=sys.stderr)
 
 
-def _wait(server: subprocess.Popen[bytes], made: LaunchPlan, settings: Settings, told: threading.Event) -> bool:
+def _wait(
+    server: subprocess.Popen[bytes], launch_plan: LaunchPlan, settings: Settings, ending: threading.Event
+) -> bool:
     """Ask until every model has a version that answers; whether it has."""
-    waiting = [model.name for model in made.config.models]
+    waiting = [model.name for model in launch_plan.config.models]
     end = time.monotonic() + LOADING
-    while waiting and server.poll() is None and not told.is_set():
+    while waiting and server.poll() is None and not ending.is_set():
         waiting = [name for name in waiting if not _available(name, settings)]
         if waiting and time.monotonic() > end:
             print(f"not available after {LOADING:g} s: {', '.join(waiting)}", file=sys.stderr)
@@ -135,7 +137,7 @@ def _wait(server: subprocess.Popen[bytes], made: LaunchPlan, settings: Settings,
         if waiting:
             time.sleep(0.5)
     if not waiting:
-        print(f"ready: {', '.join(model.name for model in made.config.models)}", file=sys.stderr)
+        print(f"ready: {', '.join(model.name for model in launch_plan.config.models)}", file=sys.stderr)
     return not waiting
 
 

@@ -74,7 +74,7 @@ def render(names: Sequence[str], models: Path) -> dict[str, str]:
         "probe_path": json.dumps(f"/v1/models/{names[0]}"),
         **{name.replace(".", "_"): textwrap.indent(text.rstrip(), "    ") for name, text in config.items()},
     }
-    made = {f"config/{name}": text for name, text in config.items()}
+    texts_by_path = {f"config/{name}": text for name, text in config.items()}
     for path, template in {
         "compose.yaml": "compose.yaml",
         "prometheus.yml": "prometheus.yml",
@@ -82,12 +82,12 @@ def render(names: Sequence[str], models: Path) -> dict[str, str]:
         "grafana/provisioning/dashboards/serving.yaml": "dashboards.yaml",
         "kubernetes.yaml": "kubernetes.yaml",
     }.items():
-        made[path] = _filled(template, values)
+        texts_by_path[path] = _filled(template, values)
     for name, object_name in object_names(names).items():
         filled = _filled("kserve.yaml", values | {"model": name, "object": object_name})
-        made[f"kserve-{object_name}.yaml"] = filled
-    made["grafana/dashboards/serving.json"] = json.dumps(dashboard(), indent=2) + "\n"
-    return made
+        texts_by_path[f"kserve-{object_name}.yaml"] = filled
+    texts_by_path["grafana/dashboards/serving.json"] = json.dumps(dashboard(), indent=2) + "\n"
+    return texts_by_path
 
 
 def health(names: Sequence[str]) -> str:
@@ -105,14 +105,14 @@ def object_names(names: Sequence[str]) -> dict[str, str]:
     Raises:
         ConfigError: two models would get the same.
     """
-    made: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for name in names:
         label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].rstrip("-")
-        same = next((other for other, known in made.items() if known == label), None)
+        same = next((other for other, known in labels.items() if known == label), None)
         if same is not None:
             raise ConfigError(f"Models '{same}' and '{name}' would both be '{label}' on Kubernetes; rename one.")
-        made[name] = label
-    return made
+        labels[name] = label
+    return labels
 
 
 def _names(models: Path) -> list[str]:
