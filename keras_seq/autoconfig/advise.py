@@ -33,7 +33,7 @@ def season(facts: ConfigurationFacts) -> tuple[int, str]:
 
 
 def by_time(facts: ConfigurationFacts) -> bool:
-    """Whether the data can only be divided in time."""
+    """Whether the data can only be split in time."""
     return facts.question.task == "forecast" or len(facts.lengths) < 3
 
 

@@ -1,4 +1,4 @@
-"""What the choices of a configuration rest on, and the choices themselves."""
+"""Facts of a table that a configuration rests on, and its choices."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Choice:
 
 @dataclass
 class ConfigurationFacts:
-    """What choices rest on.
+    """Facts of a table that choices rest on.
 
     Attributes:
         parts: unit, group and time with their reasons.

@@ -1,4 +1,4 @@
-"""Columns of a table that give its target away: copies are left out, all too close companions are told."""
+"""Target leakage in a new table: copies of the target are left out, columns that tell it are named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_WORDS = 50  # different words of a column that may be classes
 
 
 def leave_copies_out(table: TableProfile, question: TargetQuestion, inputs: list[str]) -> None:
-    """Take copies of a target out of ``kept``, with the reason."""
+    """Take copies of a target out of ``inputs``, with the reason."""
     for target in question.targets:
         if table.columns[target].kind == "text" or question.task == "forecast":
             continue

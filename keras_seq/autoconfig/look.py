@@ -1,4 +1,4 @@
-"""A first configuration for your own table."""
+"""First configuration of a new table: columns, task, windows, split, model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_NOTES = 8  # findings of the check that are shown
 
 
 class Findings:
-    """What was found in a table, and the configuration made of it."""
+    """Facts of a table, and the configuration made of them."""
 
     def __init__(self, table: TableProfile, facts: ConfigurationFacts, choices: list[Choice], out: Path) -> None:
         self.table, self.facts, self.choices, self.out = table, facts, choices, out

@@ -1,4 +1,4 @@
-"""The question asked of a table: targets, task and inputs, and the columns that could be the target."""
+"""Targets, task and inputs chosen for a table, and the columns that could be the target."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TargetCandidate:
 
 @dataclass
 class TargetQuestion:
-    """What is asked of the data.
+    """Targets, task and inputs of a table.
 
     Attributes:
         targets, task: columns and kind of the prediction.

@@ -1,4 +1,4 @@
-"""Which column tells the unit, the group and the time: guessed from how values repeat and rise."""
+"""Unit, group and time columns of a table, guessed from how values repeat and rise."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Order:
 
 @dataclass(frozen=True)
 class ColumnRole:
-    """A part, the column that plays it (None: none does), why, which others could, and what the user should know."""
+    """The column that is the unit, time or group (None: none), why, which others could be, and a note for the user."""
 
     column: str | None
     why: str

@@ -1,4 +1,4 @@
-"""Facts of every column: one pass over the whole file in blocks, and the first rows kept for a closer look.
+"""Profile of a table: one pass over the whole file in blocks, and the first rows kept for a closer look.
 
 Values are read as text, so that a word among numbers is a finding instead of an error.
 """
@@ -36,7 +36,7 @@ Kind = Literal["number", "flag", "date", "text", "mixed", "empty"]
 
 @dataclass
 class ColumnProfile:
-    """One column over the whole file.
+    """Profile of one column over the whole file.
 
     Attributes:
         kind: mixed: numbers with some words among them.
@@ -108,7 +108,7 @@ class ColumnProfile:
 
 @dataclass
 class TableProfile:
-    """A file and what one pass over it has told.
+    """Profile of a table file.
 
     Attributes:
         path: the file.

@@ -1,4 +1,4 @@
-"""What is to be predicted, and from which columns."""
+"""Choice of target, task and input columns for a new table."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def candidates(table: TableProfile, unit: str | None, taken: set[str]) -> list[T
 
 
 def sure_of(ranked: list[TargetCandidate]) -> TargetCandidate | None:
-    """The one candidate that stands out; None: ask."""
+    """The candidate that stands out; None: the user is asked."""
     if not ranked or ranked[0].score < 3 or (len(ranked) > 1 and ranked[0].score - ranked[1].score < 2):
         return None
     return ranked[0]

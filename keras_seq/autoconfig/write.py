@@ -50,7 +50,7 @@ def write(out: Path, text: str) -> None:
 
 
 def refuse_existing(out: Path, *, overwrite: bool) -> None:
-    """A configuration that somebody may have edited is not replaced unasked.
+    """Refuse to overwrite a configuration unasked.
 
     Raises:
         ConfigError: ``out`` exists, or is a folder.

@@ -23,7 +23,7 @@ Tensor: TypeAlias = tf.Tensor
 
 @dataclass(frozen=True)
 class Augmenter:
-    """All configured changes, applied to one batch.
+    """Augmentation of training batches: all configured changes, applied to one batch.
 
     Attributes:
         config: how strong each change is.

@@ -1,4 +1,4 @@
-"""The rule by which the stamps of a table go on: read off once, kept in the schema, continued at prediction.
+"""Calendar of a table: the rule of its time stamps, read off once, kept in the schema, continued at prediction.
 
 Stamps are naive ``datetime64`` (wall clock), or UTC with the IANA name of the zone whose wall clock they follow, or
 numbers. The rule alone tells the next stamp of a row, never the rows that follow it in the file: what is known of a
@@ -24,7 +24,7 @@ SPANS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 
 
 class Calendar(ConfigSection):
-    """The rule of the stamps of a table.
+    """Rule of the time stamps of a table: fixed step, cycle, days of months, or none.
 
     - step: one after ``step``. A step of whole days keeps the wall clock of the zone.
     - cycle: the places ``slots`` in every ``cycle``, counted from Monday, 1970-01-05 (numbers: from 0): opening days
@@ -75,7 +75,7 @@ class Calendar(ConfigSection):
 
 
 def shift(calendar: Calendar, time: NDArray[Any], steps: int | Int) -> NDArray[Any]:
-    """The stamps so many steps after each stamp, by the rule alone.
+    """Time stamps ``steps`` steps after each stamp, by the rule alone.
 
     Args:
         calendar: the rule.
@@ -109,7 +109,7 @@ def shift(calendar: Calendar, time: NDArray[Any], steps: int | Int) -> NDArray[A
 
 
 def position(calendar: Calendar, time: NDArray[Any]) -> Int:
-    """Number of each stamp among all those of the rule ``(rows,)``, told by the stamp alone.
+    """Position of each stamp among all stamps of the rule, int64 ``(rows,)``; told by the stamp alone.
 
     Raises:
         DataError: the stamps follow no rule.
@@ -140,14 +140,14 @@ def later(calendar: Calendar, last: np.datetime64 | float, steps: int) -> NDArra
 
 
 def wall_clock(calendar: Calendar | None, time: NDArray[Any]) -> NDArray[np.datetime64]:
-    """Stamps as the wall clock of their zone shows them: what years, weekdays and hours are read from ``(rows,)``."""
+    """Local time of stamps in UTC ``(rows,)``: what years, weekdays and hours are read from."""
     if calendar is None or calendar.zone is None:
         return time
     return _wall_ticks(_ticks(time), calendar.zone).view("datetime64[ns]")
 
 
 def forecast_stamps(calendar: Calendar, last: NDArray[Any], steps: int, unit: NDArray[np.str_]) -> Any:
-    """The stamps that forecasts speak of; missing where the unit's stamps follow no rule.
+    """Time stamps of forecast steps; missing where the unit's stamps follow no rule.
 
     Args:
         calendar: the rule.
@@ -175,7 +175,7 @@ def forecast_stamps(calendar: Calendar, last: NDArray[Any], steps: int, unit: ND
 
 
 def describe(calendar: Calendar) -> str:
-    """The rule in words: ``every 1 day``, ``Mon, Tue, Wed, Thu, Fri``, ``last day of every 3 months``."""
+    """Calendar in words: ``every 1 day``, ``Mon, Tue, Wed, Thu, Fri``, ``last day of every 3 months``."""
     if calendar.kind == "irregular":
         text = "by no rule"
     elif calendar.kind == "step":
@@ -235,7 +235,7 @@ def _shift_wall(calendar: Calendar, wall: Int, number: Int) -> Int:
 
 
 def _shift_cycle(time: Int, cycle: int, slots: Int, number: Int, origin: int) -> Int:
-    """From place to place in a cycle; a time between two places goes on from the earlier one."""
+    """Times ``number`` slots later in a cycle; a time between two slots goes on from the earlier one."""
     place = _place(time, cycle, slots, origin)
     beside = origin + (place // len(slots)) * cycle + slots[place % len(slots)] != time
     moved = place + number + (beside & (number < 0))

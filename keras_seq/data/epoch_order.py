@@ -1,4 +1,4 @@
-"""The order of training: which windows make which batch of which epoch, from the seed alone."""
+"""Batches of an epoch: the order of windows in training, from the seed alone."""
 
 from __future__ import annotations
 

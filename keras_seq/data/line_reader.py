@@ -1,4 +1,4 @@
-"""Rows of CSV text one at a time, read by a model's schema as a whole file would be."""
+"""CSV rows from a stream, one at a time, read by a model's schema as a whole file would be."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FLAGS = {"true": 1.0, "false": 0.0}
 
 @dataclass(frozen=True)
 class Line:
-    """One row.
+    """A row of a CSV stream.
 
     Attributes:
         number: of its line, the header being 1.
@@ -40,7 +40,7 @@ class Line:
 
 
 class LineReader:
-    """Reads rows by a schema; knows the last time of every unit.
+    """Reader of CSV rows by a schema; keeps the last time of every unit.
 
     Args:
         lines: header first.

@@ -1,4 +1,4 @@
-"""The C library's habit of giving memory back, and when not to."""
+"""Memory allocator settings (glibc ``mallopt``) that keep freed memory for the next batch."""
 
 from __future__ import annotations
 

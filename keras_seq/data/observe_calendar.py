@@ -1,4 +1,4 @@
-"""Reading off the rule by which the stamps of a table go on."""
+"""Calendar detection: the rule of a table's time stamps, read off its rows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def with_calendar(series: Series) -> Series:
 
 
 def observe(times: Sequence[NDArray[Any]], names: Sequence[str] = (), zone: str | None = None) -> Calendar:
-    """The rule that the stamps of all units follow, and rules of units that follow another.
+    """Calendar of time stamps: the rule that most units follow, and those of units that follow another.
 
     Args:
         times: stamps of each unit ``(rows,)``: naive datetime64, UTC where a zone is named, or numbers.
@@ -218,7 +218,7 @@ def _commonest(steps: NDArray[Any]) -> Any:
 
 
 def _steady(stamps: Sequence[NDArray[Any]], numbers: bool, zone: str | None) -> Calendar | None:
-    """A step that holds nearly: clocks that tremble."""
+    """Calendar of a nearly constant step (sampling with jitter); None: there is none."""
     steps = np.concatenate([np.diff(_ticks(time)) for time in stamps])
     usual = float(np.median(steps))
     if all(_near(usual, _ticks(time)) for time in stamps):

@@ -1,4 +1,4 @@
-"""From a configuration to everything training needs: load, check, split, index, fit."""
+"""Prepared data of a configuration: load, check, split, index windows, fit scaling."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def read_series(config: DataConfig) -> Series:
 
 
 def prepare_series(series: Series, config: DataConfig) -> Prepared:
-    """The same for a series that is already there."""
+    """Prepared data of a series that is already in memory; as ``prepare``."""
     if source_info(config.source).is_shards:
         return _prepare_shards(series, config)
     quality = check(series, config.windows)
@@ -128,7 +128,7 @@ def prepare_series(series: Series, config: DataConfig) -> Prepared:
 
 
 def _prepare_shards(series: Series, config: DataConfig) -> Prepared:
-    """Rows were checked when they were written; the split must keep the stored test part apart."""
+    """Prepared data of shards: checked when written; the split must keep the stored test part apart."""
     from keras_seq.data.sources.shards import check_split
 
     prepared = _prepare(series, QualityReport(series.schema.name, (), len(series.values), series.n_units), config)
@@ -143,7 +143,7 @@ def _prepare(series: Series, quality: QualityReport, config: DataConfig) -> Prep
 
 
 def divide(series: Series, config: DataConfig) -> tuple[Splits, dict[str, WindowIndex], list[Finding]]:
-    """Parts, their windows with a known target, and what the parts show.
+    """Split, windows with a known target of each part, and quality findings of the parts.
 
     Raises:
         DataError: a split or window that the data cannot give.

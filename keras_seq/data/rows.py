@@ -1,4 +1,4 @@
-"""Rows of a typed table as a ``Series`` by a schema: what prediction, judging and further files of a data set share."""
+"""Rows of a typed table as a ``Series`` by a schema, for prediction, evaluation and further files of a data set."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RefusedUnit:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON knows it."""
+        """Plain values for JSON."""
         return {"unit": self.unit, "rows": self.rows, "reason": self.reason}
 
 
@@ -73,7 +73,7 @@ class Rows:
 
     @property
     def unit_names(self) -> Any:
-        """Of the units ``(units,)``, as the table has them."""
+        """Names of the units ``(units,)``, as the table has them."""
         return self.series.unit_ids if self.units is None else self.units
 
     def notes(self, schema: Schema) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Everything fitted on the train part: scaler, operating conditions, fill values, target statistics."""
+"""Statistics fitted on the train part: scaler, operating conditions, fill values, target mean and deviation."""
 
 from __future__ import annotations
 

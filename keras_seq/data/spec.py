@@ -1,4 +1,4 @@
-"""``DataSpec``: what a model must know of the data, fitted on train only, kept in the bundle."""
+"""``DataSpec``: shapes, names and fitted numbers of the data that a model needs; kept in the bundle."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Part:
-    """Units, and of each the absolute rows ``[first, last)`` whose targets belong to the part.
+    """Part of a split: units, and of each the absolute rows ``[first, last)`` whose targets belong to the part.
 
     Attributes:
         units: unit numbers, ascending, int64 ``(n,)``.

@@ -1,4 +1,4 @@
-"""What there is in a series: counts, lengths, time span, ranges, class balance, missing share."""
+"""Statistics of a series: counts, lengths, time span, ranges, class balance, missing share."""
 
 from __future__ import annotations
 

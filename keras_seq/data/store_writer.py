@@ -1,4 +1,4 @@
-"""Turning a CSV or Parquet file into a store, a chunk at a time."""
+"""Store of a CSV or Parquet file, found or written chunk by chunk."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def write_store(config: DataConfig, folder: Path) -> None:
 
 
 class RowTaker:
-    """Takes in chunks in file order, refuses rows that cannot be streamed, remembers what only the whole can tell.
+    """Streaming checks: chunks in file order, rows that cannot be streamed refused, facts of the whole file gathered.
 
     What becomes of the rows is up to ``keep``.
     """
@@ -151,7 +151,7 @@ class RowTaker:
         starts: NDArray[np.int64],
         goes_on: bool,
     ) -> None:
-        """Put a chunk away.
+        """Store a chunk; for subclasses.
 
         Args:
             values: ``(rows, features)``.
@@ -229,7 +229,7 @@ class RowTaker:
         starts: NDArray[np.int64],
         time: NDArray[Any],
     ) -> None:
-        """The rules that rows alone can break, by the same check as a series in memory."""
+        """Quality check of a chunk, by the rules for rows of a series in memory."""
         task = "forecast" if self.schema.task == "forecast" else "regression"  # labels are no class numbers yet
         schema = self.schema.model_copy(update={"target_per": "step", "task": task, "classes": ()})
         ids = unit[starts]

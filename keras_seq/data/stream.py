@@ -1,4 +1,4 @@
-"""Batches out of a store: blocks of rows are read, shuffled in a pool, and windows cut from them."""
+"""Batches from a series on disk: blocks of rows are read, shuffled in a pool, and windows cut from them."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def needed(schema: Schema, names: Sequence[str], *, with_targets: bool) -> list[
 
 
 def complete(rows: Rows, schema: Schema, covariates: CovariatesConfig, where: str, window: int | None) -> Rows:
-    """The rows with the covariates that their table lacks, features in the model's order.
+    """Rows with the covariates that their table lacks computed, features in the model's order.
 
     Raises:
         DataError: a feature is neither in the table nor computed; times are needed and not there; or no unit has the

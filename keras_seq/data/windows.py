@@ -1,4 +1,4 @@
-"""Which rows make a sample: start, length, target row and unit of every window, never the rows themselves."""
+"""Window index: start, length, target row and unit of every window, never the rows themselves."""
 
 from __future__ import annotations
 

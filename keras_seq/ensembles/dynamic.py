@@ -1,4 +1,4 @@
-"""Weights that follow the members' recent errors, for forecasts whose truth arrives later."""
+"""Dynamic ensemble weights by the members' recent errors, for forecasts whose truth arrives later."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class RecentErrors:
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> RecentErrors:
-        """The inverse of ``to_dict``."""
+        """The state that ``to_dict`` gave."""
         errors = cls(state["members"], memory=int(state["memory"]), decay=float(state["decay"]))
         for row in state["errors"]:
             if len(row) != len(errors.members):

@@ -1,4 +1,4 @@
-"""Is there enough to learn weights from, and are they worth having: on held-out examples, each left out in turn."""
+"""Whether held-out examples suffice to learn weights, and whether learnt weights beat equal ones."""
 
 from __future__ import annotations
 

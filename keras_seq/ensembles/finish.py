@@ -1,4 +1,4 @@
-"""From held-out predictions to the rule, its honest answers, and what the bundle says about the members."""
+"""Combination rule from held-out predictions, its out-of-block answers, and the record of the members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What members say about units they were not trained on: of one validation part, or of all folds of a split."""
+"""Held-out predictions of the members: of one validation part, or out of fold over a split."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MemberGroup:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Predictions that may teach a rule.
+    """Held-out predictions that a combination rule is learnt from.
 
     Attributes:
         prepared: the data; ``index["validation"]`` numbers the windows predicted.

@@ -1,4 +1,4 @@
-"""Learning how to combine from predictions that the members made for units they had not seen."""
+"""Combination rules learnt from held-out predictions: optimal weights, stacking, blending."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The members of an ensemble: loaded bundles that answer the same question about the same data."""
+"""Members of an ensemble: loaded bundles with the same task on the same data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an ensemble answers, as numbers: the same rule on arrays (to judge) and in the graph (to serve)."""
+"""Combination rule of an ensemble as numbers: the same on arrays (to evaluate) and in the graph (to serve)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Rule:
 
     @property
     def link(self) -> str:
-        """What a meta learner reads: values, log-odds, or logarithms of probabilities."""
+        """Scale of a meta learner's inputs: values, log-odds, or logarithms of probabilities."""
         return TASKS[self.task].link
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def equal_weights(task: TaskName, members: int) -> Rule:
 
 
 def table(predictions: Array, link: str) -> Array:
-    """What a meta learner reads: ``(members, points, ..., width)`` to ``(points, ..., members * width)``."""
+    """Inputs of a meta learner: ``(members, points, ..., width)`` to ``(points, ..., members * width)``."""
     side_by_side = np.concatenate(list(predictions), axis=-1).astype(np.float64)
     if link == "identity":
         return side_by_side

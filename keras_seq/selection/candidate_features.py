@@ -1,4 +1,4 @@
-"""What feature selection reads: hand-made columns of the training windows alone, each owned by input channels."""
+"""Columns that feature selection scores: hand-made features of the training windows, each owned by input channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranking input channels by what trees, or mutual information, can do with them; on training units only."""
+"""Ranking of input channels by trees or mutual information, on training units only."""
 
 from __future__ import annotations
 

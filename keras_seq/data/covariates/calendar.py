@@ -1,4 +1,4 @@
-"""What is known before it comes: the place in the year, month, week or day, holidays, events."""
+"""Known-ahead covariates: sine and cosine of the place in year, month, week or day; holidays; events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far back covariates look: the rows before a window that its columns depend on."""
+"""Lookback of covariates: the rows before a window that its columns depend on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known only afterwards: lags, rolling statistics, season and trend. Row ``t`` reads rows up to ``t``."""
+"""Past-only covariates: lags, rolling statistics, season and trend. Row ``t`` reads rows up to ``t``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a series, and where: one report, never a repair.
+"""Quality check of a series: a report of what is wrong, and where; never a repair.
 
 ``check`` lists findings (unit, column, row, severity), vectorised over rows, which are counted from 1
 within their unit. ``statistics`` (beside it) counts what is there. One file for each group of checks.
@@ -42,7 +42,7 @@ def check(series: Series, windows: WindowsConfig | None = None) -> QualityReport
 
 
 def check_rows(series: Series) -> list[Finding]:
-    """What a piece of the rows tells as well as all of them: shapes, ids, values, time and targets row by row."""
+    """Checks that need only some of the rows: shapes, ids, values, time and targets row by row."""
     findings = check_shapes(series)
     if findings:
         return findings
@@ -50,7 +50,7 @@ def check_rows(series: Series) -> list[Finding]:
 
 
 def check_sample(series: Series) -> list[Finding]:
-    """What ``check`` looks for in whole columns, in at most about 200,000 rows of a series on disk."""
+    """Checks of whole columns on a sample of at most about 200,000 rows, for a series on disk."""
     rows = thinned(series.offsets, SAMPLE_ROWS)
     findings = check_codes(columns_of(series, rows.numbers)) + check_precision(series) + check_companions(series)
     known = known_targets(series)
@@ -65,5 +65,5 @@ def check_sample(series: Series) -> list[Finding]:
 
 
 def check_precision(series: Series) -> list[Finding]:
-    """What float32 lost of the columns when they were read."""
+    """Precision that columns lost when they became float32."""
     return precision_findings(Precision(**fact) for fact in series.info.get("precision", ()))

@@ -1,4 +1,4 @@
-"""How exactly one column follows another: in line or in order, over all rows or inside each unit; and by value."""
+"""Association of two columns: linear or by rank, over all rows or inside each unit; and by value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns that give the answer away: rescaled or shifted copies, codes of the classes, notes made after the fact.
+"""Target leakage: columns that are rescaled or shifted copies of the target, codes of its classes, later notes.
 
 An association this exact is no measurement. Whether the column is known when an answer is wanted, only the user
 can say: it is named, with the way to leave it out.
@@ -41,7 +41,7 @@ NAMES = {"annotation", "annotations", "annotated", "annotator", "groundtruth", "
 
 @dataclass(frozen=True)
 class Companion:
-    """A column that goes with the target all too well.
+    """A column that leaks the target.
 
     Attributes:
         name: of the column.

@@ -1,4 +1,4 @@
-"""What only the parts of a split show: train, validation and test looked at apart."""
+"""Quality of the parts of a split: train, validation and test compared with one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What float32 makes of a column: spread lost on a high level, counters beyond 2^24, values beyond its range."""
+"""Precision lost by float32: spread on a high level, counters beyond 2^24, values beyond its range."""
 
 from __future__ import annotations
 

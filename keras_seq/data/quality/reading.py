@@ -1,4 +1,4 @@
-"""What two readings of the table fit, and which was taken."""
+"""Ambiguous readings of a table, and which was taken."""
 
 from __future__ import annotations
 

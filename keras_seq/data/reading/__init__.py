@@ -1,4 +1,4 @@
-"""How a table of the user's own is understood: settled once, kept in the schema, used by every later reader."""
+"""Reading of CSV and Parquet tables: settled once, kept in the schema, used by every later reader."""
 
 from keras_seq.data.reading.reading import Kind, Marks, Reading
 

@@ -1,4 +1,4 @@
-"""Dates as a column writes them: the one format of all its rows, the time zone, and the stamps they mean."""
+"""Date parsing: the one format of a column, its time zone, and the stamps its texts mean."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NEAR = (0.75, 1.35)  # of the usual step: months and quarters are even, weeks an
 
 @dataclass(frozen=True)
 class DateRule:
-    """How the dates of a column are read.
+    """Format and time zone of a column of dates.
 
     Attributes:
         format: as ``strptime`` has it, or ``ISO8601``.

@@ -1,4 +1,4 @@
-"""The dialect of a CSV file told from its head: encoding, delimiter, lines before the header, names of rows."""
+"""CSV dialect sniffed from a file's head: encoding, delimiter, lines before the header, names of rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.B
 
 @dataclass(frozen=True)
 class Options:
-    """What the user says of a file; None where it is to be told from the file."""
+    """Dialect options given by the user; None where the file tells."""
 
     encoding: str | None = None
     delimiter: str | None = None

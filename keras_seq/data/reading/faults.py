@@ -1,4 +1,4 @@
-"""Faults in a file in the user's terms: line, column, value, and how to mend them."""
+"""Error messages for malformed files: line, column, value, and how to mend them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _VALUE = re.compile(
 def explain(
     text: str, path: Path, names: list[str], kinds: dict[str, Kind], reading: Reading, span: tuple[int, int] | None
 ) -> DataError:
-    """Arrow's complaint in the user's terms."""
+    """Error for Arrow's message ``text``, with line, column and value of the file."""
     if ragged := _RAGGED.search(text):
         place, wanted, got = map(int, ragged.groups())
         line, words = _line(path, _data_row(path, place, reading, span), reading)

@@ -1,4 +1,4 @@
-"""Numbers as people write them: which marks stand in a column's texts, and the numbers those texts mean."""
+"""Number parsing: decimal and thousands marks of a column's texts, and the numbers they mean."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BLANKS = "[\u00a0\u202f\u2009]"  # blanks that do not break, as spreadsheets wr
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """What the texts of a column are as numbers.
+    """Share of a column's texts that are numbers, and the marks that fit them.
 
     Attributes:
         share: of the texts that are numbers under the best marks.

@@ -43,7 +43,9 @@ class Marks(ConfigSection):
 
 
 class Reading(ConfigSection):
-    """How a table is understood. The defaults are those of a plain CSV file; Parquet needs only the last five.
+    """Reading of a table: dialect, number marks, dates, missing values.
+
+    The defaults are those of a plain CSV file; Parquet needs only the last five.
 
     Numbers are read by ``marks[column]``, else by ``decimal`` and ``thousands``. Texts of units, groups and labels
     are never taken for missing unless they are empty.

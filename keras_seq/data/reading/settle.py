@@ -1,4 +1,4 @@
-"""How a file is to be read, settled from the file and what the user says of it; done once, when a table is new."""
+"""Reading of a new table, settled from the file and the user's options."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FLAGS = {"true", "false"}
 
 @dataclass(frozen=True)
 class TableFacts:
-    """A file as it is written.
+    """Facts of a table file: how it is written and what its columns hold.
 
     Attributes:
         path: the file.
@@ -49,7 +49,7 @@ class TableFacts:
 
 
 def settle_table(path: Path, config: DataConfig) -> TableFacts:
-    """Look at a file's head, and heed what ``data.delimiter``, ``data.decimal`` ... say.
+    """Facts of a file from its head and from ``data.delimiter``, ``data.decimal`` ....
 
     Raises:
         ConfigError: an option that no file can fit.

@@ -1,4 +1,4 @@
-"""The bytes of a CSV file as UTF-8 text with plain line ends, whatever they were, and the place of its lines."""
+"""CSV files as UTF-8 text with plain line ends, whatever they were, and the byte offsets of their lines."""
 
 from __future__ import annotations
 

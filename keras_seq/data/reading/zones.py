@@ -69,7 +69,7 @@ def to_universal(local: pd.Series, zone: str) -> pd.Series:
 
 
 def zone_of_offsets(stamps: pd.Series, offsets: pd.Series) -> str:
-    """The zone in which stamps have their offsets.
+    """Time zone whose UTC offsets are those of the stamps.
 
     Args:
         stamps: pandas series in UTC.

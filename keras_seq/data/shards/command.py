@@ -25,7 +25,7 @@ LEAST = 2**16  # bytes of a shard
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What ``shard`` takes besides the fields of the data section."""
+    """Command-line options of ``shard`` besides the fields of the data section."""
     parser.add_argument("--output", metavar="FOLDER", help="shard: folder to write; killed, the same command goes on")
     parser.add_argument("--format", default="tfrecord", metavar="|".join(FORMATS), help="shard: default tfrecord")
     parser.add_argument("--shard-size", default="128MB", metavar="SIZE", help="shard: about, such as 512KB or 1GB")

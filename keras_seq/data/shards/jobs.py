@@ -44,7 +44,7 @@ class ShardJob:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all jobs of a run share; small, as it travels to every worker.
+    """Settings that all jobs of a run share; small, as they are pickled to every worker.
 
     Attributes:
         config: the data section.

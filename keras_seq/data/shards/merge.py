@@ -1,4 +1,4 @@
-"""What is known of every shard, put together: units across shards, classes, the index, statistics, the split."""
+"""Manifest and index of all shards: units across shards, classes, statistics, the split."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHAPING = (
 
 @dataclass(frozen=True)
 class ShardFacts:
-    """What one worker told of its shard: ``ShardTaker.facts`` and ``.arrays``."""
+    """Facts of one shard, from the worker that wrote it: ``ShardTaker.facts`` and ``.arrays``."""
 
     plain: dict[str, Any]
     arrays: dict[str, NDArray[Any]]

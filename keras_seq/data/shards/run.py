@@ -1,4 +1,4 @@
-"""A whole sharding run: plan, let workers write what is not there yet, put together; killed, it goes on."""
+"""Sharding run: plan, let workers write what is missing, write index and manifest; resumes when killed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Written:
-    """What a run did.
+    """Result of a sharding run.
 
     Attributes:
         series: the finished shards.
@@ -195,7 +195,7 @@ def _resume(folder: Path, jobs: Sequence[ShardJob], plan: dict[str, Any], recipe
 
 
 def _enough_space(folder: Path, recipe: Recipe, jobs: Sequence[ShardJob], kept: int) -> int:
-    """Refuse before long work what the disk will not hold; the bytes still to be written, of text about."""
+    """Bytes still to be written (of text: about); refuses early what the disk will not hold."""
     if recipe.layout is None:
         rows = sum(job.span[1] - job.span[0] for job in jobs if job.span)
         need = rows * row_bytes(recipe.schema)
@@ -211,7 +211,7 @@ def _enough_space(folder: Path, recipe: Recipe, jobs: Sequence[ShardJob], kept: 
 
 
 def _enough_workers(size: int) -> int:
-    """Processes worth their start."""
+    """Number of worker processes worth their start-up time."""
     return min(len(os.sched_getaffinity(0)), 1 + size // WORTH_A_WORKER)
 
 

@@ -1,4 +1,4 @@
-"""One job becomes one shard: the same function on every runner."""
+"""Writer of one shard per job: the same function on every runner."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def write_shard(recipe: Recipe, job: ShardJob) -> int:
 
 
 class Sink(Protocol):
-    """A file that takes pieces.
+    """A shard file that pieces of rows are written to.
 
     Attributes:
         at: of every piece, where its values, targets and time begin (Parquet: its row group, twice -1).
@@ -83,7 +83,7 @@ class Sink(Protocol):
 
 
 class TFRecordSink:
-    """A record per piece.
+    """TFRecord shard: a record per piece.
 
     ``values`` ``(rows * features,)`` and ``targets`` ``(rows * targets,)`` are float lists, row after row; ``unit``,
     ``group`` and ``rows`` name the units in the piece and count their rows; ``time`` is one raw array, little-endian.
@@ -117,7 +117,7 @@ class TFRecordSink:
 
 
 class ParquetSink:
-    """A row group per piece; columns: unit, group, time, features, targets (``column_names`` settles clashes)."""
+    """Parquet shard: a row group per piece; columns unit, group, time, features, targets (see ``parquet_names``)."""
 
     def __init__(self, path: Path, recipe: Recipe) -> None:
         import pyarrow as pa
@@ -220,7 +220,7 @@ class ShardTaker(RowTaker):
         starts: NDArray[np.int64],
         goes_on: bool,
     ) -> None:
-        """Hold rows until they are a piece."""
+        """Gather rows into pieces."""
         names = list(self.units)[len(self.units) - len(starts) :]
         groups = self.groups[len(self.groups) - len(starts) :]
         ends = np.append(starts[1:], len(values))
@@ -254,7 +254,7 @@ class ShardTaker(RowTaker):
         self.held, self.held_units, self.held_rows = [], [], 0
 
     def facts(self) -> dict[str, Any]:
-        """Once all rows are in: what JSON can hold of the shard."""
+        """Plain facts of the shard, once all rows are in."""
         self._close_piece(1)
         ends = np.array([0, *self.ends])
         return {
@@ -267,7 +267,7 @@ class ShardTaker(RowTaker):
         }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The rest: rows, moments of each piece; times and first known target of each unit's rows."""
+        """Arrays of facts: rows and moments of each piece; times and first known target of each unit's rows."""
         return {
             "piece_rows": np.array(self.piece_rows, np.int64),
             "moments": np.array(self.moments, np.float64),
@@ -294,7 +294,7 @@ def _take_rows(recipe: Recipe, job: ShardJob, sink: Sink) -> ShardTaker:
 
 @contextmanager
 def _told(job: ShardJob) -> Iterator[None]:
-    """Say in which input something is wrong, where the message does not."""
+    """Name the input file in errors whose message does not."""
     try:
         yield
     except KerasSeqError as error:

@@ -1,4 +1,4 @@
-"""The sources by name: each registers itself in a file of this package.
+"""Registry of data sources: each registers itself in a file of this package.
 
 A new source is one file with one decorated function; nothing else need know of it::
 

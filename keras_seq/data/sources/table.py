@@ -185,7 +185,7 @@ def _plain(column: pa.Array, name: str, layout: Layout, before: int) -> Any:
 
 
 def number_taker(layout: Layout) -> PrecisionTaker:
-    """What collects the facts of the number columns in float64, as the file has them."""
+    """Collector of the precision of number columns, in float64 as the file has them."""
     schema = layout.schema
     return PrecisionTaker(name for name in (*schema.features, *schema.targets) if layout.kinds[name] == "number")
 
