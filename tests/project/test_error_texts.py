@@ -1,4 +1,4 @@
-"""Error paragraphs that users meet stay as they are: command lines with their exit code and text, in a file.
+"""Error paragraphs that users meet name what is wrong, and stay as they are.
 
 ``tests/golden/errors.txt`` holds command lines behind ``$``, each followed by what it says. To add one, or after a text
 was meant to change: write the command line there, run ``python tests/project/test_error_texts.py``, and read the diff.
@@ -6,6 +6,7 @@ was meant to change: write the command line there, run ``python tests/project/te
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import os
@@ -36,6 +37,19 @@ FILES = {
     "broken.yaml": "model: {units: [3\n",
     "list.yaml": "- 1\n- 2\n",
 }
+
+NAME_NOTHING = (  # the whole is wrong, or the argument is the sentence's own subject
+    "The stamps of this table follow no rule",
+    "Line 1 must be a header",
+    "A meta learner needs examples of at least two classes",
+    "No background window has a single real step",
+    "The events drawn again are not those of this caster data set",
+    "TFLite int8 needs real training windows",
+    "lengths was given",
+    "examples is empty",
+    "A ModelManager takes exactly one of",
+    "The training was stopped before its end",
+)
 
 
 @contextlib.contextmanager
@@ -94,6 +108,37 @@ def test_every_command_has_mistakes_and_every_answer_is_a_paragraph():
     for line, text in entries().items():
         code, _, said = text.partition("\n")
         assert code == "2" and said.startswith("error: ") and "Traceback" not in said, line
+
+
+def raised() -> Iterator[tuple[str, ast.expr | None]]:
+    """File and message of every error for users that our code raises."""
+    from keras_seq import errors
+
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type)} | {"WorkerLost"}
+    for path in (path for package in ("keras_seq", "tuning", "serving") for path in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            error = node.exc if isinstance(node, ast.Raise) else None
+            if isinstance(error, ast.Call) and isinstance(error.func, ast.Name) and error.func.id in kinds:
+                yield str(path.relative_to(ROOT)), error.args[0] if error.args else None
+
+
+def names_something(message: ast.expr | None) -> bool:
+    """Whether a message has a value in it, or names an option, a field, a file or an argument."""
+    if isinstance(message, ast.Constant):
+        return bool(re.search(r"'|`|--|\b[a-z_]+\.[a-z_]+", str(message.value)))
+    return message is not None
+
+
+def test_every_error_names_the_argument_or_the_value():
+    messages = list(raised())
+    silent = [(path, ast.unparse(message)) for path, message in messages if message and not names_something(message)]
+    assert len(messages) > 700 and not [path for path, message in messages if message is None]
+    assert [(path, text) for path, text in silent if not text[1:].startswith(NAME_NOTHING)] == []
+
+
+def test_a_message_that_names_nothing_is_seen():
+    assert not names_something(ast.parse("'The value is wrong.'", mode="eval").body)
+    assert names_something(ast.parse("f'{name} is wrong.'", mode="eval").body)
 
 
 def write() -> None:
