@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
@@ -141,6 +142,16 @@ def test_an_altered_package_is_refused(tmp_path, altered):
 
 def test_the_installer_is_the_locked_one():
     assert importlib.metadata.version("uv") == read("build")["uv"][0]
+
+
+def test_hooks_are_the_locked_tools_and_fetch_nothing():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repo["repo"] for repo in hooks] == ["local"]
+    for hook in hooks[0]["hooks"]:
+        program, *words = hook["entry"].split()
+        tool = words[1] if words[:1] == ["-m"] else Path(program).name
+        assert program.startswith(".venv/bin/") and hook["language"] == "system" and tool in read("dev")
+        assert all((ROOT / word).exists() for word in words if word.endswith(".py"))
 
 
 def test_licences_are_listed():
