@@ -44,7 +44,7 @@ def stage(bundle, name, folder, weights="", **changes):
     return model, told, out
 
 
-@pytest.mark.parametrize("family", tiers(["bilstm", "gru", "tcn", "transformer"], slow=["gru", "tcn"]))
+@pytest.mark.parametrize("family", tiers(["bilstm", "gru", "tcn", "transformer"], slow=["gru"]))
 def test_every_kind_of_layer_takes_every_treatment(tmp_path, family):
     from keras_seq.bundle import load_bundle
     from keras_seq.compress.kernels import compressible, distinct, sparsity

@@ -25,6 +25,7 @@ CHILD = Path(__file__).with_name("distributed_child.py")
 TIMEOUT = 1500  # of a busy machine
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * TIMEOUT)]
 EXACT = ("lstm", "lstm_xla", "classes", "tcn_steps", "augmented")
+EACH_COMMIT = ("lstm", "tcn_steps")
 SMALL = """
 name: small
 data:
@@ -63,11 +64,23 @@ def load(path: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every case trained alone, on two logical devices, and by two workers."""
-    folder = tmp_path_factory.mktemp("trained")
-    running = workers([str(CHILD), str(folder), "workers"], folder)
+    """Cases trained alone, on two logical devices, and by two workers."""
+    return train_all(tmp_path_factory.mktemp("trained"), EACH_COMMIT)
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The other cases."""
+    return train_all(
+        tmp_path_factory.mktemp("others"), (*(name for name in EXACT if name not in EACH_COMMIT), "random")
+    )
+
+
+def train_all(folder: Path, names: tuple[str, ...]) -> Path:
+    words = [str(CHILD), str(folder)]
+    running = workers([*words, "workers", ",".join(names)], folder)
     try:
-        alone = [sys.executable, str(CHILD), str(folder), "alone"]
+        alone = [sys.executable, *words, "alone", ",".join(names)]
         done = subprocess.run(alone, capture_output=True, text=True, timeout=TIMEOUT)
         assert done.returncode == 0, done.stderr[-3000:]
         for rank, process in enumerate(running):
@@ -77,21 +90,23 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", tiers(EXACT, slow=EACH_COMMIT))
 @pytest.mark.parametrize("how", ["mirrored", "worker-0", "worker-1"])
-def test_the_weights_are_those_of_one_process(name: str, how: str, trained: Path) -> None:
-    one, shared = load(trained / f"{name}-alone.npz"), load(trained / f"{name}-{how}.npz")
+def test_the_weights_are_those_of_one_process(name: str, how: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue("trained" if name in EACH_COMMIT else "others")
+    one, shared = load(folder / f"{name}-alone.npz"), load(folder / f"{name}-{how}.npz")
     assert one.keys() == shared.keys() and one["history"].shape == shared["history"].shape
     for key, value in one.items():
         assert np.abs(value - shared[key]).max() <= 1e-5 * max(1.0, np.abs(value).max()), key
 
 
-def test_random_layers_and_moving_averages_end_alike_everywhere(trained: Path) -> None:
-    chief, other = (load(trained / f"random-worker-{rank}.npz") for rank in range(2))
+@pytest.mark.nightly
+def test_random_layers_and_moving_averages_end_alike_everywhere(others: Path) -> None:
+    chief, other = (load(others / f"random-worker-{rank}.npz") for rank in range(2))
     assert all(np.array_equal(chief[key], other[key]) for key in chief)
-    alone = load(trained / "random-alone.npz")
+    alone = load(others / "random-alone.npz")
     for how in ("worker-0", "mirrored"):  # other dropout masks, the same problem
-        found = load(trained / f"random-{how}.npz")["history"]
+        found = load(others / f"random-{how}.npz")["history"]
         assert found[1, -1] < alone["history"][1, 0] and np.isfinite(found).all()
 
 

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_own_csv(tmp_path):
     command = [sys.executable, ROOT / "examples/own_csv.py", tmp_path / "study"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)

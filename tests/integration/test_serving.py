@@ -24,13 +24,14 @@ import pytest
 from tests.factories.serving_process import Server, read_reply, request
 
 pytestmark = pytest.mark.slow
-SHARED = Path(__file__).parents[3] / "shared" / "serving"
-CASES = json.loads((SHARED / "tf_serving_cases.json").read_text()) if SHARED.exists() else []
+SHARED = Path(os.environ.get("KERAS_SEQ_DATA", "")).parent / "serving"
+FILE = SHARED / "tf_serving_cases.json"
+CASES = json.loads(FILE.read_text()) if os.environ.get("KERAS_SEQ_DATA") and FILE.is_file() else []
 PLAIN = [case for case in CASES if case["method"] not in ("SCENARIO",) and "server_flags" not in case]
 LABELS = "--allow_version_labels_for_unavailable_models"  # the config has labels from the start
 MONITORING = 'prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }'
 if not CASES:
-    pytest.skip("the recorded cases (../shared/serving) are not here", allow_module_level=True)
+    pytest.skip("the recorded cases are not beside the data home (KERAS_SEQ_DATA/../serving)", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from keras_seq.errors import DataError, ModelError, OutputError
 from keras_seq.pipeline.evaluate import evaluate
 from keras_seq.pipeline.predict import predict_file
 from keras_seq.pipeline.train import train
-from tests.factories.experiments import placed
-from tests.factories.trained import CASTER, trained_caster
+from tests.factories.experiments import caster_tree, placed
+from tests.factories.trained import trained_caster
 
 
 @pytest.fixture(scope="module")
@@ -199,8 +199,9 @@ def test_mistakes_end_with_one_paragraph_and_code_2(tmp_path, capfd, words, mess
 
 @pytest.mark.slow
 def test_json_output_is_one_object(tmp_path):
+    tree = caster_tree(60, **{"training": {"epochs": 1, "batch_size": 32}, "evaluation.baseline": False})
     path = tmp_path / "small.yaml"
-    path.write_text(config.to_yaml(placed(CASTER, tmp_path, served=True, recorded=True, training__epochs=1)))
+    path.write_text(config.to_yaml(placed(tree, tmp_path, served=True, recorded=True)))
     done = command("keras_seq.train", "--config", str(path), "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

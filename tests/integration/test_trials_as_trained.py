@@ -8,6 +8,7 @@ import pytest
 
 from keras_seq import config
 from keras_seq.pipeline.train import train
+from tests.factories.tiers import tiers
 from tuning.records import Record, begin_study
 from tuning.search import describe
 from tuning.settings import StudyPlan, settings
@@ -91,7 +92,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+SLOW = ("rare", "three classes", "capped values of two targets", "quantiles", "by time, a forecast")
+
+
+@pytest.mark.parametrize("name", tiers(CASES, slow=SLOW))
 def test_a_trial_is_judged_as_training_judges(tmp_path, name):
     task, made, changes = CASES[name]
     experiment = experiment_of(tmp_path, table(tmp_path, "rows", **made), task, **changes)

@@ -16,7 +16,6 @@ import pytest
 import yaml
 
 from keras_seq import cli
-from tests.factories.tiers import tiers
 from tuning.__main__ import main
 from tuning.records import Study, open_study
 
@@ -209,7 +208,8 @@ def with_tuning(**changes) -> dict:
     return RIDGE | {"tuning": TREE["tuning"] | changes}
 
 
-@pytest.mark.parametrize("tuner", tiers(["bayesian", "random", "grid"], slow=["bayesian"]))
+@pytest.mark.parametrize("tuner", ["bayesian", "random", "grid"])
+@pytest.mark.nightly
 def test_a_space_of_one_value_is_done_after_it(tmp_path, tuner):
     tree = RIDGE | {"model": {"family": "ridge", "penalty": 3.0}}
     tree["tuning"] = TREE["tuning"] | {"tuner": tuner, "space": {"model.penalty": [3.0]}, "trials": 4}
@@ -237,6 +237,7 @@ def test_the_study_lies_under_the_name_of_the_configuration(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_chief_for_other_machines_ends_with_the_space(tmp_path):
     """The values are fewer than the trials asked for; a chief without workers of its own once waited for ever."""
     tree = with_tuning(tuner="random", space={"model.penalty": [1.0, 10.0]})
