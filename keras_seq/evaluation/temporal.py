@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -150,6 +151,16 @@ def detection(evolution: PredictionEvolution, threshold: float) -> Detection:
         wavering=_mean(ever[~label]),
         unit=units[label].astype(np.int64),
         step=step[label],
+    )
+
+
+def in_words(numbers: Mapping[str, float]) -> str:
+    """What ``Detection.to_dict`` says."""
+    return (
+        f"Of {numbers['positives']:.0f} units of class 1, {numbers['detected']:.1%} are called in the end at the "
+        f"threshold {numbers['threshold']:.3f}; the median of them for good after {numbers['median_step']:.0f} steps, "
+        f"{numbers['median_share']:.0%} of the sequence. Of the others {numbers['false_alarms']:.1%} are called in the "
+        f"end, {numbers['wavering']:.1%} at some time."
     )
 
 

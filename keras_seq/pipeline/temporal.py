@@ -99,13 +99,7 @@ def bands(found: PredictionEvolution, bundle: Bundle) -> dict[str, list[Band]]:
 def to_markdown(tables: Mapping[str, Sequence[Band]], detected: Mapping[str, float]) -> str:
     """All tables, and the detection delay in words."""
     from keras_seq.evaluation.bands import to_markdown as table
+    from keras_seq.evaluation.temporal import in_words
 
-    text = "\n".join(table(found, name) for name, found in tables.items())
-    if detected:
-        text += (
-            f"\nOf {detected['positives']:.0f} units of class 1, {detected['detected']:.1%} are called in the end at "
-            f"the threshold {detected['threshold']:.3f}; the median of them for good after "
-            f"{detected['median_step']:.0f} steps, {detected['median_share']:.0%} of the sequence. Of the others "
-            f"{detected['false_alarms']:.1%} are called in the end, {detected['wavering']:.1%} at some time.\n"
-        )
-    return text
+    text = "\n".join(table(rows, name) for name, rows in tables.items())
+    return f"{text}\n{in_words(detected)}\n" if detected else text

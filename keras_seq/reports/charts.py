@@ -21,7 +21,7 @@ GRID = "#e3e6ea"
 BLUES = [[0, "#f4f8fb"], [1, "#0b3c5d"]]
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """Text from data as plotly shows it: its labels know some markup, so what looks like it is escaped."""
     return html.escape(str(value), quote=False)
 
@@ -46,7 +46,7 @@ def figure(data: list[dict[str, Any]], *, height: int = 360, **layout: Any) -> F
     return {"data": data, "layout": base | layout}
 
 
-def _numbers(values: Any) -> list[float]:
+def _numbers(values: Sequence[object]) -> list[float]:
     return [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
 
 
@@ -107,7 +107,7 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
 
 def lines(
     x: Sequence[Any],
-    series: Mapping[str, Sequence[float | None]] | Mapping[str, list[float]],
+    series: Mapping[str, Sequence[float | None]],
     *,
     x_title: str,
     y_title: str,
@@ -129,11 +129,11 @@ def lines(
         }
         for place, (name, values) in enumerate(series.items())
     ]
-    found = figure(data, height=height, hovermode="x unified", xaxis=axis(x_title), yaxis=axis(y_title, **y_axis))
+    drawn = figure(data, height=height, hovermode="x unified", xaxis=axis(x_title), yaxis=axis(y_title, **y_axis))
     if at is not None:
-        found["layout"]["shapes"] = [upright(at[0])]
-        found["layout"]["annotations"] = [note(at[0], 1, at[1], yref="paper", xanchor="right", yanchor="top")]
-    return found
+        drawn["layout"]["shapes"] = [upright(at[0])]
+        drawn["layout"]["annotations"] = [note(at[0], 1, at[1], yref="paper", xanchor="right", yanchor="top")]
+    return drawn
 
 
 def bars(
@@ -165,7 +165,7 @@ def bars(
     if written and data:
         above: dict[str, Any] = {"textposition": "outside", "cliponaxis": False}
         data[0] |= above | {"text": [text(word) for word in written]}
-    found = figure(
+    drawn = figure(
         data,
         height=height,
         barmode="group",
@@ -174,9 +174,8 @@ def bars(
         showlegend=len(series) > 1,
     )
     if level is not None:
-        found["layout"]["shapes"] = [across(level[0])]
-        found["layout"]["annotations"] = [note(1, level[0], level[1], xref="paper", xanchor="right", yanchor="bottom")]
-    return found
+        add_level(drawn, *level)
+    return drawn
 
 
 def intervals(rows: Sequence[tuple[str, float, float, float]], *, x_title: str, best: int = 0) -> Figure:
@@ -248,7 +247,7 @@ def heat(
 
 
 def marks(
-    series: Mapping[str, tuple[Sequence[Any], Sequence[float], Sequence[str]]],
+    series: Mapping[str, tuple[Sequence[Any], Sequence[float] | Sequence[str], Sequence[str]]],
     *,
     x_title: str,
     y_title: str,
@@ -258,9 +257,9 @@ def marks(
     x_axis: Mapping[str, Any] | None = None,
     y_axis: Mapping[str, Any] | None = None,
 ) -> Figure:
-    """Points: name -> x, y and what each says when pointed at (may be empty)."""
+    """Points: name -> x, y and what is shown of each when pointed at (may be empty)."""
     data = []
-    for place, (name, (x, y, said)) in enumerate(series.items()):
+    for place, (name, (x, y, words)) in enumerate(series.items()):
         trace: dict[str, Any] = {
             "type": "scatter",
             "mode": "markers",
@@ -275,17 +274,11 @@ def marks(
                 "line": {"color": "#fff", "width": 0.7},
             },
         }
-        if said:
-            trace |= {"text": [text(word) for word in said], "hovertemplate": "%{text}<extra></extra>"}
+        if words:
+            trace |= {"text": [text(word) for word in words], "hovertemplate": "%{text}<extra></extra>"}
         data.append(trace)
-    found = figure(
-        data,
-        height=height,
-        xaxis=axis(x_title, **(x_axis or {})),
-        yaxis=axis(y_title, **(y_axis or {})),
-        showlegend=len(series) > 1,
-    )
-    return found
+    xaxis, yaxis = axis(x_title, **(x_axis or {})), axis(y_title, **(y_axis or {}))
+    return figure(data, height=height, xaxis=xaxis, yaxis=yaxis, showlegend=len(series) > 1)
 
 
 def band(
@@ -326,12 +319,19 @@ def upright(x: float) -> dict[str, Any]:
     return {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "line": line}
 
 
+def add_level(drawn: Figure, y: float, words: str = "") -> None:
+    """Draw a dotted line across at ``y``, named at its right end."""
+    drawn["layout"]["shapes"] = [across(y)]
+    if words:
+        drawn["layout"]["annotations"] = [note(1, y, words, xref="paper", xanchor="right", yanchor="bottom")]
+
+
 def across(y: float) -> dict[str, Any]:
     """A dotted line at ``y``, the whole width."""
     line = {"color": "#444", "dash": "dot", "width": 1.5}
     return {"type": "line", "y0": y, "y1": y, "xref": "paper", "x0": 0, "x1": 1, "line": line}
 
 
-def note(x: Any, y: Any, words: str, *, raw: bool = False, **more: Any) -> dict[str, Any]:
+def note(x: float, y: float, words: str, *, raw: bool = False, **more: Any) -> dict[str, Any]:
     """Words at a place of the chart."""
     return {"x": x, "y": y, "text": words if raw else text(words), "showarrow": False, "font": {"size": 12}} | more

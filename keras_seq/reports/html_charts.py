@@ -62,32 +62,34 @@ def scripts() -> Markup:
     return library + Markup("<script>{}</script>\n").format(LOADER)
 
 
-def chart(figure: Figure, key: str, *, alt: str, caption: str = "", numbers: Markup = NOTHING) -> Markup:
+def chart(figure: Figure, key: str, *, alt: str, x: str = "", numbers: Markup = NOTHING) -> Markup:
     """A chart's place in the page, its figure as JSON, and its numbers as a folded table.
 
     Args:
         figure: ``{"data", "layout"}``; the layout's height is kept free for it.
         key: unique in the page; letters, digits and hyphens.
-        alt: what it shows, for who cannot see it.
-        caption: below it; plain text; empty: ``alt``.
-        numbers: HTML of a table.
+        alt: what it shows, below it and for who cannot see it; plain text.
+        x: title of the column of x in a table of the chart's points; empty: no such table.
+        numbers: HTML of a table instead.
     """
+    numbers = points_table(figure, x) if x else numbers
     height, folded = figure["layout"].get("height", 360), details("Numbers of this chart", numbers)
     return Markup(
         '<figure><div class="chart" id="{key}" role="img" aria-label="{alt}" style="min-height:{height}px">'
         '<p class="waiting">The chart is drawn when it comes into view.</p></div>'
         '<script type="application/json" id="{key}-data">{figure}</script>'
-        "<figcaption>{caption}</figcaption>{numbers}</figure>"
-    ).format(key=key, alt=alt, height=height, figure=Markup(as_json(figure)), caption=caption or alt, numbers=folded)
+        "<figcaption>{alt}</figcaption>{numbers}</figure>"
+    ).format(key=key, alt=alt, height=height, figure=Markup(as_json(figure)), numbers=folded)
 
 
-def numbers_of(figure: Figure, *, first: str = "x", most: int = 400) -> Markup:
+def points_table(figure: Figure, x: str, most: int = 400) -> Markup:
     """The points of a chart of lines, bars or marks as a table; empty where they are too many to be read."""
     rows: list[Sequence[Any]] = []
     for trace in figure["data"]:
         if "x" in trace and "y" in trace and trace.get("hoverinfo") != "skip":
-            rows += [(x, html.unescape(trace.get("name", "")), y) for x, y in zip(trace["x"], trace["y"], strict=False)]
-    return table([first, "series", "value"], rows) if 0 < len(rows) <= most else NOTHING
+            name = html.unescape(trace.get("name", ""))
+            rows += [(place, name, value) for place, value in zip(trace["x"], trace["y"], strict=False)]
+    return table([x, "series", "value"], rows) if 0 < len(rows) <= most else NOTHING
 
 
 def as_json(value: Any) -> str:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from keras_seq.reports import sections_proof, sections_run, sections_served, sections_tuning
+from keras_seq.reports import (
+    sections_data,
+    sections_metrics,
+    sections_proof,
+    sections_run,
+    sections_served,
+    sections_tuning,
+)
 from keras_seq.reports.html import PageSection
 from keras_seq.reports.sources import Sources
 
 SECTIONS = (
     sections_run.summary,
-    sections_run.data,
+    sections_data.data,
     sections_run.training,
-    sections_run.metrics,
-    sections_run.decision,
+    sections_metrics.metrics,
+    sections_metrics.decision,
     sections_run.answers,
     sections_proof.comparison,
     sections_tuning.tuning,

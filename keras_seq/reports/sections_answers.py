@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from keras_seq.reports import charts
 from keras_seq.reports.html import NOTHING, number, paragraph, table
-from keras_seq.reports.html_charts import chart, numbers_of
+from keras_seq.reports.html_charts import chart
 
 Answers = Mapping[str, Any]  # as ``answers.json`` keeps them
 
@@ -62,7 +62,7 @@ def _draw_values(answers: Answers) -> Markup:
             bars,
             "answers-residuals",
             alt=f"Distribution of the errors; truth{taught or ' as it is'}",
-            numbers=numbers_of(bars, first="error"),
+            x="error",
         )
     )
     if answers["tracks"]:
@@ -117,7 +117,7 @@ def _draw_binary(answers: Answers) -> Markup:
             found,
             "answers-scores",
             alt="Probabilities by true class; the dotted line is the threshold",
-            numbers=numbers_of(found, first="probability"),
+            x="probability",
         )
     )
     return NOTHING.join(blocks)
@@ -142,7 +142,7 @@ def _draw_reliability(answers: Answers) -> Markup:
     line = {"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "line": {"color": charts.GREY, "dash": "dot"}}
     found["layout"]["shapes"] = [line]
     alt = "Observed share against predicted probability in ten bins of equally many answers; the dotted line is perfect"
-    return chart(found, "answers-reliability", alt=alt, numbers=numbers_of(found, first="predicted"))
+    return chart(found, "answers-reliability", alt=alt, x="predicted")
 
 
 def _draw_forecast(answers: Answers) -> Markup:
@@ -170,7 +170,5 @@ def _draw_forecast(answers: Answers) -> Markup:
             y_title="RMSE",
             rangemode="tozero",
         )
-        blocks.append(
-            chart(found, "answers-horizon", alt="Error by step ahead", numbers=numbers_of(found, first="steps ahead"))
-        )
+        blocks.append(chart(found, "answers-horizon", alt="Error by step ahead", x="steps ahead"))
     return NOTHING.join(blocks)

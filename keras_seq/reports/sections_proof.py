@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from keras_seq.evaluation.bands import label
+from keras_seq.evaluation.temporal import in_words
 from keras_seq.reports import charts
 from keras_seq.reports.comparison import COSTS
 from keras_seq.reports.html import NOTHING, PageSection, details, facts, heading, number, paragraph, picture, table
-from keras_seq.reports.html_charts import chart, numbers_of
+from keras_seq.reports.html_charts import chart
 from keras_seq.reports.sources import Sources, read
+
+if TYPE_CHECKING:
+    from keras_seq.explain.layout import Explanations
 
 Row = Mapping[str, Any]
 
@@ -24,29 +28,16 @@ def comparison(sources: Sources) -> PageSection:
     title = "Comparison with other models"
     if sources.comparison is None:
         return PageSection("comparison", title, NOTHING, command)
-    found = read(sources.comparison / "comparison.json")
-    rows: list[Row] = found["contenders"]
-    measured = [name for name in rows[0] if f"{name}_low" in rows[0]]
-    body = paragraph(found["verdict"]["words"]) + _intervals(rows, measured[:2]) + _estimates(rows, measured)
+    outcome = read(sources.comparison / "comparison.json")
+    rows: list[Row] = outcome["contenders"]
+    metrics = [name for name in rows[0] if f"{name}_low" in rows[0]]
+    body = paragraph(outcome["verdict"]["words"]) + _intervals(rows, metrics[:2]) + _estimates(rows, metrics)
     if len(rows) > 2:
-        body += _p_values(rows, found["pairs"])
-    pairs = [
-        [
-            f"{p['first']} - {p['second']}",
-            p["difference"],
-            f"{number(p['low'], 3)} to {number(p['high'], 3)}",
-            p["p_value"],
-            p["adjusted"],
-            p["test"],
-        ]
-        for p in found["pairs"]
-    ]
-    metric = found["facts"].get("deciding metric", "")
-    head = ["pair", f"difference in {metric}", "95 % interval", "p", "p after Holm", "test"]
-    body += table(head, pairs, caption="Pairs", digits=3) + _costs(rows)
-    body += NOTHING.join(paragraph(note, "small") for note in found["notes"])
-    body += NOTHING.join(paragraph(f"Left out: {f['folder']}: {f['reason']}", "small") for f in found["failures"])
-    return PageSection("comparison", title, body + facts(found["facts"]), command)
+        body += _p_values(rows, outcome["pairs"])
+    body += _pairs(outcome["pairs"], outcome["facts"].get("deciding metric", "")) + _costs(rows)
+    notes = [*outcome["notes"], *(f"Left out: {f['folder']}: {f['reason']}" for f in outcome["failures"])]
+    body += NOTHING.join(paragraph(note, "small") for note in notes)
+    return PageSection("comparison", title, body + facts(outcome["facts"]), command)
 
 
 def bands(sources: Sources) -> PageSection:
@@ -55,9 +46,9 @@ def bands(sources: Sources) -> PageSection:
     title = "Where and when it errs"
     if sources.temporal is None:
         return PageSection("temporal", title, NOTHING, command)
-    found = read(sources.temporal / "temporal.json")
+    outcome = read(sources.temporal / "temporal.json")
     blocks = []
-    for place, (name, rows) in enumerate(found["bands"].items()):
+    for place, (name, rows) in enumerate(outcome["bands"].items()):
         if not rows:
             continue
         metrics = list(rows[0]["values"])
@@ -71,7 +62,7 @@ def bands(sources: Sources) -> PageSection:
         grid = table([name, "answers", "units", *metrics], cells)
         blocks.append(heading(f"By {name}"))
         blocks.append(chart(drawn, f"temporal-{place}", alt=f"{', '.join(metrics[:2])} by {name}", numbers=grid))
-    blocks.append(_detection(found.get("detection") or {}))
+    blocks.append(_detection(outcome.get("detection") or {}))
     alt = "Answers as the steps of a sequence arrive"
     blocks.append(picture(sources.temporal / "evolution.png", alt))
     return PageSection("temporal", title, NOTHING.join(blocks), command)
@@ -85,12 +76,12 @@ def explanations(sources: Sources) -> PageSection:
         return PageSection("explanations", title, NOTHING, command)
     from keras_seq.explain import layout
 
-    found = layout.read(sources.explanations)
-    said = NOTHING.join(heading(_capital(f["title"])) + paragraph(f["text"]) for f in found.findings)
-    body = facts({key: value for key, value in found.summary.items() if isinstance(value, str | int | float)})
-    body += said + _sensors(found) + _steps(found) + _heat_map(found) + _tables(found)
+    own = layout.read(sources.explanations)
+    body = facts({key: value for key, value in own.summary.items() if isinstance(value, str | int | float)})
+    body += NOTHING.join(heading(_capital(finding["title"])) + paragraph(finding["text"]) for finding in own.findings)
+    body += _sensors(own) + _steps(own) + _heat_map(own) + _tables(own)
     single = NOTHING
-    for name, path in found.plots.items():
+    for name, path in own.plots.items():
         kind, _, sample = name.partition("_")
         if name in layout.PLOTS and name not in ("sensors", "steps", "heatmap"):  # these are charts
             body += picture(path, f"{name.replace('_', ' ').capitalize()}: {layout.PLOTS[name]}")
@@ -99,38 +90,52 @@ def explanations(sources: Sources) -> PageSection:
     return PageSection("explanations", title, body + details("Pictures of single samples", single), command)
 
 
-def _intervals(rows: Sequence[Row], measured: Sequence[str]) -> Markup:
+def _pairs(pairs: Sequence[Row], metric: str) -> Markup:
+    rows = [
+        [
+            f"{pair['first']} - {pair['second']}",
+            pair["difference"],
+            f"{number(pair['low'], 3)} to {number(pair['high'], 3)}",
+            *(pair[name] for name in ("p_value", "adjusted", "test")),
+        ]
+        for pair in pairs
+    ]
+    head = ["pair", f"difference in {metric}", "95 % interval", "p", "p after Holm", "test"]
+    return table(head, rows, caption="Pairs", digits=3)
+
+
+def _intervals(rows: Sequence[Row], metrics: Sequence[str]) -> Markup:
     blocks = []
-    for metric in measured:
+    for metric in metrics:
         shown = [(row["contender"], row[metric], row[f"{metric}_low"], row[f"{metric}_high"]) for row in rows]
-        found = charts.intervals(shown, x_title=metric)
+        drawn = charts.intervals(shown, x_title=metric)
         alt = f"{metric} of every contender with its 95 % interval, best first by the deciding metric"
         grid = table(["contender", metric, "low", "high"], shown)
-        blocks.append(chart(found, f"comparison-{metric}".replace("_", "-"), alt=alt, numbers=grid))
+        blocks.append(chart(drawn, f"comparison-{metric}".replace("_", "-"), alt=alt, numbers=grid))
     return NOTHING.join(blocks)
 
 
-def _estimates(rows: Sequence[Row], measured: Sequence[str]) -> Markup:
+def _estimates(rows: Sequence[Row], metrics: Sequence[str]) -> Markup:
     cells = []
     for row in rows:
         texts = []
-        for metric in measured:
+        for metric in metrics:
             deviation = f" ± {number(row[f'{metric}_deviation'], 2)}" if row.get(f"{metric}_deviation") else ""
             texts.append(
                 f"{number(row[metric])}{deviation} [{number(row[f'{metric}_low'])}, {number(row[f'{metric}_high'])}]"
             )
         cells.append([row["contender"], *texts, row["replicates"]])
-    head = ["model", *(f"{metric} [95 %]" for metric in measured), "runs"]
+    head = ["model", *(f"{metric} [95 %]" for metric in metrics), "runs"]
     return table(head, cells, caption="Estimates, best first; ± is over runs", kinds=["best"])
 
 
 def _p_values(rows: Sequence[Row], pairs: Sequence[Row]) -> Markup:
     names = [row["contender"] for row in rows]
-    found = {frozenset((pair["first"], pair["second"])): pair["adjusted"] for pair in pairs}
+    adjusted = {frozenset((pair["first"], pair["second"])): pair["adjusted"] for pair in pairs}
     grid: list[list[float | None]] = []
     words = []
-    for one in names:
-        values = [found.get(frozenset((one, other))) if one != other else None for other in names]
+    for name in names:
+        values = [adjusted.get(frozenset((name, other))) if name != other else None for other in names]
         grid.append([None if value is None else math.log10(min(max(value, 1e-3), 1)) for value in values])
         words.append(["" if value is None else "<0.001" if value < 1e-3 else f"{value:.3f}" for value in values])
     scale = [[0, "#0b3c5d"], [1, "#f4f8fb"]]  # dark where a difference is sure
@@ -146,21 +151,14 @@ def _costs(rows: Sequence[Row]) -> Markup:
     return heading("Cost") + table(["model", *(COSTS[key] for key in shown)], cells, digits=3)
 
 
-def _detection(found: Row) -> Markup:
-    if not found:
+def _detection(detection: Row) -> Markup:
+    if not detection:
         return NOTHING
-    words = (
-        f"Of {found['positives']:.0f} units of class 1, {found['detected']:.1%} are called in the end at the threshold "
-        f"{found['threshold']:.3f}; the median of them for good after {found['median_step']:.0f} steps, "
-        f"{found['median_share']:.0%} of the sequence. "
-        f"Of the others {found['false_alarms']:.1%} are called in the end, "
-        f"{found['wavering']:.1%} at some time."
-    )
-    return heading("How early class 1 is called") + paragraph(words)
+    return heading("How early class 1 is called") + paragraph(in_words(detection))
 
 
-def _sensors(found: Any) -> Markup:
-    rows = _rows(found, "sensors")[:15]
+def _sensors(own: Explanations) -> Markup:
+    rows = _rows(own, "sensors")[:15]
     if not rows:
         return NOTHING
     names = [row["feature"] for row in rows]
@@ -179,8 +177,8 @@ def _sensors(found: Any) -> Markup:
     return chart(drawn, "explanations-sensors", alt="Sensors by mean absolute attribution, largest first", numbers=grid)
 
 
-def _steps(found: Any) -> Markup:
-    rows = _rows(found, "steps")
+def _steps(own: Explanations) -> Markup:
+    rows = _rows(own, "steps")
     if not rows:
         return NOTHING
     rows = sorted(rows, key=lambda row: float(row["lag"]))
@@ -189,16 +187,11 @@ def _steps(found: Any) -> Markup:
         x, {"importance": y}, x_title="steps before the last one", y_title="importance", marks=len(x) < 40
     )
     drawn["layout"]["xaxis"]["autorange"] = "reversed"
-    return chart(
-        drawn,
-        "explanations-steps",
-        alt="Importance by steps before the last one",
-        numbers=numbers_of(drawn, first="lag"),
-    )
+    return chart(drawn, "explanations-steps", alt="Importance by steps before the last one", x="lag")
 
 
-def _heat_map(found: Any) -> Markup:
-    rows = _rows(found, "heatmap")
+def _heat_map(own: Explanations) -> Markup:
+    rows = _rows(own, "heatmap")
     if not rows:
         return NOTHING
     lags = sorted({(float(row["lag_from"]), float(row["lag_to"])) for row in rows}, reverse=True)
@@ -216,22 +209,22 @@ def _heat_map(found: Any) -> Markup:
     return chart(drawn, "explanations-heat", alt="Importance by sensor and steps before the last one; dark is more")
 
 
-def _tables(found: Any) -> Markup:
+def _tables(own: Explanations) -> Markup:
     blocks = []
     for name in ("agreement", "faithfulness", "importance", "interactions"):
-        rows = found.table(name) if name in found.tables else []
+        rows = own.table(name) if name in own.tables else []
         if rows:
             cells = [[_number(value) for value in row.values()] for row in rows[:40]]
             blocks.append(table(list(rows[0]), cells, caption=name.capitalize()))
     return NOTHING.join(blocks)
 
 
-def _rows(found: Any, name: str) -> list[dict[str, str]]:
+def _rows(own: Explanations, name: str) -> list[dict[str, str]]:
     """Rows of the main method's table."""
-    if name not in found.tables:
+    if name not in own.tables:
         return []
-    rows = found.table(name)
-    main = found.methods[0] if found.methods else None
+    rows = own.table(name)
+    main = own.methods[0] if own.methods else None
     return [row for row in rows if row.get("method", main) == main]
 
 
@@ -246,5 +239,5 @@ def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _finite(value: Any) -> bool:
+def _finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)

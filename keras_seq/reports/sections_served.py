@@ -12,7 +12,7 @@ from keras_seq.export.gate import read_verdict
 from keras_seq.export.record import METADATA
 from keras_seq.reports import charts
 from keras_seq.reports.html import NOTHING, PageSection, facts, number, paragraph, table
-from keras_seq.reports.html_charts import chart, numbers_of
+from keras_seq.reports.html_charts import chart
 from keras_seq.reports.sources import Sources, read, read_lines
 
 Row = Mapping[str, Any]
@@ -23,16 +23,18 @@ def benchmark(sources: Sources) -> PageSection:
     title, command = "Formats: accuracy, size, latency", f"python -m keras_seq.benchmark {sources.run}"
     if sources.benchmark is None:
         return PageSection("benchmark", title, NOTHING, command)
-    found = read(sources.benchmark / "benchmark.json")
-    rows, metric = found["rows"], found["metric"]
+    outcome = read(sources.benchmark / "benchmark.json")
+    rows, metric = outcome["rows"], outcome["metric"]
     best: dict[str, Row] = {}
     for row in rows:
         if row["format"] not in best or row["batches"]["1"]["p50"] < best[row["format"]]["batches"]["1"]["p50"]:
             best[row["format"]] = row
     body = _bubbles(best, metric) + _latencies(best) + _formats(rows, metric)
-    if found.get("judged"):  # older files do not say
-        body += paragraph(f"{found['judged'][:1].upper()}{found['judged'][1:]}.", "small")
-    body += NOTHING.join(paragraph(f"{name} is missing: {reason}", "small") for name, reason in found["failed"].items())
+    if outcome.get("judged"):  # older files do not say
+        body += paragraph(f"{outcome['judged'][:1].upper()}{outcome['judged'][1:]}.", "small")
+    body += NOTHING.join(
+        paragraph(f"{name} is missing: {reason}", "small") for name, reason in outcome["failed"].items()
+    )
     return PageSection("benchmark", title, body, command)
 
 
@@ -47,16 +49,16 @@ def gate(sources: Sources) -> PageSection:
     rows = [[c["name"], "pass" if c["passed"] else "fail", c["found"], "; ".join(c["reasons"])] for c in checks]
     kinds = ["" if check["passed"] else "bad" for check in checks]
     about = read(sources.export / METADATA) if (sources.export / METADATA).exists() else {}
-    said = {
+    version = {
         "version": sources.export.name,
         "exported": about.get("exported"),
         "formats": ", ".join(about.get("formats", {})),
+        "signatures": ", ".join(about.get("signatures", {})),
     }
-    said |= {"signatures": ", ".join(about.get("signatures", {}))}
     pushed = sources.export / "keras_seq" / "pushed.json"
     if pushed.exists():
-        said |= {"pushed": read(pushed).get("at")}
-    body = Markup("<p><strong>{}</strong></p>").format(words) + facts(said)
+        version |= {"pushed": read(pushed).get("at")}
+    body = Markup("<p><strong>{}</strong></p>").format(words) + facts(version)
     return PageSection(
         "gate", title, body + table(["check", "result", "found", "against it"], rows, kinds=kinds), command
     )
@@ -67,9 +69,7 @@ def monitoring(sources: Sources) -> PageSection:
     title, command = "Drift and retraining", f"python -m keras_seq.report {sources.run} --monitor FOLDER"
     if sources.monitor is None:
         return PageSection("monitoring", title, NOTHING, command)
-    paths = (
-        [sources.monitor] if sources.monitor.is_file() else sorted(sources.monitor.glob("events*.jsonl"), reverse=True)
-    )
+    paths = sorted(sources.monitor.glob("events*.jsonl"), reverse=True)
     records = [r for path in paths for r in read_lines(path) if isinstance(r.get("event"), str)]
     if not records:
         return PageSection("monitoring", title, paragraph("The watcher has recorded no event."), command)
@@ -86,16 +86,16 @@ def _bubbles(best: Mapping[str, Row], metric: str) -> Markup:
     largest = max(row["size_mb"] for row in best.values())
     series, sizes, labels = {}, {}, {}
     for kind, belongs in kinds.items():
-        mine = [row for name, row in best.items() if belongs(name)]
-        if mine:
-            said = [
+        own = [row for name, row in best.items() if belongs(name)]
+        if own:
+            words = [
                 f"{charts.text(r['format'])}: {r['batches']['1']['p50']:.3g} ms, {100 * r['loss']:+.2f} %, "
                 f"{r['size_mb']:.3g} MB"
-                for r in mine
+                for r in own
             ]
-            series[kind] = ([r["batches"]["1"]["p50"] for r in mine], [100 * r["loss"] for r in mine], said)
-            sizes[kind] = [10 + 34 * (r["size_mb"] / largest) ** 0.5 for r in mine]
-            labels[kind] = [r["format"] for r in mine]
+            series[kind] = ([r["batches"]["1"]["p50"] for r in own], [100 * r["loss"] for r in own], words)
+            sizes[kind] = [10 + 34 * (r["size_mb"] / largest) ** 0.5 for r in own]
+            labels[kind] = [r["format"] for r in own]
     drawn = charts.marks(
         series,
         x_title="median latency of one window [ms]",
@@ -106,7 +106,7 @@ def _bubbles(best: Mapping[str, Row], metric: str) -> Markup:
     )
     for trace in drawn["data"]:
         trace["marker"]["size"] = sizes[trace["name"]]
-    drawn["layout"]["shapes"] = [charts.across(0)]
+    charts.add_level(drawn, 0)
     alt = "Loss of accuracy against latency (better of the numbers of threads); the area of a mark is the file's size"
     return chart(drawn, "benchmark-bubbles", alt=alt)
 
@@ -116,7 +116,7 @@ def _latencies(best: Mapping[str, Row]) -> Markup:
     series = {f"batch {size}": [row["batches"][size]["p50"] for row in best.values()] for size in sizes}
     drawn = charts.bars(list(best), series, y_title="median latency [ms]", height=360, type="log", rangemode="normal")
     alt = "Median latency by format and batch on a logarithmic axis"
-    return chart(drawn, "benchmark-latency", alt=alt, numbers=numbers_of(drawn, first="format"))
+    return chart(drawn, "benchmark-latency", alt=alt, x="format")
 
 
 def _formats(rows: list[Row], metric: str) -> Markup:
@@ -126,33 +126,22 @@ def _formats(rows: list[Row], metric: str) -> Markup:
     cells = []
     for row in rows:
         times = [" / ".join(number(row["batches"][s][k], 3) for k in ("p50", "p95", "p99")) for s in sizes]
-        cells.append(
-            [
-                row["format"],
-                row["threads"],
-                row["metrics"][metric],
-                100 * row["loss"],
-                row["largest"],
-                row["size_mb"],
-                row["gzip_mb"],
-                row["load_s"],
-                *times,
-                row["resident_mb"],
-            ]
-        )
+        own = [row["format"], row["threads"], row["metrics"][metric], 100 * row["loss"]]
+        own += [row[name] for name in ("largest", "size_mb", "gzip_mb", "load_s")]
+        cells.append([*own, *times, row["resident_mb"]])
     return table(
         head, cells, caption="Every format, a process each; differences in deviations of the target or of probability"
     )
 
 
 def _timeline(records: Sequence[Row]) -> Markup:
-    """Every event at its time, a line a kind; its height is its kind, what it says is shown when pointed at."""
-    by_kind: dict[str, tuple[list[str], list[Any], list[str]]] = {}
+    """Every event at its time, a line a kind; its height is its kind, its details are shown when pointed at."""
+    by_kind: dict[str, tuple[list[str], list[str], list[str]]] = {}
     for record in records:
-        x, y, said = by_kind.setdefault(str(record["event"]), ([], [], []))
+        x, y, words = by_kind.setdefault(str(record["event"]), ([], [], []))
         x.append(_clock(record.get("time")))
         y.append(charts.text(" ".join(str(record[k]) for k in ("model", "version") if k in record) or "events"))
-        said.append(charts.text(f"{record['event']}: {_told(record)}"[:300]))
+        words.append(charts.text(f"{record['event']}: {_details(record)}"[:300]))
     lanes = len({lane for _, lanes, _ in by_kind.values() for lane in lanes})
     drawn = charts.marks(
         by_kind,
@@ -168,15 +157,15 @@ def _timeline(records: Sequence[Row]) -> Markup:
 
 def _events(records: Sequence[Row]) -> Markup:
     rows = [
-        [_clock(r.get("time")), r["event"], r.get("model", ""), r.get("version", ""), r.get("score", ""), _told(r)]
+        [_clock(r.get("time")), r["event"], r.get("model", ""), r.get("version", ""), r.get("score", ""), _details(r)]
         for r in records[-100:]
     ]
     head = ["time", "event", "model", "version", "score", "more"]
     return table(head, rows, caption=f"Last {len(rows)} of {len(records)} events")
 
 
-def _told(record: Row) -> str:
-    """What an event says beside its time, kind and model; of its columns the most changed ones."""
+def _details(record: Row) -> str:
+    """Details of an event beside its time, kind and model; of its columns the most changed ones."""
     words = []
     for key, value in record.items():
         if key in ("id", "time", "event", "model", "version", "score"):
@@ -184,11 +173,11 @@ def _told(record: Row) -> str:
         if isinstance(value, str | int | float):
             words.append(f"{key.replace('_', ' ')} {number(value)}")
         elif isinstance(value, list) and value and isinstance(value[0], Mapping) and "column" in value[0]:
-            words.append("most changed: " + ", ".join(str(one["column"]) for one in value[:3]))
+            words.append("most changed: " + ", ".join(str(change["column"]) for change in value[:3]))
     return "; ".join(words)
 
 
-def _clock(value: Any) -> str:
+def _clock(value: object) -> str:
     """Seconds since 1970 as local time; text stays."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))

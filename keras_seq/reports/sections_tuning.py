@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,61 +73,51 @@ def _anew(folder: Path) -> Markup:
 def _history(trials: Sequence[Trial], objective: str, *, higher: bool) -> Markup:
     series = {}
     for status in ("completed", "pruned"):
-        mine = [trial for trial in trials if trial["status"] == status and _scored(trial)]
-        if mine:
-            said = [f"trial {t['trial']}: {number(t['score'], 5)}, budget {t['budget']:.2g}" for t in mine]
-            series[status] = ([int(t["trial"]) for t in mine], [t["score"] for t in mine], said)
-    found = charts.marks(series, x_title="trial", y_title=objective, size=9, y_axis=_sane(trials, higher=higher))
+        own = [trial for trial in trials if trial["status"] == status and _scored(trial)]
+        if own:
+            words = [f"trial {t['trial']}: {number(t['score'], 5)}, budget {t['budget']:.2g}" for t in own]
+            series[status] = ([int(t["trial"]) for t in own], [t["score"] for t in own], words)
+    drawn = charts.marks(series, x_title="trial", y_title=objective, size=9, y_axis=_sane(trials, higher=higher))
     full = max(trial["budget"] for trial in trials if _scored(trial))
-    x: list[int] = []
-    y: list[float] = []
-    for trial in trials:
-        if trial["status"] == "completed" and _scored(trial) and trial["budget"] == full:
-            better = not y or (trial["score"] > y[-1] if higher else trial["score"] < y[-1])
-            x.append(int(trial["trial"]))
-            y.append(trial["score"] if better else y[-1])
-    found["layout"]["showlegend"] = True
+    complete = [t for t in trials if t["status"] == "completed" and _scored(t) and t["budget"] == full]
+    best = itertools.accumulate((trial["score"] for trial in complete), max if higher else min)
+    drawn["layout"]["showlegend"] = True
     line = {"color": charts.GREEN, "shape": "hv", "width": 2}
-    found["data"].append({"type": "scatter", "mode": "lines", "x": x, "y": y, "name": "best so far", "line": line})
+    steps = {"x": [int(trial["trial"]) for trial in complete], "y": list(best)}
+    drawn["data"].append({"type": "scatter", "mode": "lines", **steps, "name": "best so far", "line": line})
     default = next((trial for trial in trials if trial["default"] and _scored(trial)), None)
     if default is not None:
-        found["layout"]["shapes"] = [charts.across(default["score"])]
-        words = f"configuration itself {number(default['score'])}"
-        found["layout"]["annotations"] = [
-            charts.note(1, default["score"], words, xref="paper", xanchor="right", yanchor="bottom")
-        ]
-    return chart(found, "tuning-history", alt=f"{objective} of every trial and the best so far (of full budget)")
+        charts.add_level(drawn, default["score"], f"configuration itself {number(default['score'])}")
+    return chart(drawn, "tuning-history", alt=f"{objective} of every trial and the best so far (of full budget)")
 
 
 def _slices(trials: Sequence[Trial], objective: str, *, higher: bool) -> Markup:
     chosen = [trial for trial in trials if _scored(trial)]
     fields = dict.fromkeys(name for trial in chosen for name in trial["values"])
     varied = [name for name in fields if len({_text(t["values"].get(name)) for t in chosen}) > 1][:SLICES]
-    panels = []
-    for name in varied:
-        mine = [trial for trial in chosen if name in trial["values"]]
-        values = [trial["values"][name] for trial in mine]
-        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        x = values if numeric else [charts.text(_text(value)) for value in values]
-        wide = numeric and min(values) > 0 and max(values) / min(values) > 50
-        axis = {"type": "log"} if wide else {} if numeric else {"type": "category"}
-        said = [
-            f"trial {t['trial']}: {name} {charts.text(_text(t['values'][name]))}, {number(t['score'])}" for t in mine
-        ]
-        inner = charts.marks(
-            {name: (x, [t["score"] for t in mine], said)},
-            x_title="",
-            y_title="",
-            size=6,
-            opacity=0.65,
-            x_axis=axis,
-            y_axis=_sane(trials, higher=higher),
-        )
-        panels.append((name.split(".", 1)[-1], inner))
-    if not panels:
+    if not varied:
         return NOTHING
-    found = charts.panels(panels, row_height=230)
-    return chart(found, "tuning-slices", alt=f"{objective} against the value of each field; other fields vary too")
+    y_axis = _sane(trials, higher=higher)
+    panels = [(name.split(".", 1)[-1], _slice(chosen, name, y_axis)) for name in varied]
+    alt = f"{objective} against the value of each field; other fields vary too"
+    return chart(charts.panels(panels, row_height=230), "tuning-slices", alt=alt)
+
+
+def _slice(trials: Sequence[Trial], field: str, y_axis: Mapping[str, Any]) -> charts.Figure:
+    """Scores against the values of a field."""
+    own = [trial for trial in trials if field in trial["values"]]
+    values = [trial["values"][field] for trial in own]
+    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    wide = numeric and min(values) > 0 and max(values) / min(values) > 50
+    x_axis = {"type": "log"} if wide else {} if numeric else {"type": "category"}
+    texts = [charts.text(_text(value)) for value in values]
+    scores = [trial["score"] for trial in own]
+    words = [
+        f"trial {trial['trial']}: {field} {text}, {number(trial['score'])}"
+        for trial, text in zip(own, texts, strict=True)
+    ]
+    series = {field: (values if numeric else texts, scores, words)}
+    return charts.marks(series, x_title="", y_title="", size=6, opacity=0.65, x_axis=x_axis, y_axis=y_axis)
 
 
 def _sane(trials: Sequence[Trial], *, higher: bool) -> dict[str, Any]:
@@ -155,5 +146,5 @@ def _scored(trial: Trial) -> bool:
     return isinstance(score, int | float) and score == score and abs(score) != float("inf")
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
