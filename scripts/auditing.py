@@ -62,10 +62,10 @@ def advisories(database: Path) -> Iterator[dict[str, Any]]:
     count = 0
     for name, text in _texts(database):
         try:
-            found = json.loads(text)
+            content = json.loads(text)
         except ValueError as error:
             raise AuditError(f"'{name}' in '{database}' is not JSON: {error}") from None
-        for advisory in found if isinstance(found, list) else [found]:
+        for advisory in content if isinstance(content, list) else [content]:
             if not isinstance(advisory, dict) or "id" not in advisory:
                 raise AuditError(f"'{name}' in '{database}' is no OSV advisory: it has no 'id'.")
             count += 1
@@ -96,7 +96,7 @@ def audit(locked: dict[str, set[str]], database: Path) -> list[Finding]:
     Raises:
         AuditError: the database cannot be read.
     """
-    found = []
+    findings = []
     for advisory in advisories(database):
         if advisory.get("withdrawn"):
             continue
@@ -105,8 +105,8 @@ def audit(locked: dict[str, set[str]], database: Path) -> list[Finding]:
             name = locking.canonical(package.get("name", ""))
             if package.get("ecosystem") == "PyPI":
                 hit = [version for version in locked.get(name, ()) if is_affected(version, affected)]
-                found += [_finding(name, version, advisory, affected) for version in hit]
-    return sorted(set(found), key=lambda one: (one.package, one.version, one.identifier))
+                findings += [_finding(name, version, advisory, affected) for version in hit]
+    return sorted(set(findings), key=lambda finding: (finding.package, finding.version, finding.identifier))
 
 
 def is_affected(version: str, affected: dict[str, Any]) -> bool:
@@ -114,19 +114,20 @@ def is_affected(version: str, affected: dict[str, Any]) -> bool:
     wanted = Version(version)
     if any(_parsed(listed) == wanted for listed in affected.get("versions", [])):
         return True
-    return any(_within(wanted, one) for one in affected.get("ranges", []) if one.get("type") == "ECOSYSTEM")
+    ranges = (span.get("events", []) for span in affected.get("ranges", []) if span.get("type") == "ECOSYSTEM")
+    return any(_within(wanted, events) for events in ranges)
 
 
-def _within(version: Version, given: dict[str, Any]) -> bool:
+def _within(version: Version, steps: list[dict[str, str]]) -> bool:
     """Events in the order of their versions switch "affected" on and off; the last one not after ``version`` counts."""
     events = []
-    for event in given.get("events", []):
-        for kind, value in event.items():
+    for step in steps:
+        for kind, value in step.items():
             bound = Version("0.dev0") if value == "0" else _parsed(value)
             if bound is not None and kind in ("introduced", "fixed", "last_affected"):
                 events.append((bound, kind))
     inside = False
-    for bound, kind in sorted(events, key=lambda one: (one[0], one[1] != "introduced")):
+    for bound, kind in sorted(events, key=lambda event: (event[0], event[1] != "introduced")):
         if kind == "introduced" and version >= bound:
             inside = True
         elif (kind == "fixed" and version >= bound) or (kind == "last_affected" and version > bound):
@@ -142,7 +143,7 @@ def _parsed(text: str) -> Version | None:
 
 
 def _finding(name: str, version: str, advisory: dict[str, Any], affected: dict[str, Any]) -> Finding:
-    events = [event for one in affected.get("ranges", []) for event in one.get("events", [])]
+    events = [event for span in affected.get("ranges", []) for event in span.get("events", [])]
     return Finding(
         package=name,
         version=version,
@@ -178,20 +179,21 @@ def main(argv: list[str] | None = None) -> int:
     except AuditError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    kept = [one for one in findings if not {one.identifier, *one.aliases} & set(options.ignore)]
+    ignored = set(options.ignore)
+    counted = [finding for finding in findings if not {finding.identifier, *finding.aliases} & ignored]
     if options.json:
-        print(json.dumps([asdict(one) for one in kept], indent=1))
+        print(json.dumps([asdict(finding) for finding in counted], indent=1))
     else:
-        _show(kept, sum(map(len, locked.values())), len(findings) - len(kept))
-    return 1 if kept else 0
+        _show(counted, sum(map(len, locked.values())), len(findings) - len(counted))
+    return 1 if counted else 0
 
 
-def _show(kept: list[Finding], packages: int, ignored: int) -> None:
-    for one in kept:
-        names = ", ".join((one.identifier, *one.aliases))
-        mended = f"fixed in {', '.join(one.fixed)}" if one.fixed else "no fixed version is known"
-        print(f"{one.package} {one.version}: {names}; {mended}\n  {one.summary}")
-    print(f"{packages} packages looked up, {len(kept)} findings" + (f", {ignored} ignored" if ignored else ""))
+def _show(findings: list[Finding], packages: int, ignored: int) -> None:
+    for finding in findings:
+        names = ", ".join((finding.identifier, *finding.aliases))
+        mended = f"fixed in {', '.join(finding.fixed)}" if finding.fixed else "no fixed version is known"
+        print(f"{finding.package} {finding.version}: {names}; {mended}\n  {finding.summary}")
+    print(f"{packages} packages looked up, {len(findings)} findings" + (f", {ignored} ignored" if ignored else ""))
 
 
 if __name__ == "__main__":
