@@ -20,16 +20,21 @@ DESCRIPTION = """Lists the commands, or runs one: python -m keras_seq train is p
 """
 
 
+def make_parser() -> cli.Parser:
+    """The options of the command."""
+    parser = cli.Parser(prog="python -m keras_seq", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--all", action="store_true", help="also the data sources and the model families")
+    return parser
+
+
 @cli.command("keras_seq")
 def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
     if argv and not argv[0].startswith("-") and find(argv[0]) is None:
         known = [short for command in COMMANDS.values() for short in {command.short, command.name}]
         raise ConfigError(f"There is no command '{argv[0]}'{nearest(argv[0], known)}")
-    parser = cli.Parser(prog="python -m keras_seq", description=DESCRIPTION)
-    parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("--all", action="store_true", help="also the data sources and the model families")
-    options = parser.parse_args(argv)
+    options = make_parser().parse_args(argv)
     commands = [
         {"name": command.name, "group": group, "what": command.what}
         for group, held in GROUPS.items()

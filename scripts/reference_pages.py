@@ -83,8 +83,6 @@ def helps(command: Any) -> Iterator[str]:
     from keras_seq.commands import completion
 
     parser = completion.parser_of(command)
-    if parser is None:
-        raise SystemExit(f"error: 'python -m {command.name}' makes no parser before it does anything else")
     yield _help(parser)
     below = {
         name: made
@@ -94,7 +92,7 @@ def helps(command: Any) -> Iterator[str]:
     }
     for name in (*below, *getattr(import_module(command.module).main, "actions", ())):
         made = below.get(name) or completion.parser_of(command, name)
-        if made is not None and (name in below or made.prog != parser.prog):
+        if name in below or made.prog != parser.prog:
             yield _help(made)
 
 

@@ -35,8 +35,6 @@ def main(argv: Sequence[str]) -> cli.Result | int:
         ConfigError: a flag is unknown or its value cannot be used.
         ServingError: a port is taken, or no model can be served.
     """
-    if cli.Parser.seen is not None:
-        cli.Parser.seen(_parser())
     words = list(argv)
     if {"-h", "--help", "--helpfull"} & set(words):
         text = f"{USAGE}\n{describe()}"
@@ -62,7 +60,7 @@ def _serve(settings: Settings) -> int:
     return int(launch(settings))
 
 
-def _parser() -> cli.Parser:
+def make_parser() -> cli.Parser:
     """The flags as a parser, for completion; ``parse`` reads them."""
     parser = cli.Parser(prog="python -m serving")
     for name, default in flags().items():

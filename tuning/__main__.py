@@ -37,8 +37,7 @@ def main(argv: Sequence[str]) -> cli.Result | int:
         from tuning import commands
 
         return commands.run(words[0], words[1:])
-    parser = _parser()
-    options, rest = parser.parse_known_args(words)
+    options, rest = make_parser().parse_known_args(words)
     overrides = cli.read_overrides(rest)
     overrides |= {f"tuning.{name}": getattr(options, name) for name in ("trials", "tuner") if getattr(options, name)}
     start: dict[str, Any] = {} if "data.source" in overrides else MAIN_JOB
@@ -71,7 +70,12 @@ def _work(folder: Path) -> cli.Result | int:
     return worker.main([str(folder)]) or cli.Result({"study": folder})
 
 
-def _parser() -> cli.Parser:
+def make_parser(action: str = "") -> cli.Parser:
+    """The options of a search, or of one of ``ACTIONS``."""
+    if action:
+        from tuning import commands
+
+        return commands.make_parser(action)
     parser = cli.Parser(
         prog="python -m tuning",
         usage="python -m tuning [--config FILE] [--trials N] [--tuner NAME] [--section.field VALUE ...]",

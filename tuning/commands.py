@@ -63,14 +63,14 @@ def _trial(record: Record) -> dict[str, Any]:
 def _status(words: Sequence[str]) -> cli.Result:
     from tuning.status import status_table
 
-    study = _study("status", words)[0]
+    study = open_study(make_parser("status").parse_args(words).study)
     return cli.Result(facts(study), status_table(study))
 
 
 def _report(words: Sequence[str]) -> cli.Result:
     from tuning.report import write_report
 
-    study = _study("report", words)[0]
+    study = open_study(make_parser("report").parse_args(words).study)
     written = write_report(study)
     return cli.Result({"study": study.folder, "report": written}, str(written))
 
@@ -78,9 +78,7 @@ def _report(words: Sequence[str]) -> cli.Result:
 def _pareto(words: Sequence[str]) -> cli.Result:
     from tuning.pareto import write_pareto
 
-    parser = _parser("pareto")
-    parser.add_argument("--against", metavar="COST", help="parameters, model_bytes, latency_ms or seconds; all")
-    options = parser.parse_args(words)
+    options = make_parser("pareto").parse_args(words)
     study = open_study(options.study)
     text, folder = write_pareto(study, options.against), study.folder / "report"
     return cli.Result({"study": study.folder, "folder": folder, **files.read_json(folder / "pareto.json")}, text)
@@ -89,11 +87,7 @@ def _pareto(words: Sequence[str]) -> cli.Result:
 def _best(words: Sequence[str]) -> cli.Result:
     from tuning.best import best, winner_of
 
-    parser = _parser("best")
-    parser.add_argument("--retrain", type=int, default=0, help="train winner and default on so many seeds")
-    parser.add_argument("--folds", type=int, default=0, help="with --retrain: over so many folds (0: single split)")
-    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
-    options = parser.parse_args(words)
+    options = make_parser("best").parse_args(words)
     if options.retrain < 0 or options.folds < 0 or options.workers < 1:
         raise ConfigError("--retrain and --folds must not be negative, --workers at least 1.")
     study = open_study(options.study)
@@ -108,12 +102,14 @@ def _best(words: Sequence[str]) -> cli.Result:
     return cli.Result(fields, text)
 
 
-def _study(name: str, words: Sequence[str]) -> tuple[Study, cli.Parser]:
-    parser = _parser(name)
-    return open_study(parser.parse_args(words).study), parser
-
-
-def _parser(name: str) -> cli.Parser:
+def make_parser(name: str) -> cli.Parser:
+    """The options of one of the commands."""
     parser = cli.Parser(prog=f"python -m tuning {name}", description=f"{name} of a study")
     parser.add_argument("study", type=Path, help="folder of the study, such as studies/cmapss_fd001")
+    if name == "pareto":
+        parser.add_argument("--against", metavar="COST", help="parameters, model_bytes, latency_ms or seconds; all")
+    if name == "best":
+        parser.add_argument("--retrain", type=int, default=0, help="train winner and default on so many seeds")
+        parser.add_argument("--folds", type=int, default=0, help="with --retrain: over so many folds (0: single split)")
+        parser.add_argument("--workers", type=int, default=1, help="runs at a time")
     return parser

@@ -59,10 +59,6 @@ class Lines:
     show: Callable[[], object]
 
 
-class Told(Exception):
-    """Help or a version was asked for; the text ends the command."""
-
-
 class _Session:
     out: TextIO | None = None  # standard output, while it is kept for JSON
     command = ""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from keras_seq.cli import output
@@ -24,8 +23,6 @@ class Parser(argparse.ArgumentParser):
         options: of ``argparse.ArgumentParser``.
     """
 
-    seen: typing.ClassVar[Callable[[Parser], None] | None] = None  # gets the next parser instead of its being used
-
     def __init__(
         self, *, keys: Iterable[str] = (), values: Mapping[str, str | Iterable[str]] | None = None, **options: Any
     ) -> None:
@@ -34,20 +31,15 @@ class Parser(argparse.ArgumentParser):
         if self.add_help:  # others are parts of a parser
             self.add_argument(output.FLAG, action=_Json, help="print one JSON document, nothing else")
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does."""
-        if Parser.seen is not None:
-            Parser.seen(self)
-        return super().parse_known_args(args, namespace)
-
     def error(self, message: str) -> NoReturn:
         """Raise instead of leaving."""
         raise ConfigError(f"{message[0].upper()}{message[1:]}. See '{self.prog} --help'.")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if output.wanted():
-            raise output.Told(message)
-        super()._print_message(message, file)
+            output.write({"text": message}, seconds=0.0)
+        else:
+            super()._print_message(message, file)
 
 
 class _Json(argparse.Action):

@@ -70,8 +70,8 @@ def _write(body: Body, words: Sequence[str]) -> int:
     start = time.perf_counter()
     try:
         found = body(words)
-    except output.Told as told:
-        found = Result({"text": str(told)})
+    except SystemExit as leaving:  # help or a version, which is written
+        return int(leaving.code or 0)
     if isinstance(found, Lines):
         for row in found.rows:
             output.write_line(row)

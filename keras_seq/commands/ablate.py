@@ -21,14 +21,19 @@ are kept: the same command goes on where it was. Writes ablation.json, ablation.
 """
 
 
-@cli.command("keras_seq.ablate")
-def main(argv: Sequence[str]) -> cli.Result:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.experiment_parser("keras_seq.ablate", DESCRIPTION)
     parser.add_argument("--off", default="", help="comma-separated components (default: all that are on)")
     add_run_options(parser)
     parser.add_argument("--part", choices=("validation", "test"), default="validation", help="what is compared")
-    options, experiment = cli.parse_experiment(parser, argv)
+    return parser
+
+
+@cli.command("keras_seq.ablate")
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    options, experiment = cli.parse_experiment(make_parser(), argv)
     seeds = checked_seeds(options)
     off = [name.strip() for name in options.off.split(",") if name.strip()]
     outcome = ablate(experiment, off=off, seeds=seeds, folds=options.folds, workers=options.workers, part=options.part)

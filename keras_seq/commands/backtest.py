@@ -27,15 +27,20 @@ configuration and data stay the same. Writes
 """
 
 
-@cli.command("keras_seq.backtest")
-def main(argv: Sequence[str]) -> cli.Result:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.experiment_parser("keras_seq.backtest", DESCRIPTION)
     parser.add_argument("--origins", type=int, default=4, help="periods of the test rows, each with its own training")
     parser.add_argument("--mode", choices=("expanding", "sliding"), default="expanding", help="training rows")
     parser.add_argument("--seeds", default="0", help="comma-separated seeds of training")
     parser.add_argument("--workers", type=int, default=1, help="runs at a time")
-    options, experiment = cli.parse_experiment(parser, argv)
+    return parser
+
+
+@cli.command("keras_seq.backtest")
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    options, experiment = cli.parse_experiment(make_parser(), argv)
     if experiment.data.split.by != "time":
         raise ConfigError(
             f"A backtest rolls through time, but data.split.by is '{experiment.data.split.by}'. Use "

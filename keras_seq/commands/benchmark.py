@@ -25,9 +25,8 @@ memory; each format in a process of its own. Writes <run>/benchmark/benchmark.md
 """
 
 
-@cli.command("keras_seq.benchmark")
-def main(argv: Sequence[str]) -> cli.Result:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.Parser(prog="python -m keras_seq.benchmark", description=DESCRIPTION, values=VALUES)
     parser.add_argument("bundle", type=Path, help="bundle or run folder")
     parser.add_argument("--formats", help="comma-separated; default: all")
@@ -35,7 +34,13 @@ def main(argv: Sequence[str]) -> cli.Result:
     parser.add_argument("--windows", type=int, default=2000, help="at most so many windows of the test part")
     parser.add_argument("--seconds", type=float, default=1.5, help="timed for each batch size, at least (1.5)")
     parser.add_argument("--output", type=Path, help="folder of the report; default: benchmark/ beside the bundle")
-    options = parser.parse_args(argv)
+    return parser
+
+
+@cli.command("keras_seq.benchmark")
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    options = make_parser().parse_args(argv)
     threads = _numbers(options.threads)
     if options.windows < 1:
         raise ConfigError(f"--windows must be at least 1, got {options.windows}.")

@@ -22,21 +22,21 @@ single options can be given behind it (--model.units 50). docs/migrate_pytorch.m
 """
 
 
-def parser() -> cli.Parser:
-    """Of the command line."""
-    made = cli.Parser(prog="python -m keras_seq.bridge", description=DESCRIPTION, keys=("",))
-    made.add_argument("weights", help="state dict as .safetensors or .npz")
-    made.add_argument("--config", required=True, metavar="FILE", help="YAML of the experiment: data and network")
-    made.add_argument("--output", required=True, metavar="RUN", help="run folder to write, e.g. runs/from_torch")
-    made.add_argument("--map", metavar="FILE", help="YAML: names, tensors to leave out, epsilon, scalers")
-    made.add_argument("--check", metavar="FILE", help=".npz of values[, lengths] and answer that must come out")
-    return made
+def make_parser() -> cli.Parser:
+    """The options of the command."""
+    parser = cli.Parser(prog="python -m keras_seq.bridge", description=DESCRIPTION, keys=("",))
+    parser.add_argument("weights", help="state dict as .safetensors or .npz")
+    parser.add_argument("--config", required=True, metavar="FILE", help="YAML of the experiment: data and network")
+    parser.add_argument("--output", required=True, metavar="RUN", help="run folder to write, e.g. runs/from_torch")
+    parser.add_argument("--map", metavar="FILE", help="YAML: names, tensors to leave out, epsilon, scalers")
+    parser.add_argument("--check", metavar="FILE", help=".npz of values[, lengths] and answer that must come out")
+    return parser
 
 
 @cli.command("keras_seq.bridge")
 def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
-    options, rest = parser().parse_known_args(argv)
+    options, rest = make_parser().parse_known_args(argv)
     experiment = config.load(options.config, cli.read_overrides(rest))
     from keras_seq.torch_import.mapping import read_map
     from keras_seq.torch_import.read import read_weights

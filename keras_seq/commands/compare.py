@@ -26,9 +26,8 @@ Options --data.home, --evaluation.at, --tracking.uri and the like stand in for t
 """
 
 
-@cli.command("keras_seq.compare")
-def main(argv: Sequence[str]) -> cli.Result:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.Parser(
         prog="python -m keras_seq.compare",
         description=DESCRIPTION,
@@ -46,7 +45,13 @@ def main(argv: Sequence[str]) -> cli.Result:
     parser.add_argument("--resamples", type=int, default=2000, help="of the bootstrap")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     parser.add_argument("--no-costs", action="store_true", help="do not measure latency, size and memory")
-    options, rest = parser.parse_known_args(argv)
+    return parser
+
+
+@cli.command("keras_seq.compare")
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    options, rest = make_parser().parse_known_args(argv)
     overrides = cli.read_overrides(rest)
     foreign = [name for name in overrides if not name.startswith(("data.", "evaluation.", "tracking."))]
     if foreign:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 import types
 import typing
@@ -15,7 +16,7 @@ from typing import Any
 from keras_seq import cli, config
 from keras_seq.cli import shells
 from keras_seq.cli.registry import COMMANDS, Command
-from keras_seq.errors import ConfigError, KerasSeqError, nearest
+from keras_seq.errors import ConfigError, nearest
 
 DESCRIPTION = """Print a script that completes every command: options, fields of the configuration, values, files.
 
@@ -53,28 +54,10 @@ class Words:
     values: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-class _Seen(Exception):
-    def __init__(self, parser: cli.Parser) -> None:
-        super().__init__(parser.prog)
-        self.parser = parser
-
-
-def parser_of(command: Command, action: str = "") -> cli.Parser | None:
-    """The parser that a command line would use; None if it does not come so far. Nothing of it is run."""
-
-    def take(parser: cli.Parser) -> None:
-        raise _Seen(parser)
-
-    cli.Parser.seen = take
-    try:
-        import_module(command.module).main([action] if action else [])
-    except _Seen as seen:
-        return seen.parser
-    except (KerasSeqError, SystemExit):
-        return None
-    finally:
-        cli.Parser.seen = None
-    return None
+def parser_of(command: Command, action: str = "") -> cli.Parser:
+    """The parser of a command, or of one of its actions."""
+    make_parser = import_module(command.module).make_parser
+    return make_parser(action) if action and inspect.signature(make_parser).parameters else make_parser()
 
 
 def collect() -> dict[str, Words]:
@@ -82,8 +65,6 @@ def collect() -> dict[str, Words]:
     found: dict[str, Words] = {}
     for command in COMMANDS.values():
         parser = parser_of(command)
-        if parser is None:
-            continue
         found[command.name] = words = _words(parser, command.name)
         subparsers = {
             name: made
@@ -95,8 +76,7 @@ def collect() -> dict[str, Words]:
         words.actions = tuple(dict.fromkeys((*subparsers, *given)))
         for name in words.actions:
             below = subparsers.get(name) or parser_of(command, name)
-            if below is not None:
-                found[f"{command.name} {name}"] = _words(below, f"{command.name} {name}")
+            found[f"{command.name} {name}"] = _words(below, f"{command.name} {name}")
     return found
 
 
@@ -185,12 +165,17 @@ def tables() -> shells.Tables:
 WRITERS: Mapping[str, Any] = {"bash": shells.bash, "zsh": shells.zsh, "fish": shells.fish}
 
 
+def make_parser() -> cli.Parser:
+    """The options of the command."""
+    parser = cli.Parser(prog="python -m keras_seq.completion", description=DESCRIPTION)
+    parser.add_argument("shell", help="bash, zsh or fish", metavar="bash|zsh|fish")
+    return parser
+
+
 @cli.command("keras_seq.completion")
 def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
-    parser = cli.Parser(prog="python -m keras_seq.completion", description=DESCRIPTION)
-    parser.add_argument("shell", help="bash, zsh or fish", metavar="bash|zsh|fish")
-    shell = parser.parse_args(argv).shell
+    shell = make_parser().parse_args(argv).shell
     if shell not in WRITERS:
         raise ConfigError(f"There is no completion for '{shell}'{nearest(shell, WRITERS)}")
     script = WRITERS[shell](tables())

@@ -21,25 +21,25 @@ Killed or stopped, the same command takes up what was finished.
 """
 
 
-def parser() -> cli.Parser:
-    """Of the command line."""
-    made = cli.Parser(prog="python -m keras_seq.compress", description=DESCRIPTION, values={"--method": METHODS})
-    made.add_argument("bundle", help="bundle or run folder")
-    made.add_argument("--method", default="prune+cluster", help="default: prune+cluster")
-    made.add_argument("--sparsity", type=float, default=0.7, help="share of zeros, pruning (0.7)")
-    made.add_argument("--clusters", type=int, default=16, help="values of a kernel, clustering (16)")
-    made.add_argument("--epochs", type=int, default=0, help="of pruning, others a third of them (training's / 3)")
-    made.add_argument("--loss", type=float, default=0.02, help="relative loss of the metric that is borne (0.02)")
-    made.add_argument("--minutes", type=float, default=60.0, help="limit of each stage (60)")
-    made.add_argument("--sensitivity", action="store_true", help="only measure what each layer bears: table and PNG")
-    made.add_argument("--output", help="run folder to write (default: <run>-<method>)")
-    return made
+def make_parser() -> cli.Parser:
+    """The options of the command."""
+    parser = cli.Parser(prog="python -m keras_seq.compress", description=DESCRIPTION, values={"--method": METHODS})
+    parser.add_argument("bundle", help="bundle or run folder")
+    parser.add_argument("--method", default="prune+cluster", help="default: prune+cluster")
+    parser.add_argument("--sparsity", type=float, default=0.7, help="share of zeros, pruning (0.7)")
+    parser.add_argument("--clusters", type=int, default=16, help="values of a kernel, clustering (16)")
+    parser.add_argument("--epochs", type=int, default=0, help="of pruning, others a third of them (training's / 3)")
+    parser.add_argument("--loss", type=float, default=0.02, help="relative loss of the metric that is borne (0.02)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="limit of each stage (60)")
+    parser.add_argument("--sensitivity", action="store_true", help="only measure what each layer bears: table and PNG")
+    parser.add_argument("--output", help="run folder to write (default: <run>-<method>)")
+    return parser
 
 
 @cli.command("keras_seq.compress")
 def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
-    options = parser().parse_args(argv)
+    options = make_parser().parse_args(argv)
     plan = CompressionPlan(
         options.method,
         sparsity=options.sparsity,

@@ -56,13 +56,18 @@ def checked_seeds(options: argparse.Namespace) -> list[int]:
     return seeds
 
 
-@cli.command("keras_seq.crossval")
-def main(argv: Sequence[str]) -> cli.Result:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.experiment_parser("keras_seq.crossval", DESCRIPTION)
     add_run_options(parser)
     parser.add_argument("--features", metavar="FILE", help="selection.json of keras_seq.select: features by fold")
-    options, experiment = cli.parse_experiment(parser, argv)
+    return parser
+
+
+@cli.command("keras_seq.crossval")
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    options, experiment = cli.parse_experiment(make_parser(), argv)
     seeds = checked_seeds(options)
     features = _features(options.features, options.folds) if options.features else ()
     if features:

@@ -40,6 +40,17 @@ COMMANDS = ("list", "check", "fetch", "shard", "validate")
 DATA_FIELDS = ("data.", "name", "seed", "output", "model.", "training.", "evaluation.", "tracking.", "export.")
 
 
+def make_parser(action: str = "list") -> cli.Parser:
+    """The options of one of the commands."""
+    parser = cli.Parser(
+        prog="python -m keras_seq.data", usage=USAGE, description=__doc__, epilog=EPILOG, keys=_keys(action)
+    )
+    parser.add_argument("--config", metavar="FILE", help="check, shard: YAML file of an experiment")
+    if action == "shard":
+        add_options(parser)
+    return parser
+
+
 @cli.command("keras_seq.data", actions=COMMANDS)
 def main(argv: Sequence[str]) -> cli.Result:
     """Run one of the commands."""
@@ -48,12 +59,7 @@ def main(argv: Sequence[str]) -> cli.Result:
     command = words.pop(0) if words and not words[0].startswith("-") else "list"
     if command not in COMMANDS:
         raise ConfigError(f"Unknown command '{command}'{nearest(command, COMMANDS)}")
-    parser = cli.Parser(
-        prog="python -m keras_seq.data", usage=USAGE, description=__doc__, epilog=EPILOG, keys=_keys(command)
-    )
-    parser.add_argument("--config", metavar="FILE", help="check, shard: YAML file of an experiment")
-    if command == "shard" or "--help" in words or "-h" in words:
-        add_options(parser)
+    parser = make_parser("shard" if {"--help", "-h"} & set(words) else command)
     known, rest = parser.parse_known_args(words)
     if command == "check":
         return _check(known.config, rest)

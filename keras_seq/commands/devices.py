@@ -16,12 +16,17 @@ DESCRIPTION = """List the devices that TensorFlow sees and check which kernels r
 """
 
 
+def make_parser() -> cli.Parser:
+    """The options of the command."""
+    parser = cli.Parser(prog="python -m keras_seq.devices", description=DESCRIPTION)
+    parser.add_argument("--verify-cudnn", action="store_true", help="fail unless LSTM and GRU layers run in cuDNN")
+    return parser
+
+
 @cli.command("keras_seq.devices")
 def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
-    parser = cli.Parser(prog="python -m keras_seq.devices", description=DESCRIPTION)
-    parser.add_argument("--verify-cudnn", action="store_true", help="fail unless LSTM and GRU layers run in cuDNN")
-    options = parser.parse_args(argv)
+    options = make_parser().parse_args(argv)
     from keras_seq.training.device import prepare_environment
 
     prepare_environment()

@@ -52,9 +52,8 @@ def _dotted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return own, dotted
 
 
-@cli.command("keras_seq.ensemble")
-def main(argv: Sequence[str]) -> cli.Result:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.Parser(prog="python -m keras_seq.ensemble", description=DESCRIPTION, keys=FREE, values=VALUES)
     parser.add_argument("members", nargs="*", help="bundles or run folders")
     parser.add_argument("--method", default="mean", help="see above (default: mean)")
@@ -65,8 +64,14 @@ def main(argv: Sequence[str]) -> cli.Result:
     parser.add_argument("--config", metavar="FILE", help="of bagging and snapshot: the members' experiment")
     parser.add_argument("--count", type=int, default=5, help="of bagging and snapshot: members")
     parser.add_argument("--workers", type=int, default=1, help="of bagging: members trained at a time")
-    own, dotted = _dotted(sys.argv[1:] if argv is None else argv)
-    options, overrides = parser.parse_args(own), cli.read_overrides(dotted)
+    return parser
+
+
+@cli.command("keras_seq.ensemble")
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    own, dotted = _dotted(argv)
+    options, overrides = make_parser().parse_args(own), cli.read_overrides(dotted)
     if options.memory < 1 or options.count < 2 or options.workers < 1:
         raise ConfigError(
             f"--memory and --workers must be at least 1 and --count at least 2, got {options.memory}, "

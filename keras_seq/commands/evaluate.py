@@ -26,9 +26,8 @@ divided. Options --data.home and the like stand in for those of the bundle where
 """
 
 
-@cli.command("keras_seq.evaluate")
-def main(argv: Sequence[str]) -> cli.Result:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.Parser(
         prog="python -m keras_seq.evaluate",
         description=DESCRIPTION,
@@ -39,7 +38,13 @@ def main(argv: Sequence[str]) -> cli.Result:
     parser.add_argument("--part", choices=("train", "validation", "test"), help="of the bundle's own data [test]")
     parser.add_argument("--whole", action="store_true", help="the file holds every unit from its first row on")
     parser.add_argument("--output", help="also write the metrics to this JSON file")
-    options, rest = parser.parse_known_args(argv)
+    return parser
+
+
+@cli.command("keras_seq.evaluate")
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    options, rest = make_parser().parse_known_args(argv)
     overrides = cli.read_overrides(rest)
     foreign = [name for name in overrides if not name.startswith(("data.", "evaluation."))]
     fitted = [name for name in overrides if name.split(".")[:2] in [["evaluation", field] for field in FITTED]]

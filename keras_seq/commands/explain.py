@@ -22,39 +22,40 @@ Options --data.home and the like stand in for those of the bundle, --tracking.* 
 """
 
 
-def parser() -> cli.Parser:
-    """Of the command line."""
-    made = cli.Parser(
+def make_parser() -> cli.Parser:
+    """The options of the command."""
+    parser = cli.Parser(
         prog="python -m keras_seq.explain",
         description=DESCRIPTION,
         keys=("data.", "tracking."),
         values={"--methods": ("auto", *method_names()), "--part": ("train", "validation", "test")},
     )
-    made.add_argument("bundle", help="bundle or run folder")
-    made.add_argument("--samples", type=int, default=20, help="how many, spread evenly over the part (20)")
-    made.add_argument("--methods", default="auto", help="names with commas between them (auto)")
-    made.add_argument("--backgrounds", type=int, default=50, help="training windows beside every sample (50)")
-    made.add_argument("--baseline", default="windows", help="windows, or mean: the scaler's centre (windows)")
-    made.add_argument("--part", default="test", help="train, validation or test (test)")
-    made.add_argument("--units", default="", help="explain the last window of these units, with commas between them")
-    made.add_argument("--class", dest="class_name", help="class explained (the positive, or each sample's called one)")
-    made.add_argument("--target", help="target explained (the first)")
-    made.add_argument("--ahead", type=int, help="step of a forecast (mean over the horizon)")
-    made.add_argument("--level", type=float, help="quantile explained (the middle one)")
-    made.add_argument("--scale", default="output", help="output, or logit: log-odds of a probability (output)")
-    made.add_argument("--blocks", type=int, default=5, help="blocks of time, in methods that group (5)")
-    made.add_argument("--evaluations", type=int, default=500, help="sets of groups a sample, in Shapley methods (500)")
-    made.add_argument("--seed", type=int, default=0, help="of all choices (0)")
-    made.add_argument("--local", type=int, default=3, help="samples with pictures of their own (3)")
-    made.add_argument("--thorough", action="store_true", help="also shuffled weights and other backgrounds")
-    made.add_argument("--output", help="folder to write (default: <run>/explanations)")
-    return made
+    add = parser.add_argument
+    add("bundle", help="bundle or run folder")
+    add("--samples", type=int, default=20, help="how many, spread evenly over the part (20)")
+    add("--methods", default="auto", help="names with commas between them (auto)")
+    add("--backgrounds", type=int, default=50, help="training windows beside every sample (50)")
+    add("--baseline", default="windows", help="windows, or mean: the scaler's centre (windows)")
+    add("--part", default="test", help="train, validation or test (test)")
+    add("--units", default="", help="explain the last window of these units, with commas between them")
+    add("--class", dest="class_name", help="class explained (the positive, or each sample's called one)")
+    add("--target", help="target explained (the first)")
+    add("--ahead", type=int, help="step of a forecast (mean over the horizon)")
+    add("--level", type=float, help="quantile explained (the middle one)")
+    add("--scale", default="output", help="output, or logit: log-odds of a probability (output)")
+    add("--blocks", type=int, default=5, help="blocks of time, in methods that group (5)")
+    add("--evaluations", type=int, default=500, help="sets of groups a sample, in Shapley methods (500)")
+    add("--seed", type=int, default=0, help="of all choices (0)")
+    add("--local", type=int, default=3, help="samples with pictures of their own (3)")
+    add("--thorough", action="store_true", help="also shuffled weights and other backgrounds")
+    add("--output", help="folder to write (default: <run>/explanations)")
+    return parser
 
 
 @cli.command("keras_seq.explain")
 def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
-    options, rest = parser().parse_known_args(argv)
+    options, rest = make_parser().parse_known_args(argv)
     overrides = cli.read_overrides(rest)
     foreign = [name for name in overrides if not name.startswith(("data.", "tracking."))]
     if foreign:

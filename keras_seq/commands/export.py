@@ -30,7 +30,7 @@ Exit code 2: a format could not be written (the others are), or --push was refus
 @cli.command("keras_seq.export")
 def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
-    options, rest = _parser().parse_known_args(argv)
+    options, rest = make_parser().parse_known_args(argv)
     if options.force and not options.push:
         raise ConfigError("Option '--force' is for --push; give --push BASE, or leave it out.")
     if options.explain < 0:
@@ -68,7 +68,8 @@ def main(argv: Sequence[str]) -> cli.Result:
     return cli.Result(outcome, lambda: _print(outcome), failure)
 
 
-def _parser() -> cli.Parser:
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.Parser(
         prog="python -m keras_seq.export",
         description=DESCRIPTION,

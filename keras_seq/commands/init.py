@@ -43,7 +43,7 @@ it is. Nothing is trained.
 @cli.command("keras_seq.init")
 def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
-    options, rest = _parser().parse_known_args(argv)
+    options, rest = make_parser().parse_known_args(argv)
     if options.horizon < 0:
         raise ConfigError(f"Option '--horizon' is a number of steps from 0 on, got {options.horizon}.")
     from keras_seq.autoconfig.plan import name_of
@@ -85,7 +85,8 @@ def _reading(words: Sequence[str]) -> dict[str, Any]:
     return {known[key]: data[known[key]] for key in overrides}
 
 
-def _parser() -> cli.Parser:
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     keys = [f"data.{name}" for name in READING]
     parser = cli.Parser(prog="python -m keras_seq.init", description=DESCRIPTION, keys=keys)
     parser.add_argument("file", metavar="FILE", help="CSV of any dialect (also gzip) or Parquet")

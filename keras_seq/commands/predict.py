@@ -31,9 +31,8 @@ both, unless --whole says that the file holds every unit from its very first row
 """
 
 
-@cli.command("keras_seq.predict")
-def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.Parser(prog="python -m keras_seq.predict", description=DESCRIPTION)
     parser.add_argument("bundle", help="bundle or run folder")
     parser.add_argument("file", nargs="?", help="CSV or Parquet file")
@@ -41,7 +40,13 @@ def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
     parser.add_argument("--every", type=int, default=0, help="also answer every n steps (0: only at the end)")
     parser.add_argument("--whole", action="store_true", help="the file holds every unit from its first row on")
     parser.add_argument("--stream", action="store_true", help="answer each CSV row of standard input as it comes")
-    options = parser.parse_args(argv)
+    return parser
+
+
+@cli.command("keras_seq.predict")
+def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
+    """Command line."""
+    options = make_parser().parse_args(argv)
     if options.stream == bool(options.file) or (options.stream and (options.out or options.every or options.whole)):
         raise ConfigError("Give either a file or --stream, which reads standard input and takes no other option.")
     from keras_seq.bundle import load_bundle

@@ -22,9 +22,8 @@ Options --data.home and the like stand in for those of the bundle, with --answer
 """
 
 
-@cli.command("keras_seq.report")
-def main(argv: Sequence[str]) -> cli.Result:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.Parser(prog="python -m keras_seq.report", description=DESCRIPTION, keys=("data.",))
     parser.add_argument("run", help="run or bundle folder")
     parser.add_argument("--out", help="the HTML file; default: report.html in the run folder")
@@ -33,7 +32,13 @@ def main(argv: Sequence[str]) -> cli.Result:
     for name in ("comparison", "study", "benchmark", "temporal", "explanations", "export", "monitor"):
         where = "none" if name == "study" else f"{name}/ in the run folder"
         parser.add_argument(f"--{name}", metavar="FOLDER", help=f"default: {where}")
-    options, rest = parser.parse_known_args(argv)
+    return parser
+
+
+@cli.command("keras_seq.report")
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    options, rest = make_parser().parse_known_args(argv)
     overrides = cli.read_overrides(rest)
     foreign = [name for name in overrides if not name.startswith("data.")]
     if foreign:

@@ -24,14 +24,19 @@ read, so each fold has a choice of its own and crossval judges the choice along 
 NAMES = ("permutation", "mutual_information", "recursive", "importance", "shap", "none")  # of METHODS, without scipy
 
 
-@cli.command("keras_seq.select")
-def main(argv: Sequence[str]) -> cli.Result:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.experiment_parser("keras_seq.select", DESCRIPTION, values={"--method": NAMES})
     parser.add_argument("--method", default="permutation", help="see above (default: permutation)")
     parser.add_argument("--keep", type=int, default=0, help="features to keep (0: those that tell something)")
     parser.add_argument("--folds", type=int, default=0, help="folds of the non-test units (0: single split)")
-    options, experiment = cli.parse_experiment(parser, argv)
+    return parser
+
+
+@cli.command("keras_seq.select")
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    options, experiment = cli.parse_experiment(make_parser(), argv)
     if options.folds < 0:
         raise ConfigError(f"--folds must be at least 0, got {options.folds}.")
     outcome = select(experiment, method=options.method, keep=options.keep, folds=options.folds)

@@ -19,13 +19,18 @@ where in the store.
 """
 
 
-@cli.command("keras_seq.status")
-def main(argv: Sequence[str]) -> cli.Result:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.Parser(prog="python -m keras_seq.status", description=DESCRIPTION)
     parser.add_argument("--uri", default=DEFAULT, help=f"of the tracking store; default: {DEFAULT}")
     parser.add_argument("--monitor", metavar="FOLDER", help="a watcher's folder; default: monitor/ if it is there")
-    options = parser.parse_args(argv)
+    return parser
+
+
+@cli.command("keras_seq.status")
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    options = make_parser().parse_args(argv)
     found = status(options.uri, monitor=options.monitor)
     return cli.Result(found, to_text(found))
 

@@ -23,15 +23,20 @@ Whole-sequence models are asked again on growing prefixes of every unit. Writes 
 """
 
 
-@cli.command("keras_seq.temporal")
-def main(argv: Sequence[str]) -> cli.Result:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.Parser(prog="python -m keras_seq.temporal", description=DESCRIPTION, keys=("data.", "evaluation."))
     parser.add_argument("bundle", help="bundle or run folder")
     parser.add_argument("--part", choices=("train", "validation", "test"), default="test")
     parser.add_argument("--answers", type=int, default=20, help="growing prefixes of each whole sequence")
     parser.add_argument("--output", help="folder of the report; default: temporal/ in the run folder")
-    options, rest = parser.parse_known_args(argv)
+    return parser
+
+
+@cli.command("keras_seq.temporal")
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    options, rest = make_parser().parse_known_args(argv)
     overrides = cli.read_overrides(rest)
     foreign = [name for name in overrides if not name.startswith(("data.", "evaluation."))]
     if foreign:

@@ -25,13 +25,18 @@ Killed or stopped, the same command goes on where it was.
 """
 
 
-@cli.command("keras_seq.train")
-def main(argv: Sequence[str]) -> cli.Result | int:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.experiment_parser("keras_seq.train", DESCRIPTION)
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes of this machine that share it")
     parser.add_argument("--restarts", type=int, default=3, metavar="N", help="of all workers when one dies (3)")
-    options, experiment = cli.parse_experiment(parser, argv)
+    return parser
+
+
+@cli.command("keras_seq.train")
+def main(argv: Sequence[str]) -> cli.Result | int:
+    """Command line."""
+    options, experiment = cli.parse_experiment(make_parser(), argv)
     from keras_seq.training import distribute, launch
     from keras_seq.training.cluster import WorkerLost
 

@@ -36,7 +36,7 @@ COMMANDS = ("predict", "status", "metadata")
 @cli.command("serving.client", actions=COMMANDS)
 def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
-    parser = _parser()
+    parser = make_parser()
     options = parser.parse_args(argv)
     if options.command is None:
         return cli.Result({"text": parser.format_help()}, parser.print_help)
@@ -45,7 +45,8 @@ def main(argv: Sequence[str]) -> cli.Result:
         return command(client, options)
 
 
-def _parser() -> cli.Parser:
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.Parser(prog="python -m serving.client", description=DESCRIPTION)
     commands = parser.add_subparsers(dest="command", metavar="predict | status | metadata")
     shared = cli.Parser(add_help=False)

@@ -27,9 +27,8 @@ rows, row. rates: streams of requests from a part of the bundle's data; how ofte
 FOLDER_HELP = "folder of the monitor (default: monitor)"
 
 
-@cli.command("serving.monitor", actions=("status", "events", "label", "rates"))
-def main(argv: Sequence[str]) -> cli.Result:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.Parser(prog="python -m serving.monitor", description=DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="status|events|label|rates")
     for name, about in (("status", "state of the watched versions"), ("events", "what happened")):
@@ -48,7 +47,13 @@ def main(argv: Sequence[str]) -> cli.Result:
     rates.add_argument("--requests", type=int, default=2000, help="of a stream")
     rates.add_argument("--streams", type=int, default=100, help="streams put together")
     rates.add_argument("--settings", metavar="FILE", help="of the monitor")
-    options, rest = parser.parse_known_args(argv)
+    return parser
+
+
+@cli.command("serving.monitor", actions=("status", "events", "label", "rates"))
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    options, rest = make_parser().parse_known_args(argv)
     if rest and options.command != "rates":
         raise ConfigError(f"Unexpected argument '{rest[0]}'. See 'python -m serving.monitor {options.command} --help'.")
     run: dict[str, Callable[..., cli.Result]] = {"status": _status, "events": _events, "label": _label}

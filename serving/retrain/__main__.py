@@ -31,7 +31,7 @@ NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
 def main(argv: Sequence[str]) -> cli.Result | int:
     """Command line."""
     words = list(argv)
-    options, rest = _parser().parse_known_args(words)
+    options, rest = make_parser().parse_known_args(words)
     overrides = cli.read_overrides(rest)
     if not NAME.match(options.model):
         raise ConfigError(f"Option '--model' must be letters, digits, '_', '-' and '.', got '{options.model}'.")
@@ -100,7 +100,8 @@ def _without(words: list[str], names: tuple[str, ...]) -> list[str]:
     return words_left
 
 
-def _parser() -> cli.Parser:
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.Parser(prog="python -m serving.retrain", description=DESCRIPTION, keys=("",))
     add = parser.add_argument
     add("--model", required=True, help="name")

@@ -28,9 +28,8 @@ A running server reads the file when it changes. Versions that get weights must 
 """
 
 
-@cli.command("serving.rollout", actions=("status", "set", "rollback"))
-def main(argv: Sequence[str]) -> cli.Result:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.Parser(prog="python -m serving.rollout", description=DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="status|set|rollback")
     status = commands.add_parser("status", help="the file as servers read it")
@@ -47,7 +46,13 @@ def main(argv: Sequence[str]) -> cli.Result:
     back.add_argument("--to", type=int, metavar="VERSION", help="version that answers")
     back.add_argument("--policy", metavar="FILE", help="set the version policy in this --model_config_file")
     back.add_argument("--base", metavar="FOLDER", help="push the former version of this base path again")
-    options = parser.parse_args(argv)
+    return parser
+
+
+@cli.command("serving.rollout", actions=("status", "set", "rollback"))
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    options = make_parser().parse_args(argv)
     return {"status": _status, "set": _set, "rollback": _rollback}[options.command](options)
 
 

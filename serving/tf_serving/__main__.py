@@ -17,15 +17,21 @@ Comments in the files say what to change.
 """
 
 
-@cli.command("serving.tf_serving", actions=("write",))
-def main(argv: Sequence[str]) -> cli.Result:
-    """Command line."""
+def make_parser() -> cli.Parser:
+    """The options of the command."""
     parser = cli.Parser(prog="python -m serving.tf_serving", description=DESCRIPTION)
     commands = parser.add_subparsers(dest="command", metavar="write")
     write = commands.add_parser("write", help="write all files into a folder")
     write.add_argument("folder", help="new folder")
     write.add_argument("--models", default="saved_models", help="folder of models, NAME/VERSION/ [%(default)s]")
     write.add_argument("--replace", action="store_true", help="take the place of an existing folder")
+    return parser
+
+
+@cli.command("serving.tf_serving", actions=("write",))
+def main(argv: Sequence[str]) -> cli.Result:
+    """Command line."""
+    parser = make_parser()
     options = parser.parse_args(argv)
     if options.command is None:
         return cli.Result({"text": parser.format_help()}, parser.print_help)

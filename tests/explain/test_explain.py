@@ -333,7 +333,7 @@ def test_the_command_line_refuses_in_a_paragraph(words, match, capsys):
 def test_importing_loads_neither_tensorflow_nor_shap():
     code = (
         "import sys, keras_seq.explain, keras_seq.explain.__main__, keras_seq.explain.layout, keras_seq.explain.run; "
-        "keras_seq.commands.explain.parser(); "
+        "keras_seq.commands.explain.make_parser(); "
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'shap', 'matplotlib', 'mlflow')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

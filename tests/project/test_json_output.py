@@ -78,7 +78,7 @@ def test_the_listing_holds_every_command_there_is():
     there = set()
     for package in ("keras_seq", "tuning", "serving"):
         for path in (ROOT / package).rglob("*.py"):
-            if '__name__ == "__main__"' in path.read_text(encoding="utf-8"):
+            if '\nif __name__ == "__main__"' in path.read_text(encoding="utf-8"):
                 name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
                 there.add(name.removesuffix(".__main__").replace("keras_seq.commands.", "keras_seq."))
     assert there - inner - {"keras_seq"} == set(COMMANDS)
