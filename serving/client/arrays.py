@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_seq.errors import DataError, ServingError, nearest
 from serving.contract.signatures import NUMPY, Signature, TensorInfo
 
 Arrays = dict[str, np.ndarray]
+Inputs = ArrayLike | Mapping[str, ArrayLike]
 LENGTHS = "lengths"
 SENT = {name: kind for name, kind in NUMPY.items() if not kind.startswith(("bfloat", "complex"))}
 
 
-def named_inputs(values: Any, lengths: Any, signature: Signature) -> Arrays:
+def named_inputs(values: Inputs, lengths: ArrayLike | None, signature: Signature) -> Arrays:
     """The inputs of a signature by alias, in its types.
 
     Args:
@@ -27,14 +29,14 @@ def named_inputs(values: Any, lengths: Any, signature: Signature) -> Arrays:
     Raises:
         DataError: names that the signature does not have, shapes or types it cannot take.
     """
-    inputs = dict(values) if isinstance(values, Mapping) else _alone(values, signature)
+    inputs = dict(values) if isinstance(values, Mapping) else _only_input(values, signature)
     if not isinstance(values, Mapping) and LENGTHS in signature.inputs:
         name = next(iter(inputs))
-        inputs[name], real = _padded(inputs[name])
+        windows, real = _padded(inputs[name])
         if real is not None and lengths is not None:
             raise DataError("lengths was given beside a list of sequences, which have their own lengths; leave it out.")
         chosen = real if lengths is None else lengths
-        inputs[LENGTHS] = np.full(len(inputs[name]), inputs[name].shape[1]) if chosen is None else chosen
+        inputs |= {name: windows, LENGTHS: np.full(len(windows), windows.shape[1]) if chosen is None else chosen}
     elif lengths is not None:
         if LENGTHS not in signature.inputs:
             raise DataError("lengths was given, but the model takes windows of one length; leave it out.")
@@ -43,7 +45,7 @@ def named_inputs(values: Any, lengths: Any, signature: Signature) -> Arrays:
     return {name: _typed(name, value, signature.inputs[name]) for name, value in inputs.items()}
 
 
-def _alone(values: Any, signature: Signature) -> dict[str, Any]:
+def _only_input(values: ArrayLike, signature: Signature) -> dict[str, ArrayLike]:
     names = [name for name in signature.inputs if name != LENGTHS]
     if len(names) != 1:
         raise DataError(
@@ -53,7 +55,7 @@ def _alone(values: Any, signature: Signature) -> dict[str, Any]:
     return {names[0]: values}
 
 
-def _padded(values: Any) -> tuple[np.ndarray, np.ndarray | None]:
+def _padded(values: ArrayLike) -> tuple[np.ndarray, np.ndarray | None]:
     """A list of ``(time, features)`` as one float32 array, zeros after each end, with their lengths; else as it is."""
     if not isinstance(values, (list, tuple)):
         return np.asarray(values), None
@@ -80,7 +82,7 @@ def _check_names(inputs: Mapping[str, Any], signature: Signature) -> None:
         raise DataError(f"Input '{absent[0]}' is missing; the model takes {', '.join(signature.inputs)}.")
 
 
-def _typed(name: str, value: Any, info: TensorInfo) -> np.ndarray:
+def _typed(name: str, value: ArrayLike, info: TensorInfo) -> np.ndarray:
     kind = SENT.get(info.dtype)
     if kind is None:
         raise DataError(f"Input '{name}' is of type {info.dtype}, which this client does not send.")

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from keras_seq.errors import ConfigError, DataError, nearest
 from serving.client import arrays, frames
-from serving.client.arrays import Arrays
-from serving.client.calls import ClassScores, Description, Example, Inputs, VersionTarget
+from serving.client.arrays import Arrays, Inputs
+from serving.client.calls import ClassScores, Description, Example, VersionTarget
 from serving.client.errors import CallRefused
 from serving.client.retry import Answer, Retry
 from serving.contract.signatures import CLASSIFY, DEFAULT, REGRESS, Signature

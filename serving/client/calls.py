@@ -9,12 +9,11 @@ from typing import Any, Protocol
 from numpy.typing import ArrayLike
 
 from keras_seq.errors import ConfigError
-from serving.client.arrays import Arrays
+from serving.client.arrays import Arrays, Inputs
 from serving.contract.signatures import DEFAULT, Signature
 
 Description = Mapping[str, Any]  # a version's metadata.json
 Example = Mapping[str, ArrayLike]  # features by name: text, bytes, or one or several numbers
-Inputs = ArrayLike | Mapping[str, ArrayLike]
 ClassScores = list[list[tuple[str, float]]]  # (label, score) of each class, by example
 
 

@@ -96,7 +96,7 @@ def predictions(reply: Json, signature: Signature) -> Arrays:
     )
 
 
-def _bytes(value: Any, info: TensorInfo | None) -> Any:
+def _bytes(value: Json, info: TensorInfo | None) -> Json:
     if info is None or info.dtype != "DT_STRING":
         return value
     if isinstance(value, list):

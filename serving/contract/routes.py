@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Literal, cast
 
 from serving.contract.status import Code, Refused, invalid
@@ -28,7 +29,7 @@ _TARGET = re.compile(
     r"(?:#(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})*)?)"
 )
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-_TITLES = {400: "Bad Request", 404: "Not Found", 501: "Not Implemented"}
+REASONS = {int(status): status.phrase for status in HTTPStatus} | {499: "Client Closed Request"}
 _INT64_MAX = 2**63 - 1
 
 
@@ -70,14 +71,9 @@ class RefusedWithoutBody(Refused):
     """A refusal that the real server answers with its status alone: the body stays empty."""
 
 
-def page(status: int, title: str | None = None) -> bytes:
-    """Error page of libevent.
-
-    Args:
-        status: of HTTP.
-        title: reason phrase; None for the usual one.
-    """
-    title = title or _TITLES[status]
+def page(status: int) -> bytes:
+    """Error page of libevent (``evhttp_send_error``) for an HTTP status."""
+    title = REASONS[status]
     return (
         f"<HTML><HEAD>\n<TITLE>{status} {title}</TITLE>\n</HEAD><BODY>\n<H1>{title}</H1>\n</BODY></HTML>\n"
     ).encode()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import inf, prod
 from typing import Any, TypeGuard
 
@@ -81,49 +82,56 @@ def _wrong_type(value: JsonValue, dtype: str) -> Refused:
     return invalid(text)
 
 
-def _scalar(dtype: str) -> Callable[[JsonValue], Any]:
-    """How one value of this dtype is read; lists never come here."""
+def _read_float(dtype: str, value: JsonValue) -> float:
+    if type(value) is int:
+        return to_float(float(value))
+    if type(value) is float:
+        return lossless(value)
+    raise _wrong_type(value, dtype)
 
-    def read_float(value: JsonValue) -> float:
-        if type(value) is int:
-            return to_float(float(value))
-        if type(value) is float:
-            return lossless(value)
+
+def _read_double(dtype: str, value: JsonValue) -> float:
+    if type(value) is int or type(value) is float:
+        return float(value)
+    raise _wrong_type(value, dtype)
+
+
+def _read_int(dtype: str, value: JsonValue) -> int:
+    low, high = _RANGES[dtype]
+    if type(value) is int and low <= value < high:
+        return value
+    raise _wrong_type(value, dtype)
+
+
+def _read_bool(dtype: str, value: JsonValue) -> bool:
+    if type(value) is bool:
+        return value
+    raise _wrong_type(value, dtype)
+
+
+def _read_string(dtype: str, value: JsonValue) -> bytes:
+    if type(value) is bytes:
+        return value
+    if type(value) is JsonMembers:
+        return decode_base64(value)
+    raise _wrong_type(value, dtype)
+
+
+def _refuse(dtype: str, value: JsonValue) -> None:
+    if type(value) is JsonMembers:
         raise _wrong_type(value, dtype)
+    text = f"Conversion of JSON Value: {echo(value)} to type: {type_name(dtype)}"
+    raise Refused(Code.UNIMPLEMENTED, text)
 
-    def read_double(value: JsonValue) -> float:
-        if type(value) is int or type(value) is float:
-            return float(value)
-        raise _wrong_type(value, dtype)
 
-    def read_int(value: JsonValue) -> int:
-        if type(value) is int and low <= value < high:
-            return value
-        raise _wrong_type(value, dtype)
-
-    def read_bool(value: JsonValue) -> bool:
-        if type(value) is bool:
-            return value
-        raise _wrong_type(value, dtype)
-
-    def read_string(value: JsonValue) -> bytes:
-        if type(value) is bytes:
-            return value
-        if type(value) is JsonMembers:
-            return decode_base64(value)
-        raise _wrong_type(value, dtype)
-
-    def refuse(value: JsonValue) -> Any:
-        if type(value) is JsonMembers:
-            raise _wrong_type(value, dtype)
-        text = f"Conversion of JSON Value: {echo(value)} to type: {type_name(dtype)}"
-        raise Refused(Code.UNIMPLEMENTED, text)
-
-    low, high = _RANGES.get(dtype, (0, 0))
-    if high:
-        return read_int
-    known = {"DT_FLOAT": read_float, "DT_DOUBLE": read_double, "DT_BOOL": read_bool, "DT_STRING": read_string}
-    return known.get(dtype, refuse)
+# How one value of a dtype is read; lists never come here.
+_READERS: dict[str, Callable[[str, JsonValue], Any]] = {
+    "DT_FLOAT": _read_float,
+    "DT_DOUBLE": _read_double,
+    "DT_BOOL": _read_bool,
+    "DT_STRING": _read_string,
+    **dict.fromkeys(_RANGES, _read_int),
+}
 
 
 class Filler:
@@ -140,7 +148,7 @@ class Filler:
         self.values: list[Any] = []
         self.shape: list[int] = []
         self._first: tuple[int, list[int]] | None = None
-        self._read = _scalar(info.dtype)
+        self._read = partial(_READERS.get(info.dtype, _refuse), info.dtype)
 
     def add(self, value: JsonValue) -> int:
         """Add a scalar or nested list; how many values it had.

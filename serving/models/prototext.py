@@ -11,8 +11,9 @@ from serving.contract.protos import Message
 
 MAX_BYTES = 16 * 2**20  # of a config file; a list of ten thousand models has a tenth of it
 
-# Messages that tensorflow-serving-api leaves out; names and numbers of its session_bundle_config.proto and
-# monitoring_config.proto. Wrapped numbers (google.protobuf.Int64Value) are written "max_batch_size { value: 32 }".
+# Messages that tensorflow-serving-api leaves out; names and numbers of its session_bundle_config.proto,
+# monitoring_config.proto and ssl_config.proto. Wrapped numbers (google.protobuf.Int64Value) are written
+# "max_batch_size { value: 32 }".
 _WRAPPED = {"int64": ".google.protobuf.Int64Value", "bool": ".google.protobuf.BoolValue"}
 _BATCHING: tuple[tuple[str, int, str, bool], ...] = (
     ("max_batch_size", 1, _WRAPPED["int64"], False),
@@ -26,17 +27,24 @@ _BATCHING: tuple[tuple[str, int, str, bool], ...] = (
     ("max_execution_batch_size", 9, _WRAPPED["int64"], False),
 )
 _PROMETHEUS = (("enable", 1, "bool", False), ("path", 2, "string", False))
+_SSL = (
+    ("server_key", 1, "string", False),
+    ("server_cert", 2, "string", False),
+    ("custom_ca", 3, "string", False),
+    ("client_verify", 4, "bool", False),
+)
 _MONITORING = (("prometheus_config", 1, ".serving.text.PrometheusConfig", False),)
 
 
 @functools.cache
 def message_class(name: str) -> Any:
-    """The class of ``BatchingParameters`` or ``MonitoringConfig``."""
+    """The class of ``BatchingParameters``, ``MonitoringConfig`` or ``SSLConfig``."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
 
     file = descriptor_pb2.FileDescriptorProto(name="serving/text.proto", package="serving.text", syntax="proto3")
     file.dependency.append("google/protobuf/wrappers.proto")
     messages = {"BatchingParameters": _BATCHING, "PrometheusConfig": _PROMETHEUS, "MonitoringConfig": _MONITORING}
+    messages["SSLConfig"] = _SSL
     for message, fields in messages.items():
         described = file.message_type.add(name=message)
         for field, number, kind, repeated in fields:

@@ -1,4 +1,4 @@
-"""Several calls as one run: their rows one after the other, padded as TensorFlow Serving pads them.
+"""One run of the model for several calls: their rows one after the other, padded as TensorFlow Serving pads them.
 
 Source of the padding: ``MergeInputTensors`` and ``SplitOutputTensors`` of ``batching_session.cc``, ``AddPadding`` of
 ``batching_util.cc``. Of a batch that fails, TensorFlow Serving gives every call the error; here each call is then tried
@@ -28,27 +28,27 @@ def run(calls: Sequence[QueuedCall], allowed: Sequence[int] = ()) -> tuple[list[
     """
     start = perf_counter()
     try:
-        alone = len(calls) == 1 and not (allowed and calls[0].rows)
-        results: list[Arrays | Exception] = [_alone(calls[0])] if alone else [*_together(calls, allowed)]
+        single = len(calls) == 1 and not (allowed and calls[0].rows)
+        results: list[Arrays | Exception] = [_run_single(calls[0])] if single else [*_run_batched(calls, allowed)]
     except Exception as error:
-        results = [_tried(call, allowed) for call in calls] if len(calls) > 1 else [error]
+        results = [_run_retried(call, allowed) for call in calls] if len(calls) > 1 else [error]
     return results, perf_counter() - start
 
 
-def _alone(call: QueuedCall) -> Arrays:
+def _run_single(call: QueuedCall) -> Arrays:
     return call.servable.run(call.signature, call.inputs, call.outputs)
 
 
-def _tried(call: QueuedCall, allowed: Sequence[int]) -> Arrays | Exception:
+def _run_retried(call: QueuedCall, allowed: Sequence[int]) -> Arrays | Exception:
     (result,), _ = run([call], allowed)
     return result
 
 
-def _together(calls: Sequence[QueuedCall], allowed: Sequence[int]) -> list[Arrays]:
+def _run_batched(calls: Sequence[QueuedCall], allowed: Sequence[int]) -> list[Arrays]:
     first = calls[0]
     rows = sum(call.rows for call in calls)
     total = next((size for size in allowed if size >= rows), rows)
-    inputs = {name: _joined([call.inputs[name] for call in calls], total - rows) for name in first.inputs}
+    inputs = {name: _concatenated([call.inputs[name] for call in calls], total - rows) for name in first.inputs}
     outputs = first.servable.run(first.signature, inputs, first.outputs)
     for array in outputs.values():
         if not array.ndim:
@@ -67,7 +67,7 @@ def _together(calls: Sequence[QueuedCall], allowed: Sequence[int]) -> list[Array
     return answers
 
 
-def _joined(arrays: list[np.ndarray], more: int) -> np.ndarray:
+def _concatenated(arrays: list[np.ndarray], more: int) -> np.ndarray:
     """Rows of all arrays, then ``more`` times the first row of the last one, which is one that a model can read."""
     shapes = {array.shape[1:] for array in arrays}
     if len(shapes) > 1:

@@ -1,4 +1,4 @@
-"""Calls put together in one run: what is queued goes together, nobody waits for company.
+"""Dynamic batching: queued calls of the same kind become one run of the model; no call waits for company.
 
 Requests that the event loop reads in one turn, and those that come while a run of the same kind is under way, are of
 one group if servable, signature, outputs and row shapes are equal. A group of a servable that answers rows on their
@@ -30,7 +30,7 @@ _QUEUED = "Run() timeout exceeded while waiting in batching queue"  # of Batchin
 
 
 class Batcher:
-    """Runs calls, together where that is possible. For use on the event loop's thread only.
+    """Queue of calls, batched into runs of the model. Not thread-safe: for the event loop's thread alone.
 
     Args:
         loop: the event loop.
@@ -103,7 +103,7 @@ class Batcher:
 
     def _admit(self, call: QueuedCall, group: BatchGroup) -> None:
         full = self.queued >= self._max_queue or self.queued_bytes + call.nbytes > self._max_bytes
-        if self._parameters and group.together:
+        if self._parameters and group.batched:
             largest = self._parameters.max_batch_size
             if call.rows > largest:
                 raise Refused(
@@ -119,16 +119,16 @@ class Batcher:
         self.queued_bytes += call.nbytes
 
     def _group(self, call: QueuedCall) -> BatchGroup:
-        together = (call.servable.rowwise or self._parameters is not None) and call.rows > 0
+        batched = (call.servable.rowwise or self._parameters is not None) and call.rows > 0
         key: tuple[Any, ...] = (id(call.servable), "", None)
-        if together:
+        if batched:
             shapes: list[Any] = [(name, array.dtype.num, array.shape[1:]) for name, array in call.inputs.items()]
             if self._pads:
                 shapes = [(name, number, len(shape)) for name, number, shape in shapes]
             key = (key[0], call.signature, call.outputs, *shapes)
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = BatchGroup(key, together)
+            group = self._groups[key] = BatchGroup(key, batched)
         return group
 
     def _flush(self) -> None:
@@ -154,7 +154,7 @@ class Batcher:
                 if group not in self._blocked:
                     self._blocked.append(group)
                 return
-            if group.together and group.running >= self._runs_at_once:
+            if group.batched and group.running >= self._runs_at_once:
                 return
             calls = self._take(group)
             if calls:
@@ -172,7 +172,7 @@ class Batcher:
 
     def _seconds(self, group: BatchGroup) -> float:
         """How long the next run of a group will take."""
-        rows = min(group.rows, self._largest) if group.together else group.calls[0].size
+        rows = min(group.rows, self._largest) if group.batched else group.calls[0].size
         return max(1, rows) * self._row_seconds.get(group.key[0], FIRST_GUESS)
 
     def _learn(self, calls: list[QueuedCall], seconds: float) -> None:
@@ -197,17 +197,17 @@ class Batcher:
     def _must_wait(self, group: BatchGroup) -> bool:
         """Whether ``batch_timeout_micros`` holds a batch back that is not full."""
         parameters = self._parameters
-        if not (parameters and group.together and parameters.batch_timeout_micros):
+        if not (parameters and group.batched and parameters.batch_timeout_micros):
             return False
         if group.released or group.rows >= parameters.max_batch_size:
             return False
-        if not group.held:
-            group.held = True
+        if not group.waiting:
+            group.waiting = True
             self._loop.call_later(parameters.batch_timeout_micros / 1e6, self._release, group)
         return True
 
     def _release(self, group: BatchGroup) -> None:
-        group.held, group.released = False, True
+        group.waiting, group.released = False, True
         self._dispatch(group)
         group.released = False
 
@@ -222,7 +222,7 @@ class Batcher:
                 self._leave(group)
                 call.finish(None, Refused(Code.CANCELLED, "The client is gone"))
                 continue
-            if taken and (not group.together or rows + call.rows > limit):
+            if taken and (not group.batched or rows + call.rows > limit):
                 break
             taken.append(self._leave(group))
             rows += call.rows

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, cast
 
 import httptools
 
+from serving.contract.routes import page
 from serving.server import http_responses
 
 MAX_HEADERS = 100
@@ -112,16 +113,16 @@ class Exchange:
         if self.connection.front.draining:
             self.keep = False
         if self.old:
-            data = http_responses.old(status, kind, body, extra, keep=self.keep)
+            data = http_responses.http_1_0(status, kind, body, extra, keep=self.keep)
         else:
-            data = http_responses.whole(status, kind, body, extra, close=not self.keep)
+            data = http_responses.http_1_1(status, kind, body, extra, close=not self.keep)
         self.data = data[: len(data) - len(body)] if self.method == "HEAD" and body else data
         self.connection.flush()
 
     def refuse(self, status: int, extra: bytes = b"") -> None:
         """Answer with libevent's HTML page and end the connection."""
         self.keep = False
-        self.reply(status, http_responses.HTML, http_responses.page(status), extra)
+        self.reply(status, http_responses.HTML, page(status), extra)
 
 
 class Connection(asyncio.Protocol):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from email.utils import formatdate
-from http import HTTPStatus
+
+from serving.contract.routes import REASONS
 
 JSON = b"application/json"
 TEXT = b"text/plain"
@@ -12,9 +13,8 @@ HTML = b"text/html"
 PLAIN_HTML = b"text/html; charset=ISO-8859-1"  # what libevent puts where nobody chose one
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-_REASONS = {int(status): status.phrase for status in HTTPStatus} | {499: "Client Closed Request"}
-_LINES = {status: f"HTTP/1.1 {status} {phrase}\r\n".encode() for status, phrase in _REASONS.items()}
-_OLD_LINES = {status: f"HTTP/1.0 {status} {phrase}\r\n".encode() for status, phrase in _REASONS.items()}
+_LINES = {status: f"HTTP/1.1 {status} {phrase}\r\n".encode() for status, phrase in REASONS.items()}
+_LINES_1_0 = {status: f"HTTP/1.0 {status} {phrase}\r\n".encode() for status, phrase in REASONS.items()}
 _OK_JSON = _LINES[200] + b"Content-Type: application/json\r\n"
 
 
@@ -30,8 +30,8 @@ def _date() -> bytes:
     return _Clock.line
 
 
-def whole(status: int, kind: bytes, body: bytes, extra: bytes = b"", *, close: bool = False) -> bytes:
-    """A reply to HTTP/1.1.
+def http_1_1(status: int, kind: bytes, body: bytes, extra: bytes = b"", *, close: bool = False) -> bytes:
+    """Bytes of an HTTP/1.1 reply.
 
     Args:
         status: of the line.
@@ -47,16 +47,8 @@ def whole(status: int, kind: bytes, body: bytes, extra: bytes = b"", *, close: b
     return head + body
 
 
-def old(status: int, kind: bytes, body: bytes, extra: bytes = b"", *, keep: bool = False) -> bytes:
-    """A reply to HTTP/1.0: ended by closing, unless the client asked to keep the connection."""
+def http_1_0(status: int, kind: bytes, body: bytes, extra: bytes = b"", *, keep: bool = False) -> bytes:
+    """Bytes of an HTTP/1.0 reply: ended by closing, unless the client asked to keep the connection."""
     if keep:
         extra += b"Connection: keep-alive\r\nContent-Length: %d\r\n" % len(body)
-    return b"%bContent-Type: %b\r\n%b\r\n%b" % (_OLD_LINES[status], kind, extra, body)
-
-
-def page(status: int) -> bytes:
-    """The HTML body of libevent's ``evhttp_send_error``."""
-    phrase = _REASONS[status]
-    return (
-        f"<HTML><HEAD>\n<TITLE>{status} {phrase}</TITLE>\n</HEAD><BODY>\n<H1>{phrase}</H1>\n</BODY></HTML>\n"
-    ).encode()
+    return b"%bContent-Type: %b\r\n%b\r\n%b" % (_LINES_1_0[status], kind, extra, body)

@@ -68,13 +68,13 @@ class QueuedCall:
 class BatchGroup:
     """Calls that can be one run, and how many of their runs are under way."""
 
-    __slots__ = ("calls", "dirty", "held", "key", "released", "rows", "running", "together")
+    __slots__ = ("batched", "calls", "dirty", "key", "released", "rows", "running", "waiting")
 
-    def __init__(self, key: tuple[Any, ...], together: bool) -> None:
-        self.key, self.together = key, together
+    def __init__(self, key: tuple[Any, ...], batched: bool) -> None:
+        self.key, self.batched = key, batched
         self.calls: deque[QueuedCall] = deque()
         self.rows = self.running = 0
-        self.dirty = self.held = self.released = False  # held: waits for company; released: has waited long enough
+        self.dirty = self.waiting = self.released = False  # waiting: held for company; released: has waited long enough
 
 
 def _rows(inputs: Arrays) -> int:

@@ -111,7 +111,7 @@ class RestFront:
             status = preflight(origin.decode("latin-1") if origin is not None else None)
             exchange.reply(status, http_responses.PLAIN_HTML, b"", self._cors)
         else:
-            body, version = rest_handlers.describe(self._app.models, route)
+            body, version = rest_handlers.describe_model(self._app.models, route)
             extra = b"X-Model-Version: %d\r\n" % version if version is not None else b""
             exchange.reply(200, http_responses.JSON, body, extra + self._cors)
 
@@ -123,7 +123,7 @@ class RestFront:
     def _call(self, exchange: Exchange, route: Route) -> None:
         """Read a call and queue its run."""
         try:
-            read = rest_handlers.read(route, exchange.body, partial(self._acquire, exchange, route))
+            read = rest_handlers.read_call(route, exchange.body, partial(self._acquire, exchange, route))
         except Exception as error:
             self._fail(exchange, route, error)
             return
@@ -133,7 +133,7 @@ class RestFront:
         """The same in a thread."""
         loop = self._app.loop
         try:
-            read = rest_handlers.read(route, exchange.body, partial(self._acquire, exchange, route))
+            read = rest_handlers.read_call(route, exchange.body, partial(self._acquire, exchange, route))
         except Exception as error:
             loop.call_soon_threadsafe(self._fail, exchange, route, error)
         else:

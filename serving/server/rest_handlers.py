@@ -1,4 +1,4 @@
-"""The verbs of the REST API, from a body to a run and from its answers to a body; the contract does the work."""
+"""Handlers of the REST API's verbs, from a body to a run and from its answers to a body; the contract does the work."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ReadCall(NamedTuple):
     examples: int = 0
 
 
-def read(route: Route, body: bytes, acquire: Callable[[], Lease]) -> ReadCall:
+def read_call(route: Route, body: bytes, acquire: Callable[[], Lease]) -> ReadCall:
     """Understand the body of a call.
 
     Args:
@@ -115,7 +115,7 @@ def _write_values(count: int, answers: Arrays) -> bytes:
 CALLS = {"predict": _predict, "classify": _classify, "regress": _regress}
 
 
-def describe(models: Models, route: Route) -> tuple[bytes, int | None]:
+def describe_model(models: Models, route: Route) -> tuple[bytes, int | None]:
     """Body of a status or metadata reply, and the version it speaks of.
 
     Raises:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import hmac
 import re
 import ssl
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from keras_seq import files
 from keras_seq.errors import ConfigError
-from serving.models.prototext import parse_text, read_text
+from serving.models.prototext import message_class, parse_text, read_text
 
 MIN_TOKEN = 16
 MAX_TOKEN = 4096
@@ -64,21 +62,6 @@ class Tls:
         return context
 
 
-@functools.cache
-def _message() -> Any:
-    """``SSLConfig``, which ``tensorflow-serving-api`` leaves out."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    file = descriptor_pb2.FileDescriptorProto(name="serving/ssl.proto", package="serving.ssl", syntax="proto3")
-    described = file.message_type.add(name="SSLConfig")
-    for number, name in enumerate(("server_key", "server_cert", "custom_ca", "client_verify"), 1):
-        kind = described.field.add(name=name, number=number, label=1)
-        kind.type = kind.TYPE_BOOL if name == "client_verify" else kind.TYPE_STRING
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("serving.ssl.SSLConfig"))
-
-
 def read_tls(path: str) -> Tls:
     """Read ``--ssl_config_file``.
 
@@ -86,7 +69,7 @@ def read_tls(path: str) -> Tls:
         ConfigError: it cannot be read, has an unknown field, or no key or certificate.
     """
     try:
-        message = parse_text(read_text(path, "--ssl_config_file"), _message()())
+        message = parse_text(read_text(path, "--ssl_config_file"), message_class("SSLConfig")())
     except ValueError as error:
         if isinstance(error, ConfigError):
             raise
