@@ -142,7 +142,7 @@ def fit_isotonic(truth: NDArray[np.int64], probability: Array) -> dict[str, Any]
 
 
 def cross_validated_loss(
-    method: str, truth: NDArray[np.int64], probability: Array, cluster: NDArray[Any], *, repeats: int = REPEATS
+    method: str, truth: NDArray[np.int64], probability: Array, cluster: NDArray[np.generic], *, repeats: int = REPEATS
 ) -> float:
     """Mean log loss on clusters that the map was not fitted on, nats, over several deals of 5 folds.
 
@@ -232,7 +232,7 @@ def _softened_classes(truth: NDArray[np.int64], classes: int) -> Array:
     return targets
 
 
-def _deal(truth: NDArray[np.int64], cluster: NDArray[Any], *, seed: int) -> NDArray[np.int64]:
+def _deal(truth: NDArray[np.int64], cluster: NDArray[np.generic], *, seed: int) -> NDArray[np.int64]:
     """Fold of each point: clusters in random order, sorted by mean class, are dealt out, so that folds are alike."""
     names, inverse, count = np.unique(cluster, return_inverse=True, return_counts=True)
     share = np.bincount(inverse, truth) / count

@@ -7,7 +7,7 @@ import io
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -126,7 +126,7 @@ class HistoryFile:
             raise OutputError(f"The history cannot be written to '{self.path}' ({error.strerror or error}).") from None
 
     @staticmethod
-    def _header(row: Mapping[str, Any]) -> str:
+    def _header(row: Iterable[str]) -> str:
         return ",".join(["epoch", *row]) + "\n"
 
     @staticmethod

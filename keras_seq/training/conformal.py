@@ -14,7 +14,8 @@ keeps the coverage (tests simulate it) without the noise. With one point a unit 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def reach(scores: ArrayLike, cluster: ArrayLike, coverage: float, *, draws: int 
         raise ValueError(f"coverage {coverage} needs {needed(coverage)} clusters, got {len(names)}")
     position = (len(names) + 1) * coverage
     if len(names) == len(values):  # one point a cluster: the order statistic itself
-        return np.sort(values, axis=0)[min(_whole(position, np.ceil), len(names)) - 1]
+        return np.sort(values, axis=0)[min(_whole(position, math.ceil), len(names)) - 1]
     chosen = _draw(inverse, size, draws)
     flat = values.reshape(len(values), -1)
     found = [_reach_of(column, inverse, size, chosen, position) for column in flat.T]
@@ -136,7 +137,7 @@ def _reach_of(
     by_unit = order[np.argsort(inverse[order], kind="stable")]
     within[by_unit] = (np.arange(len(score)) - np.repeat(np.cumsum(size) - size, size) + 1) * weight[by_unit]
     drawn = np.sort((below + 1 / len(size) - within)[chosen], axis=1)
-    first, last = _whole(position, np.floor), min(_whole(position, np.ceil), len(size))
+    first, last = _whole(position, math.floor), min(_whole(position, math.ceil), len(size))
     share = position - first if last > first else 0.0
     level = float(np.mean((1 - share) * drawn[:, max(first, 1) - 1] + share * drawn[:, last - 1]))
     found = np.searchsorted(below[order], level - 1e-9)
@@ -150,8 +151,8 @@ def _draw(inverse: NDArray[np.int64], size: NDArray[np.int64], draws: int) -> ND
     return order[start + (picks * size).astype(np.int64)]
 
 
-def _whole(position: float, how: Any) -> int:
-    return int(how(round(position, 9)))  # 0.9 * 20 is 18.000000000000004 for a computer
+def _whole(position: float, rounded: Callable[[float], int]) -> int:
+    return rounded(round(position, 9))  # 0.9 * 20 is 18.000000000000004 for a computer
 
 
 def _spread(residual: Array, prediction: Array, inverse: NDArray[np.int64], knots: int) -> tuple[Array, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +15,10 @@ from keras_seq.training import adaptive, conformal
 from keras_seq.training.calibration import fit_calibration
 from keras_seq.training.thresholds import fit_threshold
 
+Labels: TypeAlias = NDArray[np.generic]  # numbers or names
 
-def clusters(unit: NDArray[np.integer], row: NDArray[np.integer], groups: NDArray[Any], *, block: int) -> NDArray[Any]:
+
+def clusters(unit: NDArray[np.integer], row: NDArray[np.integer], groups: Labels, *, block: int) -> Labels:
     """What is exchangeable: whole groups of units, or in a split by time blocks of one unit's answers.
 
     Args:
@@ -32,7 +34,7 @@ def clusters(unit: NDArray[np.integer], row: NDArray[np.integer], groups: NDArra
     return np.unique(np.stack([unit, (row - first[unit]) // block]), axis=1, return_inverse=True)[1].ravel()
 
 
-def events(unit: NDArray[np.integer], row: NDArray[np.integer], truth: NDArray[Any]) -> NDArray[np.int64]:
+def events(unit: NDArray[np.integer], row: NDArray[np.integer], truth: NDArray[np.number]) -> NDArray[np.int64]:
     """Runs of equal labels: rows of one event are one piece of evidence, however many they are.
 
     A run of negatives is cut into lengths of the median event, as a false alarm takes a part of it only.
@@ -109,10 +111,10 @@ def fit_decision(
 def _binary(
     evaluation: EvaluationConfig,
     spec: DataSpec,
-    truth: NDArray[Any],
+    truth: Labels,
     probability: NDArray[np.float64],
-    cluster: NDArray[Any],
-    piece: NDArray[Any],
+    cluster: Labels,
+    piece: Labels,
 ) -> dict[str, Any]:
     from keras_seq.models.decision import decide_array
 
@@ -132,7 +134,7 @@ def _values(
     spec: DataSpec,
     truth: NDArray[np.float64],
     answer: NDArray[np.float64],
-    cluster: NDArray[Any],
+    cluster: Labels,
     *,
     quantiles: Sequence[float],
     cap: float | None,

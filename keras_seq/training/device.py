@@ -12,10 +12,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras_seq.config import TrainingConfig
 from keras_seq.errors import ConfigError, DeviceError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 POLICIES = {"none": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 
@@ -139,17 +142,17 @@ def prepare_environment() -> None:
     flags.prepare_environment()
 
 
-def _gpus() -> list[Any]:
+def _gpus() -> list[tf.config.PhysicalDevice]:
     import tensorflow as tf
 
     return list(tf.config.list_physical_devices("GPU"))
 
 
-def _listing(gpus: list[Any]) -> str:
+def _listing(gpus: list[tf.config.PhysicalDevice]) -> str:
     return f"only {len(gpus)} GPU{'' if len(gpus) == 1 else 's'}" if gpus else "no GPU, only the CPU,"
 
 
-def _grow_memory(gpus: list[Any]) -> None:
+def _grow_memory(gpus: list[tf.config.PhysicalDevice]) -> None:
     """Take GPU memory as needed instead of all at once, so that others can use the card too."""
     import tensorflow as tf
 

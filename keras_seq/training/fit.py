@@ -13,25 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_seq.config import Experiment
-from keras_seq.data.pipeline import make_dataset, steps_per_epoch
-from keras_seq.errors import TrainingError
-from keras_seq.machine import threads_here
+from keras_seq.data.pipeline import steps_per_epoch
 from keras_seq.models.inspect import freeze, warm_start
 from keras_seq.training import distribute, resume
 from keras_seq.training.callbacks import Best, HistoryFile, Interrupt, TensorBoard
 from keras_seq.training.class_weights import class_shares, class_weights
-from keras_seq.training.compiled import plan_step
 from keras_seq.training.device import choose_device, describe_device, determinism
 from keras_seq.training.loop import Loop, make_optimizer
 from keras_seq.training.losses import make_loss
 from keras_seq.training.mirrored import MirroredLoop, Replicas, check_strategy
-from keras_seq.training.monitors import MetricMonitor, Validation
+from keras_seq.training.monitors import MetricMonitor
 from keras_seq.training.placement import describe_placement
 from keras_seq.training.progress import TrainingProgress
+from keras_seq.training.run_parts import check_finite, choose_plan, make_batches, make_validation
 from keras_seq.training.schedules import Plateau, PlateauSchedule, make_schedule
 from keras_seq.training.tracing import Tracer
 from keras_seq.training.warm_start import load_source
@@ -40,7 +37,6 @@ if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
 
 Stop = Callable[[int, dict[str, float]], Any]
-VALIDATION_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -158,7 +154,7 @@ class _Run:
         schedule = make_schedule(training, self.steps)
         self.replicas = Replicas(self.mirrored, training, schedule, model) if self.mirrored else None
         self.optimizer = self.replicas.optimizer if self.replicas else make_optimizer(training, model, schedule)
-        self.validation = self._make_validation()
+        self.validation = make_validation(experiment, model, prepared, self.loss, self.group)
         self.monitor = MetricMonitor.choose(training.monitor, spec.task)
         checkpoints = folder / "checkpoints"
         self.best = Best(model, self.monitor, patience=training.patience, path=checkpoints / "best.weights.h5")
@@ -170,7 +166,7 @@ class _Run:
 
     # ---------------------------------------------------------------- the run
 
-    def train(self, on_epoch: Stop | None, callbacks: Any) -> FitResult:
+    def train(self, on_epoch: Stop | None, callbacks: keras.callbacks.CallbackList) -> FitResult:
         """All epochs; see ``fit``."""
         resumed_at = self._restore()
         self.show.done = resumed_at
@@ -206,7 +202,7 @@ class _Run:
             self.backup.clear()
         return self._result(stopped, resumed_at)
 
-    def _epoch(self, loop: Loop, callbacks: Any) -> dict[str, float]:
+    def _epoch(self, loop: Loop, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
         number, began = self.progress.epoch + 1, time.perf_counter()
         callbacks.on_epoch_begin(number - 1)
         self.show.start_epoch(number)
@@ -214,14 +210,14 @@ class _Run:
         rate = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
         row = {"loss": loop.run(self.steps, at_once=at_once, advance=self.show.advance), "lr": rate}
         self.group.average_variables([v for v in self.model.non_trainable_variables if "float" in v.dtype])
-        found = self.validation() if self.validation else {"loss": row["loss"]}
-        found = json.loads(self.group.broadcast(json.dumps(found).encode()))  # the same decisions everywhere
-        self._check_finite(number, row["loss"], found["loss"])
-        self.monitor.check(found)
+        metrics = self.validation() if self.validation else {"loss": row["loss"]}
+        metrics = json.loads(self.group.broadcast(json.dumps(metrics).encode()))  # the same decisions everywhere
+        check_finite(self.experiment.training, number, row["loss"], metrics["loss"])
+        self.monitor.check(metrics)
         if self.validation:
-            row |= {f"val_{name}": value for name, value in found.items()}
+            row |= {f"val_{name}": value for name, value in metrics.items()}
         row["seconds"] = time.perf_counter() - began
-        improved = self.best.update(number, found[self.monitor.name])
+        improved = self.best.update(number, metrics[self.monitor.name])
         if self.plateau:
             self.plateau.update(improved)
         self.progress.add(row)
@@ -235,20 +231,6 @@ class _Run:
         if self.progress.epoch >= self.experiment.training.epochs:
             return "epochs"
         return "interrupted" if asked else None
-
-    def _check_finite(self, epoch: int, loss: float, validation: float) -> None:
-        """Refuse a loss that is no number (with float16 a single step may overflow and is skipped)."""
-        scaled = self.experiment.training.mixed_precision == "float16"
-        if np.isfinite(validation) and (scaled or np.isfinite(loss)):
-            return
-        training = self.experiment.training
-        raise TrainingError(
-            f"In epoch {epoch} the loss became {loss:g} (validation: {validation:g}). Try a lower "
-            f"training.learning_rate (now {training.learning_rate:g}) or training.warmup=1, "
-            f"{'a lower' if training.clip_norm else 'a'} training.clip_norm (now {training.clip_norm:g}, 0 is off), "
-            f"{'training.mixed_precision=bfloat16, ' if scaled else ''}and look at the data for values far outside "
-            "their range (python -m keras_seq.data)."
-        )
 
     # ---------------------------------------------------------------- parts
 
@@ -282,59 +264,21 @@ class _Run:
             freeze(self.model, training.freeze)
 
     def _make_loop(self) -> Loop:
-        experiment, prepared = self.experiment, self.prepared
-        batches = make_dataset(
-            prepared.series,
-            prepared.index["train"],
-            prepared.spec,
-            experiment.data,
-            batch_size=experiment.training.batch_size,
-            training=True,
-            seed=experiment.seed,
-            first_epoch=self.progress.epoch,
-        )
-        tracer = Tracer(*experiment.training.traced, self.folder / "tensorboard") if self.group.chief else None
+        tracer = Tracer(*self.experiment.training.traced, self.folder / "tensorboard") if self.group.chief else None
+        batches = make_batches(self.experiment, self.prepared, first_epoch=self.progress.epoch)
+        spec, weights = self.prepared.spec, self.class_weights
         if self.replicas:
-            return MirroredLoop(
-                self.replicas, self.loss, batches, prepared.spec, class_weights=self.class_weights, tracer=tracer
-            )
-        plan = plan_step(
-            experiment.training,
-            self.model,
-            prepared.spec,
-            prepared.index["train"].length,
-            bucket=experiment.data.bucket,
-            gpu="GPU" in self.device,
-            threads=threads_here(),
-        )
+            return MirroredLoop(self.replicas, self.loss, batches, spec, class_weights=weights, tracer=tracer)
         return Loop(
             self.model,
             self.loss,
             self.optimizer,
             batches,
-            prepared.spec,
-            plan=plan,
-            class_weights=self.class_weights,
+            spec,
+            plan=choose_plan(self.experiment, self.model, self.prepared, gpu="GPU" in self.device),
+            class_weights=weights,
             group=self.group,
             tracer=tracer,
-        )
-
-    def _make_validation(self) -> Validation | None:
-        """None where no windows are held back (a last fit on all data): the training loss is watched."""
-        experiment, prepared = self.experiment, self.prepared
-        index, size = prepared.index["validation"], experiment.training.batch_size
-        if not len(index):
-            return None
-        batches = make_dataset(
-            prepared.series,
-            index,
-            prepared.spec,
-            experiment.data,
-            batch_size=max(size, min(2 * size, VALIDATION_BATCH)),
-            training=False,
-        )
-        return Validation(
-            self.model, self.loss, batches, prepared.spec, quantiles=experiment.model.quantiles, group=self.group
         )
 
     def _watched(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
@@ -18,14 +18,18 @@ import tensorflow as tf
 from keras_seq.config import TrainingConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.models.own_loop import compiled_loops
+from keras_seq.models.tensor import Tensor
 from keras_seq.training.compiled import XlaPlan
+from keras_seq.training.schedules import Schedule
 from keras_seq.training.single_process import SingleProcess, part
 from keras_seq.training.tracing import Tracer
 
+Inputs: TypeAlias = dict[str, Tensor]
+Batch: TypeAlias = tuple[Inputs, Tensor, Tensor]  # inputs, targets, weights
 GOLDEN = 0x9E3779B9  # an odd number near 2^32 over the golden ratio: far steps between the seeds of parts
 
 
-def make_optimizer(training: TrainingConfig, model: keras.Model, schedule: Any) -> keras.optimizers.Optimizer:
+def make_optimizer(training: TrainingConfig, model: keras.Model, schedule: Schedule) -> keras.optimizers.Optimizer:
     """Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019), built for the model.
 
     Weight decay belongs to AdamW and spares vectors: biases, and scales and shifts of normalisations.
@@ -44,7 +48,7 @@ def make_optimizer(training: TrainingConfig, model: keras.Model, schedule: Any) 
     return optimizer
 
 
-def take_part(batch: Any, rank: int, parts: int) -> Any:
+def take_part(batch: Batch, rank: int, parts: int) -> Batch:
     """One worker's rows of a batch ``(inputs, targets, weights)``.
 
     Padding stays that of the whole batch, so that every part has the same time steps.
@@ -92,7 +96,7 @@ class Loop:
         self._step = self._make_step()
         self._execute = tf.function(self._train_steps, autograph=False, reduce_retracing=True)
 
-    def _make_step(self) -> Callable[..., tuple[Any, Any]]:
+    def _make_step(self) -> Callable[..., tuple[Tensor, Tensor]]:
         """One update with a whole batch, for a graph; only what is within one process goes through XLA."""
         if self.group.size == 1 and self.plan.parts > 1:
             return self._make_split_step()
@@ -100,13 +104,13 @@ class Loop:
             return tf.function(self._train_step, jit_compile=self.plan.jit, autograph=False, reduce_retracing=True)
         sums = tf.function(self._weighted_sums, jit_compile=self.plan.jit, autograph=False, reduce_retracing=True)
 
-        def step(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
+        def step(inputs: Inputs, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
             mine = take_part((inputs, targets, weights), self.group.rank, self.group.size)
             return self._update(self.group.all_reduce_sum(sums(*mine)))
 
         return step
 
-    def _make_split_step(self) -> Callable[..., tuple[Any, Any]]:
+    def _make_split_step(self) -> Callable[..., tuple[Tensor, Tensor]]:
         """The same update from parts of the batch, which TensorFlow runs side by side on its inter-op threads.
 
         XLA keeps a recurrent loop on one core. Parts touch no variable that any of them changes, or TensorFlow would
@@ -115,7 +119,7 @@ class Loop:
         sums = tf.function(self._part_sums, jit_compile=self.plan.jit, autograph=False, reduce_retracing=True)
         update = tf.function(self._update, jit_compile=self.plan.jit, autograph=False)
 
-        def step(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
+        def step(inputs: Inputs, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
             batch = (inputs, targets, weights)
             found = [
                 sums(tf.constant(k, tf.uint32), *take_part(batch, k, self.plan.parts)) for k in range(self.plan.parts)
@@ -144,21 +148,23 @@ class Loop:
             advance(done)
         return total / max(size, 1e-12)
 
-    def _train_steps(self, batches: Any, count: Any) -> tuple[Any, Any]:
-        def body(number: Any, total: Any, size: Any) -> tuple[Any, Any, Any]:
+    def _train_steps(self, batches: tf.data.Iterator, count: Tensor) -> tuple[Tensor, Tensor]:
+        def body(number: Tensor, total: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             loss, weight = self._step(*batches.get_next())
             return number + 1, total + loss * weight, size + weight
 
         start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0))
         return tf.while_loop(lambda number, *_: number < count, body, start)[1:]
 
-    def _train_step(self, inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
+    def _train_step(self, inputs: Inputs, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """One update; returns the loss and the weight behind it."""
         loss, weight, gradients = self._gradients(inputs, targets, weights)
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return loss, weight
 
-    def _part_sums(self, number: Any, inputs: Any, targets: Any, weights: Any) -> tuple[Any, list[Any]]:
+    def _part_sums(
+        self, number: Tensor, inputs: Inputs, targets: Tensor, weights: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
         """Sums of one part of a batch, and the random generators' states after it; no variable is changed."""
         shift = tf.stack([number * tf.constant(GOLDEN, tf.uint32), tf.constant(0, tf.uint32)])
         seeds = self._seeds()
@@ -166,17 +172,17 @@ class Loop:
             sums = self._weighted_sums(inputs, targets, weights)
             return sums, [scope.get_current_value(seed) for seed in seeds]
 
-    def _seeds(self) -> list[Any]:
+    def _seeds(self) -> list[keras.Variable]:
         """States of the model's random generators, ``(2,)`` uint32 each: a seed and a count."""
         return [v for v in self.model.non_trainable_variables if v.path.endswith("seed_generator_state")]
 
-    def _update(self, sums: Any) -> tuple[Any, Any]:
+    def _update(self, sums: Tensor) -> tuple[Tensor, Tensor]:
         """One update from the sums of a whole batch; its loss and weight."""
         loss, weight, gradients = self._means(sums)
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return loss, weight
 
-    def _gradients(self, inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any, list[Any]]:
+    def _gradients(self, inputs: Inputs, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Loss (mean over the weights), their sum, and the loss's gradients (times the optimiser's loss scale)."""
         weights = self._reweigh(targets, weights)
         loops = compiled_loops(self.plan.loops) if self.plan.loops else contextlib.nullcontext()
@@ -187,7 +193,7 @@ class Loop:
             whole = self.optimizer.scale_loss(whole)
         return loss, tf.reduce_sum(weights), tape.gradient(whole, self.model.trainable_variables)
 
-    def _weighted_sums(self, inputs: Any, targets: Any, weights: Any, *, times: float = 1.0) -> Any:
+    def _weighted_sums(self, inputs: Inputs, targets: Tensor, weights: Tensor, *, times: float = 1.0) -> Tensor:
         """Weight, weight x loss and weight x gradients of a part in one vector ``(n,)``: one message a step.
 
         ``times`` undoes what something else has divided loss and gradients by.
@@ -200,7 +206,7 @@ class Loop:
         factor = weight * times
         return tf.concat([[weight, factor * loss], *(factor * gradient for gradient in flat)], axis=0)
 
-    def _means(self, sums: Any) -> tuple[Any, Any, list[Any]]:
+    def _means(self, sums: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Loss, weight and gradients of the whole batch from the sum of its parts' vectors."""
         variables = self.model.trainable_variables
         weight = sums[0]
@@ -208,7 +214,7 @@ class Loop:
         loss, *flat = tf.split(means, [1, *(math.prod(v.shape) for v in variables)])
         return loss[0], weight, [tf.reshape(g, v.shape) for g, v in zip(flat, variables, strict=True)]
 
-    def _reweigh(self, targets: Any, weights: Any) -> Any:
+    def _reweigh(self, targets: Tensor, weights: Tensor) -> Tensor:
         """Multiply weights by their class's factor; a sample between classes (mixup) gets the mean."""
         if self.class_weights is None:
             return weights

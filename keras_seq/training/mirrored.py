@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -18,10 +17,12 @@ from keras_seq.config import TrainingConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DeviceError
 from keras_seq.models.rematerialise import rematerialise
+from keras_seq.models.tensor import Tensor
 from keras_seq.training import resume
 from keras_seq.training.compiled import XlaPlan
 from keras_seq.training.device import choose_device
-from keras_seq.training.loop import Loop, make_optimizer, take_part
+from keras_seq.training.loop import Inputs, Loop, make_optimizer, take_part
+from keras_seq.training.schedules import Schedule
 from keras_seq.training.single_process import SingleProcess, check_parts
 from keras_seq.training.tracing import Tracer
 
@@ -96,7 +97,9 @@ class Replicas:
         model: plain; every layer must be able to be made again from its configuration.
     """
 
-    def __init__(self, strategy: Any, training: TrainingConfig, schedule: Any, model: keras.Model) -> None:
+    def __init__(
+        self, strategy: tf.distribute.Strategy, training: TrainingConfig, schedule: Schedule, model: keras.Model
+    ) -> None:
         self.strategy, self.plain, self.clip = strategy, model, training.clip_norm
         with strategy.scope():
             self.model = keras.models.clone_model(model)
@@ -151,16 +154,16 @@ class MirroredLoop(Loop):
         self.replicas.pull()
         return loss
 
-    def _make_step(self) -> Callable[..., tuple[Any, Any]]:
+    def _make_step(self) -> Callable[..., tuple[Tensor, Tensor]]:
         strategy = self.replicas.strategy
 
-        def step(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
+        def step(inputs: Inputs, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
             results = strategy.run(self._replica_step, args=(inputs, targets, weights))
             return tuple(strategy.experimental_local_results(value)[0] for value in results)
 
         return step
 
-    def _replica_step(self, inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
+    def _replica_step(self, inputs: Inputs, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """One device's share of an update; all devices apply the same gradients."""
         context = tf.distribute.get_replica_context()
         count = context.num_replicas_in_sync

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +12,7 @@ import tensorflow as tf
 from keras_seq.config import TaskName
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DataError, nearest
+from keras_seq.models.tensor import Tensor
 from keras_seq.tasks import TASKS
 from keras_seq.training import metrics
 from keras_seq.training.single_process import SingleProcess
@@ -98,7 +98,7 @@ class Validation:
         self.scale = spec.target_std
         self._middle = int(np.argmin(np.abs(np.array(quantiles) - 0.5))) if quantiles else None
 
-        def forward(inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
+        def forward(inputs: dict[str, Tensor], targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
             prediction = tf.cast(model(inputs, training=False), tf.float32)
             return prediction, loss(targets, prediction, sample_weight=weights)
 
@@ -123,7 +123,7 @@ class Validation:
             return found | dict.fromkeys(KNOWN[self.task][1:], float("nan"))
         return found | metrics.score(self.task, truth, answer, scale=self.scale)
 
-    def _batches(self) -> Iterator[tuple[Any, bool]]:
+    def _batches(self) -> Iterator[tuple[tuple[dict[str, Tensor], Tensor, Tensor], bool]]:
         """Batches to run, and whether they count: a worker without one of its own runs another's, for the shapes."""
         own = self.dataset if self.group.size == 1 else self.dataset.shard(self.group.size, self.group.rank)
         empty = True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -26,7 +25,7 @@ def describe_placement(
     device: str,
     plan: XlaPlan,
     group: SingleProcess | None = None,
-    mirrored: Any = None,
+    mirrored: tf.distribute.Strategy | None = None,
 ) -> list[str]:
     """Lines on the devices, the precision, XLA and the kernels of recurrent layers.
 
@@ -69,17 +68,17 @@ def memory_grows() -> bool:
     return bool(gpus) and all(tf.config.experimental.get_memory_growth(gpu) for gpu in gpus)
 
 
-def recurrent_layers(model: keras.Model) -> list[Any]:
+def recurrent_layers(model: keras.Model) -> list[keras.layers.RNN]:
     """LSTM and GRU layers, also those inside others."""
     return [layer for layer in model._flatten_layers() if isinstance(layer, (keras.layers.LSTM, keras.layers.GRU))]
 
 
-def kind(layer: Any) -> str:
+def kind(layer: keras.layers.RNN) -> str:
     """``LSTM`` or ``GRU``."""
     return "LSTM" if isinstance(layer, keras.layers.LSTM) else "GRU"
 
 
-def kernel(layer: Any, *, jit: bool) -> str:
+def kernel(layer: keras.layers.RNN, *, jit: bool) -> str:
     """How a recurrent layer's training step runs: ``own fused loop``, ``cuDNN`` or ``while loop``.
 
     Told from the layer's own conditions and this process's devices; ``cudnn_operations`` proves it on a graph.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from keras_seq.config import DataConfig, EvaluationConfig
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.data.windows import WindowIndex
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Points:
 
 
 def predict_windows(
-    model: Any, series: Series, index: WindowIndex, spec: DataSpec, config: DataConfig, *, batch_size: int = 256
+    model: keras.Model, series: Series, index: WindowIndex, spec: DataSpec, config: DataConfig, *, batch_size: int = 256
 ) -> np.ndarray:
     """Outputs of ``model`` for every window, in the order of ``index``.
 

@@ -17,12 +17,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_seq.config import Experiment, to_dict
 from keras_seq.errors import OutputError
+
+if TYPE_CHECKING:
+    import keras
 
 FORMAT = 1
 KEPT = 2
@@ -155,17 +158,17 @@ def discard(path: Path) -> None:
         path.unlink()
 
 
-def values(variables: Sequence[Any]) -> list[np.ndarray]:
+def values(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
     """Copies of Keras variables' values."""
     return [np.array(variable.numpy()) for variable in variables]
 
 
-def fits(variables: Sequence[Any], arrays: Sequence[np.ndarray]) -> bool:
+def fits(variables: Sequence[keras.Variable], arrays: Sequence[np.ndarray]) -> bool:
     """Whether ``assign`` can take ``arrays``."""
     return [tuple(variable.shape) for variable in variables] == [array.shape for array in arrays]
 
 
-def assign(variables: Sequence[Any], arrays: Sequence[np.ndarray]) -> None:
+def assign(variables: Sequence[keras.Variable], arrays: Sequence[np.ndarray]) -> None:
     """Set Keras variables."""
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)

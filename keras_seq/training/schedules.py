@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
 
 from keras_seq.config import TrainingConfig
+from keras_seq.models.tensor import Tensor
 
 COSINE_FLOOR = 0.01  # share of the peak at the end of a cosine
 PLATEAU_FACTOR = 0.5
 PLATEAU_FLOOR = 0.01  # share of the peak below which a plateau no longer lowers the rate
 
 
+Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
+
+
 @keras.saving.register_keras_serializable("keras_seq")
-class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
+class WarmupSchedule(Schedule):
     """Linear warm-up to ``peak``, then constant or down a half cosine (Loshchilov & Hutter 2017).
 
     Args:
@@ -32,7 +36,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         super().__init__()
         self.peak, self.warmup_steps, self.cosine_steps, self.floor = peak, warmup_steps, cosine_steps, floor
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Learning rate of ``step``, counted from 0."""
         now = ops.cast(step, "float32")
         rate = ops.full_like(now, self.peak)
@@ -52,7 +56,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable("keras_seq")
-class PlateauSchedule(keras.optimizers.schedules.LearningRateSchedule):
+class PlateauSchedule(Schedule):
     """A schedule times a factor that ``Plateau`` lowers while the graph is running.
 
     Args:
@@ -66,7 +70,7 @@ class PlateauSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup = WarmupSchedule(peak, warmup_steps=warmup_steps)
         self.factor = keras.Variable(factor, trainable=False, dtype="float32", name="plateau_factor")
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Learning rate of ``step``, counted from 0."""
         return self.warmup(step) * ops.convert_to_tensor(self.factor)
 
@@ -76,7 +80,7 @@ class PlateauSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.warmup.peak, "warmup_steps": self.warmup.warmup_steps, "factor": factor}
 
 
-def make_schedule(training: TrainingConfig, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+def make_schedule(training: TrainingConfig, steps: int) -> Schedule:
     """Schedule of a run of ``training.epochs`` epochs of ``steps`` steps."""
     warmup = round(training.warmup * steps)
     if training.schedule == "plateau":
@@ -108,11 +112,11 @@ class Plateau:
         """Present factor."""
         return float(ops.convert_to_numpy(self.schedule.factor))
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, float]:
         """What ``restore`` needs; JSON-able."""
         return {"waited": self.waited, "factor": self.factor}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, float]) -> None:
         """Go on from ``state``."""
         self.waited = int(state["waited"])
         self.schedule.factor.assign(state["factor"])
