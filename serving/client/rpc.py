@@ -17,8 +17,9 @@ from serving.client.errors import refused
 from serving.client.examples import to_example
 from serving.client.retry import Again
 from serving.contract import protos
+from serving.contract.metadata import signatures_of
 from serving.contract.protos import Message
-from serving.contract.signatures import Signature, TensorInfo
+from serving.contract.signatures import Signature
 from serving.contract.status import Code, Refused
 from serving.contract.tensor_protos import to_array, to_proto
 
@@ -112,7 +113,7 @@ class GrpcClient(BaseClient):
         reply = self._ask(self._predictions.GetModelMetadata, request, f"tell the signatures of {target}")
         signatures = metadata.SignatureDefMap()
         reply.metadata["signature_def"].Unpack(signatures)
-        return {name: _signature(signatures.signature_def[name]) for name in sorted(signatures.signature_def)}
+        return signatures_of(signatures)
 
     def _status(self, target: VersionTarget) -> list[VersionState]:
         from serving.contract.version_state import VersionState
@@ -170,18 +171,6 @@ def _fill(message: Message, examples: Sequence[Example], context: Example | None
     place.examples.extend(to_example(example) for example in examples)
     if context:
         place.context.CopyFrom(to_example(context))
-
-
-def _signature(definition: Message) -> Signature:
-    inputs = {name: _info(definition.inputs[name]) for name in sorted(definition.inputs)}
-    outputs = {name: _info(definition.outputs[name]) for name in sorted(definition.outputs)}
-    return Signature(definition.method_name, inputs, outputs)
-
-
-def _info(info: Message) -> TensorInfo:
-    shape = info.tensor_shape
-    sizes = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
-    return TensorInfo(info.name, protos.framework("types").DataType.Name(info.dtype), sizes)
 
 
 def _read(path: str) -> bytes:

@@ -10,8 +10,8 @@ from keras_seq import config
 from keras_seq.config.experiment import Experiment
 from keras_seq.config.forecasting import CovariatesConfig
 from keras_seq.data.series import Column, Schema
+from keras_seq.data.spec import DataSpec, Scaling
 from keras_seq.errors import ConfigError, DataError, nearest
-from keras_seq.tasks import classifies
 from serving.client import frames
 from serving.client.arrays import LENGTHS
 from serving.client.calls import Description
@@ -20,23 +20,7 @@ from serving.contract.signatures import Signature
 if TYPE_CHECKING:
     import pandas as pd
 
-
-@dataclass(frozen=True)
-class Spec:
-    """The part of ``keras_seq.data.spec.DataSpec`` that windows and answers need."""
-
-    task: str
-    features: tuple[str, ...]
-    targets: tuple[str, ...]
-    time: int
-    variable_length: bool
-    horizon: int = 0
-    classes: tuple[str, ...] = ()
-
-    @property
-    def classifies(self) -> bool:
-        """Whether the targets are classes."""
-        return classifies(self.task)
+_UNSCALED = Scaling(center=(), scale=(), fill=())  # the server scales
 
 
 @dataclass(frozen=True)
@@ -44,11 +28,12 @@ class ServedModel:
     """What stands in for a bundle.
 
     Attributes:
-        spec, schema, experiment: as a bundle has them.
+        spec: as a bundle has it, without the numbers that only a model needs.
+        schema, experiment: as a bundle has them; no experiment where the version describes nothing.
         described: whether the version told them itself; if not, answers keep the names of the outputs.
     """
 
-    spec: Spec
+    spec: DataSpec
     schema: Schema
     experiment: Experiment | None
     described: bool
@@ -88,7 +73,7 @@ def from_metadata(description: Description) -> ServedModel:
     try:
         experiment = config.from_dict(description["config"])
         schema = Schema.model_validate(description["schema"])
-        spec = Spec(
+        spec = DataSpec.model_construct(
             task=description["task"],
             features=tuple(column["name"] for column in description["features"]),
             targets=tuple(description["targets"]),
@@ -96,6 +81,7 @@ def from_metadata(description: Description) -> ServedModel:
             variable_length=bool(description["variable_length"]),
             horizon=int(description["horizon"]),
             classes=tuple(description["classes"]),
+            scaling=_UNSCALED,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
@@ -126,7 +112,14 @@ def from_columns(table: pd.DataFrame, signature: Signature, columns: Columns) ->
 
 def plain_model(names: Sequence[str], columns: Columns, window: int, *, variable_length: bool) -> ServedModel:
     """A version of which only the names of its columns are known."""
-    spec = Spec("", tuple(names), (), window, variable_length=variable_length)
+    spec = DataSpec.model_construct(
+        task="regression",
+        features=tuple(names),
+        targets=(),
+        time=window,
+        variable_length=variable_length,
+        scaling=_UNSCALED,
+    )
     schema = Schema(
         name="table",
         task="regression",

@@ -5,6 +5,12 @@ Here the generated ``*_pb2.py`` files are executed as they lie in the installed 
 answered from a registry of our own. ``sys.modules`` is left alone, so nothing here can be in the way of a real
 ``import tensorflow`` before, after or at the same time. Both give the same classes: protobuf keeps one per message.
 
+Messages generated into this package, or built from descriptors in a pool of their own, would be other classes than
+TensorFlow's, which refuse each other; descriptors of our own in the common pool would keep another TensorFlow from
+being imported. Neither is faster: 0.3 s for all messages and services, as with the files.
+
+::
+
     from serving.contract import protos
 
     tensor = protos.load("tensorflow/core/framework/tensor_pb2").TensorProto()

@@ -23,7 +23,6 @@ from serving.extras.http import (
     answer,
     failure,
 )
-from serving.settings import Settings
 
 PAGE = Path(__file__).with_name("page.html")
 POLICY = (
@@ -32,16 +31,6 @@ POLICY = (
 Key = tuple[str, str]
 LARGEST = 4 * 2**20  # bytes of a body: it is looked at number by number, while other calls wait for the interpreter
 PARAMETER = re.compile(r"\{(\w+)\}")
-
-
-def make_extras(app: ExtrasHost, settings: Settings) -> Extras:
-    """The extras of a server.
-
-    Args:
-        app: the server; see ``ExtrasHost``.
-        settings: with ``extras_prefix``.
-    """
-    return Extras(app, settings.extras_prefix.rstrip("/"))
 
 
 class Extras(Mapping[Key, Handler]):

@@ -111,11 +111,11 @@ class ExtrasFront:
     """
 
     def __init__(self, app: ServerApp) -> None:
-        from serving.extras import make_extras
+        from serving.extras.routes import Extras
 
         self._app = app
-        self._extras = make_extras(ExtrasApp(app), app.settings)
         self.prefix = app.settings.extras_prefix.rstrip("/")
+        self._extras = Extras(ExtrasApp(app), self.prefix)
 
     def owns(self, path: str) -> bool:
         """Whether a request's path is ours."""

@@ -13,6 +13,7 @@ from grpc import aio
 from keras_seq.errors import ServingError
 from serving.contract import protos, tensor_protos
 from serving.contract.protos import Message
+from serving.contract.signatures import DEFAULT
 from serving.contract.status import Code, Refused
 from serving.models.servable import Arrays, Servable
 from serving.server import inference
@@ -72,24 +73,23 @@ class GrpcFront:
         await self._server.stop(grace)
 
     def _methods(self) -> dict[str, grpc.RpcMethodHandler]:
-        services = {
-            "/tensorflow.serving.PredictionService/Predict": (self.predict, "predict", "Predict"),
-            "/tensorflow.serving.PredictionService/Classify": (self.classify, "classification", "Classification"),
-            "/tensorflow.serving.PredictionService/Regress": (self.regress, "regression", "Regression"),
-            "/tensorflow.serving.PredictionService/MultiInference": (self.multi, "inference", "MultiInference"),
-            "/tensorflow.serving.PredictionService/GetModelMetadata": (
-                self.metadata,
-                "get_model_metadata",
-                "GetModelMetadata",
-            ),
-            "/tensorflow.serving.ModelService/GetModelStatus": (self.status, "get_model_status", "GetModelStatus"),
-            "/tensorflow.serving.ModelService/HandleReloadConfigRequest": (
-                self.reload,
-                "model_management",
-                "ReloadConfig",
-            ),
+        predictions = {
+            "Predict": (self.predict, "predict", "Predict"),
+            "Classify": (self.classify, "classification", "Classification"),
+            "Regress": (self.regress, "regression", "Regression"),
+            "MultiInference": (self.multi, "inference", "MultiInference"),
+            "GetModelMetadata": (self.metadata, "get_model_metadata", "GetModelMetadata"),
         }
-        return {path: self._handler(*each) for path, each in services.items()}
+        models = {
+            "GetModelStatus": (self.status, "get_model_status", "GetModelStatus"),
+            "HandleReloadConfigRequest": (self.reload, "model_management", "ReloadConfig"),
+        }
+        services = {"PredictionService": predictions, "ModelService": models}
+        return {
+            f"/tensorflow.serving.{service}/{name}": self._handler(*method)
+            for service, methods in services.items()
+            for name, method in methods.items()
+        }
 
     def _handler(self, method: Method, module: str, message: str) -> grpc.RpcMethodHandler:
         messages = protos.apis(module)
@@ -129,7 +129,7 @@ class GrpcFront:
     async def _predict(self, request: Message, context: Context) -> Message:
         target = self._target(request, context)
         with self._app.acquire(target) as servable:
-            name = request.model_spec.signature_name or "serving_default"
+            name = request.model_spec.signature_name or DEFAULT
             inputs, outputs = inference.prepare_predict(servable, name, request)
             answers = await self._run(servable, name, inputs, outputs, context, target)
             response = protos.apis("predict").PredictResponse()
@@ -154,7 +154,7 @@ class GrpcFront:
         try:
             target = self._target(request, context)
             with self._app.acquire(target) as servable:
-                name = request.model_spec.signature_name or "serving_default"
+                name = request.model_spec.signature_name or DEFAULT
                 inputs, outputs = inference.prepare_examples(servable, name, api.lower(), request.input)
                 self._app.metrics.example_count(target.name, len(inputs["inputs"]))
                 answers = await self._run(servable, name, inputs, outputs, context, None)
@@ -174,7 +174,7 @@ class GrpcFront:
         target = self._target(request.tasks[0], context)
         with self._app.acquire(target) as servable:
             for task in request.tasks:
-                name = task.model_spec.signature_name or "serving_default"
+                name = task.model_spec.signature_name or DEFAULT
                 api = inference.api_of(servable, name, task.method_name)
                 inputs, outputs = inference.prepare_examples(servable, name, api, request.input)
                 answers = await self._run(servable, name, inputs, outputs, context, None)

@@ -9,7 +9,7 @@ import numpy as np
 from serving.contract import checks, protos
 from serving.contract.examples import serialized
 from serving.contract.protos import Message
-from serving.contract.signatures import Signature, type_name
+from serving.contract.signatures import DEFAULT, Signature, type_name
 from serving.contract.status import Code, Refused, invalid
 from serving.contract.tensor_protos import to_array
 from serving.models.servable import Arrays, Servable
@@ -101,7 +101,7 @@ def check_tasks(request: Message) -> None:
         names.add(task.model_spec.name)
         if len(names) > 1:
             raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
-        signature = task.model_spec.signature_name or "serving_default"
+        signature = task.model_spec.signature_name or DEFAULT
         if signature in signatures:
             raise invalid(f"Duplicate evaluation of signature: {signature}")
         signatures.add(signature)
