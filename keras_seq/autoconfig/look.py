@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -112,7 +111,7 @@ def look(
     asked: dict[str, str | None] | None = None,
     task: TaskName | None = None,
     horizon: int = 0,
-    ask: bool = False,
+    ask: Callable[[str], str] | None = None,
     reading: dict[str, Any] | None = None,
 ) -> Findings:
     """Look at a table and make its configuration; nothing is written.
@@ -124,7 +123,7 @@ def look(
         asked: columns for ``unit``, ``time`` and ``group`` instead of guesses ("none": there is none).
         task: regression, binary, multiclass or forecast; None: guessed.
         horizon: steps ahead to forecast; 0: not asked for.
-        ask: a person is there to name the target.
+        ask: puts the question which column is the target to a person, and returns the name; None: nobody is there.
         reading: fields of ``data`` that say how the file is read, such as ``delimiter``.
 
     Raises:
@@ -156,7 +155,7 @@ def look(
 
 
 def _target(
-    table: TableProfile, parts: dict[str, ColumnRole], taken: set[str], *, ask: bool
+    table: TableProfile, parts: dict[str, ColumnRole], taken: set[str], *, ask: Callable[[str], str] | None
 ) -> tuple[tuple[str, ...], str]:
     """The column that stands out, or the one that a person names."""
     from keras_seq.autoconfig.target import ask_for_target, candidates, sure_of
@@ -169,9 +168,8 @@ def _target(
     question = ask_for_target(possible, table, counts=bool(unit and parts["time"].column))
     if not ask or not possible:
         raise question
-    print(f"{question}\n", file=sys.stderr)
     try:
-        answer = input("target: ").strip()
+        answer = ask(str(question))
     except EOFError:
         raise question from None
     if answer not in table.columns or answer in taken:

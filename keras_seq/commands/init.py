@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> cli.Result:
         asked={part: getattr(options, part) for part in ("unit", "time", "group")},
         task=options.task,
         horizon=options.horizon,
-        ask=sys.stdin.isatty() and not output.wanted(),
+        ask=ask_for_target if sys.stdin.isatty() and not output.wanted() else None,
         reading=_reading(rest) | ({"strict": True} if options.strict else {}),
     )
     if found.schema_text:
@@ -101,6 +101,12 @@ def make_parser() -> cli.Parser:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing configuration")
     return parser
+
+
+def ask_for_target(question: str) -> str:
+    """The name that a person types in answer to a question."""
+    print(f"{question}\n", file=sys.stderr)
+    return input("target: ").strip()
 
 
 if __name__ == "__main__":

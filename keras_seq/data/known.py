@@ -33,15 +33,7 @@ def known_targets(series: Series) -> Bools | None:
 
 
 def first_known(targets: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The first finite target of each unit; NaN where it has none.
-
-    Args:
-        targets: ``(rows, targets)``.
-        offsets: of the units ``(units + 1,)``.
-
-    Returns:
-        ``(units, targets)``.
-    """
+    """First finite target of each unit ``(units, targets)``, of ``targets (rows, targets)``; NaN where it has none."""
     rows = np.where(np.isfinite(targets), np.arange(len(targets))[:, None], len(targets))
     first = np.minimum.reduceat(rows, offsets[:-1], axis=0)
     padded = np.concatenate([targets, np.full((1, targets.shape[1]), np.nan, np.float32)])

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,26 @@ def write_store(config: DataConfig, folder: Path) -> None:
         report_of(header["quality"]).raise_if_bad()
 
 
+class Chunk(NamedTuple):
+    """Rows that follow one another in a file.
+
+    Attributes:
+        values: ``(rows, features)``.
+        targets: ``(rows, targets)``.
+        time: ``(rows,)``.
+        unit: text ``(rows,)``.
+        starts: first row of each unit in the chunk.
+        goes_on: the first of them began in an earlier chunk.
+    """
+
+    values: NDArray[np.float32]
+    targets: NDArray[np.float32]
+    time: NDArray[Any]
+    unit: NDArray[np.str_]
+    starts: NDArray[np.int64]
+    goes_on: bool
+
+
 class RowTaker:
     """Streaming checks: chunks in file order, rows that cannot be streamed refused, facts of the whole file gathered.
 
@@ -134,32 +154,18 @@ class RowTaker:
             time = (
                 np.arange(count) - np.repeat(starts, ends - starts) + np.where(np.arange(count) < ends[0], begun, 0.0)
             )
-        self._check_time(time, unit, starts, goes_on)
+        chunk = Chunk(values, targets, time, unit, starts, goes_on)
+        self._check_time(chunk)
         for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
             self._extend(str(unit[start]), int(end), first=number == 0 and goes_on, groups=groups, span=(start, end))
-        self._watch_targets(targets, starts, goes_on)
-        self._check_chunk(values, targets, unit, starts, time)
-        self.keep(values, targets, time, starts, goes_on)
+        self._watch_targets(chunk)
+        self._check_chunk(chunk)
+        self.keep(chunk)
         self.rows += count
         self.last_time = time[-1]
 
-    def keep(
-        self,
-        values: NDArray[np.float32],
-        targets: NDArray[np.float32],
-        time: NDArray[Any],
-        starts: NDArray[np.int64],
-        goes_on: bool,
-    ) -> None:
-        """Store a chunk; for subclasses.
-
-        Args:
-            values: ``(rows, features)``.
-            targets: ``(rows, targets)``.
-            time: ``(rows,)``.
-            starts: first row of each unit in the chunk.
-            goes_on: the first of them began in an earlier chunk.
-        """
+    def keep(self, chunk: Chunk) -> None:
+        """Store a chunk; for subclasses."""
         raise NotImplementedError
 
     def _targets(self, frame: pd.DataFrame) -> NDArray[np.float32]:
@@ -196,24 +202,25 @@ class RowTaker:
         if groups is not None and (groups[span[0] : span[1]] != self.groups[-1]).any():
             raise DataError(f"Unit '{unit}' of '{self.layout.path}' belongs to several groups; a unit has one group.")
 
-    def _check_time(self, time: NDArray[Any], unit: NDArray[np.str_], starts: NDArray[np.int64], goes_on: bool) -> None:
+    def _check_time(self, chunk: Chunk) -> None:
         """Time must rise within a unit, also from one chunk to the next."""
+        time = chunk.time
         falls = ~(time[1:] > time[:-1])
-        falls[starts[1:] - 1] = False
-        at = int(np.argmax(falls)) + 1 if falls.any() else 0 if goes_on and not time[0] > self.last_time else None
+        falls[chunk.starts[1:] - 1] = False
+        at = int(np.argmax(falls)) + 1 if falls.any() else 0 if chunk.goes_on and not time[0] > self.last_time else None
         if at is not None:
             before = time[at - 1] if at else self.last_time
             raise DataError(
-                f"Time does not rise in unit '{unit[at]}' of '{self.layout.path}': {time[at]} follows {before} "
+                f"Time does not rise in unit '{chunk.unit[at]}' of '{self.layout.path}': {time[at]} follows {before} "
                 f"(data row {self.rows + at + 1}). The file is streamed and must be sorted by unit, then time, "
                 "without duplicates. Sort it ('python -m keras_seq.data check' gives the full report)."
             )
 
-    def _watch_targets(self, targets: NDArray[np.float32], starts: NDArray[np.int64], goes_on: bool) -> None:
+    def _watch_targets(self, chunk: Chunk) -> None:
         """Remember the first known targets of every unit, and whether its other ones are equal or missing."""
-        offsets = np.append(starts, len(targets))
+        targets, offsets = chunk.targets, np.append(chunk.starts, len(chunk.targets))
         first = first_known(targets, offsets)
-        if goes_on:
+        if chunk.goes_on:
             before = self.unit_targets.pop()
             first[0] = np.where(np.isfinite(before), before, first[0])
         self.unit_targets += list(first)
@@ -221,31 +228,24 @@ class RowTaker:
         self.constant &= bool(((targets == np.repeat(first, np.diff(offsets), axis=0)) | missing).all())
         self.targets_known &= not missing.any()
 
-    def _check_chunk(
-        self,
-        values: NDArray[np.float32],
-        targets: NDArray[np.float32],
-        unit: NDArray[np.str_],
-        starts: NDArray[np.int64],
-        time: NDArray[Any],
-    ) -> None:
+    def _check_chunk(self, chunk: Chunk) -> None:
         """Quality check of a chunk, by the rules for rows of a series in memory."""
         task = "forecast" if self.schema.task == "forecast" else "regression"  # labels are no class numbers yet
         schema = self.schema.model_copy(update={"target_per": "step", "task": task, "classes": ()})
-        ids = unit[starts]
-        chunk = Series(
+        ids = chunk.unit[chunk.starts]
+        series = Series(
             schema=schema,
-            values=values,
-            targets=targets,
-            offsets=np.append(starts, len(unit)).astype(np.int64),
+            values=chunk.values,
+            targets=chunk.targets,
+            offsets=np.append(chunk.starts, len(chunk.unit)).astype(np.int64),
             unit_ids=ids,
             groups=ids,
-            time=time,
+            time=chunk.time,
             official=np.array([""] * len(ids)),
         )
-        self.findings += [finding for finding in check_rows(chunk) if finding.severity == "error"]
+        self.findings += [finding for finding in check_rows(series) if finding.severity == "error"]
         QualityReport(
-            self.schema.name, tuple(self.findings[:20]), self.rows + len(unit), len(self.units)
+            self.schema.name, tuple(self.findings[:20]), self.rows + len(chunk.unit), len(self.units)
         ).raise_if_bad()
 
 
@@ -261,18 +261,12 @@ class _Writer(RowTaker):
             "time": open(folder / f"time.{self.time_kind}", "wb"),  # noqa: SIM115
         }
 
-    def keep(
-        self,
-        values: NDArray[np.float32],
-        targets: NDArray[np.float32],
-        time: NDArray[Any],
-        starts: NDArray[np.int64],
-        goes_on: bool,
-    ) -> None:
+    def keep(self, chunk: Chunk) -> None:
         """Append a chunk."""
-        for name, array in (("values", values), ("targets", targets), ("time", time)):
-            self.files[name].write(np.ascontiguousarray(array).tobytes())
-            self.digest.update(np.ascontiguousarray(array).tobytes())
+        for name, file in self.files.items():
+            content = np.ascontiguousarray(getattr(chunk, name)).tobytes()
+            file.write(content)
+            self.digest.update(content)
 
     def finish(self, config: DataConfig) -> dict[str, Any]:
         """Close the files, set class numbers right, and return the header."""

@@ -218,13 +218,6 @@ def with_known_targets(
 ) -> WindowIndex:
     """The windows of a part whose target is known: all steps of a horizon, or, per step, at least one.
 
-    Args:
-        series: the data.
-        index: windows of the part.
-        known: ``known_targets(series)``.
-        windows: horizon and per_step.
-        part: name of the part, for the message.
-
     Returns:
         ``index`` itself where nothing is missing; else arrays, also for a series on disk (40 bytes a window).
 

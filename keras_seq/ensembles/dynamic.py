@@ -48,13 +48,11 @@ class RecentErrors:
         discount = self.decay ** np.arange(len(errors) - 1, -1, -1)
         mean = discount @ errors / discount.sum()
         inverse = 1.0 / np.maximum(mean, 1e-12 * max(float(mean.max()), 1e-300))
-        shares: Array = inverse / inverse.sum()
-        return shares
+        return inverse / inverse.sum()
 
     def combine(self, predictions: ArrayLike) -> Array:
         """The forecast of now from the members' ``(members, ...)``."""
-        combined: Array = np.tensordot(self.weights(), self._checked(predictions), axes=1)
-        return combined
+        return np.tensordot(self.weights(), self._checked(predictions), axes=1)
 
     def observe(self, truth: ArrayLike, predictions: ArrayLike) -> None:
         """Learn what came, ``(...)``, beside what the members had forecast for it, ``(members, ...)``.

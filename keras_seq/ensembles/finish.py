@@ -114,8 +114,7 @@ def _test(group: MemberGroup, held_out: HeldOut, experiment: Experiment) -> Arra
         )
         for member in group.members
     ]
-    mean: Array = np.mean(answers, axis=0)
-    return mean
+    return np.mean(answers, axis=0)
 
 
 def describe(

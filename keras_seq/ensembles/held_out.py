@@ -198,8 +198,7 @@ def _blocks(prepared: Prepared, unit: np.ndarray, row: np.ndarray) -> Int:
     if len(names) >= 2:
         folds = min(BLOCKS, len(names))
         rng = np.random.default_rng(0)
-        blocks: Int = fold_blocks(np.arange(len(names)), folds, rng)[number.reshape(-1)]
-        return blocks
+        return fold_blocks(np.arange(len(names)), folds, rng)[number.reshape(-1)]
     rank = np.argsort(np.argsort(row, kind="stable"), kind="stable")
     return (rank * min(BLOCKS, len(row)) // len(row)).astype(np.int64)
 

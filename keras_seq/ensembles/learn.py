@@ -88,8 +88,7 @@ def optimal_weights(task: TaskName, predictions: Array, truth: Array) -> NDArray
     if not np.isfinite(weights).all() or weights.sum() <= 0:
         raise DataError(f"Optimal weights of {members} members were not found ({optimum.message}); use --method mean.")
     weights[weights < 1e-6] = 0.0
-    best: NDArray[np.float64] = weights / weights.sum()
-    return best
+    return weights / weights.sum()
 
 
 def loss_of(task: TaskName, prediction: Array, truth: Array) -> float:

@@ -51,8 +51,7 @@ class Rule:
     def apply(self, predictions: Array) -> Array:
         """Combine predictions ``(members, points, ...)`` to ``(points, ...)``."""
         if self.kind == "weights":
-            combined: Array = np.tensordot(np.asarray(self.weights), predictions, axes=1)
-            return combined
+            return np.tensordot(np.asarray(self.weights), predictions, axes=1)
         if self.kind == "median":
             middle = np.median(predictions, axis=0)
             return middle / middle.sum(-1, keepdims=True) if self.task == "multiclass" else middle
@@ -65,11 +64,9 @@ class Rule:
     def _vote(self, predictions: Array) -> Array:
         if self.task == "binary":
             limits = np.asarray(self.thresholds).reshape(-1, *(1,) * (predictions.ndim - 1))
-            called: Array = (predictions >= limits).mean(0)
-            return called
+            return (predictions >= limits).mean(0)
         best = (predictions >= predictions.max(-1, keepdims=True)).astype(np.float64)
-        shares: Array = (best / best.sum(-1, keepdims=True)).mean(0)
-        return shares
+        return (best / best.sum(-1, keepdims=True)).mean(0)
 
 
 def equal_weights(task: TaskName, members: int) -> Rule:
@@ -93,6 +90,5 @@ def activate(task: TaskName, score: Array) -> Array:
         return 1.0 / (1.0 + np.exp(-score))
     if task == "multiclass":
         power = np.exp(score - score.max(-1, keepdims=True))
-        shares: Array = power / power.sum(-1, keepdims=True)
-        return shares
+        return power / power.sum(-1, keepdims=True)
     return score

@@ -292,11 +292,11 @@ def test_a_person_is_asked(here, monkeypatch, capsys):
     table = waves().rename(columns={"wear": "gap"})
     table.to_csv("table.csv", index=False)
     monkeypatch.setattr("builtins.input", lambda prompt: "gap")
-    found = look.look(Path("table.csv"), Path("made.yaml"), ask=True)
+    found = look.look(Path("table.csv"), Path("made.yaml"), ask=init.ask_for_target)
     assert found.facts.question.targets == ("gap",) and "'flow' (a column of numbers)" in capsys.readouterr().err
     monkeypatch.setattr("builtins.input", lambda prompt: "gapp")
     with pytest.raises(ConfigError, match="did you mean 'gap'"):
-        look.look(Path("table.csv"), Path("made.yaml"), ask=True)
+        look.look(Path("table.csv"), Path("made.yaml"), ask=init.ask_for_target)
 
 
 # Refusals

@@ -34,8 +34,7 @@ def scaled_rows(values: NDArray, scaling: Scaling) -> NDArray[np.float64]:
         settings = exact[:, list(scaling.condition_features)]
         condition = nearest_condition(settings, np.array(scaling.centroids), np.array(scaling.condition_scale))
     exact = np.where(np.isfinite(exact), exact, np.array(scaling.fill))
-    scaled: NDArray[np.float64] = (exact - np.array(scaling.center)[condition]) / np.array(scaling.scale)[condition]
-    return scaled
+    return (exact - np.array(scaling.center)[condition]) / np.array(scaling.scale)[condition]
 
 
 def history_features(series: Series, spec: DataSpec) -> Named:
@@ -44,10 +43,6 @@ def history_features(series: Series, spec: DataSpec) -> Named:
     Per feature, scaled per operating condition: the value, exponentially weighted means (decays
     ``DECAYS``, started at the first value), the first of them minus the unit's own mean over its first ``OWN``
     steps, running mean, means over ``MEANS`` steps; and the number of steps so far.
-
-    Args:
-        series: the data set.
-        spec: its ``scaling``, fitted on train rows.
 
     Returns:
         float32 ``(rows, k)`` in the order of ``series.values``, and the ``k`` names.
@@ -78,10 +73,6 @@ def window_features(series: Series, index: WindowIndex) -> Named:
 
     Changes over ``RECENT_LAGS`` and means are relative to the last value, so that what is learnt holds at other
     levels. Lags beyond the window's first row repeat that row. A missing value is the last one its unit showed.
-
-    Args:
-        series: the data set.
-        index: windows, of any length.
 
     Returns:
         float32 ``(windows, k)`` in raw units, and the ``k`` names.

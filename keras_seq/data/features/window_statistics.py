@@ -122,8 +122,7 @@ def _standardised(values: NDArray, seen: NDArray[np.bool_]) -> NDArray:
     mean, deviation = _moments(values, seen)
     safe = np.where(deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6), deviation, np.inf)
     centred = np.where(seen, values - mean[:, None].astype(np.float32), 0.0)
-    scaled: NDArray = (centred / safe[:, None]).astype(np.float32)
-    return scaled
+    return (centred / safe[:, None]).astype(np.float32)
 
 
 def _levels(values: NDArray, seen: NDArray[np.bool_], lengths: Int) -> list[tuple[str, NDArray]]:

@@ -44,14 +44,7 @@ class PartFacts:
 
 
 def check_parts(series: Series, splits: Splits, index: dict[str, WindowIndex], horizon: int = 0) -> list[Finding]:
-    """Warnings about the parts: units left out, columns that change their kind, too few windows or examples.
-
-    Args:
-        series: the data.
-        splits: its parts.
-        index: windows of the parts.
-        horizon: steps ahead to forecast.
-    """
+    """Warnings about the parts: units left out, columns that change their kind, too few windows or examples."""
     facts = [_facts(series, name, part) for name, part in splits.items()]
     findings = _left_out(series, splits, horizon)
     for part in facts:

@@ -34,12 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def shard(options: argparse.Namespace, data: DataConfig) -> tuple[dict[str, Any], str]:
-    """Write the source of a data section as shards.
-
-    Args:
-        options: parsed ``add_options``.
-        data: the data section.
-    """
+    """Write the source of a data section as shards, by the parsed ``add_options``."""
     from keras_seq.data.shards.folder import summary
     from keras_seq.data.shards.run import write_shards
 

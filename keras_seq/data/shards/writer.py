@@ -20,7 +20,7 @@ from keras_seq.data.shards.tfrecord import encode_example, write_record
 from keras_seq.data.sources.registry import load_series
 from keras_seq.data.sources.table import iter_table_chunks
 from keras_seq.data.sources.table_layout import Layout
-from keras_seq.data.store_writer import RowTaker
+from keras_seq.data.store_writer import Chunk, RowTaker
 from keras_seq.errors import DataError, KerasSeqError
 from keras_seq.files import new_file, sha256
 
@@ -212,27 +212,21 @@ class ShardTaker(RowTaker):
         place = np.minimum(np.searchsorted(known, targets), len(known) - 1)
         return np.where(np.isfinite(targets), numbers[place], targets)
 
-    def keep(
-        self,
-        values: NDArray[np.float32],
-        targets: NDArray[np.float32],
-        time: NDArray[Any],
-        starts: NDArray[np.int64],
-        goes_on: bool,
-    ) -> None:
+    def keep(self, chunk: Chunk) -> None:
         """Gather rows into pieces."""
+        time, starts = chunk.time, chunk.starts
         names = list(self.units)[len(self.units) - len(starts) :]
         groups = self.groups[len(self.groups) - len(starts) :]
-        ends = np.append(starts[1:], len(values))
+        ends = np.append(starts[1:], len(time))
         for number, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-            if number or not goes_on:
+            if number or not chunk.goes_on:
                 self._close_piece(self.recipe.piece_rows // LEAST_PIECE)
                 self.runs.append((time[start], time[end - 1]))
             else:
                 self.runs[-1] = (self.runs[-1][0], time[end - 1])
             while start < end:
                 stop = min(end, start + self.recipe.piece_rows - self.held_rows)  # what fits into the piece
-                self.held.append((values[start:stop], targets[start:stop], time[start:stop]))
+                self.held.append((chunk.values[start:stop], chunk.targets[start:stop], time[start:stop]))
                 self.held_units.append((names[number], groups[number], stop - start))
                 self.held_rows += stop - start
                 self._close_piece(self.recipe.piece_rows)

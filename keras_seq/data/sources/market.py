@@ -30,6 +30,7 @@ OPTIONAL = (
 )
 
 
+_FIRST, _LATER = "8ec3620a7e322dcbb3bdbfe5f5ebeda30965c818", "f78f7cef0a6ea5f62ac9f6bd0dc187dc5a3ba676"
 MARKET = SourceInfo(
     "market",
     "daily stock index 1999-2018: next day's return or direction",
@@ -39,31 +40,14 @@ MARKET = SourceInfo(
     ("sp500", "nasdaq"),
     "Yahoo Finance and FRED, redistributed by the arch package; research use",
     "https://github.com/bashtage/arch",
-    (
-        Download(
-            "sp500.csv",
-            GITHUB + "bashtage/arch/8ec3620a7e322dcbb3bdbfe5f5ebeda30965c818/arch/data/sp500/sp500.csv.gz",
-            "1c4d0aeed8db9284de8ad71e4063c97f645ad6dd13507f8e305338e96c396ba7",
-            400462,
-        ),
-        Download(
-            "nasdaq.csv",
-            GITHUB + "bashtage/arch/f78f7cef0a6ea5f62ac9f6bd0dc187dc5a3ba676/arch/data/nasdaq/nasdaq.csv.gz",
-            "799ab0bf4a29129f23c27743098215c4033c139ff76dc935a1cd53d1aea9997e",
-            403487,
-        ),
-        Download(
-            "vix.csv",
-            GITHUB + "bashtage/arch/f78f7cef0a6ea5f62ac9f6bd0dc187dc5a3ba676/arch/data/vix/vix.csv.gz",
-            "6426bbfd29e017bf33d95e25e69cded4c9686b736466100b0fa4703814f78731",
-            21756,
-        ),
-        Download(
-            "wti.csv",
-            GITHUB + "bashtage/arch/f78f7cef0a6ea5f62ac9f6bd0dc187dc5a3ba676/arch/data/wti/wti.csv.gz",
-            "7da09a03f7bb5bff9d029c1b642eca14f195940379ad8a83305277175b88c3d6",
-            144215,
-        ),
+    tuple(
+        Download(f"{stem}.csv", f"{GITHUB}bashtage/arch/{commit}/arch/data/{stem}/{stem}.csv.gz", sha256, size)
+        for stem, commit, sha256, size in (
+            ("sp500", _FIRST, "1c4d0aeed8db9284de8ad71e4063c97f645ad6dd13507f8e305338e96c396ba7", 400462),
+            ("nasdaq", _LATER, "799ab0bf4a29129f23c27743098215c4033c139ff76dc935a1cd53d1aea9997e", 403487),
+            ("vix", _LATER, "6426bbfd29e017bf33d95e25e69cded4c9686b736466100b0fa4703814f78731", 21756),
+            ("wti", _LATER, "7da09a03f7bb5bff9d029c1b642eca14f195940379ad8a83305277175b88c3d6", 144215),
+        )
     ),
     rank=8,
 )
