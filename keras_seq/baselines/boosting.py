@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from keras_seq.baselines.fitted import FitRequest, Grown, fit_on_table
 from keras_seq.baselines.forests import threads
-from keras_seq.baselines.grown import histogram_layer, lightgbm_layer
+from keras_seq.baselines.grown import Parts, histogram_layer, library_answers, lightgbm_layer
 from keras_seq.baselines.history_defaults import VARIANTS
+from keras_seq.baselines.trees import Estimator
 from keras_seq.config import Experiment
 from keras_seq.errors import ConfigError
-from keras_seq.models.body import Space
+from keras_seq.models.body import Say, Space
 from keras_seq.models.registry import register
 
 if TYPE_CHECKING:
+    import keras
+
     from keras_seq.data.prepare import Prepared
 
 MOST_OUTPUTS = 64  # every output is a model of its own
@@ -38,13 +39,13 @@ LEAF_SHARE = 20  # a leaf holds at most this part (1/20) of the rows where min_l
 
 
 @register("hist_gradient_boosting", fitted=True, variants=VARIANTS, space=SPACE)
-def hist_gradient_boosting(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
+def hist_gradient_boosting(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
     """scikit-learn's histogram boosting (after LightGBM, Ke et al., 2017) on ``model.features``."""
     return fit_on_table(experiment, prepared, say, grow_histogram)
 
 
 @register("lightgbm", fitted=True, variants=VARIANTS, space=SPACE)
-def lightgbm(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
+def lightgbm(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
     """LightGBM itself, an optional extra, on ``model.features``.
 
     Raises:
@@ -58,36 +59,35 @@ def grow_histogram(job: FitRequest) -> Grown:
     """Fit one model of classes, or one of values per output."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    found = boosting_settings(job)
-    settings = {
-        "max_iter": found["iterations"],
-        "learning_rate": found["learning_rate"],
-        "max_leaf_nodes": found["leaves"],
+    settings = boosting_settings(job)
+    options = {
+        "max_iter": settings["iterations"],
+        "learning_rate": settings["learning_rate"],
+        "max_leaf_nodes": settings["leaves"],
         "max_depth": job.model.trees.depth,
-        "min_samples_leaf": found["min_leaf"],
-        "l2_regularization": found["l2"],
-        "max_features": found["columns"],
+        "min_samples_leaf": settings["min_leaf"],
+        "l2_regularization": settings["l2"],
+        "max_features": settings["columns"],
         "max_bins": WINDOW_BINS if job.kind == "window" else BINS,
         "early_stopping": False,
         "random_state": job.seed,
     }
     kind = HistGradientBoostingClassifier if job.classes else HistGradientBoostingRegressor
-    models = fit_each(job, lambda: kind(**settings))
-    layer = histogram_layer(models, job.outputs if job.classes else 0)
-    return Grown(_told(found, len(models), layer[0].nodes), [layer], oracle_of(job, models))
+    models = fit_each(job, lambda: kind(**options))
+    return _as_layer(job, settings, models, histogram_layer(models, job.classes))
 
 
 def grow_lightgbm(job: FitRequest) -> Grown:
     """The same with LightGBM."""
-    module, found = _require_lightgbm(), boosting_settings(job)
-    settings = {
-        "n_estimators": found["iterations"],
-        "learning_rate": found["learning_rate"],
-        "num_leaves": found["leaves"],
+    module, settings = _require_lightgbm(), boosting_settings(job)
+    options = {
+        "n_estimators": settings["iterations"],
+        "learning_rate": settings["learning_rate"],
+        "num_leaves": settings["leaves"],
         "max_depth": job.model.trees.depth or -1,
-        "min_child_samples": found["min_leaf"],
-        "reg_lambda": found["l2"],
-        "colsample_bytree": found["columns"],
+        "min_child_samples": settings["min_leaf"],
+        "reg_lambda": settings["l2"],
+        "colsample_bytree": settings["columns"],
         "max_bin": WINDOW_BINS if job.kind == "window" else BINS,
         "random_state": job.seed,
         "n_jobs": threads(),
@@ -96,22 +96,21 @@ def grow_lightgbm(job: FitRequest) -> Grown:
         "verbosity": -1,
     }
     kind = module.LGBMClassifier if job.classes else module.LGBMRegressor
-    models = fit_each(job, lambda: kind(**settings))
-    layer = lightgbm_layer(models, job.outputs if job.classes else 0)
-    return Grown(_told(found, len(models), layer[0].nodes), [layer], oracle_of(job, models))
+    models = fit_each(job, lambda: kind(**options))
+    return _as_layer(job, settings, models, lightgbm_layer(models, job.classes))
 
 
 def boosting_settings(job: FitRequest) -> dict[str, Any]:
     """The configured numbers, else the defaults of the features' kind."""
     defaults = DEFAULTS["window" if job.kind == "window" else "history"]
-    given = {name: getattr(job.model.trees, name) for name in defaults}
-    found = defaults | {name: value for name, value in given.items() if value is not None}
-    if given["min_leaf"] is None:  # few rows could not be split at all
-        found["min_leaf"] = max(1, min(found["min_leaf"], len(job.table.features) // LEAF_SHARE))
-    return found
+    configured = {name: getattr(job.model.trees, name) for name in defaults}
+    settings = defaults | {name: value for name, value in configured.items() if value is not None}
+    if configured["min_leaf"] is None:  # few rows could not be split at all
+        settings["min_leaf"] = max(1, min(settings["min_leaf"], len(job.table.features) // LEAF_SHARE))
+    return settings
 
 
-def fit_each(job: FitRequest, make: Callable[[], Any]) -> list[Any]:
+def fit_each(job: FitRequest, make: Callable[[], Estimator]) -> list[Estimator]:
     """One fitted model of classes, or one per output.
 
     Raises:
@@ -129,23 +128,10 @@ def fit_each(job: FitRequest, make: Callable[[], Any]) -> list[Any]:
     return [make().fit(table.features, column) for column in table.answers.T]
 
 
-def oracle_of(job: FitRequest, models: list[Any]) -> Callable[[Any], Any]:
-    """The library's own answers, ``(n, outputs)``."""
-
-    def values(rows: Any) -> Any:
-        return np.stack([model.predict(rows) for model in models], 1)
-
-    def probabilities(rows: Any) -> Any:
-        full = np.zeros((len(rows), max(job.outputs, 2)))
-        full[:, models[0].classes_] = models[0].predict_proba(rows)
-        return full[:, 1:2] if job.outputs == 1 else full
-
-    return probabilities if job.classes else values
-
-
-def _told(found: dict[str, Any], models: int, nodes: int) -> str:
-    times = f"{models} models of " if models > 1 else ""
-    return f"{times}{found['iterations']} rounds of {found['leaves']} leaves, {nodes} nodes"
+def _as_layer(job: FitRequest, settings: dict[str, Any], models: list[Estimator], layer: Parts) -> Grown:
+    times = f"{len(models)} models of " if len(models) > 1 else ""
+    name = f"{times}{settings['iterations']} rounds of {settings['leaves']} leaves, {layer[0].nodes} nodes"
+    return Grown(name, [layer], lambda rows: library_answers(models, rows, job.classes))
 
 
 def _require_lightgbm() -> Any:

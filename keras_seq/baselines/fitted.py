@@ -14,7 +14,9 @@ from keras_seq.baselines.inputs import Inputs, Kind, TrainingTable, collect, kin
 from keras_seq.config import Experiment, ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, ModelError
+from keras_seq.models.body import Say
 from keras_seq.models.heads import check_head
+from keras_seq.models.tensor import Tensor
 from keras_seq.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -46,9 +48,9 @@ class FitRequest:
     seed: int
 
     @property
-    def classes(self) -> bool:
-        """Whether classes are told apart, rather than values predicted."""
-        return self.spec.classifies
+    def classes(self) -> int:
+        """Numbers in an answer if classes are told apart: 1 for a binary probability; 0 if values are predicted."""
+        return self.outputs if self.spec.classifies else 0
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ Grow = Callable[[FitRequest], Grown]
 def fit_on_table(
     experiment: Experiment,
     prepared: Prepared,
-    say: Callable[[str], None],
+    say: Say,
     grow: Grow,
     *,
     features: Kind | None = None,
@@ -139,7 +141,7 @@ def count_outputs(spec: DataSpec, table: TrainingTable) -> int:
     return max(spec.horizon, 1) * len(spec.targets)
 
 
-def named_output(output: Any, spec: DataSpec, inputs: Inputs) -> Any:
+def named_output(output: Tensor, spec: DataSpec, inputs: Inputs) -> Tensor:
     """The answer under the task's name, in its shape; a forecast's level comes back."""
     name = TASKS[spec.task].output
     if spec.task != "forecast":
@@ -160,10 +162,10 @@ def prove(grown: Grown, job: FitRequest) -> None:
     """
     rows = job.table.features[:: max(1, len(job.table.features) // PROVEN)]
     expected = np.asarray(grown.oracle(rows), np.float64)
-    found: Any = rows
+    output: Tensor = rows
     for layer, _ in grown.layers:
-        found = layer(found)
-    expected, answers = expected.reshape(len(rows), -1), np.asarray(found, np.float64).reshape(len(rows), -1)
+        output = layer(output)
+    expected, answers = expected.reshape(len(rows), -1), np.asarray(output, np.float64).reshape(len(rows), -1)
     scale = 1.0 if job.classes else np.std(job.table.answers, axis=0).reshape(-1)  # outputs may differ in scale
     allowed = np.broadcast_to(TOLERANCE * scale + SIGNIFICANT * np.abs(expected).max(0), expected.shape[1:])
     apart = np.abs(answers - expected).max(0)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from keras_seq.baselines.fitted import FitRequest, Grown, fit_on_table
-from keras_seq.baselines.grown import forest_layer
+from keras_seq.baselines.grown import forest_layer, library_answers
 from keras_seq.baselines.history_defaults import VARIANTS
 from keras_seq.config import Experiment
-from keras_seq.models.body import Space
+from keras_seq.models.body import Say, Space
 from keras_seq.models.registry import register
 
 if TYPE_CHECKING:
+    import keras
+
     from keras_seq.data.prepare import Prepared
 
 MOST_ROWS = 20_000  # rows a tree sees where the share is left open: neighbours in time tell little new
@@ -29,19 +28,19 @@ ROOM = 2_000_000  # rows in all leaves together, at most, where the smallest lea
 
 
 @register("random_forest", fitted=True, variants=VARIANTS, space=SPACE)
-def random_forest(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
+def random_forest(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
     """Random forest (Breiman, 2001) on ``model.features``."""
     return fit_on_table(experiment, prepared, say, lambda job: grow_forest(job, "RandomForest"))
 
 
 @register("extra_trees", fitted=True, variants=VARIANTS, space=SPACE)
-def extra_trees(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
+def extra_trees(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
     """Extremely randomised trees (Geurts, Ernst and Wehenkel, 2006): strong where samples are few."""
     return fit_on_table(experiment, prepared, say, lambda job: grow_forest(job, "ExtraTrees"))
 
 
 @register("last_row_forest", fitted=True, space=SPACE)
-def last_row_forest(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
+def last_row_forest(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
     """Random forest on the last row alone: the weak reference that sees no history."""
     return fit_on_table(experiment, prepared, say, lambda job: grow_forest(job, "RandomForest"), features="last")
 
@@ -56,15 +55,9 @@ def grow_forest(job: FitRequest, kind: str) -> Grown:
     answers = job.table.answers
     model.fit(job.table.features, answers if job.classes or answers.shape[1] > 1 else answers[:, 0])
 
-    def oracle(rows: Any) -> Any:
-        if not job.classes:
-            return model.predict(rows).reshape(len(rows), -1)
-        full = np.zeros((len(rows), max(job.outputs, 2)))
-        full[:, model.classes_] = model.predict_proba(rows)
-        return full[:, 1:2] if job.outputs == 1 else full
-
-    layer = forest_layer(model, job.outputs if job.classes else 0)
-    return Grown(f"{settings['n_estimators']} trees, {layer[0].nodes} nodes", [layer], oracle)
+    layer = forest_layer(model, job.classes)
+    name = f"{settings['n_estimators']} trees, {layer[0].nodes} nodes"
+    return Grown(name, [layer], lambda rows: library_answers([model], rows, job.classes))
 
 
 def forest_settings(job: FitRequest, kind: str) -> dict[str, Any]:

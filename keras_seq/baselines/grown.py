@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.baselines.trees import Estimator, class_columns
 from keras_seq.models.tree_ensemble import Link, Tree, TreeEnsemble
 
 Parts = tuple[TreeEnsemble, list[NDArray[Any]]]
 IMPOSSIBLE = -1e9  # logit of a class that training never saw: its probability is exactly 0
 
 
-def forest_layer(model: Any, classes: int = 0) -> Parts:
+def forest_layer(model: Estimator, classes: int = 0) -> Parts:
     """A random forest or extremely random trees: the mean over trees.
 
     Args:
@@ -24,19 +25,28 @@ def forest_layer(model: Any, classes: int = 0) -> Parts:
     trees = []
     for estimator in model.estimators_:
         tree = estimator.tree_
-        value = tree.value[:, :, 0] if not classes else _class_columns(tree.value[:, 0], model.classes_, classes)
+        value = tree.value[:, :, 0]
+        if classes:
+            counts = tree.value[:, 0]
+            value = class_columns(counts / counts.sum(1, keepdims=True), model.classes_, classes)
         trees.append(Tree(tree.feature, tree.threshold, tree.children_left, tree.children_right, value))
     return TreeEnsemble.from_trees(trees, scale=1.0 / len(trees))
 
 
-def _class_columns(value: NDArray[Any], known: NDArray[Any], classes: int) -> NDArray[Any]:
-    share = value / value.sum(1, keepdims=True)
-    full = np.zeros((len(value), max(classes, 2)))
-    full[:, known] = share
-    return full[:, 1:2] if classes == 1 else full
+def library_answers(models: list[Estimator], rows: NDArray[Any], classes: int = 0) -> NDArray[Any]:
+    """The library's own answers, ``(n, outputs)``: of one model, or of one model per output.
+
+    Args:
+        models: fitted.
+        rows: features ``(n, k)``.
+        classes: as in ``forest_layer``.
+    """
+    if classes:
+        return class_columns(models[0].predict_proba(rows), models[0].classes_, classes)
+    return np.concatenate([model.predict(rows).reshape(len(rows), -1) for model in models], 1)
 
 
-def histogram_layer(models: list[Any], classes: int = 0) -> Parts:
+def histogram_layer(models: list[Estimator], classes: int = 0) -> Parts:
     """scikit-learn's histogram boosting: one model of classes, or one of values per output.
 
     Args:
@@ -44,7 +54,7 @@ def histogram_layer(models: list[Any], classes: int = 0) -> Parts:
         classes: as in ``forest_layer``.
     """
 
-    def plain(predictor: Any) -> Tree:
+    def plain(predictor: Estimator) -> Tree:
         nodes = predictor.nodes
         leaf = nodes["is_leaf"].astype(bool)
         left = np.where(leaf, -1, nodes["left"].astype(np.int64))
@@ -60,7 +70,7 @@ def histogram_layer(models: list[Any], classes: int = 0) -> Parts:
     return _boosted_classes(rounds, np.ravel(model._baseline_prediction).astype(float), model.classes_, classes)
 
 
-def lightgbm_layer(models: list[Any], classes: int = 0) -> Parts:
+def lightgbm_layer(models: list[Estimator], classes: int = 0) -> Parts:
     """LightGBM's trees; its starting score is part of the first tree. Arguments as for ``histogram_layer``."""
     dumps = [[_lightgbm_tree(one["tree_structure"]) for one in m.booster_.dump_model()["tree_info"]] for m in models]
     if not classes:

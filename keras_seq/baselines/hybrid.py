@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -30,7 +29,6 @@ from keras_seq.baselines.linear_graph import (
     filter_forecast,
     filter_innovations,
     has_gaps,
-    inputs_of,
     restore,
     target_window,
 )
@@ -42,12 +40,11 @@ from keras_seq.data.windows import WindowIndex
 from keras_seq.errors import DataError
 from keras_seq.figures import figure
 from keras_seq.models.blocks import pool, with_lengths
-from keras_seq.models.body import Encoded, Steps
+from keras_seq.models.body import Encoded, Say, Steps
 from keras_seq.models.kalman import HybridMembers, MixMembers, Recent
-from keras_seq.models.preprocess import Preprocess
+from keras_seq.models.preprocess import Preprocess, raw_inputs
 from keras_seq.models.registry import get_family, register
 
-Say = Callable[[str], None]
 RECENT = 52  # validation windows that weigh the members
 MOVES = ("network", "naive", "seasonal naive")
 RIDGE = 10.0  # of the stack, in squared deviations times windows
@@ -72,7 +69,7 @@ def hybrid(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
 
 def build_hybrid(experiment: Experiment, spec: DataSpec, filters: Filters, repairs: int) -> keras.Model:
     """The graph; the correction starts at zero, so training starts from SARIMAX."""
-    config, inputs = experiment.model, inputs_of(spec)
+    config, inputs = experiment.model, raw_inputs(spec)
     lengths = inputs.get("lengths")
     y = target_window(inputs, spec, repairs)
     forecast = filter_forecast(y, inputs, spec)

@@ -15,6 +15,8 @@ from keras_seq.data.features.window_settings import GRID
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.models import blocks, history, preprocess, window_features
+from keras_seq.models.heads import target_scale
+from keras_seq.models.tensor import Tensor
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
@@ -35,9 +37,9 @@ class Inputs:
             added to the answer; None where they are no inputs.
     """
 
-    tensors: dict[str, Any]
-    features: Any
-    level: Any = None
+    tensors: dict[str, Tensor]
+    features: Tensor
+    level: Tensor = None
 
     @property
     def model(self) -> keras.Model:
@@ -90,52 +92,42 @@ def make_inputs(model: ModelConfig, spec: DataSpec, kind: Kind) -> Inputs:
     Raises:
         ConfigError: interpolation would look ahead, or no history channel is configured.
     """
-    if spec.per_step and spec.impute == "interpolate":
-        raise ConfigError(
-            "Option 'data.impute': interpolation looks ahead, so an answer at every step (data.windows.per_step) "
-            "would see its own future; use data.impute forward."
-        )
-    values = keras.Input((None, len(spec.features)), dtype="float32", name="values")
-    lengths = keras.Input((), dtype="int32", name="lengths") if spec.variable_length else None
-    tensors = {"values": values} if lengths is None else {"values": values, "lengths": lengths}
+    preprocess.check_causal(spec)
+    tensors = preprocess.raw_inputs(spec)
+    values, lengths = tensors["values"], tensors.get("lengths")
     call, level = blocks.with_lengths, None
     if kind == "window":
         center, scale = spec.scaling.center[0], spec.scaling.scale[0]
         length = model.length_feature and spec.variable_length
         layer = window_features.WindowFeatures(center, scale, length, name="window_features")
-        return Inputs(tensors, _on_grid(call(layer, values, lengths)))
+        return Inputs(tensors, window_features.Grid(GRID, name="grid")(call(layer, values, lengths)))
     channels = call(preprocess.Preprocess.from_spec(spec, name="preprocess"), values, lengths)
     if spec.target_index and len(spec.scaling.center) == 1:
         level = call(blocks.LastStep(name="last_values", dtype="float32"), channels, lengths)
         level = _raw_targets(level, spec)
     if kind == "recent":
-        found = call(window_features.RecentFeatures(name="recent_features"), channels, lengths)
-        return Inputs(tensors, _settled(found, spec), level)
+        features = call(window_features.RecentFeatures(name="recent_features"), channels, lengths)
+        return Inputs(tensors, _rounded(features, spec), level)
     if kind == "history":
         settings = model.history.model_dump(mode="json")
         channels = call(history.History(settings, len(spec.features), name="history"), channels, lengths)
     if not spec.per_step:
         channels = call(blocks.LastStep(name="last_row", dtype="float32"), channels, lengths)
-    return Inputs(tensors, _settled(channels, spec), level)
+    return Inputs(tensors, _rounded(channels, spec), level)
 
 
-def _on_grid(features: Any) -> Any:
-    return window_features.Grid(GRID, name="grid")(features)
-
-
-def _settled(features: Any, spec: DataSpec) -> Any:
-    """On the grid, if the inputs are scaled: of raw units nobody knows what is small."""
+def _rounded(features: Tensor, spec: DataSpec) -> Tensor:
+    """Features on the grid, if the inputs are scaled: of raw units nobody knows what is small."""
     plain = all(center == 0 for row in spec.scaling.center for center in row) and all(
         scale == 1 for row in spec.scaling.scale for scale in row
     )
-    return features if plain else _on_grid(features)
+    return features if plain else window_features.Grid(GRID, name="grid")(features)
 
 
-def _raw_targets(channels: Any, spec: DataSpec) -> Any:
+def _raw_targets(channels: Tensor, spec: DataSpec) -> Tensor:
     """Scaled channels ``(batch, channels)`` to the targets among them in raw units, ``(batch, targets)``."""
     chosen = window_features.Channels(spec.target_index, name="target_channels")(channels)
-    center, scale = spec.scaling.center[0], spec.scaling.scale[0]
-    mean, deviation = (tuple(numbers[i] for i in spec.target_index) for numbers in (center, scale))
+    mean, deviation = target_scale(spec, restored=True)
     return preprocess.Rescale(mean, deviation, name="target_level")(chosen)
 
 
@@ -156,36 +148,30 @@ def collect(experiment: Experiment, prepared: Prepared, inputs: Inputs) -> Train
     batches = make_dataset(prepared.series, index, spec, plain, batch_size=BATCH, training=False)
     model = inputs.model
     forward = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
-    units, share = index.unit, _share(experiment, prepared)
+    units, rows = index.unit, int(index.length.sum()) if spec.per_step else len(index)
+    share = experiment.model.trees.most_rows / rows
     rng = np.random.default_rng(experiment.seed)
     parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
     position = 0
     for batch, targets, weights in batches:
-        found = forward(batch)
+        outputs = forward(batch)
         answers, wanted = np.asarray(targets, np.float64), np.asarray(weights) > 0
-        if "level" in found:
-            answers = answers - np.asarray(found["level"], np.float64)[:, None]
+        if "level" in outputs:
+            answers = answers - np.asarray(outputs["level"], np.float64)[:, None]
         unit = units[position : position + len(wanted)]
         position += len(wanted)
         if spec.per_step:
             unit = np.repeat(unit[:, None], wanted.shape[1], 1)
         wanted = wanted & (rng.random(wanted.shape) < share)
-        parts.append((found["features"].numpy()[wanted], answers[wanted], unit[wanted]))
+        parts.append((outputs["features"].numpy()[wanted], answers[wanted], unit[wanted]))
     features, answers, unit = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
-    if spec.classifies:
-        return _checked(
-            TrainingTable(features, answers.reshape(len(answers), -1)[:, 0].astype(np.int64), unit), prepared
-        )
-    return _checked(TrainingTable(features, answers.reshape(len(answers), -1), unit), prepared)
+    answers = answers.reshape(len(answers), -1)
+    table = TrainingTable(features, answers[:, 0].astype(np.int64) if spec.classifies else answers, unit)
+    _check_table(table, prepared)
+    return table
 
 
-def _share(experiment: Experiment, prepared: Prepared) -> float:
-    index = prepared.index["train"]
-    rows = int(index.length.sum()) if prepared.spec.per_step else len(index)
-    return experiment.model.trees.most_rows / rows
-
-
-def _checked(table: TrainingTable, prepared: Prepared) -> TrainingTable:
+def _check_table(table: TrainingTable, prepared: Prepared) -> None:
     spec = prepared.spec
     where = f"data set '{prepared.series.schema.name}'"
     if len(table.features) < FEWEST:
@@ -194,14 +180,14 @@ def _checked(table: TrainingTable, prepared: Prepared) -> TrainingTable:
             "are needed to fit this family. Make data.split.validation and data.split.test smaller, or bring more data."
         )
     if spec.classifies:
-        found = np.unique(table.answers)
-        if len(found) < 2:
-            name = spec.classes[found[0]] if found[0] < len(spec.classes) else str(found[0])
+        labels = np.unique(table.answers)
+        if len(labels) < 2:
+            name = spec.classes[labels[0]] if labels[0] < len(spec.classes) else str(labels[0])
             raise DataError(
                 f"All {len(table.answers)} training rows of {where} have class '{name}', so there is nothing to learn. "
                 "Use data.split.by=stratified or another data.split.seed, or bring examples of another class."
             )
-        return table
+        return
     constant = np.flatnonzero(np.ptp(table.answers, axis=0) == 0)
     if len(constant):
         name = spec.targets[int(constant[0]) % len(spec.targets)]
@@ -209,4 +195,3 @@ def _checked(table: TrainingTable, prepared: Prepared) -> TrainingTable:
             f"Target '{name}' of {where} has the same value in all {len(table.answers)} training rows "
             f"({table.answers[0, constant[0]]:g}), so there is nothing to learn. Choose another target in data.targets."
         )
-    return table

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +12,8 @@ from keras_seq.baselines.inputs import Inputs, Kind
 from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.models.blocks import with_lengths
-from keras_seq.models.preprocess import Preprocess, Rescale
+from keras_seq.models.heads import target_scale
+from keras_seq.models.preprocess import Preprocess, Rescale, raw_inputs
 from keras_seq.models.window_features import Channels, LagLinear, Lags
 
 PENALTIES = (1e-1, 1e1, 1e3, 1e4)  # tried where model.penalty is left open; targets in deviations
@@ -26,9 +26,8 @@ Solution = tuple[NDArray[Any], NDArray[Any]]  # kernel (lags, horizon), bias (ho
 
 def lag_inputs(model: ModelConfig, spec: DataSpec, kind: Kind) -> Inputs:
     """Raw windows to the last rows of the targets, latest first, scaled and filled: ``(batch, targets, lags)``."""
-    values = keras.Input((None, len(spec.features)), dtype="float32", name="values")
-    lengths = keras.Input((), dtype="int32", name="lengths") if spec.variable_length else None
-    tensors = {"values": values} if lengths is None else {"values": values, "lengths": lengths}
+    tensors = raw_inputs(spec)
+    values, lengths = tensors["values"], tensors.get("lengths")
     scale = Preprocess(spec.scaling.model_dump(mode="json"), "forward", False, spec.time, name="preprocess")
     targets = Channels(spec.target_index, name="targets")(with_lengths(scale, values, lengths))
     return Inputs(tensors, with_lengths(Lags(min(spec.time, MOST_LAGS), name="lags"), targets, lengths))
@@ -37,9 +36,7 @@ def lag_inputs(model: ModelConfig, spec: DataSpec, kind: Kind) -> Inputs:
 def grow_lags(job: FitRequest) -> Grown:
     """Every target from its own lags; penalty and centre are chosen on the latest training windows."""
     spec, lags = job.spec, job.table.features.astype(np.float64)
-    center, scale = (
-        np.array(numbers[0])[list(spec.target_index)] for numbers in (spec.scaling.center, spec.scaling.scale)
-    )
+    center, scale = (np.array(numbers) for numbers in target_scale(spec, restored=True))
     future = job.table.answers.reshape(len(lags), spec.horizon, len(spec.targets))
     future = np.swapaxes((future - center) / scale, 1, 2)  # (windows, targets, horizon)
     centre, penalty = choose(lags, future, job.model.penalty)
@@ -48,9 +45,8 @@ def grow_lags(job: FitRequest) -> Grown:
     linear = LagLinear(spec.horizon, centre, name="linear")
     rescale = Rescale(center.tolist(), scale.tolist(), name="raw_units")
 
-    def oracle(rows: Any) -> Any:
-        found = apply_lags(rows.astype(np.float64), kernel, bias, centre)
-        return np.swapaxes(found, 1, 2) * scale + center
+    def oracle(rows: NDArray[Any]) -> NDArray[Any]:
+        return np.swapaxes(apply_lags(rows.astype(np.float64), kernel, bias, centre), 1, 2) * scale + center
 
     name = f"ridge on {lags.shape[2]} lags less their {centre}, penalty {penalty:g}"
     return Grown(name, [(linear, [kernel, bias]), (rescale, None)], oracle)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -10,16 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.baselines.fitted import FitRequest, Grown, fit_on_table
+from keras_seq.baselines.grown import IMPOSSIBLE, library_answers
 from keras_seq.baselines.history_defaults import VARIANTS
 from keras_seq.baselines.lag_ridge import grow_lags, lag_inputs
+from keras_seq.baselines.trees import Estimator
 from keras_seq.config import Experiment
-from keras_seq.models.body import Space
+from keras_seq.models.body import Say, Space
 from keras_seq.models.registry import register
 from keras_seq.tasks import TASKS
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
 
+Rows = NDArray[Any]
 PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4)  # tried where model.penalty is left open; features in deviations
 FOLDS = 3
 SPACE: Space = {"model.penalty": {"low": 1e-3, "high": 1e4, "log": True}}
@@ -27,7 +29,7 @@ MOST_ROWS = 20_000  # rows of a trial
 
 
 @register("ridge", fitted=True, variants=VARIANTS, space=SPACE)
-def ridge(experiment: Experiment, prepared: Prepared, say: Callable[[str], None]) -> Any:
+def ridge(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
     """Ridge (Hoerl and Kennard, 1970) or logistic regression on ``model.features``; forecasts on their own lags."""
     spec = prepared.spec
     own_past = spec.task == "forecast" and spec.target_index and len(spec.scaling.center) == 1
@@ -56,8 +58,9 @@ def grow_linear(job: FitRequest) -> Grown:
         (keras.layers.Dense(job.outputs, activation=link, dtype="float32", name="linear"), [kernel, bias]),
     ]
 
-    def oracle(found: Any) -> Any:
-        return _answers(job, model, np.where(constant, 0.0, (found.astype(np.float64) - mean) / scale))
+    def oracle(rows: NDArray[Any]) -> NDArray[Any]:
+        inputs = np.where(constant, 0.0, (rows.astype(np.float64) - mean) / scale)
+        return library_answers([model], inputs, job.classes)
 
     kind = "logistic regression" if job.classes else "ridge"
     return Grown(f"{kind} with penalty {penalty:g}", layers, oracle)
@@ -86,7 +89,7 @@ def choose_penalty(job: FitRequest, inputs: NDArray[Any]) -> float:
     return min(PENALTIES, key=loss)
 
 
-def _loss(job: FitRequest, inputs: Any, answers: Any, teach: Any, judge: Any, penalty: float) -> float:
+def _loss(job: FitRequest, inputs: Rows, answers: Rows, teach: Rows, judge: Rows, penalty: float) -> float:
     model = _fitted(job, inputs[teach], answers[teach], penalty)
     if not job.classes:
         spread = np.maximum(np.std(answers, axis=0), 1e-12)  # targets may differ in scale
@@ -95,7 +98,7 @@ def _loss(job: FitRequest, inputs: Any, answers: Any, teach: Any, judge: Any, pe
     return float(-np.mean(model.predict_log_proba(inputs[judge])[np.arange(len(judge)), place]))
 
 
-def _fitted(job: FitRequest, inputs: Any, answers: Any, penalty: float) -> Any:
+def _fitted(job: FitRequest, inputs: Rows, answers: Rows, penalty: float) -> Estimator:
     from sklearn.linear_model import LogisticRegression, Ridge
 
     if not job.classes:
@@ -103,10 +106,8 @@ def _fitted(job: FitRequest, inputs: Any, answers: Any, penalty: float) -> Any:
     return LogisticRegression(C=1.0 / max(penalty, 1e-9), max_iter=500).fit(inputs, answers)
 
 
-def _weights(job: FitRequest, model: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+def _weights(job: FitRequest, model: Estimator) -> tuple[NDArray[Any], NDArray[Any]]:
     """Kernel ``(k, outputs)`` and bias; classes that training never saw get an impossible logit."""
-    from keras_seq.baselines.grown import IMPOSSIBLE
-
     kernel, bias = np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_)
     if not job.classes or job.outputs == 1:
         return kernel, bias
@@ -115,12 +116,3 @@ def _weights(job: FitRequest, model: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     full, start = np.zeros((len(kernel), job.outputs)), np.full(job.outputs, IMPOSSIBLE)
     full[:, model.classes_], start[model.classes_] = kernel, bias
     return full, start
-
-
-def _answers(job: FitRequest, model: Any, inputs: NDArray[Any]) -> NDArray[Any]:
-    if not job.classes:
-        values: NDArray[Any] = model.predict(inputs).reshape(len(inputs), -1)
-        return values
-    full = np.zeros((len(inputs), max(job.outputs, 2)))
-    full[:, model.classes_] = model.predict_proba(inputs)
-    return full[:, 1:2] if job.outputs == 1 else full

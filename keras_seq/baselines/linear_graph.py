@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +15,8 @@ from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
 from keras_seq.models.blocks import with_lengths
 from keras_seq.models.kalman import FilterForecast, FilterInnovations, TargetWindow
-from keras_seq.models.preprocess import Rescale
+from keras_seq.models.preprocess import Rescale, raw_inputs
+from keras_seq.models.tensor import Tensor
 
 MOST_WEIGHTS = 8_000_000  # numbers kept for windows of every length; beyond, only for whole windows
 REPAIRS = 12  # missing rows of a window that are filled exactly
@@ -46,27 +46,14 @@ def check_forecast(experiment: Experiment, prepared: Prepared) -> None:
         )
 
 
-def inputs_of(spec: DataSpec) -> dict[str, Any]:
-    """The input tensors of a spec: ``values`` and, where lengths vary, ``lengths``."""
-    inputs = {"values": keras.Input((None, len(spec.features)), dtype="float32", name="values")}
-    if spec.variable_length:
-        inputs["lengths"] = keras.Input((), dtype="int32", name="lengths")
-    return inputs
-
-
-def target_scale(spec: DataSpec) -> tuple[list[float], list[float]]:
-    """Train mean and deviation per target; what fits and graph both divide by."""
-    return list(spec.target_mean), list(spec.target_std)
-
-
-def target_window(inputs: dict[str, Any], spec: DataSpec, repairs: int = 0) -> Any:
+def target_window(inputs: dict[str, Tensor], spec: DataSpec, repairs: int = 0) -> Tensor:
     """Scaled past of the targets, ``(batch, time, targets)``."""
-    center, scale = target_scale(spec)
+    center, scale = list(spec.target_mean), list(spec.target_std)
     layer = TargetWindow(list(spec.target_index), center, scale, spec.time, repairs, name="target_window")
     return with_lengths(layer, inputs["values"], inputs.get("lengths"))
 
 
-def filter_forecast(y: Any, inputs: dict[str, Any], spec: DataSpec) -> Any:
+def filter_forecast(y: Tensor, inputs: dict[str, Tensor], spec: DataSpec) -> Tensor:
     """Scaled forecasts ``(batch, horizon, targets)``; weights are zero until ``set_weights``."""
     everywhere = len(spec.targets) * spec.time**2 * spec.horizon <= MOST_WEIGHTS
     if spec.variable_length and not everywhere:
@@ -79,16 +66,17 @@ def filter_forecast(y: Any, inputs: dict[str, Any], spec: DataSpec) -> Any:
     return with_lengths(layer, y, inputs.get("lengths"))
 
 
-def filter_innovations(y: Any, inputs: dict[str, Any], spec: DataSpec, burn: int, deviation: Sequence[float]) -> Any:
+def filter_innovations(
+    y: Tensor, inputs: dict[str, Tensor], spec: DataSpec, burn: int, deviation: list[float]
+) -> Tensor:
     """Standardised one-step errors ``(batch, time, targets)``."""
-    layer = FilterInnovations(len(spec.targets), spec.time, burn, list(deviation), name="filter_innovations")
+    layer = FilterInnovations(len(spec.targets), spec.time, burn, deviation, name="filter_innovations")
     return with_lengths(layer, y, inputs.get("lengths"))
 
 
-def restore(forecast: Any, spec: DataSpec) -> Any:
+def restore(forecast: Tensor, spec: DataSpec) -> Tensor:
     """Back to raw units; the output layer."""
-    center, scale = target_scale(spec)
-    return Rescale(center, scale, name="prediction")(forecast)
+    return Rescale(spec.target_mean, spec.target_std, name="prediction")(forecast)
 
 
 def linear_model(spec: DataSpec, weights: Sequence[FilterWeights], name: str, *, repairs: int = 0) -> keras.Model:
@@ -100,7 +88,7 @@ def linear_model(spec: DataSpec, weights: Sequence[FilterWeights], name: str, *,
         name: of the family.
         repairs: passes over missing values.
     """
-    inputs = inputs_of(spec)
+    inputs = raw_inputs(spec)
     y = target_window(inputs, spec, repairs)
     model = keras.Model(inputs, restore(filter_forecast(y, inputs, spec), spec), name=name)
     fill(model, weights)
@@ -109,11 +97,9 @@ def linear_model(spec: DataSpec, weights: Sequence[FilterWeights], name: str, *,
 
 def fill(model: keras.Model, weights: Sequence[FilterWeights]) -> None:
     """Put filter weights into every layer that reads them."""
-    ahead = np.stack([w.ahead for w in weights]).astype(np.float32)
-    level = np.stack([w.level for w in weights]).astype(np.float32)
-    one_step = np.stack([w.one_step for w in weights]).astype(np.float32)
-    one_level = np.stack([w.one_level for w in weights]).astype(np.float32)
-    precision = np.stack([w.precision for w in weights]).astype(np.float32)
+    names = ("ahead", "level", "one_step", "one_level", "precision")
+    stacked = (np.stack([getattr(one, name) for one in weights]).astype(np.float32) for name in names)
+    ahead, level, one_step, one_level, precision = stacked
     for layer in model.layers:
         if isinstance(layer, FilterForecast):
             keep = slice(None) if layer.every_origin else slice(-1, None)

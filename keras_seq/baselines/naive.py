@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 
@@ -12,9 +10,8 @@ from keras_seq.baselines.statespace import FilterWeights
 from keras_seq.config import Experiment
 from keras_seq.data.prepare import Prepared
 from keras_seq.errors import ConfigError, DataError
+from keras_seq.models.body import Say
 from keras_seq.models.registry import register
-
-Say = Callable[[str], None]
 
 
 def seasonal_weights(time: int, horizon: int, season: int) -> FilterWeights:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.baselines.linear_graph import REPAIRS, check_forecast, has_gaps, linear_model, target_scale, train_rows
+from keras_seq.baselines.linear_graph import REPAIRS, check_forecast, has_gaps, linear_model, train_rows
 from keras_seq.baselines.naive import season_of
 from keras_seq.baselines.statespace import FilterWeights, Fitted, check_series, filter_weights, fit_arima, order_name
 from keras_seq.config import Experiment
 from keras_seq.config.forecasting import ArimaConfig
 from keras_seq.data.prepare import Prepared
 from keras_seq.errors import TrainingError
+from keras_seq.models.body import Say
 from keras_seq.models.registry import register
 
-Say = Callable[[str], None]
 Float = NDArray[np.float64]
 
 
@@ -55,11 +54,10 @@ def fit_filters(experiment: Experiment, prepared: Prepared, say: Say) -> Filters
     check_forecast(experiment, prepared)
     arima, spec = _with_period(experiment, prepared), prepared.spec
     rows = train_rows(prepared, experiment.model.family)
-    center, scale = target_scale(spec)
     fitted = []
     for k, name in enumerate(spec.targets):
         check_series(rows[:, k], arima, name)
-        fitted.append(_fit_one((rows[:, k] - center[k]) / scale[k], arima, name, say))
+        fitted.append(_fit_one((rows[:, k] - spec.target_mean[k]) / spec.target_std[k], arima, name, say))
     weights = [filter_weights(fit, spec.time, spec.horizon) for fit in fitted]
     filters = Filters(fitted, weights)
     if spec.time <= filters.burn:
@@ -95,19 +93,19 @@ def select(y: Float, arima: ArimaConfig, say: Say) -> Fitted:
     Raises:
         TrainingError: none could be fitted.
     """
-    tried, found, start = candidates(arima), [], time.perf_counter()
+    tried, fits, start = candidates(arima), list[Fitted](), time.perf_counter()
     for number, candidate in enumerate(tried, 1):
         try:
             fit = fit_arima(y, candidate)
         except (ValueError, np.linalg.LinAlgError) as error:
             say(f"  {order_name(candidate)} failed: {str(error).splitlines()[0]}")
             continue
-        found.append(fit)
+        fits.append(fit)
         # later candidates have more terms and take longer, so this is a lower bound
         left = (time.perf_counter() - start) / number * (len(tried) - number)
         doubt = "" if fit.converged else ", not converged"
         say(f"  {number}/{len(tried)} {fit.name}: AICc {fit.aicc:.1f}{doubt}; about {left:.0f} s left")
-    sound = [fit for fit in found if fit.converged and np.isfinite(fit.aicc)] or found
+    sound = [fit for fit in fits if fit.converged and np.isfinite(fit.aicc)] or fits
     if not sound:
         raise TrainingError(
             f"None of the {len(tried)} orders up to {order_name(arima)} could be fitted; lower model.arima.order."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FEW = 1000  # sequences; fewer: a forest of extremely random trees, more: boosting
 CHUNK = 2000  # windows whose features are computed at a time
 
+Estimator: TypeAlias = Any  # scikit-learn and LightGBM have no types
 Answer = Callable[[WindowIndex], NDArray]
 
 
@@ -62,22 +63,23 @@ def _fit(
         models = [trees(len(table), seed, classes=False).fit(table, column) for column in capped.T]
         return lambda rows: np.stack([model.predict(rows) for model in models], 1)
     labels = np.asarray(targets[:, 0], np.int64)
-    count = max(2, len(spec.classes), int(labels.max()) + 1)
+    count = 1 if spec.task == "binary" else max(2, len(spec.classes), int(labels.max()) + 1)
     if len(np.unique(labels)) == 1:  # nothing can be learnt
         known, probabilities = labels[:1], lambda rows: np.ones((len(rows), 1))
     else:
         model = trees(len(table), seed).fit(table, labels)
         known, probabilities = model.classes_, model.predict_proba
-
-    def answer(rows: Float) -> NDArray:
-        full = np.zeros((len(rows), count))
-        full[:, known] = probabilities(rows)
-        return full[:, 1:2] if spec.task == "binary" else full
-
-    return answer
+    return lambda rows: class_columns(probabilities(rows), known, count)
 
 
-def trees(samples: int, seed: int, *, classes: bool = True) -> Any:
+def class_columns(share: NDArray[Any], known: NDArray[Any], classes: int) -> NDArray[Any]:
+    """Probabilities of classes seen in training ``(n, known)`` to those of all ``(n, classes)``; 1: of class 1."""
+    full = np.zeros((len(share), max(classes, 2)))
+    full[:, known] = share
+    return full[:, 1:2] if classes == 1 else full
+
+
+def trees(samples: int, seed: int, *, classes: bool = True) -> Estimator:
     """Unfitted trees for so many training samples, with the defaults of the families."""
     from sklearn import ensemble
 

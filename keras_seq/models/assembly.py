@@ -37,9 +37,9 @@ def assemble(
     """Compose a model; arguments and result are those of ``keras_seq.models.build.build_model``."""
     steps = Steps(spec.time // max(config.patch, 1), spec.per_step, fast_lstm)
     check(family, config, spec, steps)
-    values = keras.Input((None, len(spec.features)), dtype="float32", name="values")
-    lengths = keras.Input((), dtype="int32", name="lengths") if spec.variable_length else None
-    x, statistics = _channels(values, lengths, config, spec)
+    inputs = preprocess.raw_inputs(spec)
+    lengths = inputs.get("lengths")
+    x, statistics = _channels(inputs["values"], lengths, config, spec)
     beside = forecast_wrappers.skip(x, lengths, spec) if config.skip == "linear" else None
     x, read = forecast_wrappers.columns(x, lengths, config, spec)
     assert family.body is not None  # build_model refuses the fitted ones
@@ -51,7 +51,6 @@ def assemble(
     if not spec.per_step:
         x = blocks.pool(x, encoded.lengths, config.pooling, steps=steps.time, two_way=encoded.two_way)
     output = heads.answer(x, config, spec, statistics, beside)
-    inputs = {"values": values} if lengths is None else {"values": values, "lengths": lengths}
     model = keras.Model(inputs, output, name=config.family)
     if rematerialise:
         from keras_seq.models import rematerialise as recompute
@@ -69,11 +68,7 @@ def check(family: Family, config: ModelConfig, spec: DataSpec, steps: Steps) -> 
     """
     heads.check_head(config, spec)
     forecast_wrappers.check_forms(config, spec)
-    if spec.per_step and spec.impute == "interpolate":
-        raise ConfigError(
-            "Option 'data.impute': interpolation looks ahead, so an answer at every step (data.windows.per_step) "
-            "would see its own future; use data.impute forward."
-        )
+    preprocess.check_causal(spec)
     if config.normalisation == "instance":
         if spec.per_step:
             raise ConfigError(

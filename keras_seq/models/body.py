@@ -46,7 +46,8 @@ class Encoded:
 
 
 Body = Callable[[Tensor, Tensor, ModelConfig, Steps], Encoded | Tensor]
-Fit = Callable[[Experiment, "Prepared", Callable[[str], None]], "keras.Model"]
+Say = Callable[[str], None]  # takes messages for the user
+Fit = Callable[[Experiment, "Prepared", Say], "keras.Model"]
 Check = Callable[[ModelConfig, Steps], None]
 Variants = Mapping[str, Mapping[str, Any]]  # fields of ModelConfig by variant
 Space = Mapping[str, Any]  # search space: option -> values, or low and high

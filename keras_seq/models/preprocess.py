@@ -10,10 +10,12 @@ import math
 from collections.abc import Sequence
 from typing import Any, Unpack
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_seq.data.spec import DataSpec
+from keras_seq.errors import ConfigError
 from keras_seq.models.blocks import shift, step_mask
 from keras_seq.models.layer import Float32Layer, package
 from keras_seq.models.tensor import LayerOptions, Shape, Tensor
@@ -30,6 +32,27 @@ def finite(x: Tensor) -> tuple[Tensor, Tensor]:
     missing = ops.not_equal(x, x)
     x = ops.clip(ops.where(missing, ops.zeros_like(x), x), -LARGEST, LARGEST)
     return x, ops.logical_and(ops.logical_not(missing), ops.less(ops.abs(x), LARGEST))
+
+
+def raw_inputs(spec: DataSpec) -> dict[str, Tensor]:
+    """Input tensors in raw units: ``values (batch, time, features)`` and, where lengths vary, ``lengths (batch,)``."""
+    inputs = {"values": keras.Input((None, len(spec.features)), dtype="float32", name="values")}
+    if spec.variable_length:
+        inputs["lengths"] = keras.Input((), dtype="int32", name="lengths")
+    return inputs
+
+
+def check_causal(spec: DataSpec) -> None:
+    """Refuse interpolation where an answer at every step is wanted.
+
+    Raises:
+        ConfigError: says why and what to set.
+    """
+    if spec.per_step and spec.impute == "interpolate":
+        raise ConfigError(
+            "Option 'data.impute': interpolation looks ahead, so an answer at every step (data.windows.per_step) "
+            "would see its own future; use data.impute forward."
+        )
 
 
 @package
