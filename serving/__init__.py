@@ -1,1 +1,1 @@
-"""Models behind an address."""
+"""Model serving: TensorFlow Serving's contract, an embedded server, clients, drift monitoring, rollout, retraining."""

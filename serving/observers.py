@@ -1,4 +1,4 @@
-"""What watches or steers calls from outside the hot path: request log, drift, A/B weights, shadow traffic."""
+"""Protocols of observers and routers, outside the hot path: request log, drift, A/B weights, shadow traffic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a server answers, one JSON line says so: for programs that start it and wait."""
+"""Readiness line of a server as JSON: for programs that start it and wait."""
 
 from __future__ import annotations
 

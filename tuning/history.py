@@ -1,4 +1,4 @@
-"""What several views of a study share: who ended, how the best score fell, which scores are comparable."""
+"""History of a study's trials: which ended, how the best score fell, which scores are comparable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which fields decide: the variance of the score, split among them.
+"""Importance of the searched fields: the variance of the score, split among them (fANOVA).
 
 After functional ANOVA on a random forest (Hutter, Hoos & Leyton-Brown 2014, An efficient approach for assessing
 hyperparameter importance). Here the forest is averaged over the values that were tried, every field on its own, and
@@ -27,7 +27,7 @@ WEAK = 0.2  # out-of-bag R^2 under which a ranking is guesswork
 
 @dataclass(frozen=True)
 class FieldImportance:
-    """What a forest says of the fields.
+    """Shares of the score's variance by field, and how well the forest explains it.
 
     Attributes:
         fields: most important first.

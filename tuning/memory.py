@@ -1,4 +1,4 @@
-"""Giving back what was freed."""
+"""Memory that trials leave behind: freed pages and TensorFlow's gradient registry."""
 
 from __future__ import annotations
 

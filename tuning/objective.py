@@ -1,4 +1,4 @@
-"""The metric a study is about, and which way it is better."""
+"""Objective of a study: its metric and direction."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ ENDLESS = 10**9
 
 
 class Durable:
-    """Mixed into an oracle: atomic state, nothing lost or repeated, a clean stop.
+    """Mixin of the oracles: atomic state, nothing lost or repeated, a clean stop.
 
     Attributes:
         own: the configuration's own values, those of the first trial; None where the space does not hold them.

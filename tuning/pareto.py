@@ -1,4 +1,4 @@
-"""Two objectives at once: the score against what a model costs, and the trials that nothing beats in both."""
+"""Pareto front of two objectives: score against cost."""
 
 from __future__ import annotations
 

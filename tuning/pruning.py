@@ -11,7 +11,7 @@ from tuning.records import Record
 
 
 class MedianRule:
-    """A trial stops where its best value so far is worse than the median of the others' at the same epoch.
+    """Median rule: a trial stops where its best value so far is worse than the median of the others' at the same epoch.
 
     Source: the median stopping rule of Golovin et al., Google Vizier (KDD 2017). Only trials of the same budget
     are compared, on their first fold; between folds the mean score so far is compared likewise.

@@ -1,4 +1,4 @@
-"""What a study leaves on disk, and the only way to read it: one JSON file a trial, each written atomically.
+"""Records of a study on disk, and the only way to read them: one JSON file a trial, each written atomically.
 
 ::
 
@@ -33,7 +33,7 @@ Status = Literal["running", "completed", "pruned", "failed"]
 
 @dataclass(frozen=True)
 class Record:
-    """One trial.
+    """Record of one trial.
 
     Attributes:
         trial: KerasTuner's id of it, a number in text.
@@ -81,7 +81,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Study:
-    """A study on disk.
+    """Study on disk.
 
     Attributes:
         folder: of the study.
@@ -93,7 +93,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        """Of the study."""
+        """Name of the study."""
         return str(self.about["name"])
 
     @property
@@ -103,7 +103,7 @@ class Study:
 
     @property
     def higher(self) -> bool:
-        """A larger score is better."""
+        """Whether a larger score is better."""
         return bool(self.about["direction"] == "max")
 
     @property

@@ -1,4 +1,4 @@
-"""Rows on which trials are judged where a study searches their windows: those that every window of the space answers.
+"""Common validation rows where a study searches windows: those that every window of the space answers.
 
 A longer window answers later rows only, and in most units these are easier or harder than the first ones. Scores over
 each trial's own rows would compare the rows and not the trials.

@@ -1,4 +1,4 @@
-"""Values of one searched field as positions on an axis, whatever they are: numbers, words, switches, lists, none."""
+"""Axis scales of searched fields, whatever their values: numbers, words, switches, lists, none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MARGIN = 0.12  # between numbers and what is not a number
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis.
+    """Axis of one searched field.
 
     Attributes:
         field: dotted name.

@@ -1,4 +1,4 @@
-"""A study from its first trial to its last: chief, workers, records, tracking; resumed by the same command."""
+"""Search: a study from its first trial to its last, resumed by the same command."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GIVE_UP = 5  # trials that all failed
 
 @dataclass(frozen=True)
 class Where:
-    """Where and by whom a study is run.
+    """Folder, workers and address of a study's run.
 
     Attributes:
         folder: of the study.

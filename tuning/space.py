@@ -37,7 +37,7 @@ _KEYS = ("choices", "low", "high", "step", "log", "when")
 
 @dataclass(frozen=True)
 class Parameter:
-    """One field that is searched.
+    """Searched field: choices, or a range.
 
     Attributes:
         field: dotted name.

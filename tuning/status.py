@@ -1,4 +1,4 @@
-"""How a study stands, from another terminal while it runs or after its end."""
+"""Status of a study, from another terminal while it runs or after its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies on record: a parent run for the study, a child run for each trial, written from the study's files.
+"""Tracking of studies: a parent run for the study, a child run for each trial, written from the study's files.
 
 A study's own files are the truth, the store is a copy that catches up: a search never waits for it, and whatever
 was killed or away in between, every ended trial lands in it exactly once.
@@ -123,5 +123,5 @@ def _guarded(backend: Backend, work: Callable[[], None]) -> None:
 
 
 def _alone(study: Study) -> contextlib.AbstractContextManager[None]:
-    """One process at a time records a study, or two would both find a trial missing."""
+    """Lock of a study's recording: two processes would both find a trial missing."""
     return files.locked(study.folder / ".tracking.lock")

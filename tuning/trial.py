@@ -31,7 +31,7 @@ SAVE_SECONDS = 1.0  # between two writings of a running trial's record
 
 
 class Stopped(Exception):
-    """A trial was stopped on purpose; ``status`` and the reason say how."""
+    """Stop of a trial on purpose; ``status`` and the reason say how."""
 
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(reason)
@@ -110,7 +110,7 @@ class _Trial:
         self.began, self.saved = time.monotonic(), 0.0
 
     def train(self) -> None:
-        """All parts of the protocol."""
+        """Train and judge on all parts of the protocol."""
         from keras_seq.models.registry import resolve_experiment
 
         study, tuning = self.runner.study, self.tuning

@@ -1,4 +1,4 @@
-"""From what people hold (arrays, sequences of different lengths, DataFrames) to the named inputs of a signature."""
+"""Arrays and sequences of different lengths as the named inputs of a signature; batches, and answers joined again."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def batches(inputs: Arrays, rows: int, size: int) -> Iterator[Arrays]:
 
 
 def joined(parts: Sequence[Arrays], rows: Sequence[int]) -> Arrays:
-    """Answers of several calls as one.
+    """Answers of several calls concatenated along the batch axis.
 
     Raises:
         ServingError: an answer has no batch axis, so that parts cannot be put together.

@@ -1,4 +1,4 @@
-"""What both clients do alike: signatures, windows, batches of bounded size, answers put together again."""
+"""Base class of both clients: signatures, windows, batches of bounded size, answers joined again."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class BaseClient:
         signature: str | None = None,
         **options: Any,
     ) -> pd.DataFrame | Arrays:
-        """Final answers.
+        """Predictions of a model for arrays, sequences or a DataFrame.
 
         Args:
             model: its name.

@@ -1,4 +1,4 @@
-"""What a call of a client names, takes and gives."""
+"""Types of a client's calls: model and version, inputs, examples, class scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ClassScores = list[list[tuple[str, float]]]  # (label, score) of each class, by 
 
 @dataclass(frozen=True)
 class VersionTarget:
-    """Which version a call goes to.
+    """Model and version (number or label) that a call goes to.
 
     Attributes:
         model: its name.

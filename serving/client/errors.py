@@ -1,4 +1,4 @@
-"""What a server refused, with the server's own text inside."""
+"""Errors of calls that a server refused, with its own text inside."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from serving.contract.status import Code
 
 
 class CallRefused(ServingError):
-    """A server answered with an error.
+    """Error that a server answered with.
 
     Attributes:
         code: canonical code; of an HTTP reply the one its status stands for.

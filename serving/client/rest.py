@@ -27,7 +27,7 @@ UNAVAILABLE = 503
 
 
 class Client(BaseClient):
-    """Calls a server's REST address.
+    """REST client of a server.
 
     Args:
         url: such as ``http://127.0.0.1:8501`` or ``https://models.example.com``.

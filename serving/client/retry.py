@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Retry:
-    """How often and how long.
+    """Retry policy: attempts and exponential backoff.
 
     Attributes:
         attempts: calls in all; 1: never again.
@@ -66,7 +66,7 @@ class Retry:
 
 
 class Again(Exception):
-    """A call failed and may safely be repeated.
+    """Failure of a call that may safely be repeated.
 
     Attributes:
         error: what is raised when no call is left.

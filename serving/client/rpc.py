@@ -30,7 +30,7 @@ LARGEST = 64 * 2**20  # bytes of a message, above gRPC's 4 MiB
 
 
 class GrpcClient(BaseClient):
-    """Calls a server's gRPC address.
+    """gRPC client of a server.
 
     Args:
         address: host and port, such as ``127.0.0.1:8500``.

@@ -25,7 +25,7 @@ _UNSCALED = Scaling(center=(), scale=(), fill=())  # the server scales
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What stands in for a bundle.
+    """Spec, schema and experiment of a served version, in place of a bundle's.
 
     Attributes:
         spec: as a bundle has it, without the numbers that only a model needs.
@@ -46,7 +46,7 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class Columns:
-    """What a file's columns are, as far as the version does not say it.
+    """Columns, window and stride of a table, as far as the version does not say them.
 
     Attributes:
         features: columns in the model's order; None: as the version tells, else all numeric ones.
@@ -65,7 +65,7 @@ class Columns:
 
 
 def from_metadata(description: Description) -> ServedModel:
-    """Of the ``metadata.json`` that ``keras_seq.export`` wrote.
+    """Served model of the ``metadata.json`` that ``keras_seq.export`` wrote.
 
     Raises:
         ConfigError: it is incomplete, or of a newer version.
@@ -92,7 +92,7 @@ def from_metadata(description: Description) -> ServedModel:
 
 
 def from_columns(table: pd.DataFrame, signature: Signature, columns: Columns) -> ServedModel:
-    """Of the table's columns, where a version does not describe itself.
+    """Served model of a table's columns, where the version does not describe itself.
 
     Raises:
         ConfigError: the columns that are named are not those that the model takes.
@@ -111,7 +111,7 @@ def from_columns(table: pd.DataFrame, signature: Signature, columns: Columns) ->
 
 
 def plain_model(names: Sequence[str], columns: Columns, window: int, *, variable_length: bool) -> ServedModel:
-    """A version of which only the names of its columns are known."""
+    """Served model of which only the names of its columns are known."""
     spec = DataSpec.model_construct(
         task="regression",
         features=tuple(names),
@@ -160,7 +160,7 @@ def _window(table: pd.DataFrame, signature: Signature, unit: str | None) -> int:
 
 
 def with_columns(served: ServedModel, columns: Columns) -> ServedModel:
-    """What a version tells, with the names that the caller's table has.
+    """Served model with the unit and time columns that the caller's table has.
 
     Raises:
         ConfigError: the caller's window is not the version's.

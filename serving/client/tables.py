@@ -115,7 +115,7 @@ def answer_frame(
 def frame_windows(
     table: pd.DataFrame, unit: str | None, description: Description | None
 ) -> tuple[tuple[str, ...], list[np.ndarray], list[str]]:
-    """Features, windows ``(time, features)`` of a DataFrame's units, and what is to be said of it.
+    """Features, windows ``(time, features)`` of a DataFrame's units, and notes for the user.
 
     Args:
         table: one row a step.
@@ -140,7 +140,7 @@ def frame_windows(
 def _described(
     client: ArrayClient, target: VersionTarget, columns: Columns, description: Description | None
 ) -> ServedModel | None:
-    """What the version tells of itself; None where it tells nothing, or where the caller says the features."""
+    """Served model of the version's description; None where it gives none, or where the caller names the features."""
     if columns.features is not None:
         return None
     if description is None:

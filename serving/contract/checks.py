@@ -17,7 +17,7 @@ _NAMES = {kind: name for name, kind in NUMPY.items()}
 
 
 def check_inputs(signature: Signature, inputs: Iterable[str]) -> None:
-    """A predict call's inputs against the signature (REST cannot get this wrong, gRPC can).
+    """Check a predict call's inputs against the signature (REST cannot get this wrong, gRPC can).
 
     Raises:
         Refused: INVALID_ARGUMENT "input size does not match signature: ..." or "... invalid name ...".
@@ -69,7 +69,7 @@ def missing_input(inputs: Iterable[str], alias: str) -> Refused:
 
 
 def check_classify(signature: Signature) -> None:
-    """A signature can classify: one input "inputs", outputs "classes" and/or "scores".
+    """Check that a signature can classify: one input "inputs", outputs "classes" and/or "scores".
 
     Raises:
         Refused: INVALID_ARGUMENT or FAILED_PRECONDITION (both HTTP 400).
@@ -88,7 +88,7 @@ def check_classify(signature: Signature) -> None:
 
 
 def check_regress(signature: Signature) -> None:
-    """A signature can regress: one input "inputs", one output "outputs".
+    """Check that a signature can regress: one input "inputs", one output "outputs".
 
     Raises:
         Refused: INVALID_ARGUMENT or FAILED_PRECONDITION (both HTTP 400).

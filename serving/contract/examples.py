@@ -24,7 +24,7 @@ _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 
 @dataclass(frozen=True)
 class ExamplesRequest:
-    """What a classify or regress call gives the model.
+    """Signature and serialized examples of a classify or regress call.
 
     Attributes:
         signature_name: to run; "serving_default" where the body names none or "".
@@ -94,7 +94,7 @@ def example(value: JsonValue) -> bytes:
 
 
 def _feature(items: list[JsonValue], name: str) -> tuple[str, list[Any]]:
-    """The list's field and its values; ``""`` for an empty list."""
+    """Field and values of a feature's list; ``""`` for an empty list."""
     kind = ""
     values = []
     for item in items:

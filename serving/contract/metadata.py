@@ -1,4 +1,4 @@
-"""What versions say of themselves: signatures from a MetaGraphDef, and the JSON of metadata and status replies.
+"""Metadata of versions: signatures from a MetaGraphDef, and the JSON of metadata and status replies.
 
 The JSON is that of protobuf's C++ ``MessageToJsonString``: one space of indent, maps by key, int64 as strings, enums
 by name, fields of default value printed, ``<`` and ``>`` escaped.

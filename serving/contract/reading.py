@@ -32,7 +32,7 @@ from serving.contract.tensors import from_inputs, from_instances
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """What a predict call gives the model.
+    """Signature and input arrays of a predict call.
 
     Attributes:
         signature_name: to run; "serving_default" where the body names none or "".
@@ -46,7 +46,7 @@ class PredictRequest:
 
 
 class ParsedPredict:
-    """A body that is JSON; its tensors are yet to be read."""
+    """Predict body that is known to be JSON; its tensors are yet to be read."""
 
     __slots__ = ("_body", "_document", "_members")
 
@@ -64,7 +64,7 @@ class ParsedPredict:
             signature_name(self._members)
 
     def fill(self, signatures: Mapping[str, Signature]) -> PredictRequest:
-        """Read the tensors.
+        """Read the tensors of the body.
 
         Args:
             signatures: of the version called.

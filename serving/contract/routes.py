@@ -1,4 +1,4 @@
-"""What a method and a request target ask for, exactly as TensorFlow Serving reads them.
+"""Routes of the REST API: method and request target, exactly as TensorFlow Serving reads them.
 
 The patterns are those of ``http_rest_api_util.cc``; how a target is cut into path, query and fragment, and what is
 answered with a page instead of JSON, is libevent's doing (``evhttp_uri_parse``, ``evhttp_send_error``).
@@ -35,7 +35,7 @@ _INT64_MAX = 2**63 - 1
 
 @dataclass(frozen=True)
 class Route:
-    """Where a call goes.
+    """Kind of a call, and the model and version it goes to.
 
     Attributes:
         kind: predict, classify, regress (POST); status, metadata (GET); preflight (OPTIONS, for browsers).
@@ -81,7 +81,7 @@ def page(status: int) -> bytes:
 
 @lru_cache(maxsize=1024)
 def read_route(method: str, target: str) -> Route:
-    """Read a request line.
+    """Route of a request line.
 
     Args:
         method: as sent: "GET", "POST", ...

@@ -1,4 +1,4 @@
-"""What a loaded version says of itself, without TensorFlow's classes: ``SignatureDef`` and ``TensorInfo`` as data."""
+"""Signatures of a version as data, without TensorFlow's ``SignatureDef`` and ``TensorInfo``; names of types."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Signature:
-    """One way to call a version.
+    """Signature of a version: method, inputs and outputs.
 
     Attributes:
         method: ``method_name`` of the SignatureDef.

@@ -42,7 +42,7 @@ JsonValue: TypeAlias = bool | int | float | bytes | list[Any] | None  # a list o
 
 
 class JsonMembers(list[tuple[bytes, Any]]):
-    """An object: its members in order, duplicates kept."""
+    """JSON object: its members in order, duplicates kept."""
 
     def find(self, name: bytes) -> tuple[bytes, Any] | None:
         """The first member of that name."""
@@ -56,7 +56,7 @@ class _ParseError(Exception):
 
 
 def parse(body: bytes) -> JsonValue:
-    """The first value in ``body``; what follows it is not looked at.
+    """Parse the first JSON value in ``body``; what follows it is not looked at.
 
     Raises:
         Refused: INVALID_ARGUMENT "JSON Parse error: <reason> at offset: <byte>".

@@ -49,7 +49,7 @@ def _types() -> tuple[dict[int, str], dict[str, int], dict[Any, int]]:
 
 
 def to_array(tensor: Message, alias: str) -> np.ndarray:
-    """A tensor's values; strings become an object array of bytes.
+    """Array of a ``TensorProto``; strings become an object array of bytes.
 
     Args:
         tensor: ``TensorProto`` with ``tensor_content`` or values; fewer values than elements repeat the last one.
@@ -114,7 +114,7 @@ def _repeated(values: np.ndarray, shape: tuple[int, ...], count: int, alias: str
 
 
 def to_proto(array: np.ndarray, tensor: Message, *, content: bool = False) -> None:
-    """Fill a ``TensorProto``.
+    """Fill a ``TensorProto`` from an array.
 
     Args:
         array: values; strings as an object array of bytes.

@@ -39,7 +39,7 @@ _BLANK = re.compile(rb"[ \t\n\v\f\r]+")
 
 
 def json_type(value: JsonValue) -> str:
-    """What messages call the kind of a value."""
+    """Name of a JSON value's kind in error messages."""
     if value is None or type(value) is bool:
         return "Null" if value is None else str(value)
     names = {int: "Number", float: "Number", bytes: "String", list: "Array", JsonMembers: "Object"}
@@ -67,7 +67,7 @@ def decode_base64(value: JsonValue) -> bytes:
 
 
 def lossless(value: float) -> float:
-    """A double as float32.
+    """Float32 of a double.
 
     Raises:
         Refused: it is finite but beyond float32.
@@ -227,7 +227,7 @@ def _shape_text(shape: list[int]) -> str:
 
 
 def from_instances(instances: list[JsonValue], inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarray]:
-    """Row format: a batch, instance by instance.
+    """Tensors of a body in row format: a batch, instance by instance.
 
     Raises:
         Refused: INVALID_ARGUMENT, as worded by ``FillTensorMapFromInstancesList``.
@@ -285,7 +285,7 @@ def _add_object(index: int, item: JsonValue, inputs: Mapping[str, TensorInfo], f
 
 
 def from_inputs(value: JsonValue, inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarray]:
-    """Column format: whole tensors.
+    """Tensors of a body in column format.
 
     Raises:
         Refused: INVALID_ARGUMENT or UNIMPLEMENTED, as worded by ``FillTensorMapFromInputsMap``.

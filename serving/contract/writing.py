@@ -1,4 +1,4 @@
-"""Answers as JSON text, byte for byte as TensorFlow Serving lays them out.
+"""JSON bodies of replies, byte for byte as TensorFlow Serving lays them out.
 
 RapidJSON's pretty style with four spaces; in row format each instance's value stands on one line, and the lines run
 on; in column format every element has a line of its own. One output is not wrapped in an object, several are, their

@@ -1,4 +1,4 @@
-"""Arrays of what clients send, with errors that say which value of which input is wrong and what was expected."""
+"""Validation of clients' arrays: errors say which value of which input is wrong and what was expected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEEPEST = 32  # numpy's own bound is 64
 
 
 def choose(signatures: Mapping[str, Signature], name: object) -> Signature:
-    """The signature of that name.
+    """Signature of a name, for predict.
 
     Raises:
         Refused: there is none, or it is for another kind of call.
@@ -87,7 +87,7 @@ def array(name: str, value: object, info: TensorInfo) -> np.ndarray:
 
 
 def _shape(name: str, value: object, where: str = "") -> tuple[int, ...]:
-    """Of nested lists; all of a level are as long."""
+    """Shape of nested lists; all of a level are as long."""
     if not isinstance(value, list):
         return ()
     shapes = [_shape(name, item, f"{where}[{number}]") for number, item in enumerate(value)]

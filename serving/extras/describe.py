@@ -1,4 +1,4 @@
-"""What is known of models and versions: states, signatures, what ``keras_seq.export`` wrote beside the graph."""
+"""Descriptions of models and versions: states, signatures, what ``keras_seq.export`` wrote beside the graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests and responses as plain data, and what the extras need of a server: no sockets, no framework."""
+"""Requests, responses and endpoints as plain data, and what the extras need of a server: no sockets, no framework."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JSON, HTML = "application/json", "text/html; charset=utf-8"
 
 
 class Caller(NamedTuple):
-    """Who calls.
+    """Request id and address of a caller.
 
     Attributes:
         request_id: key for labels that come later; empty: the server makes one where it needs one.
@@ -69,7 +69,7 @@ class ExtrasHost(Protocol):
 
 @dataclass(frozen=True)
 class ExtrasRequest:
-    """One call.
+    """Request: method, path, body.
 
     Attributes:
         method: GET, POST, ...
@@ -88,7 +88,7 @@ class ExtrasRequest:
 
 @dataclass(frozen=True)
 class Response:
-    """The answer to one call.
+    """Response: status, body, headers.
 
     Attributes:
         status: of HTTP.
@@ -109,7 +109,7 @@ Function = Callable[[ExtrasHost, ExtrasRequest], Response]
 
 @dataclass(frozen=True)
 class ExtrasEndpoint:
-    """What answers a method and a path.
+    """Endpoint: the function that answers a method and a path.
 
     Attributes:
         method: GET or POST.
@@ -127,12 +127,12 @@ class ExtrasEndpoint:
 
 
 def answer(value: object, status: int = 200) -> Response:
-    """``value`` as strict JSON."""
+    """Response of ``value`` as strict JSON."""
     return Response(status, (json.dumps(plain(value), allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
 def failure(status: int, text: str, **more: object) -> Response:
-    """An error as JSON: ``{"error": text}``."""
+    """Response of an error as JSON: ``{"error": text}``."""
     headers = {"Retry-After": "1"} if status == 503 else {}
     body = json.dumps({"error": text, **more}, ensure_ascii=False)
     return Response(status, (body + "\n").encode(), headers=headers)

@@ -22,7 +22,7 @@ STATUSES = {"400": "bad request", "404": "no such model or version", "503": "bus
 
 
 def document(app: ExtrasHost, prefix: str, endpoints: Iterable[ExtrasEndpoint]) -> dict[str, Any]:
-    """The document; models that have no version that answers are left out."""
+    """OpenAPI document; models that have no version that answers are left out."""
     described = (endpoint for endpoint in endpoints if endpoint.summary)
     paths: dict[str, Any] = {
         prefix + endpoint.path: {"get": _get(endpoint.summary, *endpoint.statuses)} for endpoint in described

@@ -34,7 +34,7 @@ def target(request: ExtrasRequest) -> tuple[str, int | None, str | None]:
 
 
 def predict(app: ExtrasHost, request: ExtrasRequest) -> Response:
-    """Answer one call.
+    """Answer a checking predict call.
 
     Raises:
         Refused: what is wrong with it, or the model refuses.
@@ -61,7 +61,7 @@ def told(app: ExtrasHost, servable: Servable, signature: str) -> dict[str, Any] 
 
 
 def columns(rows: object, signature: Signature) -> dict[str, Any]:
-    """Rows as columns.
+    """Instances (rows) as inputs (columns).
 
     Raises:
         Refused: rows that are not alike; says which.

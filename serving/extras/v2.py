@@ -30,12 +30,12 @@ def server(app: ExtrasHost, request: ExtrasRequest) -> Response:
 
 
 def live(app: ExtrasHost, request: ExtrasRequest) -> Response:
-    """Always, while it answers."""
+    """Liveness: always, while it answers."""
     return answer({"live": True})
 
 
 def ready(app: ExtrasHost, request: ExtrasRequest) -> Response:
-    """Whether every model has a version that answers."""
+    """Readiness: whether every model has a version that answers."""
     everyone, _ = describe.is_ready(app)
     return answer({"ready": everyone}, 200 if everyone else 503)
 
@@ -61,7 +61,7 @@ def model(app: ExtrasHost, request: ExtrasRequest) -> Response:
 
 
 def infer(app: ExtrasHost, request: ExtrasRequest) -> Response:
-    """Answer one call; ``parameters.signature_name`` chooses another signature.
+    """Inference: answer one call; ``parameters.signature_name`` chooses another signature.
 
     Raises:
         Refused: what is wrong with it, or the model refuses.

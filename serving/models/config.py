@@ -1,4 +1,4 @@
-"""Which models a server has: ``model_config_file``, one model on the command line, or a folder of models."""
+"""Models of a server: ``model_config_file``, one model on the command line, or a folder of models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SCHEME = re.compile(r"[a-zA-Z][0-9a-zA-Z.]*://")  # io::ParseURI
 
 @dataclass(frozen=True)
 class ServedModelConfig:
-    """One model.
+    """Configuration of one model: name, base path, version policy, labels.
 
     Attributes:
         name: as clients name it.
@@ -77,7 +77,7 @@ def parse_config(text: str) -> ServerConfig:
 
 
 def config_of(proto: Message) -> ServerConfig:
-    """The same from a ``ModelServerConfig`` message."""
+    """Models of a ``ModelServerConfig`` message."""
     if proto.WhichOneof("config") == "custom_model_config":
         raise invalid("ModelServer does not yet support custom model config.")
     return ServerConfig(tuple(_model(model) for model in proto.model_config_list.config))
@@ -130,7 +130,7 @@ def _model(model: Message) -> ServedModelConfig:
 
 
 def _platform(model: Message) -> str:
-    """GetPlatform and CreateStoragePathRoutes of server_core.cc."""
+    """Platform of a model, by GetPlatform and CreateStoragePathRoutes of server_core.cc."""
     if model.model_type:
         if model.model_platform:
             raise invalid(

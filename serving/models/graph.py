@@ -1,4 +1,4 @@
-"""What a ``saved_model.pb`` says of itself, read without TensorFlow."""
+"""Signatures of a ``saved_model.pb``, read without TensorFlow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One version's life: wanted, loading, answering, unloading, gone; and what must happen next."""
+"""Life cycle of a version: wanted, loading, answering, unloading, gone; and what must happen next."""
 
 from __future__ import annotations
 

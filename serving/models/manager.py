@@ -1,4 +1,4 @@
-"""All models of a server: watched, loaded, answered from, unloaded, as TensorFlow Serving does it.
+"""Model manager of a server: models are watched, loaded, answered from, unloaded, as TensorFlow Serving does it.
 
 A thread of its own looks at the base paths and lets ``versions`` do what ``lifecycle`` finds due.
 """
@@ -208,7 +208,7 @@ class ModelManager:
     # -- watching ------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """The manager's thread."""
+        """Run the manager's thread: poll, load, unload."""
         next_poll, next_read = 0.0, time.monotonic() + self.settings.model_config_file_poll_wait_seconds
         while not self._stop.is_set():
             self._wake.clear()
@@ -271,7 +271,7 @@ class ModelManager:
             self._versions.changed.notify_all()
 
     def _loudness(self, name: str, problem: str, was: str | None = None) -> int:
-        """A problem is a warning once, and then hardly worth a word."""
+        """Logging level of a problem: a warning once, then debug."""
         model = self._versions.models.get(name)
         before = was if was is not None else (model.problem if model else "")
         return logging.DEBUG if before == problem else logging.WARNING

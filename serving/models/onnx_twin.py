@@ -173,7 +173,7 @@ class OnnxTwin:
             return self._other
 
     def _seconds(self) -> float:
-        """Of one row of full length, the best of several."""
+        """Latency of one row of full length in seconds, the best of several runs."""
         window: Arrays = {"values": np.zeros((1, self._time, len(self._features)), np.float32)}
         if "lengths" in self._model.inputs:
             window["lengths"] = np.full(1, self._time, np.int32)
@@ -248,7 +248,7 @@ class _TwinGraph:
 
 
 def _proved(folder: Path) -> dict[str, Any]:
-    """What a version says of itself, if its twin may speak for it.
+    """Metadata of a version whose ONNX twin is proved to answer as it does.
 
     Raises:
         NoTwinError: not written by ``keras_seq.export``, changed since, or ONNX did not pass.

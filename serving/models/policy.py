@@ -1,4 +1,4 @@
-"""Which folders are versions, and which of them are served."""
+"""Version folders, and the policy of which of them are served."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class VersionPolicy:
     specific: tuple[int, ...] | None = None
 
     def choose(self, folders: Mapping[int, Path], model: str = "") -> dict[int, Path]:
-        """Those of the version folders that are to be served."""
+        """Version folders that are to be served."""
         if self.all:
             return dict(folders)
         if self.specific is None:

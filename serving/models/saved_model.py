@@ -83,7 +83,7 @@ class SavedModel:
 
 @dataclass(frozen=True)
 class _Call:
-    """One signature with one choice of outputs.
+    """Callable of one signature with one choice of outputs.
 
     Attributes:
         function: takes the arrays of ``inputs`` in their order, gives the answers of ``outputs`` in theirs.
@@ -155,7 +155,7 @@ def _threads(settings: ManagerSettings) -> dict[str, int]:
 
 
 class _Quiet:
-    """Without the loader's advice to use another loader."""
+    """Silences the loader's advice to use another loader."""
 
     def __init__(self, tf: Any) -> None:
         self._logger = tf.get_logger()
@@ -192,7 +192,7 @@ def _numpy(dtype: str) -> np.dtype | None:
 
 
 def _array(answer: object) -> np.ndarray:
-    """Scalars come as numpy's or, of strings, as bytes."""
+    """Array of an answer: scalars come as numpy's or, of strings, as bytes."""
     if isinstance(answer, np.ndarray):
         return answer
     if isinstance(answer, bytes | str):

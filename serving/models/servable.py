@@ -14,7 +14,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class Servable(Protocol):
-    """What the fronts call. Safe to call from several threads at once.
+    """A loaded version that the fronts call. Safe to call from several threads at once.
 
     Attributes:
         name, version: as the client names it.
@@ -71,7 +71,7 @@ class Models(Protocol):
         """
 
     def names(self) -> Sequence[str]:
-        """Of all configured models."""
+        """Names of all configured models."""
 
     def reload(self, text: str) -> None:
         """Take another ``ModelServerConfig`` (protobuf text).

@@ -1,4 +1,4 @@
-"""How models are watched, loaded and run: the flags of ``tensorflow_model_server`` that concern models, by name."""
+"""Settings of watching, loading and running models, by the names of ``tensorflow_model_server``'s flags."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class Versions:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def step(self) -> float | None:
-        """Do what is due.
+        """Load, unload and drain whatever versions are due.
 
         Returns:
             Seconds until there may be more to do without anybody telling; None: nothing is on its way.

@@ -1,4 +1,4 @@
-"""Watching what is served: statistics, request log, drift, labels that come later. No TensorFlow.
+"""Monitoring of a server: statistics, request log, drift, delayed labels. No TensorFlow.
 
 ::
 

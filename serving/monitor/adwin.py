@@ -14,7 +14,7 @@ Bucket = tuple[float, float]  # sum and sum of squared deviations of 2^row value
 
 
 class Adwin:
-    """One stream.
+    """ADWIN detector of one stream of numbers.
 
     Args:
         delta: confidence; smaller raises fewer false alarms.
@@ -42,7 +42,7 @@ class Adwin:
 
     @property
     def mean(self) -> float:
-        """Of the window; 0 before the first value."""
+        """Mean of the window; 0 before the first value."""
         return self.total / self.width if self.width else 0.0
 
     def update(self, value: float) -> bool:

@@ -1,4 +1,4 @@
-"""From what distance on is it drift? Thresholds drawn from the reference itself, run by run.
+"""Drift thresholds, drawn from the reference itself, run by run.
 
 Rows of served windows are not independent: an engine's windows overlap, engines differ from each other, and requests
 come engine by engine. A window of 100 requests may show one engine's youth and nothing else, which is far from the
@@ -34,7 +34,7 @@ USUAL = 0.95
 
 @dataclass(frozen=True)
 class Window:
-    """The newest requests that are compared.
+    """Window of the newest requests, which are compared.
 
     Attributes:
         requests: so many.
@@ -52,7 +52,7 @@ class Window:
 
 @dataclass(frozen=True)
 class DriftThreshold:
-    """When a window of this size is drift.
+    """Threshold from which on a window of this size is drift.
 
     Attributes:
         usual: 95% quantile of each distance without drift, in the order of ``distances.flat``.
@@ -65,7 +65,7 @@ class DriftThreshold:
     alpha: float
 
     def score(self, distances: Distances) -> float:
-        """Above 1: drift."""
+        """Drift score of a window; above 1: drift."""
         return float((flat(distances) / np.asarray(self.usual)).max() / self.limit)
 
     def shares(self, distances: Distances) -> Distances:
@@ -94,7 +94,7 @@ def calibrate(
     most: int = 2000,
     seed: int = 0,
 ) -> DriftThreshold | None:
-    """The threshold of a window size; None if the reference is too small.
+    """Drift threshold of a window size; None if the reference is too small.
 
     Args:
         rows: of the reference in runs, ``(rows, columns)``.

@@ -1,4 +1,4 @@
-"""How far traffic is from the reference: PSI, Kolmogorov-Smirnov, maximum mean discrepancy.
+"""Drift distances between traffic and reference: PSI, Kolmogorov-Smirnov, maximum mean discrepancy.
 
 ``DISTANCES`` is what is measured: another distance is another entry there. What is far is decided by thresholds drawn
 from the reference (``serving.monitor.calibrate``), never by the p-values of independent rows: rows of one unit are not.
@@ -70,7 +70,7 @@ def _edges(column: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Ranks:
-    """Where values stand among those of the reference, per column.
+    """Ranks of values among those of the reference, per column.
 
     Attributes:
         left: share of the reference below each value, ``(rows, columns)``; NaN where missing.
@@ -86,7 +86,7 @@ class Ranks:
 
 
 class Sorted:
-    """The reference in order, per column.
+    """Sorted values of the reference, per column.
 
     Args:
         rows: ``(rows, columns)``; missing values are left out.
@@ -175,7 +175,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class TrafficStatistics:
-    """Rows of traffic laid beside the reference once, so that any choice of them is compared cheaply.
+    """Statistics of traffic, computed against the reference once, so that any choice of them is compared cheaply.
 
     Attributes:
         bins: number of the reference's bin, ``(rows, columns)``.
@@ -195,7 +195,7 @@ class TrafficStatistics:
 
 
 class ReferenceStatistics:
-    """Rows of a reference, ready to be compared with.
+    """Statistics of a reference that traffic is compared with.
 
     Args:
         rows: ``(rows, columns)``, NaN where missing.
@@ -219,7 +219,7 @@ class ReferenceStatistics:
 
 @dataclass(frozen=True)
 class Distance:
-    """What is measured between reference and traffic.
+    """Distance between reference and traffic: an entry of ``DISTANCES``.
 
     Attributes:
         between: the distance of each column, or one of all together.
@@ -251,5 +251,5 @@ DISTANCES = {
 
 
 def flat(distances: Distances) -> Float:
-    """All in one array, in the order of ``DISTANCES``."""
+    """All distances in one array, in the order of ``DISTANCES``."""
     return np.concatenate(list(distances.values()))

@@ -1,4 +1,4 @@
-"""What happened, one JSON object a line: drift that starts and ends, retraining, versions without a reference.
+"""Event log, one JSON object a line: drift that starts and ends, retraining, versions without a reference.
 
 Several processes may write: a line is appended in one call under a lock, so that none is mixed or lost. A file that
 has reached its size becomes ``events.1.jsonl``, in the place of the one before.

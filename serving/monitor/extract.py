@@ -17,7 +17,7 @@ COLUMNS = 64  # most columns of a version without a reference
 
 @dataclass(frozen=True)
 class ObservedRows:
-    """What one call shows.
+    """Input and answer rows of one call.
 
     Attributes:
         columns: names of the columns of ``rows``.

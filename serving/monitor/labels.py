@@ -1,4 +1,4 @@
-"""Truth that comes later: joined with logged answers by request id, errors by version, and whether they rose.
+"""Delayed labels: joined with logged answers by request id, errors by version, and whether they rose.
 
 A table of labels has the columns ``request_id``, one or more whose names begin with ``label``, and where requests hold
 several rows ``row`` (from 0). Joined rows are kept under ``labels/`` as Parquet; a label that comes again replaces the

@@ -1,4 +1,4 @@
-"""The observer that a server calls: a bounded queue on its side, all work in a thread of the monitor's own."""
+"""Drift monitor, an observer of a server: a bounded queue on its side, all work in a thread of the monitor's own."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ Samples = dict[str, list[str]]
 def render(
     watches: Iterable[VersionWatch], *, dropped: int, failures: int, labelled: Mapping[str, Any] | None = None
 ) -> str:
-    """All lines.
+    """Metrics page of the monitor.
 
     Args:
         watches: of the versions.
@@ -68,7 +68,7 @@ def render(
 
 
 def line(name: str, labels: Mapping[str, Any], value: float) -> str:
-    """One sample."""
+    """Sample line of Prometheus' text format."""
     text = ",".join(f'{key}="{escape(str(label))}"' for key, label in labels.items())
     return f"{PREFIX}_{name}{{{text}}} {_number(value)}" if text else f"{PREFIX}_{name} {_number(value)}"
 

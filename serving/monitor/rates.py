@@ -1,4 +1,4 @@
-"""How often does a monitor raise an alarm, and how soon? Measured with a bundle's own data, part by part.
+"""False-alarm rate and detection delay of a monitor, measured with a bundle's own data, part by part.
 
 Streams of requests are put together as traffic comes: units of the part in random order, whole, engine by engine,
 every step one request. They go through the same windows, thresholds and confirmation as those of a server.
@@ -28,7 +28,7 @@ Float = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Rates:
-    """What streams of requests gave.
+    """Alarm rates and delays over streams of requests.
 
     Attributes:
         streams: so many.

@@ -1,4 +1,4 @@
-"""Answered calls as Parquet files of bounded size: what was asked, what was answered, when, by which version.
+"""Request log: answered calls (inputs, answers, time, version) as Parquet files of bounded size.
 
 ::
 
@@ -41,7 +41,7 @@ KINDS = "fiub"
 
 
 def schema() -> Any:
-    """Of the files."""
+    """Arrow schema of the log's files."""
     import pyarrow as pa
 
     array = pa.struct(

@@ -1,4 +1,4 @@
-"""What is watched and how closely: a small YAML or JSON file."""
+"""Settings of the monitor: a small YAML or JSON file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One version: statistics of what it is asked and answers, and whether that is still what it was made for."""
+"""Statistics and drift alarms of one version's inputs and answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOP = 5  # columns named in an event
 
 
 class Ring:
-    """The newest rows of a window, oldest overwritten.
+    """Ring buffer of a window's newest rows.
 
     Args:
         window: how many requests it spans and which of them it keeps.
@@ -56,7 +56,7 @@ class Ring:
 
 @dataclass
 class Alarm:
-    """State of one comparison.
+    """Alarm of one window size: state, score and distances.
 
     Attributes:
         on: drift, confirmed.
@@ -82,7 +82,7 @@ class Alarm:
 
 @dataclass
 class WatchedGroup:
-    """Inputs or answers of a version.
+    """Statistics, windows and alarms of a version's inputs or answers.
 
     Attributes:
         name: "inputs" or "answers".

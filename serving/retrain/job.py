@@ -1,4 +1,4 @@
-"""One retraining: train on new data, export, judge against the champion, push, wait for the server.
+"""Retraining job: train on new data, export, judge against the champion, push, wait for the server.
 
 The champion's own version folder is where it starts: its configuration and, for a warm start, its weights. Nothing a
 server could load exists before the push, which is one rename; whatever fails before or after, the champion is the
@@ -34,7 +34,7 @@ FORMATS = ("saved_model", "onnx", "keras")
 
 @dataclass(frozen=True)
 class RetrainRequest:
-    """What is asked for.
+    """Request of a retraining job.
 
     Attributes:
         model: name.
@@ -72,7 +72,7 @@ class RetrainRequest:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a job starts: the champion, or a bundle."""
+    """Start of a job: the champion, or a bundle."""
 
     experiment: config.Experiment
     champion: Path | None

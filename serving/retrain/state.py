@@ -1,4 +1,4 @@
-"""What a retraining has reached, on disk after every step; one at a time for a model."""
+"""State of a retraining, on disk after every step; one job at a time for a model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OVER = (DONE, FAILED)
 
 @dataclass(frozen=True)
 class RetrainState:
-    """One job.
+    """State of one job.
 
     Attributes:
         job: its id, and name of its folder.

@@ -21,7 +21,7 @@ DURATION = re.compile(r"^\s*([0-9]*\.?[0-9]+)\s*([smhd])\s*$")
 
 @dataclass(frozen=True)
 class When:
-    """What starts a job.
+    """Conditions that start a job.
 
     Attributes:
         model: name.

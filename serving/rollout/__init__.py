@@ -1,4 +1,4 @@
-"""Which version answers whom: weights, shadow traffic, the way back. No TensorFlow.
+"""Rollout of versions: canary weights, shadow traffic, rollback. No TensorFlow.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Change who answers: the rollout file, a server's version policy, or the highest version of a base path."""
+"""Edits of a rollout: the rollout file, a server's version policy, or the highest version of a base path."""
 
 from __future__ import annotations
 

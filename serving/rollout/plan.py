@@ -48,7 +48,7 @@ class ShadowPlan(ConfigSection):
 
 
 class ModelPlan(ConfigSection):
-    """One model.
+    """Rollout of one model: weights and shadow.
 
     Attributes:
         weights: by version; empty: the latest answers.
@@ -81,7 +81,7 @@ class ModelPlan(ConfigSection):
 
 
 class RolloutPlan(ConfigSection):
-    """The whole file."""
+    """Rollout file: a plan by model."""
 
     models: dict[str, ModelPlan] = Field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""The version of a call that names none, by weights; a ``Router`` (``serving.observers``)."""
+"""Weighted choice of the version for calls that name none; a ``Router`` (``serving.observers``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEYS = 65_536  # callers whose version is remembered rather than hashed again
 
 
 class PlanRouter:
-    """Follows a rollout file.
+    """Router by the weights of a rollout file, which it follows.
 
     Args:
         path: of the file.

@@ -1,4 +1,4 @@
-"""A copy of real calls to another version or model, whose answers nobody gets; an ``Observer``.
+"""Shadow traffic: copies of real calls to another version or model, whose answers nobody gets; an ``Observer``.
 
 Copies wait in a short queue and run in a thread of their own, at most half of the time, after the real answer was
 written: the real call is neither delayed nor can it fail by them. What does not fit is dropped and counted.
@@ -103,7 +103,7 @@ def compare(real: np.ndarray, other: np.ndarray | None, name: str) -> tuple[floa
 
 
 class Shadow:
-    """Follows a rollout file's ``shadow`` entries.
+    """Shadow calls by a rollout file's ``shadow`` entries, which it follows.
 
     Args:
         path: of the file.

@@ -1,4 +1,4 @@
-"""What both fronts share: models, batcher, metrics, and those who watch or steer calls."""
+"""Application of a worker, shared by both fronts: models, batcher, metrics, observers, router."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_REQUEST_ID = 128
 
 
 class CallTarget(NamedTuple):
-    """Which model a call is for, and who calls.
+    """Model and version of a call, and its caller.
 
     Attributes:
         name, version, label: as the client named them.
@@ -45,7 +45,7 @@ class CallTarget(NamedTuple):
 
 
 class ServerApp:
-    """One worker's models and everything around them, on its event loop.
+    """Application of one worker, on its event loop.
 
     Args:
         settings: of the command line.

@@ -69,7 +69,7 @@ class Batcher:
 
     @property
     def in_flight(self) -> int:
-        """Calls that wait or run."""
+        """Number of calls that wait or run."""
         return self.queued + len(self._in_threads)
 
     def submit(self, call: QueuedCall) -> None:
@@ -138,7 +138,7 @@ class Batcher:
             self._dispatch(group)
 
     def _dispatch(self, group: BatchGroup) -> None:
-        """Start what can start of a group."""
+        """Start the runs of a group that can start."""
         while group.calls:
             if self._must_wait(group):
                 return
@@ -171,12 +171,12 @@ class Batcher:
             self._dirty.append(group)
 
     def _seconds(self, group: BatchGroup) -> float:
-        """How long the next run of a group will take."""
+        """Estimated seconds of a group's next run."""
         rows = min(group.rows, self._largest) if group.batched else group.calls[0].size
         return max(1, rows) * self._row_seconds.get(group.key[0], FIRST_GUESS)
 
     def _learn(self, calls: list[QueuedCall], seconds: float) -> None:
-        """Remember how long a row takes."""
+        """Update the estimated seconds a row."""
         key = id(calls[0].servable)
         row = seconds / max(1, sum(call.size for call in calls))
         if len(self._row_seconds) > 1000:  # versions come and go

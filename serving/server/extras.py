@@ -1,4 +1,4 @@
-"""What ``serving.extras`` asks of a server, and its answers over HTTP."""
+"""Adapter between the server and ``serving.extras``: what they ask of it, and their answers over HTTP."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ Method = Callable[[Message, Context], Awaitable[Message]]
 
 
 class GrpcFront:
-    """The services.
+    """gRPC server of PredictionService and ModelService.
 
     Args:
         app: what answers.

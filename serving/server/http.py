@@ -26,7 +26,7 @@ LINGER = 2.0  # seconds in which what a refused client still sends is thrown awa
 
 @dataclass(frozen=True)
 class Limits:
-    """What a client may do.
+    """Limits of sizes and times for a client.
 
     Attributes:
         max_body: bytes of one request.
@@ -44,7 +44,7 @@ class Limits:
 
 
 class Front(Protocol):
-    """What answers requests; one for all connections."""
+    """Handler of whole requests; one for all connections."""
 
     limits: Limits
     connections: set[Connection]
@@ -74,7 +74,7 @@ class Head(NamedTuple):
 
 
 class Exchange:
-    """One request and its reply.
+    """Exchange: one request and its reply.
 
     Attributes:
         method, path: as sent; the path with its query, undecoded.
@@ -126,7 +126,7 @@ class Exchange:
 
 
 class Connection(asyncio.Protocol):
-    """One client's socket."""
+    """Connection of one client."""
 
     __slots__ = (
         "again",

@@ -94,7 +94,7 @@ class Histogram:
 
 
 class Metrics:
-    """What a server counts.
+    """Metrics registry of a server.
 
     Args:
         folder: shared by the workers; None: there is one.

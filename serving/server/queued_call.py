@@ -12,7 +12,7 @@ Done = Callable[[Arrays | None, Exception | None], None]
 
 
 class QueuedCall:
-    """One run that somebody waits for.
+    """Call of a model that waits for its run.
 
     Attributes:
         servable, signature, outputs, inputs: what to run.
@@ -59,7 +59,7 @@ class QueuedCall:
         self.group: BatchGroup | None = None
 
     def finish(self, result: Arrays | None, error: Exception | None) -> None:
-        """Tell the one who waits, once."""
+        """Hand the result to whoever waits, once."""
         done, self.done = self.done, None
         if done is not None:
             done(result, error)

@@ -40,7 +40,7 @@ class Pending(NamedTuple):
 
 
 class RestFront:
-    """Answers whole requests.
+    """REST front: answers whole requests.
 
     Args:
         app: of this worker.

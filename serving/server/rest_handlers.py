@@ -16,7 +16,7 @@ from serving.models.servable import Arrays, Lease, Models, Servable
 
 
 class ReadCall(NamedTuple):
-    """A call that is understood.
+    """Parsed call: servable, inputs, outputs, and the writer of its reply.
 
     Attributes:
         lease: holds the version until the answer is written.
@@ -36,7 +36,7 @@ class ReadCall(NamedTuple):
 
 
 def read_call(route: Route, body: bytes, acquire: Callable[[], Lease]) -> ReadCall:
-    """Understand the body of a call.
+    """Parse the body of a call.
 
     Args:
         route: where it goes, of a kind in ``CALLS``.

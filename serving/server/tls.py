@@ -1,4 +1,4 @@
-"""``--ssl_config_file`` and ``--token_file``: who may talk to the server, and unseen by whom."""
+"""TLS and bearer token of the server: ``--ssl_config_file`` and ``--token_file``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Tls:
     client_verify: bool = False
 
     def context(self) -> ssl.SSLContext:
-        """For the REST port; TLS 1.2 or later.
+        """SSL context for the REST port; TLS 1.2 or later.
 
         Raises:
             ConfigError: key and certificate are no PEM, or do not belong together.

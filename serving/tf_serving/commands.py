@@ -19,7 +19,7 @@ PATHS = ("batching_parameters_file", "monitoring_config_file", "ssl_config_file"
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """What is to be started.
+    """Flags and models of a server to start.
 
     Attributes:
         flags: of the server.
