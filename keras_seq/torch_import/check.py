@@ -1,4 +1,4 @@
-"""Does the imported model answer as the PyTorch network did? Compared on windows whose answers were kept."""
+"""Parity of an imported model with the PyTorch network, on windows whose answers were stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROUNDING = 4e-7  # of a float32 answer far from 0, relative
 
 @dataclass(frozen=True)
 class Parity:
-    """The imported model against the kept answers.
+    """The imported model against the stored answers.
 
     Attributes:
         windows: compared.
@@ -50,18 +50,18 @@ def check_answers(model: keras.Model, path: str | Path) -> Parity:
     Raises:
         ModelError: arrays are missing or do not fit the model, or the answers differ by more than ``LIMIT``.
     """
-    kept = read_weights(path)
-    inputs = _inputs(model, kept, path)
-    found = np.asarray(model(inputs, training=False), np.float64)
-    wanted = _reshaped(np.asarray(kept["answer"], np.float64), found.shape, path)
-    if len(found.shape) == 3 and "lengths" in inputs and model.outputs[0].shape[1] is None:  # an answer at every step
-        real = np.arange(found.shape[1]) < inputs["lengths"][:, None]
-        found, wanted = found[real], wanted[real]
-    apart = np.abs(found - wanted)
+    stored = read_weights(path)
+    inputs = _inputs(model, stored, path)
+    answers = np.asarray(model(inputs, training=False), np.float64)
+    expected = _reshaped(np.asarray(stored["answer"], np.float64), answers.shape, path)
+    if len(answers.shape) == 3 and "lengths" in inputs and model.outputs[0].shape[1] is None:  # an answer at every step
+        real = np.arange(answers.shape[1]) < inputs["lengths"][:, None]
+        answers, expected = answers[real], expected[real]
+    differences = np.abs(answers - expected)
     deviation = max((max(layer.deviation) for layer in model.layers if isinstance(layer, Rescale)), default=1.0)
-    slack = ROUNDING * float(np.abs(wanted).max(initial=0.0)) / deviation
-    largest = float(np.where(np.isfinite(apart), apart, np.inf).max(initial=0.0)) / deviation
-    parity = Parity(len(inputs["values"]), largest, float(apart.mean()) / deviation, LIMIT + slack)
+    slack = ROUNDING * float(np.abs(expected).max(initial=0.0)) / deviation
+    largest = float(np.where(np.isfinite(differences), differences, np.inf).max(initial=0.0)) / deviation
+    parity = Parity(len(inputs["values"]), largest, float(differences.mean()) / deviation, LIMIT + slack)
     if not parity.passed:
         unit = "" if deviation == 1.0 else " deviations of the target"
         raise ModelError(
@@ -73,15 +73,15 @@ def check_answers(model: keras.Model, path: str | Path) -> Parity:
     return parity
 
 
-def _inputs(model: keras.Model, kept: Weights, path: str | Path) -> dict[str, Any]:
-    missing = [name for name in ("values", "answer") if name not in kept]
+def _inputs(model: keras.Model, stored: Weights, path: str | Path) -> dict[str, Any]:
+    missing = [name for name in ("values", "answer") if name not in stored]
     if missing:
-        raise ModelError(f"'{path}' lacks {', '.join(missing)}; it holds {', '.join(kept)}. Expected values, answer.")
-    values = np.asarray(kept["values"], np.float32)
+        raise ModelError(f"'{path}' lacks {', '.join(missing)}; it holds {', '.join(stored)}. Expected values, answer.")
+    values = np.asarray(stored["values"], np.float32)
     features = next(tensor.shape[-1] for tensor in model.inputs if tensor.name == "values")
     if values.ndim != 3 or values.shape[2] != features or not len(values):
         raise ModelError(f"'values' in '{path}' is {values.shape}; expected (windows, time, {features}).")
-    lengths = np.asarray(kept.get("lengths", np.full(len(values), values.shape[1])), np.int32)
+    lengths = np.asarray(stored.get("lengths", np.full(len(values), values.shape[1])), np.int32)
     if lengths.shape != (len(values),):
         raise ModelError(f"'lengths' in '{path}' is {lengths.shape}; expected ({len(values)},).")
     if any(tensor.name == "lengths" for tensor in model.inputs):

@@ -18,73 +18,73 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Tensors = Mapping[str, Array]
+State = Mapping[str, Array]  # tensors of a module by role
 
 
-def lstm(given: Tensors, end: str = "") -> list[Array]:
+def lstm(state: State, end: str = "") -> list[Array]:
     """Kernel ``(in, 4 * units)``, recurrent kernel ``(units, 4 * units)``, bias ``(4 * units,)``."""
-    return [given["weight_ih" + end].T, given["weight_hh" + end].T, _bias(given, "ih", end) + _bias(given, "hh", end)]
+    return [state["weight_ih" + end].T, state["weight_hh" + end].T, _bias(state, "ih", end) + _bias(state, "hh", end)]
 
 
-def gru(given: Tensors, end: str = "") -> list[Array]:
+def gru(state: State, end: str = "") -> list[Array]:
     """Kernel ``(in, 3 * units)``, recurrent kernel ``(units, 3 * units)``, bias ``(2, 3 * units)``."""
-    bias = np.stack([_update_first(_bias(given, side, end)) for side in ("ih", "hh")])
-    return [_update_first(given["weight_ih" + end]).T, _update_first(given["weight_hh" + end]).T, bias]
+    bias = np.stack([_update_first(_bias(state, side, end)) for side in ("ih", "hh")])
+    return [_update_first(state["weight_ih" + end]).T, _update_first(state["weight_hh" + end]).T, bias]
 
 
-def linear(given: Tensors) -> list[Array]:
+def linear(state: State) -> list[Array]:
     """Kernel ``(in, out)``, bias ``(out,)``."""
-    return [given["weight"].T, given.get("bias", _zeros(given["weight"]))]
+    return [state["weight"].T, state.get("bias", _zeros(state["weight"]))]
 
 
-def conv(given: Tensors) -> list[Array]:
+def conv(state: State) -> list[Array]:
     """Kernel ``(steps, in, out)``, bias ``(out,)``."""
-    return [given["weight"].transpose(2, 1, 0), given.get("bias", _zeros(given["weight"]))]
+    return [state["weight"].transpose(2, 1, 0), state.get("bias", _zeros(state["weight"]))]
 
 
-def batch_norm(given: Tensors) -> list[Array]:
+def batch_norm(state: State) -> list[Array]:
     """Gamma, beta, moving mean and variance; an affine part that is not there is none."""
-    mean = given["running_mean"]
-    return [given.get("weight", np.ones_like(mean)), given.get("bias", np.zeros_like(mean)), mean, given["running_var"]]
+    mean = state["running_mean"]
+    return [state.get("weight", np.ones_like(mean)), state.get("bias", np.zeros_like(mean)), mean, state["running_var"]]
 
 
-def layer_norm(given: Tensors) -> list[Array]:
+def layer_norm(state: State) -> list[Array]:
     """Gamma and beta."""
-    return [given["weight"], given.get("bias", np.zeros_like(given["weight"]))]
+    return [state["weight"], state.get("bias", np.zeros_like(state["weight"]))]
 
 
-def attention(given: Tensors, heads: int) -> list[Array]:
+def attention(state: State, heads: int) -> list[Array]:
     """Kernel ``(width, heads, size)`` and bias ``(heads, size)`` of query, key, value; then those of the output.
 
     The output's are ``(heads, size, width)`` and ``(width,)``.
     """
-    out = given["out_proj.weight"]
+    out = state["out_proj.weight"]
     width = len(out)
-    kernels = np.split(given["in_proj_weight"], 3)
-    biases = np.split(given.get("in_proj_bias", np.zeros(3 * width, np.float32)), 3)
+    kernels = np.split(state["in_proj_weight"], 3)
+    biases = np.split(state.get("in_proj_bias", np.zeros(3 * width, np.float32)), 3)
     arrays = []
     for kernel, bias in zip(kernels, biases, strict=True):
         arrays += [kernel.T.reshape(width, heads, -1), bias.reshape(heads, -1)]
-    return [*arrays, out.T.reshape(heads, -1, width), given.get("out_proj.bias", _zeros(out))]
+    return [*arrays, out.T.reshape(heads, -1, width), state.get("out_proj.bias", _zeros(out))]
 
 
-def to_keras(kind: str, given: Tensors, heads: int = 1) -> list[Array]:
+def to_keras(kind: str, state: State, heads: int = 1) -> list[Array]:
     """Weights of the Keras layer of ``kind`` (see ``torch_modules.NAMES``), in the order of its variables."""
     if kind == "attention":
-        return attention(given, heads)
-    return _BY_KIND[kind](given)
+        return attention(state, heads)
+    return _BY_KIND[kind](state)
 
 
-_BY_KIND: dict[str, Callable[[Tensors], list[Array]]] = {
+_BY_KIND: dict[str, Callable[[State], list[Array]]] = {
     "lstm": lstm,
     "gru": gru,
-    "bilstm": lambda given: [*lstm(given), *lstm(given, "_reverse")],
-    "bigru": lambda given: [*gru(given), *gru(given, "_reverse")],
+    "bilstm": lambda state: [*lstm(state), *lstm(state, "_reverse")],
+    "bigru": lambda state: [*gru(state), *gru(state, "_reverse")],
     "linear": linear,
     "conv": conv,
     "batch_norm": batch_norm,
     "layer_norm": layer_norm,
-    "table": lambda given: [given["weight"]],
+    "table": lambda state: [state["weight"]],
 }
 
 
@@ -93,8 +93,8 @@ def _update_first(gates: Array) -> Array:
     return np.concatenate([update, reset, new])
 
 
-def _bias(given: Tensors, side: str, end: str) -> Array:
-    return given.get(f"bias_{side}{end}", _zeros(given["weight_hh" + end]))
+def _bias(state: State, side: str, end: str) -> Array:
+    return state.get(f"bias_{side}{end}", _zeros(state["weight_hh" + end]))
 
 
 def _zeros(weight: Array) -> Array:

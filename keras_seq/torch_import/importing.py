@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from keras_seq.errors import ConfigError, ModelError
 from keras_seq.models.preprocess import Rescale
 from keras_seq.torch_import.convert import to_keras
-from keras_seq.torch_import.layer_weights import Place, find_places
+from keras_seq.torch_import.layer_weights import TargetLayer, find_layers
 from keras_seq.torch_import.mapping import ScalerNumbers, WeightMap, read_map
 from keras_seq.torch_import.match import Match, match
 from keras_seq.torch_import.read import Weights, read_weights
@@ -95,62 +95,61 @@ def import_weights(
             then as it was.
         ConfigError: the map is wrong.
     """
-    given = read_map(mapping)
-    tensors = read_weights(weights) if isinstance(weights, (str, Path)) else _as_weights(weights)
-    matches, ignored = match(find_places(model), tensors, given)
-    arrays = {one.place.name: _arrays(one, tensors) for one in matches}
-    if given.targets is not None:
-        arrays[HEAD] = _answering(model, arrays, given.targets)
-    for one in matches:
-        _check(one, arrays[one.place.name], tensors.source)
-    for one in matches:  # everything is proved; nothing below can fail half way
-        for variable, array in zip(one.place.variables, arrays[one.place.name], strict=True):
+    weight_map = read_map(mapping)
+    if isinstance(weights, (str, Path)):
+        tensors = read_weights(weights)
+    else:
+        tensors = weights if isinstance(weights, Weights) else Weights(weights)
+    matches, ignored = match(find_layers(model), tensors, weight_map)
+    arrays = {pair.layer.name: _arrays(pair, tensors) for pair in matches}
+    if weight_map.targets is not None:
+        arrays[HEAD] = _answering(model, arrays, weight_map.targets)
+    for pair in matches:
+        _check(pair, arrays[pair.layer.name], tensors.source)
+    for pair in matches:  # everything is proved; nothing below can fail half way
+        for variable, array in zip(pair.layer.variables, arrays[pair.layer.name], strict=True):
             variable.assign(array)
-    _set_epsilon(model, [one.place for one in matches], given.epsilon)
-    return Imported(tuple(_row(one) for one in matches), ignored, tensors.source, given.epsilon)
+    _set_epsilon(model, [pair.layer for pair in matches], weight_map.epsilon)
+    return Imported(tuple(_row(pair) for pair in matches), ignored, tensors.source, weight_map.epsilon)
 
 
-def _as_weights(given: Mapping[str, Any]) -> Weights:
-    return given if isinstance(given, Weights) else Weights(given)
-
-
-def _arrays(one: Match, weights: Weights) -> list[NDArray[Any]]:
+def _arrays(pair: Match, weights: Weights) -> list[NDArray[Any]]:
     """Weights of the layer in the order of its variables."""
-    place = one.place
-    if not one.tensors:  # a normalisation without weights of its own
-        if place.kind == "batch_norm":
+    layer = pair.layer
+    if not pair.tensors:  # a normalisation without weights of its own
+        if layer.kind == "batch_norm":
             raise ConfigError(
-                f"The map's layers: '{place.name}' is a batch normalisation, which needs running_mean and running_var."
+                f"The map's layers: '{layer.name}' is a batch normalisation, which needs running_mean and running_var."
             )
-        shape = place.shapes["weight"]
+        shape = layer.shapes["weight"]
         return [np.ones(shape, np.float32), np.zeros(shape, np.float32)]
     tensors = {}
-    for role, name in one.tensors.items():
+    for role, name in pair.tensors.items():
         tensor = weights[name]
         if tensor.dtype.kind != "f":
             raise ModelError(
                 f"Tensor '{name}' of {weights.source} holds {tensor.dtype}, expected floating-point numbers. Save the "
                 "network before it is quantised. Nothing was imported."
             )
-        tensors[role] = tensor.reshape(place.shapes[role])
-    return to_keras(place.kind, tensors, place.heads)[: len(place.variables)]
+        tensors[role] = tensor.reshape(layer.shapes[role])
+    return to_keras(layer.kind, tensors, layer.heads)[: len(layer.variables)]
 
 
-def _check(one: Match, arrays: list[NDArray[Any]], source: str) -> None:
-    for variable, array in zip(one.place.variables, arrays, strict=True):
+def _check(pair: Match, arrays: list[NDArray[Any]], source: str) -> None:
+    for variable, array in zip(pair.layer.variables, arrays, strict=True):
         if tuple(variable.shape) != array.shape:
             raise ModelError(
-                f"Layer '{one.place.name}' has weights {tuple(variable.shape)}, the converted ones are {array.shape}. "
+                f"Layer '{pair.layer.name}' has weights {tuple(variable.shape)}, the converted ones are {array.shape}. "
                 "Nothing was imported."
             )
         if not np.isfinite(array).all():
             raise ModelError(
-                f"{', '.join(one.tensors.values())} of {source} hold numbers that are not finite; layer "
-                f"'{one.place.name}' would answer with NaN. Nothing was imported. Save the network of an epoch before."
+                f"{', '.join(pair.tensors.values())} of {source} hold numbers that are not finite; layer "
+                f"'{pair.layer.name}' would answer with NaN. Nothing was imported. Save the network of an epoch before."
             )
 
 
-def _answering(model: keras.Model, arrays: dict[str, list[NDArray[Any]]], given: ScalerNumbers) -> list[NDArray[Any]]:
+def _answering(model: keras.Model, arrays: dict[str, list[NDArray[Any]]], scaler: ScalerNumbers) -> list[NDArray[Any]]:
     """Head weights so that the model's way back to raw units undoes another scaling of the targets.
 
     The network says ``y`` for ``y * scale + center``; the model's last layer makes ``z * deviation + mean`` of the
@@ -164,29 +163,29 @@ def _answering(model: keras.Model, arrays: dict[str, list[NDArray[Any]]], given:
             "The map's targets are for a regression or forecast whose head answers directly; this model has "
             f"{', '.join(between) or 'no numbers for an answer'}. Leave them out."
         )
-    if len(given.center) != len(last.mean):
+    if len(scaler.center) != len(last.mean):
         raise ConfigError(
-            f"The map's targets hold {len(given.center)} numbers; the data have {len(last.mean)} targets."
+            f"The map's targets hold {len(scaler.center)} numbers; the data have {len(last.mean)} targets."
         )
     kernel, bias = (np.asarray(array, np.float64) for array in arrays[HEAD])
     times = len(bias) // len(last.mean)  # steps of a forecast, targets side by side
     center, scale, mean, deviation = (
         np.tile(np.asarray(numbers, np.float64), times)
-        for numbers in (given.center, given.scale, last.mean, last.deviation)
+        for numbers in (scaler.center, scaler.scale, last.mean, last.deviation)
     )
     head = [kernel * scale / deviation, (bias * scale + center - mean) / deviation]
     return [array.astype(np.float32) for array in head]
 
 
-def _set_epsilon(model: keras.Model, places: list[Place], epsilon: float) -> None:
-    norms = [place.norm for place in places if place.norm is not None and place.norm.epsilon != epsilon]
-    for layer in norms:
-        layer.epsilon = epsilon
+def _set_epsilon(model: keras.Model, layers: list[TargetLayer], epsilon: float) -> None:
+    norms = [layer.norm for layer in layers if layer.norm is not None and layer.norm.epsilon != epsilon]
+    for norm in norms:
+        norm.epsilon = epsilon
     if norms:  # functions compiled before hold the old number
         model.predict_function = model.test_function = model.train_function = None
 
 
-def _row(one: Match) -> Row:
-    source = one.module or ", ".join(one.tensors.values()) or "(none)"
-    parameters = sum(int(np.prod(variable.shape)) for variable in one.place.variables)
-    return Row(one.place.name, source, NAMES[one.place.kind], one.by, parameters)
+def _row(pair: Match) -> Row:
+    source = pair.module or ", ".join(pair.tensors.values()) or "(none)"
+    parameters = sum(int(np.prod(variable.shape)) for variable in pair.layer.variables)
+    return Row(pair.layer.name, source, NAMES[pair.layer.kind], pair.by, parameters)

@@ -1,10 +1,9 @@
-"""Where weights go in a Keras model: its layers, each with the shapes that PyTorch's counterpart has."""
+"""Layers of a Keras model that take weights, each with the shapes of its counterpart in PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
@@ -18,7 +17,7 @@ BACKWARD = "_backward"  # how blocks.recurrent names the second run of a two-way
 
 
 @dataclass(frozen=True)
-class Place:
+class TargetLayer:
     """A Keras layer (or a part of one) that takes the weights of one PyTorch module.
 
     Attributes:
@@ -33,29 +32,29 @@ class Place:
     name: str
     kind: str
     shapes: Shapes
-    variables: tuple[Any, ...]
+    variables: tuple[keras.Variable, ...]
     heads: int = 1
-    norm: Any = None
+    norm: keras.layers.Layer | None = None
 
 
-def find_places(model: keras.Model) -> list[Place]:
-    """The places of a model, from inputs to outputs.
+def find_layers(model: keras.Model) -> list[TargetLayer]:
+    """The layers with weights of a model, from inputs to outputs.
 
     Raises:
         ModelError: a layer with weights has no counterpart in PyTorch; names it and its type.
     """
     layers = {layer.name: layer for layer in model.layers}
     twoway = {name for name in layers if name + BACKWARD in layers}
-    found: list[Place] = []
+    targets: list[TargetLayer] = []
     for layer in model.layers:
         if layer.name.removesuffix(BACKWARD) not in twoway:
-            found += _places(layer)
+            targets += _parts(layer)
         elif layer.name in twoway:
-            found.append(_recurrent(layer, layers[layer.name + BACKWARD]))
-    return found
+            targets.append(_recurrent(layer, layers[layer.name + BACKWARD]))
+    return targets
 
 
-def _places(layer: keras.layers.Layer) -> Iterator[Place]:
+def _parts(layer: keras.layers.Layer) -> Iterator[TargetLayer]:
     name = layer.name
     if isinstance(layer, (keras.layers.LSTM, keras.layers.GRU)):
         yield _recurrent(layer, None)
@@ -64,14 +63,14 @@ def _places(layer: keras.layers.Layer) -> Iterator[Place]:
     elif isinstance(layer, keras.layers.Conv1D):
         steps, channels, filters = layer.kernel.shape
         shapes = {"weight": (filters, channels, steps), "bias": (filters,)}
-        yield Place(name, "conv", shapes, (layer.kernel, layer.bias))
+        yield TargetLayer(name, "conv", shapes, (layer.kernel, layer.bias))
     elif isinstance(layer, keras.layers.BatchNormalization):
         shapes = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), tuple(layer.gamma.shape))
         variables = (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance)
-        yield Place(name, "batch_norm", shapes, variables, norm=layer)
+        yield TargetLayer(name, "batch_norm", shapes, variables, norm=layer)
     elif isinstance(layer, keras.layers.LayerNormalization):
         shapes = dict.fromkeys(("weight", "bias"), tuple(layer.gamma.shape))
-        yield Place(name, "layer_norm", shapes, (layer.gamma, layer.beta), norm=layer)
+        yield TargetLayer(name, "layer_norm", shapes, (layer.gamma, layer.beta), norm=layer)
     elif isinstance(layer, SelfAttention):
         yield _attention(layer)
     elif isinstance(layer, AttentionPooling):
@@ -80,7 +79,7 @@ def _places(layer: keras.layers.Layer) -> Iterator[Place]:
     elif isinstance(layer, LinearSkip):
         yield _linear(name, layer)
     elif isinstance(layer, Positions) and layer.weights:
-        yield Place(name, "table", {"weight": tuple(layer.table.shape)}, (layer.table,))
+        yield TargetLayer(name, "table", {"weight": tuple(layer.table.shape)}, (layer.table,))
     elif layer.weights:
         raise ModelError(
             f"Layer '{name}' ({type(layer).__name__}) of the model holds weights and has no counterpart in PyTorch "
@@ -88,10 +87,10 @@ def _places(layer: keras.layers.Layer) -> Iterator[Place]:
         )
 
 
-def _recurrent(layer: Any, backward: Any) -> Place:
+def _recurrent(layer: keras.layers.RNN, backward: keras.layers.RNN | None) -> TargetLayer:
     kind, gates = ("gru", 3) if isinstance(layer, keras.layers.GRU) else ("lstm", 4)
     shapes: dict[str, tuple[int, ...]] = {}
-    variables: list[Any] = []
+    variables: list[keras.Variable] = []
     for run, end in ((layer, ""), (backward, "_reverse")):
         if run is None:
             continue
@@ -99,17 +98,17 @@ def _recurrent(layer: Any, backward: Any) -> Place:
         shapes |= {f"weight_ih{end}": (rows, inputs), f"weight_hh{end}": (rows, run.units)}
         shapes |= {f"bias_ih{end}": (rows,), f"bias_hh{end}": (rows,)}
         variables += [run.cell.kernel, run.cell.recurrent_kernel, run.cell.bias]
-    return Place(layer.name, kind if backward is None else f"bi{kind}", shapes, tuple(variables))
+    return TargetLayer(layer.name, kind if backward is None else f"bi{kind}", shapes, tuple(variables))
 
 
-def _linear(name: str, layer: Any) -> Place:
+def _linear(name: str, layer: keras.layers.Layer) -> TargetLayer:
     """A dense layer; one without bias scores for a softmax, where a constant cancels, so it may be given one."""
     inputs, outputs = layer.kernel.shape
     variables = (layer.kernel,) if layer.bias is None else (layer.kernel, layer.bias)
-    return Place(name, "linear", {"weight": (outputs, inputs), "bias": (outputs,)}, variables)
+    return TargetLayer(name, "linear", {"weight": (outputs, inputs), "bias": (outputs,)}, variables)
 
 
-def _attention(layer: SelfAttention) -> Place:
+def _attention(layer: SelfAttention) -> TargetLayer:
     inner = layer.attention
     width = inner.query_dense.kernel.shape[0]
     shapes = {
@@ -118,4 +117,4 @@ def _attention(layer: SelfAttention) -> Place:
     }  # fmt: skip
     parts = (inner.query_dense, inner.key_dense, inner.value_dense, inner.output_dense)
     variables = tuple(variable for part in parts for variable in (part.kernel, part.bias))
-    return Place(layer.name, "attention", shapes, variables, heads=layer.heads)
+    return TargetLayer(layer.name, "attention", shapes, variables, heads=layer.heads)

@@ -42,7 +42,7 @@ class ScalerNumbers(ConfigSection):
 
 
 class WeightMap(ConfigSection):
-    """See the module."""
+    """The keys of a map file, as the module shows them."""
 
     layers: dict[str, str | dict[str, str] | None] = Field(default_factory=dict)
     ignore: tuple[str, ...] = ()
@@ -51,16 +51,16 @@ class WeightMap(ConfigSection):
     targets: ScalerNumbers | None = None
 
 
-def read_map(given: WeightMap | Mapping[str, Any] | str | Path | None) -> WeightMap:
+def read_map(source: WeightMap | Mapping[str, Any] | str | Path | None) -> WeightMap:
     """A map from a file, from plain values, or the empty one.
 
     Raises:
         ConfigError: not readable, or a key or value that is not known; names it.
     """
-    if isinstance(given, WeightMap):
-        return given
-    named = f"'{given}'" if isinstance(given, (str, Path)) else "given"
-    tree = config.read(given) if isinstance(given, (str, Path)) else dict(given or {})
+    if isinstance(source, WeightMap):
+        return source
+    named = f"'{source}'" if isinstance(source, (str, Path)) else "given"
+    tree = config.read(source) if isinstance(source, (str, Path)) else dict(source or {})
     try:
         return WeightMap.model_validate(tree)
     except ValidationError as error:
@@ -73,24 +73,25 @@ def read_map(given: WeightMap | Mapping[str, Any] | str | Path | None) -> Weight
         ) from None
 
 
-def scaled_as(spec: DataSpec, given: WeightMap) -> DataSpec:
+def scaled_as(spec: DataSpec, weight_map: WeightMap) -> DataSpec:
     """``spec`` with the input scaler of the map, where it holds one; build the model from the result.
 
     Raises:
         ConfigError: the map has numbers for another count of features, or the data have several conditions.
     """
-    if given.inputs is None:
+    scaler = weight_map.inputs
+    if scaler is None:
         return spec
     if len(spec.scaling.center) > 1:
         raise ConfigError(
             f"The map's inputs hold one scaler, but the data are scaled in {len(spec.scaling.center)} operating "
             "conditions; set data.conditions to 0."
         )
-    count = len(given.inputs.center)
+    count = len(scaler.center)
     if count != len(spec.features):
         raise ConfigError(
             f"The map's inputs hold {count} centers and scales; the data have {len(spec.features)} features, in this "
             f"order: {', '.join(spec.features)}."
         )
-    scaling = spec.scaling.model_copy(update={"center": (given.inputs.center,), "scale": (given.inputs.scale,)})
+    scaling = spec.scaling.model_copy(update={"center": (scaler.center,), "scale": (scaler.scale,)})
     return spec.model_copy(update={"scaling": scaling})

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from keras_seq.errors import ConfigError, ModelError, nearest
-from keras_seq.torch_import.layer_weights import Place
+from keras_seq.torch_import.layer_weights import TargetLayer
 from keras_seq.torch_import.mapping import WeightMap
 from keras_seq.torch_import.read import Weights, natural
 from keras_seq.torch_import.torch_modules import COUNTER, REQUIRED, Module, describe, find_modules
@@ -24,47 +24,48 @@ class Match:
     """A layer and the tensors that go there.
 
     Attributes:
-        place: in the Keras model.
+        layer: of the Keras model.
         module: name of the PyTorch module, "" where the map names tensors or nothing.
         tensors: names by role; empty: the layer is set to the identity.
         by: "map", "shape", "names" or "order".
     """
 
-    place: Place
+    layer: TargetLayer
     module: str
     tensors: dict[str, str]
     by: str
 
 
-def match(places: Sequence[Place], weights: Weights, given: WeightMap) -> tuple[list[Match], tuple[str, ...]]:
+def match(layers: Sequence[TargetLayer], weights: Weights, mapping: WeightMap) -> tuple[list[Match], tuple[str, ...]]:
     """Pair every layer with its module.
 
     Returns:
-        Matches in the order of ``places``, and the names of the tensors that the map leaves out.
+        Matches in the order of ``layers``, and the names of the tensors that the map leaves out.
 
     Raises:
         ConfigError: the map names what is not there.
         ModelError: something is left over on either side, or undecided; lists all of it with shapes.
     """
     modules = find_modules(weights)
-    ignored = _ignored(weights, given)
-    _check_layers(places, given)
-    found = [_mapped(p, given.layers[p.name], modules, weights) for p in places if p.name in given.layers]
-    taken = ignored | {tensor for one in found for tensor in one.tensors.values()}
+    ignored = _ignored(weights, mapping)
+    _check_layers(layers, mapping)
+    named = [layer for layer in layers if layer.name in mapping.layers]
+    matches = [_mapped(layer, mapping.layers[layer.name], modules, weights) for layer in named]
+    taken = ignored | {tensor for pair in matches for tensor in pair.tensors.values()}
     free = [m for m in modules if m.kind and not taken & set(m.tensors.values())]
     undecided: list[str] = []
-    for alike in _alike([p for p in places if p.name not in given.layers]):
+    for alike in _alike(layer for layer in layers if layer.name not in mapping.layers):
         fitting = [m for m in free if _fits(alike[0], m, weights)]
         if len(fitting) != len(alike):
             continue
         ordered, by = in_order(fitting, weights.ordered)
         if by:
-            found += [Match(p, m.name, _numbers(m), by) for p, m in zip(alike, ordered, strict=True)]
+            matches += [Match(layer, m.name, _numbers(m), by) for layer, m in zip(alike, ordered, strict=True)]
         else:
-            undecided.append(f"{_names(m.name for m in fitting)} for {', '.join(p.name for p in alike)}")
-    _refuse_rest(places, found, modules, ignored, weights, undecided)
-    rank = {place.name: position for position, place in enumerate(places)}
-    return sorted(found, key=lambda one: rank[one.place.name]), tuple(sorted(ignored, key=natural))
+            undecided.append(f"{_names(m.name for m in fitting)} for {', '.join(layer.name for layer in alike)}")
+    _refuse_rest(layers, matches, modules, ignored, weights, undecided)
+    rank = {layer.name: position for position, layer in enumerate(layers)}
+    return sorted(matches, key=lambda pair: rank[pair.layer.name]), tuple(sorted(ignored, key=natural))
 
 
 def in_order(modules: Sequence[Module], ordered: bool) -> tuple[list[Module], str]:
@@ -80,17 +81,17 @@ def in_order(modules: Sequence[Module], ordered: bool) -> tuple[list[Module], st
     return [], ""  # numbers and order contradict each other, or there is neither
 
 
-def _alike(places: Iterable[Place]) -> list[list[Place]]:
+def _alike(layers: Iterable[TargetLayer]) -> list[list[TargetLayer]]:
     """Places of one kind and shape together."""
-    groups: dict[object, list[Place]] = {}
-    for place in places:
-        groups.setdefault((place.kind, tuple(place.shapes.items())), []).append(place)
+    groups: dict[object, list[TargetLayer]] = {}
+    for layer in layers:
+        groups.setdefault((layer.kind, tuple(layer.shapes.items())), []).append(layer)
     return list(groups.values())
 
 
-def _fits(place: Place, module: Module, weights: Weights) -> bool:
-    return module.kind == place.kind and all(
-        place.shapes.get(role) == weights[tensor].shape for role, tensor in _numbers(module).items()
+def _fits(layer: TargetLayer, module: Module, weights: Weights) -> bool:
+    return module.kind == layer.kind and all(
+        layer.shapes.get(role) == weights[tensor].shape for role, tensor in _numbers(module).items()
     )
 
 
@@ -99,9 +100,9 @@ def _numbers(module: Module) -> dict[str, str]:
     return {role: tensor for role, tensor in module.tensors.items() if role != COUNTER}
 
 
-def _ignored(weights: Weights, given: WeightMap) -> set[str]:
+def _ignored(weights: Weights, mapping: WeightMap) -> set[str]:
     ignored: set[str] = set()
-    for pattern in given.ignore:
+    for pattern in mapping.ignore:
         fitting = {name for name in weights if fnmatchcase(name, pattern)}
         if not fitting:
             raise ConfigError(f"The map's ignore: no tensor matches '{pattern}'{nearest(pattern, weights)}")
@@ -109,63 +110,66 @@ def _ignored(weights: Weights, given: WeightMap) -> set[str]:
     return ignored
 
 
-def _check_layers(places: Sequence[Place], given: WeightMap) -> None:
-    known = [place.name for place in places]
-    for name in given.layers:
+def _check_layers(layers: Sequence[TargetLayer], mapping: WeightMap) -> None:
+    known = [layer.name for layer in layers]
+    for name in mapping.layers:
         if name not in known:
             raise ConfigError(f"The map's layers: the model has no layer with weights '{name}'{nearest(name, known)}")
 
 
-def _mapped(place: Place, named: str | dict[str, str] | None, modules: Sequence[Module], weights: Weights) -> Match:
+def _mapped(
+    layer: TargetLayer, named: str | dict[str, str] | None, modules: Sequence[Module], weights: Weights
+) -> Match:
     if named is None:
-        if place.norm is None:
+        if layer.norm is None:
             raise ConfigError(
-                f"The map's layers: '{place.name}' cannot do without weights; only a normalisation can (null)."
+                f"The map's layers: '{layer.name}' cannot do without weights; only a normalisation can (null)."
             )
-        return Match(place, "", {}, "map")
+        return Match(layer, "", {}, "map")
     if isinstance(named, str):
         module = next((m for m in modules if m.name == named), None)
         if module is None:
             known = [m.name for m in modules]
-            raise ConfigError(f"The map's layers: '{place.name}' is to take '{named}'{nearest(named, known)}")
+            raise ConfigError(f"The map's layers: '{layer.name}' is to take '{named}'{nearest(named, known)}")
         tensors, name = _numbers(module), named
     else:
         tensors, name = named, ""
     for role, tensor in tensors.items():
-        _check_tensor(place, role, tensor, weights)
-    missing = [role for role in REQUIRED[place.kind] if role not in tensors]
+        _check_tensor(layer, role, tensor, weights)
+    missing = [role for role in REQUIRED[layer.kind] if role not in tensors]
     if missing:
-        raise ConfigError(f"The map's layers: '{place.name}' needs {', '.join(missing)} too.")
-    return Match(place, name, dict(tensors), "map")
+        raise ConfigError(f"The map's layers: '{layer.name}' needs {', '.join(missing)} too.")
+    return Match(layer, name, dict(tensors), "map")
 
 
-def _check_tensor(place: Place, role: str, tensor: str, weights: Weights) -> None:
-    if role not in place.shapes:
-        raise ConfigError(f"The map's layers: '{place.name}' takes no '{role}'{nearest(role, place.shapes)}")
+def _check_tensor(layer: TargetLayer, role: str, tensor: str, weights: Weights) -> None:
+    if role not in layer.shapes:
+        raise ConfigError(f"The map's layers: '{layer.name}' takes no '{role}'{nearest(role, layer.shapes)}")
     if tensor not in weights:
         raise ConfigError(
-            f"The map's layers: '{place.name}' is to take '{tensor}', but there is no such tensor"
+            f"The map's layers: '{layer.name}' is to take '{tensor}', but there is no such tensor"
             f"{nearest(tensor, weights)}"
         )
-    shape, wanted = weights[tensor].shape, place.shapes[role]
-    if shape != wanted and not (place.kind == "table" and shape == (1, *wanted)):
+    shape, wanted = weights[tensor].shape, layer.shapes[role]
+    if shape != wanted and not (layer.kind == "table" and shape == (1, *wanted)):
         raise ModelError(
-            f"Layer '{place.name}' takes '{role}' of shape {wanted} (in PyTorch's layout); '{tensor}', which the map "
+            f"Layer '{layer.name}' takes '{role}' of shape {wanted} (in PyTorch's layout); '{tensor}', which the map "
             f"names, has {shape}. Nothing was imported. Change the model's options or the map."
         )
 
 
 def _refuse_rest(
-    places: Sequence[Place],
-    found: Sequence[Match],
+    layers: Sequence[TargetLayer],
+    matches: Sequence[Match],
     modules: Sequence[Module],
     ignored: set[str],
     weights: Weights,
     undecided: Sequence[str],
 ) -> None:
-    used = ignored | {tensor for one in found for tensor in one.tensors.values()}
-    filled = {one.place.name for one in found}
-    over, empty = [], [f"{p.name} ({describe(p.kind, p.shapes)})" for p in places if p.name not in filled]
+    used = ignored | {tensor for pair in matches for tensor in pair.tensors.values()}
+    filled = {pair.layer.name for pair in matches}
+    empty = [f"{layer.name} ({describe(layer.kind, layer.shapes)})" for layer in layers if layer.name not in filled]
+    over = []
     for module in modules:
         rest = {role: weights[tensor].shape for role, tensor in _numbers(module).items() if tensor not in used}
         if rest:

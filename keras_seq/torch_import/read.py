@@ -69,8 +69,8 @@ def read_weights(path: str | Path) -> Weights:
         if suffix == ".npz":
             weights = Weights(_read_npz(path), source=str(path))
         else:
-            found = _read_safetensors(path)
-            weights = Weights({n: found[n] for n in sorted(found, key=natural)}, source=str(path), ordered=False)
+            tensors = sorted(_read_safetensors(path).items(), key=lambda item: natural(item[0]))
+            weights = Weights(dict(tensors), source=str(path), ordered=False)
     except OSError as error:
         raise ModelError(f"The weights '{path}' cannot be read ({error.strerror or error}).") from None
     if not weights:
@@ -93,7 +93,7 @@ def _how_to_convert(path: Path) -> str:
     )
 
 
-def _plain(name: str, value: Any, source: str) -> NDArray[Any]:
+def _plain(name: str, value: object, source: str) -> NDArray[Any]:
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -127,10 +127,10 @@ def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
     except ImportError:
         return {name: _decode(path, name, *entry) for name, entry in parse_safetensors(data, path).items()}
     try:
-        found = deserialize(data)
+        entries = deserialize(data)
     except SafetensorError as error:
         raise _malformed(path, str(error)) from None
-    return {name: _decode(path, name, e["dtype"], tuple(e["shape"]), e["data"]) for name, e in found}
+    return {name: _decode(path, name, e["dtype"], tuple(e["shape"]), e["data"]) for name, e in entries}
 
 
 def parse_safetensors(data: bytes, path: Path) -> dict[str, tuple[str, tuple[int, ...], memoryview]]:
@@ -170,13 +170,13 @@ def parse_safetensors(data: bytes, path: Path) -> dict[str, tuple[str, tuple[int
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
         raise ValueError("a name occurs twice")
-    return found
+    return entries
 
 
-def _range(path: Path, name: str, entry: Any, size: int) -> tuple[int, int]:
+def _range(path: Path, name: str, entry: object, size: int) -> tuple[int, int]:
     """First and last byte of a tensor, checked against its type, its shape and the file."""
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         raise _malformed(path, f"'{name}' lacks dtype, shape or data_offsets")
@@ -193,12 +193,12 @@ def _range(path: Path, name: str, entry: Any, size: int) -> tuple[int, int]:
     return offsets[0], offsets[1]
 
 
-def _counts(value: Any) -> bool:
+def _counts(value: object) -> bool:
     """A list of whole numbers of at least 0."""
     return isinstance(value, list) and all(type(number) is int and number >= 0 for number in value)
 
 
-def _decode(path: Path, name: str, dtype: str, shape: tuple[int, ...], data: Any) -> NDArray[Any]:
+def _decode(path: Path, name: str, dtype: str, shape: tuple[int, ...], data: bytes | memoryview) -> NDArray[Any]:
     if dtype not in TYPES:
         raise _malformed(path, f"'{name}' has type {dtype!r}; known: {', '.join(TYPES)}")
     array = np.frombuffer(data, TYPES[dtype]).reshape(shape)

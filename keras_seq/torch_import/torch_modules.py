@@ -92,13 +92,13 @@ def _place(name: str, attentive: set[str | None]) -> tuple[str, str, str]:
 
 def _module(kind: str, name: str, tensors: dict[str, str], weights: Weights) -> Module:
     shapes = {role: weights[tensor].shape for role, tensor in tensors.items()}
-    found, why = {"recurrent": _recurrent, "attention": _attention, "plain": _plain, "loose": _loose}[kind](
+    known, why = {"recurrent": _recurrent, "attention": _attention, "plain": _plain, "loose": _loose}[kind](
         shapes, next(iter(tensors.values()))
     )
-    missing = [role for role in REQUIRED.get(found, ()) if role not in shapes]
+    missing = [role for role in REQUIRED.get(known, ()) if role not in shapes]
     if missing:
-        found, why = "", f"{NAMES[found]} without {', '.join(missing)}"
-    return Module(name, found, tensors, why)
+        known, why = "", f"{NAMES[known]} without {', '.join(missing)}"
+    return Module(name, known, tensors, why)
 
 
 def _recurrent(shapes: Shapes, name: str) -> tuple[str, str]:
