@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(words) > 1:
         processes.end_with_parent(int(words[1]), processes.FAILED)  # its successor starts other workers
     study = open_study(Path(words[0]))
-    from keras_seq.training.device import prepare_environment
+    from keras_seq.models.xla_flags import prepare_environment
 
     prepare_environment()
     machine.load_tensorflow()

@@ -27,7 +27,7 @@ def make_parser() -> cli.Parser:
 def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
     options = make_parser().parse_args(argv)
-    from keras_seq.training.device import prepare_environment
+    from keras_seq.models.xla_flags import prepare_environment
 
     prepare_environment()
     machine.load_tensorflow()

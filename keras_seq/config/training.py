@@ -10,13 +10,12 @@ from pydantic import Field, field_validator
 
 from keras_seq.config.base import ConfigSection, Count, NonNegative, Positive, Share
 
-# read off the source: importing it would load Keras
-_LOSSES = Path(__file__).parents[1] / "training" / "losses.py"
-_REGISTRATION = re.compile(r'^@register(?:_error)?\("(\w+)"', re.MULTILINE)
+_LOSSES = Path(__file__).parents[1] / "training" / "losses.py"  # read as text: importing it would load Keras
+_ENTRY = re.compile(r'^    "(\w+)": lambda ', re.MULTILINE)
 if TYPE_CHECKING:
     Loss = str
 else:
-    Loss = Literal[("auto", *dict.fromkeys(_REGISTRATION.findall(_LOSSES.read_text(encoding="utf-8"))))]
+    Loss = Literal[("auto", *dict.fromkeys(_ENTRY.findall(_LOSSES.read_text(encoding="utf-8"))))]
 
 
 class TrainingConfig(ConfigSection):

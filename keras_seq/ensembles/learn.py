@@ -12,7 +12,7 @@ from keras_seq.config import TaskName
 from keras_seq.ensembles.rules import Array, Rule, equal_weights, table
 from keras_seq.errors import ConfigError, DataError, nearest
 from keras_seq.tasks import TASKS, classifies
-from keras_seq.training.thresholds import best_f1_threshold
+from keras_seq.training.thresholds import best_f_threshold
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -49,7 +49,7 @@ def learn_rule(
     if method == "median":
         return Rule("median", task)
     if method == "hard":
-        limits = [best_f1_threshold(truth, row) for row in predictions] if task == "binary" else []
+        limits = [best_f_threshold(truth, row) for row in predictions] if task == "binary" else []
         return Rule("vote", task, thresholds=tuple(limits))
     if method == "weighted":
         return Rule("weights", task, weights=tuple(optimal_weights(task, predictions, truth).tolist()))

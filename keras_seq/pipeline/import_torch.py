@@ -76,7 +76,7 @@ def _check_early(experiment: config.Experiment, output: str | Path) -> tuple[Pat
     """Refuse what can be refused before data are read; the run folder and the resolved experiment."""
     from keras_seq.export.saved_model import check_version
     from keras_seq.models.registry import get_family, names, resolve_experiment
-    from keras_seq.training.device import prepare_environment
+    from keras_seq.models.xla_flags import prepare_environment
 
     family = experiment.model.family
     if family not in FAMILIES:

@@ -73,7 +73,8 @@ def _check_early(experiment: config.Experiment, group: SingleProcess) -> tuple[P
     """Refuse what can be refused before data are read; the run folder and the resolved experiment."""
     from keras_seq.export.saved_model import check_version
     from keras_seq.models.registry import names, resolve_experiment
-    from keras_seq.training.device import choose_device, prepare_environment
+    from keras_seq.models.xla_flags import prepare_environment
+    from keras_seq.training.device import choose_device
 
     if experiment.model.family in names():  # a wrong name is answered before TensorFlow loads
         prepare_environment()

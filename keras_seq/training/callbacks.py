@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import signal
 import threading
@@ -14,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_seq.errors import OutputError
 from keras_seq.files import write_text
@@ -131,9 +130,7 @@ class HistoryFile:
 
     @staticmethod
     def _line(epoch: int, row: Mapping[str, float]) -> str:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow([epoch, *(f"{value:.8g}" for value in row.values())])
-        return text.getvalue()
+        return ",".join([str(epoch), *(f"{value:.8g}" for value in row.values())]) + "\n"
 
 
 class TensorBoard:
@@ -144,18 +141,12 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._writer = None
-        if folder is not None:
-            import tensorflow as tf
-
-            self._writer = tf.summary.create_file_writer(str(folder))
+        self._writer = tf.summary.create_file_writer(str(folder)) if folder is not None else None
 
     def write(self, epoch: int, row: Mapping[str, float]) -> None:
         """Add an epoch, counted from 1."""
         if self._writer is None:
             return
-        import tensorflow as tf
-
         with self._writer.as_default(step=epoch):
             for name, value in row.items():
                 tf.summary.scalar(name, value)

@@ -7,7 +7,6 @@ layers are made.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import re
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from keras_seq.config import TrainingConfig
 from keras_seq.errors import ConfigError, DeviceError
+from keras_seq.models.xla_flags import prepare_environment
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -131,15 +131,6 @@ def split_cpu() -> None:
     if tf.config.get_logical_device_configuration(cpu) is None:
         with contextlib.suppress(RuntimeError):
             tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-
-
-def prepare_environment() -> None:
-    """Set what XLA reads when it starts; call before TensorFlow's first operation."""
-    try:
-        flags = importlib.import_module("keras_seq.models.xla_flags")
-    except ModuleNotFoundError:
-        return
-    flags.prepare_environment()
 
 
 def _gpus() -> list[tf.config.PhysicalDevice]:

@@ -6,6 +6,7 @@ after the last saved state. Imports no TensorFlow.
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -153,12 +154,7 @@ def check_numbers(workers: int, restarts: int) -> None:
 
 def words_without(words: Sequence[str], options: Sequence[str] = OPTIONS) -> list[str]:
     """``words`` without these options and their values: what each worker is told."""
-    kept, skip = [], False
-    for word in words:
-        if skip:
-            skip = False
-        elif word in options:
-            skip = True
-        elif word.partition("=")[0] not in options:
-            kept.append(word)
-    return kept
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for option in options:
+        parser.add_argument(option)
+    return parser.parse_known_args(words)[1]

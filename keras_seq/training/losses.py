@@ -20,7 +20,7 @@ from keras_seq.config import ModelConfig, TrainingConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
 from keras_seq.models.tensor import Tensor
-from keras_seq.tasks import TASKS, classifies
+from keras_seq.tasks import TASKS
 
 PHM08_EARLY, PHM08_LATE = 13.0, 10.0  # cycles, Saxena et al. 2008
 PHM08_LINEAR_FROM = 3.0  # exponent from which on the score goes on as a straight line
@@ -187,62 +187,17 @@ class LossOptions:
         return self.spec.target_std or (1.0,) * len(self.spec.targets)
 
 
-Builder = Callable[[LossOptions], keras.losses.Loss]
-ErrorFormula = Callable[[Tensor, Tensor, float], Tensor]
-VALUE_TASKS = tuple(task for task in TASKS if not classifies(task))
-LOSSES: dict[str, dict[str, Builder]] = {task: {} for task in TASKS}
-VALUE_ERRORS: dict[str, ErrorFormula] = {}
+Builder = Callable[[LossOptions, str], keras.losses.Loss]
 
 
-def register(name: str, *tasks: str) -> Callable[[Builder], Builder]:
-    """Register a function that builds the loss ``name`` of some tasks; ``training.loss`` then knows it."""
-
-    def decorate(build: Builder) -> Builder:
-        LOSSES.update({task: LOSSES[task] | {name: build} for task in tasks})
-        return build
-
-    return decorate
+def _huber(error: Tensor, delta: float) -> Tensor:
+    size = ops.abs(error)
+    return ops.where(size <= delta, 0.5 * ops.square(size), delta * (size - 0.5 * delta))
 
 
-def register_error(name: str) -> Callable[[ErrorFormula], ErrorFormula]:
-    """Register the error of the value loss ``name``: from difference, targets' deviations and Huber's delta."""
-
-    def decorate(error: ErrorFormula) -> ErrorFormula:
-        def build(options: LossOptions) -> keras.losses.Loss:
-            spec, delta = options.spec, options.training.huber_delta
-            return ValueLoss(name, options.std, per_step=spec.per_step, delta=delta, name=name)
-
-        VALUE_ERRORS[name] = error
-        register(name, *VALUE_TASKS)(build)
-        return error
-
-    return decorate
-
-
-@register_error("mse")
-def _squared(difference: Tensor, std: Tensor, delta: float) -> Tensor:
-    return ops.square(difference / std)
-
-
-@register_error("mae")
-def _absolute(difference: Tensor, std: Tensor, delta: float) -> Tensor:
-    return ops.abs(difference / std)
-
-
-@register_error("huber")
-def _huber(difference: Tensor, std: Tensor, delta: float) -> Tensor:
-    error = ops.abs(difference / std)
-    return ops.where(error <= delta, 0.5 * ops.square(error), delta * (error - 0.5 * delta))
-
-
-@register_error("phm08")
-def _phm08(difference: Tensor, std: Tensor, delta: float) -> Tensor:
-    return smooth_phm08(difference) * (PHM08_LATE / std)
-
-
-@register("quantile", *VALUE_TASKS)
-def _quantile(options: LossOptions) -> keras.losses.Loss:
-    return QuantileLoss(options.model.quantiles, options.std, per_step=options.spec.per_step)
+def _value(options: LossOptions, name: str) -> keras.losses.Loss:
+    delta = options.training.huber_delta
+    return ValueLoss(name, options.std, per_step=options.spec.per_step, delta=delta, name=name)
 
 
 def _binary(options: LossOptions, name: str, *, gamma: float = 0.0, weight: float = 1.0) -> keras.losses.Loss:
@@ -250,32 +205,31 @@ def _binary(options: LossOptions, name: str, *, gamma: float = 0.0, weight: floa
     return BinaryLoss(gamma=gamma, positive_weight=weight, smoothing=smoothing, per_step=per_step, name=name)
 
 
-@register("bce", "binary")
-def _bce(options: LossOptions) -> keras.losses.Loss:
-    return _binary(options, "bce")
+def _classes(options: LossOptions, name: str, *, gamma: float = 0.0) -> keras.losses.Loss:
+    return ClassLoss(len(options.spec.classes), gamma=gamma, smoothing=options.training.label_smoothing, name=name)
 
 
-@register("weighted_bce", "binary")
-def _weighted_bce(options: LossOptions) -> keras.losses.Loss:
-    share = options.positive_share
-    return _binary(options, "weighted_bce", weight=(1.0 - share) / max(share, 1e-6))
-
-
-@register("focal", "binary")
-def _focal(options: LossOptions) -> keras.losses.Loss:
-    return _binary(options, "focal", gamma=options.training.focal_gamma)
-
-
-@register("cce", "multiclass")
-def _cce(options: LossOptions) -> keras.losses.Loss:
-    return ClassLoss(len(options.spec.classes), smoothing=options.training.label_smoothing, name="cce")
-
-
-@register("focal", "multiclass")
-def _class_focal(options: LossOptions) -> keras.losses.Loss:
-    training = options.training
-    classes, smoothing = len(options.spec.classes), training.label_smoothing
-    return ClassLoss(classes, gamma=training.focal_gamma, smoothing=smoothing, name="focal")
+# A loss is an entry of one of these tables; ``training.loss`` reads the names off this source.
+VALUE_ERRORS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "mse": lambda difference, std, delta: ops.square(difference / std),
+    "mae": lambda difference, std, delta: ops.abs(difference / std),
+    "huber": lambda difference, std, delta: _huber(difference / std, delta),
+    "phm08": lambda difference, std, delta: smooth_phm08(difference) * (PHM08_LATE / std),
+}
+VALUE_LOSSES: dict[str, Builder] = {
+    **dict.fromkeys(VALUE_ERRORS, _value),
+    "quantile": lambda o, name: QuantileLoss(o.model.quantiles, o.std, per_step=o.spec.per_step),
+}
+BINARY_LOSSES: dict[str, Builder] = {
+    "bce": lambda o, name: _binary(o, name),
+    "weighted_bce": lambda o, name: _binary(o, name, weight=(1 - o.positive_share) / max(o.positive_share, 1e-6)),
+    "focal": lambda o, name: _binary(o, name, gamma=o.training.focal_gamma),
+}
+CLASS_LOSSES: dict[str, Builder] = {
+    "cce": lambda o, name: _classes(o, name),
+    "focal": lambda o, name: _classes(o, name, gamma=o.training.focal_gamma),
+}
+LOSSES = {task: VALUE_LOSSES for task in TASKS} | {"binary": BINARY_LOSSES, "multiclass": CLASS_LOSSES}
 
 
 def resolve_loss(training: TrainingConfig, model: ModelConfig, spec: DataSpec) -> str:
@@ -316,7 +270,7 @@ def make_loss(
         ConfigError: a loss that does not fit the task or the head.
     """
     name = resolve_loss(training, model, spec)
-    return LOSSES[spec.task][name](LossOptions(training, model, spec, positive_share))
+    return LOSSES[spec.task][name](LossOptions(training, model, spec, positive_share), name)
 
 
 def _focus(true_probability: Tensor, gamma: float) -> Tensor:

@@ -19,8 +19,9 @@ from numpy.typing import ArrayLike
 
 from keras_seq.config import TrainingConfig
 from keras_seq.errors import ConfigError, TrainingError
+from keras_seq.models.xla_flags import prepare_environment
 from keras_seq.training.cluster import ClusterSpec, WorkerLost
-from keras_seq.training.device import choose_device, prepare_environment
+from keras_seq.training.device import choose_device
 from keras_seq.training.single_process import SingleProcess
 
 HEARTBEAT_SECONDS = 20  # after which a silent worker counts as lost

@@ -210,11 +210,6 @@ def choose_threshold(truth: ArrayLike, probability: ArrayLike, evaluation: Evalu
     return best_f_threshold(truth, probability, beta=evaluation.beta if rule == "fbeta" else 1.0)
 
 
-def best_f1_threshold(truth: ArrayLike, probability: ArrayLike) -> float:
-    """Threshold of the best F1 for 0/1 truths ``(n,)`` and probabilities ``(n,)``; see ``best_f_threshold``."""
-    return best_f_threshold(truth, probability)
-
-
 def best_f_threshold(truth: ArrayLike, probability: ArrayLike, *, beta: float = 1.0) -> float:
     """Threshold of the best ``F_beta = (1 + b^2) TP / (called + b^2 positives)`` (van Rijsbergen 1979).
 

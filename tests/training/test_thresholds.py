@@ -11,7 +11,6 @@ from keras_seq.config import EvaluationConfig
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.training.class_metrics import f1
 from keras_seq.training.thresholds import (
-    best_f1_threshold,
     best_f_threshold,
     cheapest_threshold,
     choose_threshold,
@@ -20,7 +19,7 @@ from keras_seq.training.thresholds import (
 
 
 def test_lies_between_the_calls() -> None:
-    assert best_f1_threshold([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.9]) == pytest.approx(0.4)
+    assert best_f_threshold([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.9]) == pytest.approx(0.4)
 
 
 @settings(max_examples=60, deadline=None)
@@ -30,7 +29,7 @@ def test_no_threshold_is_better(pairs: list[tuple[bool, int]]) -> None:
     if not truth.any():
         return
     score = score / 8
-    threshold = best_f1_threshold(truth, score)
+    threshold = best_f_threshold(truth, score)
     best = max(f1(truth, score >= cut) for cut in np.unique(score))
     assert f1(truth, score >= threshold) == pytest.approx(best)
 
@@ -39,7 +38,7 @@ def test_order_of_samples_and_ties_change_nothing() -> None:
     rng = np.random.default_rng(0)
     truth, score = (rng.random(200) < 0.3).astype(float), np.round(rng.random(200), 1)
     order = rng.permutation(200)
-    assert best_f1_threshold(truth, score) == best_f1_threshold(truth[order], score[order])
+    assert best_f_threshold(truth, score) == best_f_threshold(truth[order], score[order])
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ def test_order_of_samples_and_ties_change_nothing() -> None:
 )
 def test_refuses_what_has_no_answer(truth: list[int], score: list[float], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        best_f1_threshold(truth, score)
+        best_f_threshold(truth, score)
 
 
 @settings(max_examples=60, deadline=None)
