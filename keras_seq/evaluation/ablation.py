@@ -140,14 +140,14 @@ def variants(experiment: Experiment, task: str, wanted: Sequence[str] = ()) -> d
     for name in wanted:
         if name not in COMPONENTS:
             raise ConfigError(f"--off: there is no component '{name}'{nearest(name, COMPONENTS)}")
-    found = {name: COMPONENTS[name][1](experiment, task) for name in wanted or COMPONENTS}
-    found = {name: changes for name, changes in found.items() if changes}
-    if not found:
+    changes_by_name = {name: COMPONENTS[name][1](experiment, task) for name in wanted or COMPONENTS}
+    changes_by_name = {name: changes for name, changes in changes_by_name.items() if changes}
+    if not changes_by_name:
         raise ConfigError(
             f"--off: the configuration '{experiment.name}' has none of {', '.join(wanted or COMPONENTS)}, so there is "
             "nothing to switch off."
         )
-    return found
+    return changes_by_name
 
 
 def compare(
@@ -167,9 +167,9 @@ def compare(
         positive ``gain`` means that the component helps.
     """
     metric = deciding(task)
-    mine, theirs = _by_seed(full, part, metric), _by_seed(off, part, metric)
-    seeds = sorted(mine.keys() & theirs.keys())
-    differences = [theirs[seed] - mine[seed] for seed in seeds]
+    with_it, without = _by_seed(full, part, metric), _by_seed(off, part, metric)
+    seeds = sorted(with_it.keys() & without.keys())
+    differences = [without[seed] - with_it[seed] for seed in seeds]
     middle = statistics.fmean(differences)
     half = _half_width(differences)
     sign = -1.0 if metric in HIGHER_IS_BETTER else 1.0
@@ -177,8 +177,8 @@ def compare(
     helps, hurts = (low > 0, high < 0) if sign > 0 else (high < 0, low > 0)
     return {
         "metric": metric,
-        "full": statistics.fmean(mine[seed] for seed in seeds),
-        "off": statistics.fmean(theirs[seed] for seed in seeds),
+        "full": statistics.fmean(with_it[seed] for seed in seeds),
+        "off": statistics.fmean(without[seed] for seed in seeds),
         "difference": middle,
         "low": low,
         "high": high,
@@ -192,7 +192,7 @@ def _by_seed(runs: Sequence[Mapping[str, Any]], part: str, metric: str) -> dict[
     values: dict[int, list[float]] = {}
     for run in runs:
         values.setdefault(run["seed"], []).append(float(run["metrics"][part][metric]))
-    return {seed: statistics.fmean(found) for seed, found in values.items()}
+    return {seed: statistics.fmean(scores) for seed, scores in values.items()}
 
 
 def _half_width(differences: Sequence[float]) -> float:

@@ -105,23 +105,23 @@ def collect(candidates: Candidates, say: Callable[[str], None] = lambda text: No
         say(f"predicting {candidates.part} with {candidate.name} ({len(candidate.bundles)} run(s))")
         replicates = []
         for pieces in candidate.replicates(union=candidates.union):
-            found = []
+            answered = []
             for bundle in pieces:
                 try:
                     prepared = prepare(bundle.experiment.data)
                     series = prepared.series
-                    found.append((bundle, run_answers(bundle, prepared, candidates.part)))
+                    answered.append((bundle, run_answers(bundle, prepared, candidates.part)))
                 except (KerasSeqError, OSError, ValueError) as error:
                     if isinstance(error, DataError):
                         raise
                     failures.append(Failure(candidate.name, str(bundle.folder), str(error).splitlines()[0]))
-            if found:
-                replicates.append(replicate(found, candidates.part))
+            if answered:
+                replicates.append(replicate(answered, candidates.part))
         if replicates:
             by_name[candidate.name] = replicates
     if len(by_name) < 2 or series is None:
-        said = " ".join(f"{failure.folder}: {failure.reason}" for failure in failures)
-        raise DataError(f"Fewer than two contenders could answer. {said}")
+        reasons = " ".join(f"{failure.folder}: {failure.reason}" for failure in failures)
+        raise DataError(f"Fewer than two contenders could answer. {reasons}")
     return _aligned(by_name, series, failures)
 
 
@@ -206,13 +206,15 @@ def _check_truth(placed: dict[str, list[Points]], first: Points) -> None:
     """Other inputs may be compared, other truths not."""
     reference = next(iter(placed))
     for name, replicates in placed.items():
-        for found in replicates:
-            differing = ~np.isclose(found.truth, first.truth, rtol=1e-5, atol=0).reshape(len(first.row), -1).all(axis=1)
+        for points in replicates:
+            differing = ~np.isclose(points.truth, first.truth, rtol=1e-5, atol=0).reshape(len(first.row), -1).all(
+                axis=1
+            )
             if differing.any():
                 at = int(np.flatnonzero(differing)[0])
                 raise DataError(
                     f"'{reference}' and '{name}' were trained on different data: the truth at row {first.row[at]} is "
-                    f"{np.ravel(first.truth[at])[0]:g} for the first and {np.ravel(found.truth[at])[0]:g} for the "
+                    f"{np.ravel(first.truth[at])[0]:g} for the first and {np.ravel(points.truth[at])[0]:g} for the "
                     f"second ({int(differing.sum())} points differ). Train both on the same file."
                 )
 

@@ -86,16 +86,16 @@ def label(low: float, high: float) -> str:
 
 def _errors(truth: np.ndarray, prediction: np.ndarray, task: TaskName) -> dict[str, float]:
     if task == "binary":
-        called = prediction.ravel() >= 0.5
+        predicted = prediction.ravel() >= 0.5
         return {
             "brier": class_metrics.brier(truth, prediction),
-            "accuracy": class_metrics.accuracy(truth.ravel() > 0.5, called),
+            "accuracy": class_metrics.accuracy(truth.ravel() > 0.5, predicted),
             "bias": float(np.mean(prediction) - np.mean(truth)),
         }
     if task == "multiclass":
-        called = prediction.argmax(-1)
+        predicted = prediction.argmax(-1)
         return {
-            "accuracy": class_metrics.accuracy(truth, called),
+            "accuracy": class_metrics.accuracy(truth, predicted),
             "log_loss": class_metrics.log_loss(truth, prediction),
         }
     error = prediction.ravel() - truth.ravel()

@@ -91,15 +91,17 @@ def gather(words: Sequence[str], overrides: Mapping[str, Any], *, part: ScoredPa
         if bundles:
             candidates.append(Candidate(name, tuple(bundles)))
     if len(candidates) < 2:
-        said = " ".join(f"{failure.folder}: {failure.reason}" for failure in failures)
-        raise ModelError(f"A comparison needs at least two contenders, {len(candidates)} can be read. {said}".strip())
+        reasons = " ".join(f"{failure.folder}: {failure.reason}" for failure in failures)
+        raise ModelError(
+            f"A comparison needs at least two contenders, {len(candidates)} can be read. {reasons}".strip()
+        )
     chosen, union = _part(candidates, part)
     for candidate in candidates:
         for bundle in candidate.bundles:
             refuse_seen(bundle, chosen, candidate.name)
-    found = Candidates(tuple(candidates), chosen, union, failures)
-    check_alike(found)
-    return found
+    gathered = Candidates(tuple(candidates), chosen, union, failures)
+    check_alike(gathered)
+    return gathered
 
 
 def run_folders(path: Path) -> list[Path]:
@@ -110,13 +112,13 @@ def run_folders(path: Path) -> list[Path]:
     """
     if (path / "manifest.json").exists() or (path / "bundle" / "manifest.json").exists():
         return [path]
-    found = sorted(run for run in path.glob("seed-*") if run.is_dir())
-    if not found:
+    runs = sorted(run for run in path.glob("seed-*") if run.is_dir())
+    if not runs:
         raise ModelError(
             f"'{path}' is neither a bundle nor a folder of runs (seed-*). Give the folder that "
             "'python -m keras_seq.train' or '... crossval' named at its end, such as runs/caster/seed-0."
         )
-    return found
+    return runs
 
 
 def check_alike(candidates: Candidates) -> None:
@@ -146,19 +148,19 @@ def check_alike(candidates: Candidates) -> None:
 
 
 def _check_question(reference: Candidate, candidate: Candidate, bundle: Bundle) -> None:
-    mine, theirs = reference.first, bundle
-    for option, one, two in (
-        ("data.task", mine.spec.task, theirs.spec.task),
-        ("data.targets", mine.spec.targets, theirs.spec.targets),
-        ("data.windows.horizon", mine.spec.horizon, theirs.spec.horizon),
-        ("data.target_cap", mine.experiment.data.target_cap, theirs.experiment.data.target_cap),
-        ("evaluation.at", mine.experiment.evaluation.at, theirs.experiment.evaluation.at),
-        ("evaluation.min_steps", mine.experiment.evaluation.min_steps, theirs.experiment.evaluation.min_steps),
+    first, second = reference.first, bundle
+    for option, wanted, own in (
+        ("data.task", first.spec.task, second.spec.task),
+        ("data.targets", first.spec.targets, second.spec.targets),
+        ("data.windows.horizon", first.spec.horizon, second.spec.horizon),
+        ("data.target_cap", first.experiment.data.target_cap, second.experiment.data.target_cap),
+        ("evaluation.at", first.experiment.evaluation.at, second.experiment.evaluation.at),
+        ("evaluation.min_steps", first.experiment.evaluation.min_steps, second.experiment.evaluation.min_steps),
     ):
-        if one != two:
+        if wanted != own:
             raise ConfigError(
                 f"'{reference.name}' and '{candidate.name}' ({bundle.folder}) answer different questions: {option} is "
-                f"{_text(one)} for the first and {_text(two)} for the second. Compare models of one question"
+                f"{_text(wanted)} for the first and {_text(own)} for the second. Compare models of one question"
                 + (f", or give both the same with --{option}." if option.startswith("evaluation.") else ".")
             )
 
@@ -187,13 +189,13 @@ def _label(paths: Sequence[Path]) -> str:
 
 
 def _bundles(name: str, paths: Sequence[Path], overrides: Mapping[str, Any], failures: list[Failure]) -> list[Bundle]:
-    found: list[Bundle] = []
+    bundles: list[Bundle] = []
     for path in paths:
         for folder in _attempt(name, path, failures, lambda path=path: run_folders(path)) or []:  # type: ignore[misc]
             bundle = _attempt(name, folder, failures, lambda folder=folder: _load(folder, overrides))  # type: ignore[misc]
             if bundle is not None:
-                found.append(bundle)
-    return found
+                bundles.append(bundle)
+    return bundles
 
 
 def _attempt(name: str, path: Path, failures: list[Failure], act: Callable[[], Any]) -> Any:

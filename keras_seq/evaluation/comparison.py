@@ -57,9 +57,9 @@ class Comparison:
         sign = -1 if deciding.higher_is_better else 1
         return sorted(self.estimates, key=lambda name: sign * self.estimates[name][deciding.name].value)
 
-    def pair(self, one: str, other: str) -> Pair:
+    def pair(self, first: str, second: str) -> Pair:
         """The test of two candidates, in whichever order it was made."""
-        return next(pair for pair in self.pairs if {pair.first, pair.second} == {one, other})
+        return next(pair for pair in self.pairs if {pair.first, pair.second} == {first, second})
 
 
 def measures_of(spec: DataSpec, deciding: str | None = None) -> tuple[Measure, ...]:
@@ -71,13 +71,13 @@ def measures_of(spec: DataSpec, deciding: str | None = None) -> tuple[Measure, .
     known = MEASURES[spec.task]
     if deciding is None:
         return known
-    found = [measure for measure in known if measure.name == deciding]
-    if not found:
+    chosen = [measure for measure in known if measure.name == deciding]
+    if not chosen:
         names = [measure.name for measure in known]
         raise ConfigError(
             f"Option '--metric': a {spec.task} comparison has no metric '{deciding}'{nearest(deciding, names)}"
         )
-    return (found[0], *(measure for measure in known if measure.name != deciding))
+    return (chosen[0], *(measure for measure in known if measure.name != deciding))
 
 
 def compare_answers(

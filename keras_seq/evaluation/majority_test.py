@@ -41,18 +41,18 @@ class MajorityTest:
         )
 
 
-def majority_test(truth: ArrayLike, called: ArrayLike, constant: ArrayLike) -> MajorityTest:
+def majority_test(truth: ArrayLike, predicted: ArrayLike, constant: ArrayLike) -> MajorityTest:
     """Compare calls with a constant answer, point by point.
 
     Args:
         truth: class numbers 0 and 1, ``(points,)``.
-        called: by the model, ``(points,)``.
+        predicted: by the model, ``(points,)``.
         constant: what is answered without one, ``(points,)``; may change from one training to the next.
     """
     from scipy.stats import binomtest
 
     actual = np.asarray(truth, np.int64)
-    right, plain = (np.asarray(answer, np.int64) == actual for answer in (called, constant))
+    right, plain = (np.asarray(answer, np.int64) == actual for answer in (predicted, constant))
     interval = binomtest(int(right.sum()), len(right)).proportion_ci(0.95)
     gained, lost = int((right & ~plain).sum()), int((plain & ~right).sum())
     p_value = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0

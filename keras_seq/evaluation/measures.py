@@ -157,8 +157,8 @@ def weighted_average_precision(truth: Array, score: Array, weights: Array) -> Ar
     """
     positive, negative = _tied(truth, score, weights, descending=True)
     hits = np.cumsum(positive, axis=1)
-    called = hits + np.cumsum(negative, axis=1)
-    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+    positives = hits + np.cumsum(negative, axis=1)
+    precision = np.divide(hits, positives, out=np.zeros_like(hits), where=positives > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray((positive * precision).sum(1) / positive.sum(1))
 

@@ -77,17 +77,17 @@ def naive_reference(experiment: Experiment, prepared: Prepared) -> NaiveReferenc
 def _candidates(experiment: Experiment, prepared: Prepared) -> dict[int, str]:
     """Seasons and their words; 0 is the mean."""
     family, spec = experiment.model.family, prepared.spec
-    found = {0: MEAN}
+    seasons = {0: MEAN}
     per_row = prepared.series.schema.target_per == "step"
     if per_row and (spec.horizon or experiment.data.split.by == "time"):
         known = "" if spec.horizon else KNOWN
-        found |= {season: words + known for season, words in find_seasons(prepared, experiment).items()}
+        seasons |= {season: words + known for season, words in find_seasons(prepared, experiment).items()}
     own = {"mean": 0, "naive": 1}.get(family)
     if family == "seasonal_naive":
         arima = experiment.model.arima
         own = arima.seasonal[3] or round(arima.period) or int(prepared.series.info.get("season", 0))
-    rest = {season: words for season, words in found.items() if season != own}
-    return rest or found
+    rest = {season: words for season, words in seasons.items() if season != own}
+    return rest or seasons
 
 
 def _answers(prepared: Prepared, part: str, season: int, *, cap: float | None = None) -> Array:
@@ -96,7 +96,7 @@ def _answers(prepared: Prepared, part: str, season: int, *, cap: float | None = 
     truth, unit, row = locate(series, index, spec)
     mean = np.asarray(spec.target_mean, np.float64)
     if season == 0:
-        found = np.broadcast_to(mean, truth.shape)
+        answers = np.broadcast_to(mean, truth.shape)
     else:
         ahead = np.arange(1, spec.horizon + 1) if spec.horizon else np.zeros(1, np.int64)
         target = row[:, None] + ahead if spec.horizon else _target_rows(prepared, part, row)[:, None]
@@ -104,9 +104,9 @@ def _answers(prepared: Prepared, part: str, season: int, *, cap: float | None = 
         origin = row[:, None] if spec.horizon else target - 1
         pieces = [slice(low, low + CHUNK) for low in range(0, len(target), CHUNK)]
         origin, rows, last = np.broadcast_to(origin, target.shape), target - back, _last_known(series)
-        found = np.concatenate([_at(series, last, rows[k], origin[k], unit[k], mean) for k in pieces])
-        found = found if spec.horizon else found[:, 0]
-    return found if cap is None else np.minimum(found, cap)
+        answers = np.concatenate([_at(series, last, rows[k], origin[k], unit[k], mean) for k in pieces])
+        answers = answers if spec.horizon else answers[:, 0]
+    return answers if cap is None else np.minimum(answers, cap)
 
 
 def _target_rows(prepared: Prepared, part: str, row: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -142,8 +142,8 @@ def _at(
     values = np.asarray(series.targets)
     last = before[np.maximum(rows, 0)]  # (answers, steps, targets)
     known = (last >= begin[..., None]) & (rows >= begin)[..., None]
-    found = np.take_along_axis(values, np.maximum(last, 0).reshape(-1, values.shape[1]), axis=0).reshape(last.shape)
-    return np.where(known, found, mean).astype(np.float32)
+    targets = np.take_along_axis(values, np.maximum(last, 0).reshape(-1, values.shape[1]), axis=0).reshape(last.shape)
+    return np.where(known, targets, mean).astype(np.float32)
 
 
 def _error(answers: Array, prepared: Prepared) -> float:
@@ -170,10 +170,10 @@ def _shares(prepared: Prepared) -> Array:
         pieces = [np.asarray(series.targets)[train.units, 0]]
     else:
         pieces = [np.asarray(series.targets[low:high])[:, 0] for low, high in part_rows(series, train)]
-    found = np.zeros(count)
+    counts = np.zeros(count)
     for labels in pieces:
-        found += np.bincount(labels[np.isfinite(labels)].astype(np.int64), minlength=count)[:count]
-    return found / max(found.sum(), 1.0)
+        counts += np.bincount(labels[np.isfinite(labels)].astype(np.int64), minlength=count)[:count]
+    return counts / max(counts.sum(), 1.0)
 
 
 def _classes(prepared: Prepared) -> tuple[str, ...]:

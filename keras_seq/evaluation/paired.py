@@ -115,8 +115,8 @@ def compare_pair(
 def influence(answers: CandidateAnswers, measure: Measure, predictions: Array, plan: ResamplingPlan) -> Array:
     """What each time adds to a candidate's metric times the points, mean over its seeds, ``(pieces,)``."""
     piece, pieces = plan.pieces(measure)
-    found = [measure.influence(answers.truth, prediction, piece, pieces) for prediction in predictions]
-    return np.asarray(np.mean(found, axis=0))
+    by_seed = [measure.influence(answers.truth, prediction, piece, pieces) for prediction in predictions]
+    return np.asarray(np.mean(by_seed, axis=0))
 
 
 def serial_error(series: Array, plan: ResamplingPlan, points: int) -> tuple[float, float]:
@@ -164,15 +164,15 @@ def with_shared_times(
     moment = instants(answers.series, answers.unit, answers.row)
     cell, of_point = np.unique(np.stack([plan.cluster, moment]), axis=1, return_inverse=True)
     of_point, count = of_point.reshape(-1), int(moment.max()) + 1
-    mine, theirs = (
-        np.mean([measure.influence(answers.truth, one, of_point, cell.shape[1]) for one in side], axis=0)
+    first, second = (
+        np.mean([measure.influence(answers.truth, prediction, of_point, cell.shape[1]) for prediction in side], axis=0)
         for side in sides
     )
-    together = np.bincount(cell[1], mine - theirs, minlength=count)
+    together = np.bincount(cell[1], first - second, minlength=count)
     terms = cosine_terms(together) or FEWEST_TERMS
     waves = cosines(count, terms)
     parts = np.zeros((plan.clusters, terms))
-    np.add.at(parts, cell[0], ((mine - theirs) * waves[:, cell[1]]).T)
+    np.add.at(parts, cell[0], ((first - second) * waves[:, cell[1]]).T)
     surplus = float(2 * np.mean(parts.sum(0) ** 2 - (parts**2).sum(0))) / len(answers.truth) ** 2
     return _with_variance(test, [(max(surplus, 0.0), float(terms))], test.error)
 

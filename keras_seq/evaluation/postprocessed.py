@@ -194,8 +194,8 @@ def _follow(points: Points, state: Mapping[str, Any], delay: int) -> np.ndarray:
     """Half widths of every answer; each unit starts from the state after validation."""
     width = np.empty(points.truth.shape, np.float32)
     for unit in np.unique(points.unit):
-        mine = np.flatnonzero(points.unit == unit)
-        mine = mine[np.argsort(points.row[mine], kind="stable")]
+        own = np.flatnonzero(points.unit == unit)
+        own = own[np.argsort(points.row[own], kind="stable")]
         start = adaptive.AdaptiveInterval.from_dict(state)
-        width[mine] = adaptive.follow(start, points.truth[mine], points.prediction[mine], delay=delay)
+        width[own] = adaptive.follow(start, points.truth[own], points.prediction[own], delay=delay)
     return width

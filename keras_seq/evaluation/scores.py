@@ -90,11 +90,11 @@ def interval_metrics(truth: Array, lower: Array, upper: Array, spec: DataSpec) -
     """
     names = spec.targets
     truth, lower, upper = (np.asarray(part).reshape(-1, len(names)) for part in (truth, lower, upper))
-    held = [value_metrics.coverage(truth[:, k], lower[:, k], upper[:, k]) for k in range(len(names))]
+    inside = [value_metrics.coverage(truth[:, k], lower[:, k], upper[:, k]) for k in range(len(names))]
     width = [value_metrics.interval_width(lower[:, k], upper[:, k]) for k in range(len(names))]
     unit = metrics.deviations(spec.target_std) if len(names) > 1 else np.ones(1)
     overall = {"interval_width": float(np.mean(width / unit))} | metrics.by_target("interval_width", width, names)
-    return metrics.over_targets("coverage", held, names) | overall
+    return metrics.over_targets("coverage", inside, names) | overall
 
 
 def renamed(name: str, ending: str) -> str:

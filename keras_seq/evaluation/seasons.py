@@ -30,16 +30,16 @@ def find_seasons(prepared: Prepared, experiment: Experiment) -> dict[int, str]:
     """
     arima, units = experiment.model.arima, _train_units(prepared)
     longest = max((len(values) for values, _ in units), default=0)
-    found = {1: "the last value"}
+    seasons = {1: "the last value"}
     for season in (int(prepared.series.info.get("season", 0)), arima.seasonal[3], round(arima.period)):
         if season > 1:
-            found.setdefault(season, f"the value {season} rows before")
+            seasons.setdefault(season, f"the value {season} rows before")
     for season, words in _calendar(units).items():
-        found[season] = f"the value of {words} before"
+        seasons[season] = f"the value of {words} before"
     for season in _peaks(units):
-        if not any(_is_multiple(season, known) for known in found if known > 1):
-            found[season] = f"the value {season} rows before"
-    return {season: words for season, words in found.items() if season == 1 or 2 * season <= longest}
+        if not any(_is_multiple(season, known) for known in seasons if known > 1):
+            seasons[season] = f"the value {season} rows before"
+    return {season: words for season, words in seasons.items() if season == 1 or 2 * season <= longest}
 
 
 def _train_units(prepared: Prepared) -> list[tuple[Array, NDArray]]:
@@ -62,12 +62,12 @@ def _calendar(units: list[tuple[Array, NDArray]]) -> dict[int, str]:
         return {}
     if step == DAY and np.mean(gaps >= 3 * DAY) > 0.1:  # working days
         return {5: "a week"}
-    found = {}
+    seasons = {}
     for words, period in CALENDAR.items():
         rows = round(period / step)
         if rows >= 2 and abs(rows * step - period) <= 0.02 * period:
-            found[rows] = words
-    return found
+            seasons[rows] = words
+    return seasons
 
 
 def _peaks(units: list[tuple[Array, NDArray]]) -> list[int]:
@@ -85,11 +85,11 @@ def _peaks(units: list[tuple[Array, NDArray]]) -> list[int]:
     lags = np.arange(2, longest + 1)
     noise = max(LEAST, 3 / np.sqrt(max(length for _, length in parts)))
     tops = lags[(mean[lags] > noise) & (mean[lags] >= mean[lags - 1]) & (mean[lags] > mean[lags + 1])]
-    kept: list[int] = []
+    peaks: list[int] = []
     for lag in map(int, tops):  # two weeks say nothing that a week does not, a week may say more than a day
-        if all(mean[lag] > mean[other] + MORE for other in kept if _is_multiple(lag, other)):
-            kept.append(lag)
-    return sorted(kept, key=lambda lag: -mean[lag])[:MOST_PEAKS]
+        if all(mean[lag] > mean[other] + MORE for other in peaks if _is_multiple(lag, other)):
+            peaks.append(lag)
+    return sorted(peaks, key=lambda lag: -mean[lag])[:MOST_PEAKS]
 
 
 def _is_multiple(lag: int, season: int) -> bool:

@@ -161,11 +161,11 @@ def paired_bootstrap(first: ArrayLike, second: ArrayLike, difference: float, clu
         difference: first minus second on all data.
         clusters: that were resampled; the degrees are one less.
     """
-    one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    gaps = one - two
+    first_values, second_values = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    gaps = first_values - second_values
     gaps = gaps[np.isfinite(gaps)]
     error = float(gaps.std(ddof=1)) * np.sqrt(clusters / (clusters - 1)) if len(gaps) > 1 and clusters > 1 else np.nan
-    scale = float(np.nanmax(np.abs([one, two]), initial=0.0))
+    scale = float(np.nanmax(np.abs([first_values, second_values]), initial=0.0))
     return student_test("paired bootstrap", difference, error, max(clusters - 1, 1), scale=scale)
 
 
@@ -277,14 +277,14 @@ def delong_test(
         seed_variance: of the difference of mean areas over trainings; added.
         degrees: of Student's t; infinite: normal, as published.
     """
-    one, two = (np.atleast_2d(np.asarray(score, np.float64)) for score in (first, second))
+    first_scores, second_scores = (np.atleast_2d(np.asarray(score, np.float64)) for score in (first, second))
     areas = np.empty(2)
-    if len(one) == len(two):
-        areas, covariance = delong(truth, np.stack([one, two]), clusters)
+    if len(first_scores) == len(second_scores):
+        areas, covariance = delong(truth, np.stack([first_scores, second_scores]), clusters)
     else:  # every replicate is a model; then average within each side
-        single, inner = delong(truth, np.concatenate([one, two]), clusters)
+        single, inner = delong(truth, np.concatenate([first_scores, second_scores]), clusters)
         mix = np.zeros((2, len(single)))
-        mix[0, : len(one)], mix[1, len(one) :] = 1 / len(one), 1 / len(two)
+        mix[0, : len(first_scores)], mix[1, len(first_scores) :] = 1 / len(first_scores), 1 / len(second_scores)
         areas, covariance = mix @ single, mix @ inner @ mix.T
     difference = float(areas[0] - areas[1])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])

@@ -16,7 +16,7 @@ def spread(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     The mean is over all runs; the deviation is that of the seeds' means over folds (0 for one seed), so
     that the spread between folds, which is the data's, does not pass for the training's.
     """
-    found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    by_seed: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         metrics = run["metrics"]
         parts = {name: metrics.get(name, {}) for name in ("validation", "test", "ceiling", "performance")}
@@ -24,8 +24,8 @@ def spread(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
             parts |= {f"{beside} {name}": metrics.get(beside, {}).get(name, {}) for name in ("validation", "test")}
         for part, values in parts.items():
             for metric, value in values.items():
-                found[f"{part} {metric}"][run["seed"]].append(float(value))
-    return {name: _over_seeds(list(seeds.values())) for name, seeds in found.items()}
+                by_seed[f"{part} {metric}"][run["seed"]].append(float(value))
+    return {name: _over_seeds(list(seeds.values())) for name, seeds in by_seed.items()}
 
 
 def _over_seeds(values: list[list[float]]) -> dict[str, float]:

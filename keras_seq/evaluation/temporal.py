@@ -127,18 +127,18 @@ def detection(evolution: PredictionEvolution, threshold: float) -> Detection:
         evolution: of a binary model with one label a unit.
         threshold: of the bundle.
     """
-    found = evolution.points
-    units, first = np.unique(found.unit, return_index=True)
-    pieces = np.split(np.arange(len(found.unit)), first[1:])
-    label = found.truth[[piece[-1] for piece in pieces]] > 0.5
+    points = evolution.points
+    units, first = np.unique(points.unit, return_index=True)
+    pieces = np.split(np.arange(len(points.unit)), first[1:])
+    label = points.truth[[piece[-1] for piece in pieces]] > 0.5
     step = np.full(len(units), np.nan)
     share, ever = np.full(len(units), np.nan), np.zeros(len(units), bool)
     for number, piece in enumerate(pieces):
-        position = detection_step(found.prediction[piece], threshold)
-        ever[number] = bool((found.prediction[piece] >= threshold).any())
+        position = detection_step(points.prediction[piece], threshold)
+        ever[number] = bool((points.prediction[piece] >= threshold).any())
         if np.isfinite(position):
             at = piece[int(position)]
-            step[number], share[number] = found.steps[at], evolution.share[at]
+            step[number], share[number] = points.steps[at], evolution.share[at]
     called = np.isfinite(step)
     hit = called & label
     return Detection(

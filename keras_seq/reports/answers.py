@@ -97,11 +97,11 @@ def tracks_of(answers: Postprocessed, series: Series) -> list[dict[str, Any]]:
     units = units[np.argsort(count, kind="stable")]
     tracks = []
     for unit in units[_spread(len(units), UNITS)]:
-        mine = np.flatnonzero(points.unit == unit)
-        mine = mine[np.argsort(points.row[mine], kind="stable")]
-        mine = mine[np.unique(_spread(len(mine), STEPS))]
-        name = {"unit": str(series.unit_ids[unit]), "step": points.steps[mine].tolist()}
-        tracks.append(name | _lines(answers, (mine, 0)))
+        own = np.flatnonzero(points.unit == unit)
+        own = own[np.argsort(points.row[own], kind="stable")]
+        own = own[np.unique(_spread(len(own), STEPS))]
+        name = {"unit": str(series.unit_ids[unit]), "step": points.steps[own].tolist()}
+        tracks.append(name | _lines(answers, (own, 0)))
     return tracks
 
 

@@ -19,39 +19,39 @@ if TYPE_CHECKING:
 SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))  # of a bubble, best first
 
 
-def to_markdown(found: Benchmark, name: str) -> str:
+def to_markdown(benchmark: Benchmark, name: str) -> str:
     """The table, its meaning, and what failed."""
     lines = [
         f"# Formats of {name}",
         "",
-        f"{found.windows} windows of the test part; a process for each format; latency in ms: p50 / p95 / p99.",
+        f"{benchmark.windows} windows of the test part; a process for each format; latency in ms: p50 / p95 / p99.",
         "",
     ]
-    head = ["format", "threads", found.metric, "loss", "largest difference", "MB", "gzip", "load s"]
+    head = ["format", "threads", benchmark.metric, "loss", "largest difference", "MB", "gzip", "load s"]
     head += [*(f"batch {size}" for size in BATCHES), "rows/s at 64", "resident MB"]
     cells = []
-    for row in found.rows:
+    for row in benchmark.rows:
         times = [row.batches[str(size)] for size in BATCHES]
         spans = [f"{t['p50']:.3g} / {t['p95']:.3g} / {t['p99']:.3g}" for t in times]
-        own = [row.format, row.threads, figure(row.metrics[found.metric]), f"{found.loss(row):+.2%}"]
+        own = [row.format, row.threads, figure(row.metrics[benchmark.metric]), f"{benchmark.loss(row):+.2%}"]
         own += [f"{row.largest:.1g}", figure(row.size_mb), figure(row.gzip_mb), f"{row.load_s:.2f}", *spans]
         cells.append([*own, f"{times[-1]['per_second']:.0f}", f"{row.resident_mb:.0f}"])
     lines += markdown_table(head, cells)
     lines += [
         "",
-        *([f"{found.judged[:1].upper()}{found.judged[1:]}."] if found.judged else []),
+        *([f"{benchmark.judged[:1].upper()}{benchmark.judged[1:]}."] if benchmark.judged else []),
         "Loss is relative to the Keras model; differences: in deviations of the target, or of probability.",
     ]
-    lines += [f"\n{kind} is missing: {reason}" for kind, reason in found.failed.items()]
+    lines += [f"\n{kind} is missing: {reason}" for kind, reason in benchmark.failed.items()]
     return "\n".join(lines) + "\n"
 
 
-def to_csv(found: Benchmark) -> str:
+def to_csv(benchmark: Benchmark) -> str:
     """One row a format and number of threads."""
     rows = []
-    for row in found.rows:
+    for row in benchmark.rows:
         flat = {key: value for key, value in row.to_dict().items() if key not in ("batches", "metrics")}
-        flat |= {"loss": found.loss(row)} | row.metrics
+        flat |= {"loss": benchmark.loss(row)} | row.metrics
         for size, times in row.batches.items():
             flat |= {f"batch{size}_{key}": value for key, value in times.items()}
         rows.append(flat)
@@ -62,7 +62,7 @@ def to_csv(found: Benchmark) -> str:
     return text.getvalue()
 
 
-def draw(found: Benchmark, path: Path) -> Path:
+def draw(benchmark: Benchmark, path: Path) -> Path:
     """Loss of accuracy against latency at batch 1; the area of a bubble is the file's size."""
     import matplotlib
 
@@ -70,7 +70,7 @@ def draw(found: Benchmark, path: Path) -> Path:
     import matplotlib.pyplot as plt
 
     best: dict[str, Measured] = {}
-    for row in found.rows:
+    for row in benchmark.rows:
         if row.format not in best or row.batches["1"]["p50"] < best[row.format].batches["1"]["p50"]:
             best[row.format] = row
     figure, axis = plt.subplots(figsize=(9, 5.5), layout="constrained")
@@ -78,18 +78,18 @@ def draw(found: Benchmark, path: Path) -> Path:
     named = []
     for row in sorted(best.values(), key=lambda r: -r.size_mb):
         colour = GREY if row.format == "keras" else GREEN if row.format.startswith("onnx") else BLUE
-        x, y, area = row.batches["1"]["p50"], 100 * found.loss(row), 60 + 900 * row.size_mb / largest
+        x, y, area = row.batches["1"]["p50"], 100 * benchmark.loss(row), 60 + 900 * row.size_mb / largest
         axis.scatter(x, y, s=area, color=colour, alpha=0.55, edgecolors="black")
         named.append((x, y, area**0.5 / 2, f"{row.format}, {row.size_mb:.2g} MB"))
     axis.set_xscale("log")
     axis.margins(0.15, 0.25)
     axis.axhline(0, color="black", linewidth=0.7)
     axis.set_xlabel("latency of one window, median [ms], better of the numbers of threads")
-    axis.set_ylabel(f"loss of {found.metric} against Keras [%]")
+    axis.set_ylabel(f"loss of {benchmark.metric} against Keras [%]")
     axis.grid(alpha=0.3)
     figure.suptitle("formats", fontsize=11)  # its place counts for the labels'
     _label(figure, axis, named)
-    return save(figure, path, f"Formats on {found.windows} test windows; area: size of the file")
+    return save(figure, path, f"Formats on {benchmark.windows} test windows; area: size of the file")
 
 
 def _label(figure: Figure, axis: Axes, named: Sequence[tuple[float, float, float, str]]) -> None:

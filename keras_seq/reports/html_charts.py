@@ -36,8 +36,8 @@ def plotly_source() -> str:
     """
     from importlib.util import find_spec
 
-    found = find_spec("plotly")
-    folder = Path(found.origin).parent if found and found.origin else None
+    package = find_spec("plotly")
+    folder = Path(package.origin).parent if package and package.origin else None
     if folder is None:
         raise ConfigError("Interactive charts need the package plotly; install it with 'pip install plotly'.")
     return (folder / "package_data" / "plotly.min.js").read_text(encoding="utf-8")

@@ -79,10 +79,10 @@ def _tracks(axes: list[Axes], answers: Postprocessed, series: Series, spec: Data
     by_length = units[np.argsort(count, kind="stable")]
     for axis, place in zip(axes, (0.25, 0.6, 1.0), strict=False):
         unit = by_length[int(place * (len(by_length) - 1))]
-        mine = np.flatnonzero(answers.points.unit == unit)
-        mine = mine[np.argsort(answers.points.row[mine])]
-        low, high, value, truth = (part[mine, 0] for part in _parts(answers))
-        _band(axis, answers.points.steps[mine], low, high, value, truth)
+        own = np.flatnonzero(answers.points.unit == unit)
+        own = own[np.argsort(answers.points.row[own])]
+        low, high, value, truth = (part[own, 0] for part in _parts(answers))
+        _band(axis, answers.points.steps[own], low, high, value, truth)
         axis.set(xlabel="step", ylabel=spec.targets[0], title=str(series.unit_ids[unit]))
 
 

@@ -36,7 +36,7 @@ def history(epochs: Mapping[str, Sequence[float]], kept_epoch: int, path: Path, 
 
 
 def predictions(
-    found: Points,
+    points: Points,
     spec: DataSpec,
     series: Series,
     folder: Path,
@@ -49,23 +49,23 @@ def predictions(
     """Draw what fits the task and return the files written; ``raw`` holds probabilities before calibration."""
     if spec.task == "binary":
         path = folder / f"{part}_roc_pr_calibration.png"
-        return [binary(found, path, threshold=threshold, part=part, raw=raw, classes=spec.classes)]
+        return [binary(points, path, threshold=threshold, part=part, raw=raw, classes=spec.classes)]
     if spec.task == "multiclass":
-        drawn = confusion(found, spec, folder / f"{part}_confusion.png", part=part)
-        return [drawn, calibration(found, folder / f"{part}_calibration.png", part=part, raw=raw)]
-    value = middle(found.prediction, tuple(quantiles)) if quantiles else found.prediction
+        drawn = confusion(points, spec, folder / f"{part}_confusion.png", part=part)
+        return [drawn, calibration(points, folder / f"{part}_calibration.png", part=part, raw=raw)]
+    value = middle(points.prediction, tuple(quantiles)) if quantiles else points.prediction
     unit = f" [{series.schema.target_unit}]" if series.schema.target_unit else ""
     if spec.task == "forecast":
-        return [forecast(found.truth, value, spec, folder / f"{part}_forecast.png", unit=unit, part=part)]
+        return [forecast(points.truth, value, spec, folder / f"{part}_forecast.png", unit=unit, part=part)]
     name, value = f"{spec.targets[0]}{unit}", value.reshape(len(value), -1)
-    files = [regression(found.truth[:, 0], value[:, 0], folder / f"{part}_predictions.png", name=name, part=part)]
-    if len(np.unique(found.unit)) < len(found.unit):
-        files.append(tracks(found, value[:, 0], series, folder / f"{part}_tracks.png", name=name))
+    files = [regression(points.truth[:, 0], value[:, 0], folder / f"{part}_predictions.png", name=name, part=part)]
+    if len(np.unique(points.unit)) < len(points.unit):
+        files.append(tracks(points, value[:, 0], series, folder / f"{part}_tracks.png", name=name))
     return files
 
 
 def binary(
-    found: Points,
+    points: Points,
     path: Path,
     *,
     threshold: float,
@@ -78,7 +78,7 @@ def binary(
 
     names = tuple(classes) or ("class 0", "class 1")
 
-    truth, score = found.truth, found.prediction
+    truth, score = points.truth, points.prediction
     figure, (roc, pr, diagram, scores) = panels(4)
     if 0 < truth.sum() < len(truth):  # else no curve is defined
         false_rate, true_rate, _ = roc_curve(truth, score)
@@ -100,12 +100,12 @@ def binary(
     return save(figure, path, f"{part.capitalize()} set, {len(truth)} sequences; positive: {names[1]}")
 
 
-def calibration(found: Points, path: Path, *, part: str, raw: np.ndarray | None = None) -> Path:
+def calibration(points: Points, path: Path, *, part: str, raw: np.ndarray | None = None) -> Path:
     """Reliability diagram of several classes: the highest probability against being right."""
     figure, (axis,) = panels(1, width=5.0)
-    reliability(axis, found.truth, found.prediction, raw)
+    reliability(axis, points.truth, points.prediction, raw)
     axis.legend(fontsize=8)
-    return save(figure, path, f"{part.capitalize()} set, {len(found.truth)} sequences")
+    return save(figure, path, f"{part.capitalize()} set, {len(points.truth)} sequences")
 
 
 def reliability(axis: Axes, truth: np.ndarray, probability: np.ndarray, raw: np.ndarray | None = None) -> None:
@@ -138,12 +138,12 @@ def reliability(axis: Axes, truth: np.ndarray, probability: np.ndarray, raw: np.
     axis.set(xlabel="predicted probability", ylabel="observed share", title="Calibration")
 
 
-def confusion(found: Points, spec: DataSpec, path: Path, *, part: str) -> Path:
+def confusion(points: Points, spec: DataSpec, path: Path, *, part: str) -> Path:
     """Confusion matrix, rows true, columns predicted, counts written in."""
-    classes = spec.classes or tuple(map(str, range(found.prediction.shape[1])))
-    predicted = found.prediction.argmax(axis=1)
+    classes = spec.classes or tuple(map(str, range(points.prediction.shape[1])))
+    predicted = points.prediction.argmax(axis=1)
     counts = np.zeros((len(classes), len(classes)), int)
-    np.add.at(counts, (found.truth.astype(int), predicted), 1)
+    np.add.at(counts, (points.truth.astype(int), predicted), 1)
     figure, (axis,) = panels(1, width=max(5.0, 0.55 * len(classes) + 2))
     axis.grid(False)
     axis.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
@@ -154,7 +154,7 @@ def confusion(found: Points, spec: DataSpec, path: Path, *, part: str) -> Path:
     axis.set(xlabel="predicted class", ylabel="true class")
     axis.set_xticks(range(len(classes)), classes)
     axis.set_yticks(range(len(classes)), classes)
-    accuracy = float(np.mean(predicted == found.truth))
+    accuracy = float(np.mean(predicted == points.truth))
     return save(figure, path, f"{part.capitalize()} set, accuracy {accuracy:.3f}")
 
 
@@ -178,17 +178,17 @@ def regression(truth: np.ndarray, value: np.ndarray, path: Path, *, name: str, p
     return save(figure, path, f"{part.capitalize()} set, {len(truth)} predictions (truth not capped)")
 
 
-def tracks(found: Points, value: np.ndarray, series: Series, path: Path, *, name: str) -> Path:
+def tracks(points: Points, value: np.ndarray, series: Series, path: Path, *, name: str) -> Path:
     """Prediction ``(points,)`` and truth along the life of six units, shortest to longest."""
-    units = np.unique(found.unit)
-    units = units[np.argsort([np.count_nonzero(found.unit == unit) for unit in units])]
+    units = np.unique(points.unit)
+    units = units[np.argsort([np.count_nonzero(points.unit == unit) for unit in units])]
     chosen = units[np.linspace(0, len(units) - 1, min(6, len(units))).astype(int)]
     figure, axes = panels(len(chosen), columns=3)
     for axis, unit in zip(axes, chosen, strict=False):
-        mine = np.flatnonzero(found.unit == unit)
-        mine = mine[np.argsort(found.row[mine])]
-        axis.plot(found.steps[mine], found.truth[mine, 0], color=GREY, linestyle="--", label="truth")
-        axis.plot(found.steps[mine], value[mine], color=BLUE, label="prediction")
+        own = np.flatnonzero(points.unit == unit)
+        own = own[np.argsort(points.row[own])]
+        axis.plot(points.steps[own], points.truth[own, 0], color=GREY, linestyle="--", label="truth")
+        axis.plot(points.steps[own], value[own], color=BLUE, label="prediction")
         axis.set(xlabel="step", ylabel=name, title=str(series.unit_ids[unit]))
     axes[0].legend(fontsize=8)
     return save(figure, path, "Prediction along the units")

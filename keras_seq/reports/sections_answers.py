@@ -25,12 +25,12 @@ def body(answers: Answers) -> Markup:
 def _draw_values(answers: Answers) -> Markup:
     unit = f" [{answers['target_unit']}]" if answers["target_unit"] else ""
     name = f"{answers['target']}{unit}"
-    said = [
+    words = [
         f"{charts.text(u)}: true {t:.4g}, predicted {v:.4g}"
         for u, t, v in zip(answers["unit"], answers["truth"], answers["value"], strict=True)
     ]
     cloud = charts.marks(
-        {"answers": (answers["truth"], answers["value"], said)},
+        {"answers": (answers["truth"], answers["value"], words)},
         x_title=f"true {name}",
         y_title=f"predicted {name}",
         opacity=0.6,
@@ -104,17 +104,17 @@ def _draw_binary(answers: Answers) -> Markup:
     edges = answers["scores"]["edges"]
     middle = [round((a + b) / 2, 4) for a, b in itertools.pairwise(edges)]
     series = {names[int(key)]: shares for key, shares in answers["scores"]["share"].items()}
-    found = charts.bars([], series, x_title=f"predicted probability of {names[1]}", y_title="share of its class")
-    for trace in found["data"]:
+    drawn = charts.bars([], series, x_title=f"predicted probability of {names[1]}", y_title="share of its class")
+    for trace in drawn["data"]:
         trace["x"] = middle
-    found["layout"]["xaxis"]["type"] = "linear"
-    found["layout"] |= {"shapes": [charts.upright(answers["threshold"])]}
-    found["layout"]["annotations"] = [
+    drawn["layout"]["xaxis"]["type"] = "linear"
+    drawn["layout"] |= {"shapes": [charts.upright(answers["threshold"])]}
+    drawn["layout"]["annotations"] = [
         charts.note(answers["threshold"], 1, f"threshold {answers['threshold']:.3g}", yref="paper")
     ]
     blocks.append(
         chart(
-            found,
+            drawn,
             "answers-scores",
             alt="Probabilities by true class; the dotted line is the threshold",
             x="probability",
@@ -127,22 +127,22 @@ def _draw_multiclass(answers: Answers) -> Markup:
     counts, names = answers["confusion"], answers["classes"]
     share = [[value / max(sum(row), 1) for value in row] for row in counts]
     words = [[str(value) if value else "" for value in row] for row in counts]
-    found = charts.heat(names, names, share, words, x_title="predicted class", y_title="true class")
+    drawn = charts.heat(names, names, share, words, x_title="predicted class", y_title="true class")
     grid = table(["true class", *names], [[name, *row] for name, row in zip(names, counts, strict=True)])
     return chart(
-        found, "answers-confusion", alt="Answers by true and predicted class", numbers=grid
+        drawn, "answers-confusion", alt="Answers by true and predicted class", numbers=grid
     ) + _draw_reliability(answers)
 
 
 def _draw_reliability(answers: Answers) -> Markup:
     data: dict[str, Any] = {name: (c["predicted"], c["observed"], []) for name, c in answers["reliability"].items()}
-    found = charts.marks(data, x_title="predicted probability", y_title="observed share", size=9, height=360)
-    for trace in found["data"]:
+    drawn = charts.marks(data, x_title="predicted probability", y_title="observed share", size=9, height=360)
+    for trace in drawn["data"]:
         trace["mode"] = "lines+markers"
     line = {"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "line": {"color": charts.GREY, "dash": "dot"}}
-    found["layout"]["shapes"] = [line]
+    drawn["layout"]["shapes"] = [line]
     alt = "Observed share against predicted probability in ten bins of equally many answers; the dotted line is perfect"
-    return chart(found, "answers-reliability", alt=alt, x="predicted")
+    return chart(drawn, "answers-reliability", alt=alt, x="predicted")
 
 
 def _draw_forecast(answers: Answers) -> Markup:
@@ -162,7 +162,7 @@ def _draw_forecast(answers: Answers) -> Markup:
     blocks = [chart(shown, "answers-forecasts", alt=alt)]
     if answers["horizon"] > 1:
         x = list(range(1, answers["horizon"] + 1))
-        found = charts.lines(
+        drawn = charts.lines(
             x,
             {"RMSE": answers["by_step"]["rmse"]},
             marks=True,
@@ -170,5 +170,5 @@ def _draw_forecast(answers: Answers) -> Markup:
             y_title="RMSE",
             rangemode="tozero",
         )
-        blocks.append(chart(found, "answers-horizon", alt="Error by step ahead", x="steps ahead"))
+        blocks.append(chart(drawn, "answers-horizon", alt="Error by step ahead", x="steps ahead"))
     return NOTHING.join(blocks)

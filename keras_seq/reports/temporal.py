@@ -20,13 +20,13 @@ PIECES = 20  # shares of a sequence at which answers are drawn
 def bands(tables: Mapping[str, Sequence[Band]], metric: str, path: Path) -> Path:
     """A panel of bars for every way of banding, the number of points written on them."""
     figure, axes = panels(len(tables), columns=2, width=5.0)
-    for axis, (name, found) in zip(axes, tables.items(), strict=True):
-        heights = [band.values[metric] for band in found]
-        axis.bar(range(len(found)), heights, color=BLUE)
-        for position, (band, height) in enumerate(zip(found, heights, strict=True)):
+    for axis, (name, rows) in zip(axes, tables.items(), strict=True):
+        heights = [band.values[metric] for band in rows]
+        axis.bar(range(len(rows)), heights, color=BLUE)
+        for position, (band, height) in enumerate(zip(rows, heights, strict=True)):
             axis.text(position, height, f"{band.points}", ha="center", va="bottom", fontsize=7, color=GREY)
         axis.set_xticks(
-            range(len(found)), [label(band.low, band.high) for band in found], rotation=25, ha="right", fontsize=8
+            range(len(rows)), [label(band.low, band.high) for band in rows], rotation=25, ha="right", fontsize=8
         )
         axis.set(xlabel=name, ylabel=metric)
         axis.grid(axis="x", visible=False)
@@ -34,7 +34,7 @@ def bands(tables: Mapping[str, Sequence[Band]], metric: str, path: Path) -> Path
 
 
 def evolution(
-    found: PredictionEvolution,
+    evolved: PredictionEvolution,
     path: Path,
     *,
     detected: Detection | None = None,
@@ -43,12 +43,12 @@ def evolution(
 ) -> Path:
     """Answers against the share seen: by class with the calls, or the error (truth capped) and six units' tracks."""
     if detected is not None:
-        return _by_class(found, detected, path)
-    points = found.points
+        return _by_class(evolved, detected, path)
+    points = evolved.points
     value = points.prediction.reshape(len(points.unit), -1)[:, 0]
     truth = np.minimum(points.truth.reshape(len(points.unit), -1)[:, 0], np.inf if cap is None else cap)
     figure, (spread, tracks) = panels(2, width=5.4)
-    centre, low, middle, high = quantiles_by_share(found, value - truth)
+    centre, low, middle, high = quantiles_by_share(evolved, value - truth)
     spread.fill_between(centre, low, high, color=BLUE, alpha=0.2, label="10-90 %")
     spread.plot(centre, middle, color=BLUE, label="median")
     spread.axhline(0, color=GREY, linestyle=":")
@@ -56,9 +56,9 @@ def evolution(
     spread.legend(fontsize=8)
     units, capped = np.unique(points.unit), "" if cap is None else f", capped at {cap:g}"
     for unit in units[np.linspace(0, len(units) - 1, min(6, len(units))).astype(int)]:
-        mine = points.unit == unit
-        (line,) = tracks.plot(points.steps[mine], value[mine], linewidth=1)
-        tracks.plot(points.steps[mine], truth[mine], linestyle=":", linewidth=1, color=line.get_color())
+        own = points.unit == unit
+        (line,) = tracks.plot(points.steps[own], value[own], linewidth=1)
+        tracks.plot(points.steps[own], truth[own], linestyle=":", linewidth=1, color=line.get_color())
     tracks.set(xlabel="steps seen", ylabel=name, title=f"Six units (dotted: truth{capped})")
     return save(figure, path, f"{len(units)} units, {len(value)} answers")
 
@@ -67,10 +67,10 @@ def by_origin(runs: Sequence[Mapping[str, Any]], metric: str, path: Path) -> Pat
     """The deciding metric of every origin of a backtest, and its baseline's."""
     figure, (axis,) = panels(1, width=6.0)
     for seed, colour in zip(sorted({run["seed"] for run in runs}), (BLUE, ORANGE, GREEN, RED) * 9, strict=False):
-        mine = [run for run in runs if run["seed"] == seed]
+        own = [run for run in runs if run["seed"] == seed]
         axis.plot(
-            [run["origin"] for run in mine],
-            [run["metrics"]["test"][metric] for run in mine],
+            [run["origin"] for run in own],
+            [run["metrics"]["test"][metric] for run in own],
             "o-",
             color=colour,
             label=f"seed {seed}",
@@ -90,13 +90,13 @@ def by_origin(runs: Sequence[Mapping[str, Any]], metric: str, path: Path) -> Pat
     return save(figure, path, "Backtest: trained anew at every origin")
 
 
-def _by_class(found: PredictionEvolution, detected: Detection, path: Path) -> Path:
+def _by_class(evolved: PredictionEvolution, detected: Detection, path: Path) -> Path:
     figure, (scores, calls) = panels(2, width=5.4)
-    points = found.points
+    points = evolved.points
     for value, colour, name in ((0, BLUE, "class 0"), (1, ORANGE, "class 1")):
-        mine = points.truth == value
-        if mine.any():
-            own = PredictionEvolution(points.select(mine), found.length[mine])
+        chosen = points.truth == value
+        if chosen.any():
+            own = PredictionEvolution(points.select(chosen), evolved.length[chosen])
             centre, low, middle, high = quantiles_by_share(own, own.points.prediction)
             scores.fill_between(centre, low, high, color=colour, alpha=0.2)
             scores.plot(centre, middle, color=colour, label=f"{name}: median, 10-90 %")
@@ -112,22 +112,22 @@ def _by_class(found: PredictionEvolution, detected: Detection, path: Path) -> Pa
     return save(figure, path, f"{len(np.unique(points.unit))} units, {detected.positives} of class 1")
 
 
-def quantiles_by_share(found: PredictionEvolution, value: np.ndarray, pieces: int = PIECES) -> tuple[np.ndarray, ...]:
+def quantiles_by_share(evolved: PredictionEvolution, value: np.ndarray, pieces: int = PIECES) -> tuple[np.ndarray, ...]:
     """Shares seen, and the 10, 50 and 90 % quantiles over units of ``value`` as it stood then, ``(shares,)`` each.
 
     Every unit counts once at every share from its first answer on, with its last answer up to there. Pieces of the
     share would hold now these units and now those: answers of short units lie farther apart than pieces.
     """
-    points = found.points
+    points = evolved.points
     shares = np.arange(1, pieces + 1) / pieces
     units = np.unique(points.unit)
     stood = np.full((len(units), pieces), np.nan)
     for row, unit in zip(stood, units, strict=True):
-        mine = np.flatnonzero(points.unit == unit)
-        mine = mine[np.argsort(points.steps[mine], kind="stable")]
-        reached = np.ceil(shares * found.length[mine[0]] - 1e-9)
-        last = np.searchsorted(points.steps[mine], reached, side="right") - 1
-        row[:] = np.where(last >= 0, value[mine[np.maximum(last, 0)]], np.nan)
+        own = np.flatnonzero(points.unit == unit)
+        own = own[np.argsort(points.steps[own], kind="stable")]
+        reached = np.ceil(shares * evolved.length[own[0]] - 1e-9)
+        last = np.searchsorted(points.steps[own], reached, side="right") - 1
+        row[:] = np.where(last >= 0, value[own[np.maximum(last, 0)]], np.nan)
     shown = np.isfinite(stood).any(axis=0)
     low, middle, high = np.nanquantile(stood[:, shown], [0.1, 0.5, 0.9], axis=0)
     return shares[shown], low, middle, high
