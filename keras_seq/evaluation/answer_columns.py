@@ -21,6 +21,7 @@ from decimal import Decimal
 from typing import Any
 
 from keras_seq.data.series import Schema
+from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
 from keras_seq.tasks import classifies
 
@@ -142,19 +143,7 @@ def answer_columns(
         ConfigError: the table's own names (unit, time, targets) are not different.
     """
     by_class = classifies(task)
-    own = [name for name in (unit, clock, *(() if by_class else targets)) if name is not None]
-    doubled = [name for name, count in Counter(own).items() if count > 1]
-    if doubled:
-        raise ConfigError(
-            f"Column '{doubled[0]}' plays two parts among unit ({unit}), time ({clock}) and targets "
-            f"({', '.join(targets)}), so a table of answers would hold two columns of that name. Copy the column under "
-            "another name and let each part have its own."
-        )
-    if len(set(classes)) < len(classes):
-        raise ConfigError(
-            f"The model has several classes of one name ({', '.join(classes)}), so their answers could not be told "
-            "apart. Give every class its own text and train again."
-        )
+    _check_unique(unit, clock, targets, classes, by_class=by_class)
     names = AnswerColumns(
         unit=unit,
         clock=clock,
@@ -170,11 +159,30 @@ def answer_columns(
     return names
 
 
-def columns_for(spec: Any, schema: Schema, *, clock: str | None, levels: Sequence[float]) -> AnswerColumns:
+def _check_unique(
+    unit: str | None, clock: str | None, targets: Sequence[str], classes: Sequence[str], *, by_class: bool
+) -> None:
+    """Refuse a column that plays two parts, and classes of one name."""
+    own = [name for name in (unit, clock, *(() if by_class else targets)) if name is not None]
+    doubled = [name for name, count in Counter(own).items() if count > 1]
+    if doubled:
+        raise ConfigError(
+            f"Column '{doubled[0]}' plays two parts among unit ({unit}), time ({clock}) and targets "
+            f"({', '.join(targets)}), so a table of answers would hold two columns of that name. Copy the column under "
+            "another name and let each part have its own."
+        )
+    if len(set(classes)) < len(classes):
+        raise ConfigError(
+            f"The model has several classes of one name ({', '.join(classes)}), so their answers could not be told "
+            "apart. Give every class its own text and train again."
+        )
+
+
+def columns_for(spec: DataSpec, schema: Schema, *, clock: str | None, levels: Sequence[float]) -> AnswerColumns:
     """The names for the answers of a model.
 
     Args:
-        spec: of the model (``DataSpec``, or what a server tells of it).
+        spec: of the model.
         schema: of its data.
         clock: time column of the table that is answered; None: it has none.
         levels: quantiles that are answered instead of points.

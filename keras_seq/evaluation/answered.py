@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_seq.data.calendar import forecast_stamps
 from keras_seq.data.rows import RefusedUnit, Rows, refused_line
 from keras_seq.data.series import Int
+from keras_seq.data.spec import DataSpec
 from keras_seq.errors import DataError
 from keras_seq.evaluation.answer_columns import ENDS, AnswerColumns, columns_for
 
@@ -57,7 +59,7 @@ class Cut:
     refused: tuple[RefusedUnit, ...]
 
 
-def cut(rows: Rows, spec: Any, *, every: int = 0) -> Cut:
+def cut(rows: Rows, spec: DataSpec, *, every: int = 0) -> Cut:
     """Windows that end at each unit's last row, and every ``every`` rows before.
 
     A unit shorter than a window of fixed length is refused; the others are answered. Windows whose covariates would
@@ -94,7 +96,7 @@ def answers_table(
     output: Mapping[str, np.ndarray],
     *,
     unit: Sequence[Any] | np.ndarray,
-    last: Any,
+    last: ArrayLike,
     time: np.ndarray,
     clock: str | None,
 ) -> pd.DataFrame:
@@ -131,7 +133,7 @@ def answers_table(
     return pd.DataFrame(answers | _value_columns(names, value))
 
 
-def _class_columns(names: AnswerColumns, spec: Any, output: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _class_columns(names: AnswerColumns, spec: DataSpec, output: Mapping[str, np.ndarray]) -> dict[str, Any]:
     number = output["class"].reshape(-1)
     if spec.task == "binary":
         columns = {names.word("probability"): output["probability"][:, 0]}

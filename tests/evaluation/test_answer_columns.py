@@ -9,6 +9,7 @@ import pytest
 
 from keras_seq.errors import ConfigError
 from keras_seq.evaluation.answer_columns import answer_columns, level_name, output_columns
+from keras_seq.tasks import classifies
 
 ROWS = 3
 
@@ -16,7 +17,7 @@ ROWS = 3
 def bundle(*, targets=("y",), unit="shop", clock="day", task="regression", classes=(), levels=(), horizon=0):
     """What a table of answers needs of a bundle."""
     return SimpleNamespace(
-        spec=SimpleNamespace(task=task, targets=targets, classes=classes, horizon=horizon),
+        spec=SimpleNamespace(task=task, classifies=classifies(task), targets=targets, classes=classes, horizon=horizon),
         schema=SimpleNamespace(unit_column=unit, time_column=clock, calendar=None),
         experiment=SimpleNamespace(model=SimpleNamespace(quantiles=levels)),
     )
