@@ -1,11 +1,12 @@
-"""Numbers as tables print them, by significant digits so that a small value is never shown as 0; Markdown tables."""
+"""Numbers as tables print them, by significant digits so that a small value is never 0; Markdown tables; progress."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+Say = Callable[[str], None]  # gets a line of progress or a note
 DIGITS = 4
 
 
@@ -33,3 +34,7 @@ def markdown_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> 
     """Lines of a Markdown table: its head, the rule below it, and a line a row."""
     lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, *rows)]
     return [lines[0], "|" + "---|" * len(head), *lines[1:]]
+
+
+def silent(text: str) -> None:
+    """Say nothing."""

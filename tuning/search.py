@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_seq import config, files
 from keras_seq.errors import ConfigError, KerasSeqError
+from keras_seq.figures import Say
 from tuning import space as spaces
 from tuning.best import write_best
 from tuning.defaults import default_space
@@ -54,9 +55,7 @@ class Where:
     overwrite: bool = False
 
 
-def search(
-    plan: StudyPlan, where: Where, *, tracking: str | None = "none", say: Callable[[str], None] = print
-) -> Study:
+def search(plan: StudyPlan, where: Where, *, tracking: str | None = "none", say: Say = print) -> Study:
     """Run a study, or go on with it.
 
     Args:
@@ -128,7 +127,7 @@ def _note_outside(outside: list[str], experiment: config.Experiment) -> str:
     )
 
 
-def _run(study: Study, plan: StudyPlan, where: Where, backend: Backend, say: Callable[[str], None]) -> Study:
+def _run(study: Study, plan: StudyPlan, where: Where, backend: Backend, say: Say) -> Study:
     from tuning.chief import Chief, Workers
     from tuning.oracle import make_oracle
 
@@ -171,7 +170,7 @@ def _run(study: Study, plan: StudyPlan, where: Where, backend: Backend, say: Cal
     return study
 
 
-def _close(study: Study, backend: Backend, say: Callable[[str], None]) -> None:
+def _close(study: Study, backend: Backend, say: Say) -> None:
     """The report, and all of it to the tracking store."""
     if study.best() is not None:
         write_report(study)
@@ -182,7 +181,7 @@ def _close(study: Study, backend: Backend, say: Callable[[str], None]) -> None:
 class _News:
     """Says a line for every trial that ended."""
 
-    def __init__(self, study: Study, trials: int, say: Callable[[str], None]) -> None:
+    def __init__(self, study: Study, trials: int, say: Say) -> None:
         self.study, self.trials, self.say = study, trials, say
         self.told = {record.trial for record in study.records() if record.status != "running"}
         self.before, self.began = len(self.told), time.monotonic()
@@ -227,7 +226,7 @@ class _News:
 
 
 @contextlib.contextmanager
-def _interrupt(oracle: Durable, say: Callable[[str], None]) -> Iterator[None]:
+def _interrupt(oracle: Durable, say: Say) -> Iterator[None]:
     """Ctrl-C once: no new trials, running ones end. Twice: at once; what ran is resumed later."""
 
     def take(number: int, frame: FrameType | None) -> None:

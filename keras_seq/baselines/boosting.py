@@ -12,7 +12,8 @@ from keras_seq.baselines.history_defaults import VARIANTS
 from keras_seq.baselines.trees import Estimator
 from keras_seq.config import Experiment
 from keras_seq.errors import ConfigError
-from keras_seq.models.body import Say, Space
+from keras_seq.figures import Say
+from keras_seq.models.body import Space
 from keras_seq.models.registry import register
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from keras_seq.baselines.inputs import Inputs, Kind, TrainingTable, collect, kin
 from keras_seq.config import Experiment, ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, ModelError
+from keras_seq.figures import Say
 from keras_seq.models.body import Say
 from keras_seq.models.heads import check_head
 from keras_seq.models.tensor import Tensor

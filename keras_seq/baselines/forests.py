@@ -9,7 +9,8 @@ from keras_seq.baselines.fitted import FitRequest, Grown, fit_on_table
 from keras_seq.baselines.grown import forest_layer, library_answers
 from keras_seq.baselines.history_defaults import VARIANTS
 from keras_seq.config import Experiment
-from keras_seq.models.body import Say, Space
+from keras_seq.figures import Say
+from keras_seq.models.body import Space
 from keras_seq.models.registry import register
 
 if TYPE_CHECKING:

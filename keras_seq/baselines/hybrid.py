@@ -38,9 +38,9 @@ from keras_seq.data.prepare import Prepared
 from keras_seq.data.spec import DataSpec
 from keras_seq.data.windows import WindowIndex
 from keras_seq.errors import DataError
-from keras_seq.figures import figure
+from keras_seq.figures import Say, figure
 from keras_seq.models.blocks import pool, with_lengths
-from keras_seq.models.body import Encoded, Say, Steps
+from keras_seq.models.body import Encoded, Steps
 from keras_seq.models.kalman import HybridMembers, MixMembers, Recent
 from keras_seq.models.preprocess import Preprocess, raw_inputs
 from keras_seq.models.registry import get_family, register

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_seq import cli, files, machine
 from keras_seq.compress.plan import METHODS, CompressionPlan
+from keras_seq.figures import Say
 
 DESCRIPTION = f"""Prune, cluster or quantise a trained bundle; writes <run>-<method>/bundle beside it.
 
@@ -70,7 +71,7 @@ def main(argv: Sequence[str]) -> cli.Result:
     return cli.Result({"bundle": done.bundle, **done.report}, show)
 
 
-def _sensitivity(bundle: str, output: str | None, say: Callable[[str], None]) -> cli.Result:
+def _sensitivity(bundle: str, output: str | None, say: Say) -> cli.Result:
     from keras_seq.bundle import load_bundle
     from keras_seq.compress.run import default_folder, sensitivity_of
     from keras_seq.reports.compression import draw_sensitivity

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from keras_seq.evaluation.postprocessed import fit_points, postprocess, score_po
 from keras_seq.export.formats import FORMATS
 from keras_seq.export.isolated import run_apart
 from keras_seq.export.metadata import Source
+from keras_seq.figures import Say, silent
 from keras_seq.tasks import deciding
 from keras_seq.training.predictions import points, predict_windows
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from keras_seq.data.prepare import Prepared
 
-Say = Callable[[str], None]
 PAYS = 0.9  # of the float file's gzipped size: what is hardly smaller is not kept
 LARGER = 1.01  # of the float file as it lies: what only packs well, as pruned weights do, is not larger either
 SLACK = 0.005  # of a sparsity: kernels have whole numbers of weights
@@ -54,7 +54,7 @@ class Compressed:
 
 
 def compress(
-    path: str | Path, plan: CompressionPlan, *, output: str | Path | None = None, say: Say = lambda text: None
+    path: str | Path, plan: CompressionPlan, *, output: str | Path | None = None, say: Say = silent
 ) -> Compressed:
     """Compress a bundle; killed at any moment and started again, finished stages are taken up.
 
@@ -108,7 +108,7 @@ def default_folder(bundle: Bundle, method: str) -> Path:
     return run.with_name(f"{run.name}-{method.replace('+', '-')}")
 
 
-def sensitivity_of(path: str | Path, *, say: Say = lambda text: None) -> Sensitivity:
+def sensitivity_of(path: str | Path, *, say: Say = silent) -> Sensitivity:
     """How much each layer of a bundle bears; see ``keras_seq.compress.sensitivity``."""
     bundle = load_bundle(path)
     check_bundle(bundle, CompressionPlan("auto"))

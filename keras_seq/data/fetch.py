@@ -8,12 +8,12 @@ import os
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 from keras_seq.data.home import data_home
 from keras_seq.data.sources.registry import Download, SourceInfo, source_info
 from keras_seq.errors import DataError
+from keras_seq.figures import Say
 from keras_seq.files import ensure_writable, owner, sha256, sweep
 
 TIMEOUT = 30.0  # seconds without an answer
@@ -25,7 +25,7 @@ def fetch(
     config_home: str | None = None,
     *,
     downloads: tuple[Download, ...] | None = None,
-    tell: Callable[[str], None] = print,
+    tell: Say = print,
 ) -> list[Path]:
     """Bring the files of source ``name`` below the data home; whole ones that are there already stay.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 from keras_seq import files
 from keras_seq.bundle import Bundle, load_bundle
 from keras_seq.errors import ConfigError, KerasSeqError, ModelError
+from keras_seq.figures import Say
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
     from keras_seq.data.spec import DataSpec
 
-Say = Callable[[str], None]
 FEWEST = 2
 
 

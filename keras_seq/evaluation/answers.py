@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from keras_seq.errors import DataError, KerasSeqError
 from keras_seq.evaluation.candidates import Candidates, Failure, ScoredPart
 from keras_seq.evaluation.postprocessed import Postprocessed, answer_part, score_postprocessed
 from keras_seq.evaluation.scores import score
+from keras_seq.figures import Say, silent
 from keras_seq.training.metrics import THRESHOLDED, deviations
 from keras_seq.training.predictions import Points
 
@@ -91,7 +91,7 @@ class Preparer:
         return self._prepared[key]
 
 
-def collect(candidates: Candidates, say: Callable[[str], None] = lambda text: None) -> CandidateAnswers:
+def collect(candidates: Candidates, say: Say = silent) -> CandidateAnswers:
     """Predict with every run and keep the points that all candidates answer.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from keras_seq.explain import layout
 from keras_seq.explain.explainer import Explainer, ExplanationPlan
 from keras_seq.explain.progress import SILENT, Ticker
 from keras_seq.explain.registry import check_names, choose_methods
-
-Say = Callable[[str], None]
+from keras_seq.figures import Say, silent
 
 
 def open_bundle(
@@ -82,7 +81,7 @@ def explain(
     *,
     output: str | Path | None = None,
     overrides: dict[str, Any] | None = None,
-    say: Say = lambda text: None,
+    say: Say = silent,
     ticker: Ticker = SILENT,
 ) -> layout.Explanations:
     """Explain samples of a bundle by every method of the plan and write the folder of ``layout``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from keras_seq.export.metadata import source_of
 from keras_seq.export.parity import scale_of
 from keras_seq.export.samples import sample_windows, spread, window_arrays
 from keras_seq.export.saved_model import write_saved_model
-from keras_seq.figures import figure
+from keras_seq.figures import Say, figure, silent
 from keras_seq.tasks import deciding
 from keras_seq.training.metrics import HIGHER_IS_BETTER
 from keras_seq.training.predictions import points
@@ -99,7 +99,7 @@ def benchmark(
     threads: Sequence[int] = (1, 2),
     most_windows: int = 2000,
     seconds: float = SECONDS,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = silent,
 ) -> Benchmark:
     """Write a bundle in every format, run each in a process of its own, and judge its answers.
 
@@ -154,9 +154,7 @@ def judged_words(bundle: Bundle, metric: str, windows: int, every: int) -> str:
     return f"{metric} is of {which} of {share}{beside}"
 
 
-def _write(
-    bundle: Bundle, kinds: Sequence[str], folder: Path, say: Callable[[str], None]
-) -> tuple[dict[str, Path], dict[str, str]]:
+def _write(bundle: Bundle, kinds: Sequence[str], folder: Path, say: Say) -> tuple[dict[str, Path], dict[str, str]]:
     paths: dict[str, Path] = {"keras": bundle.folder}
     failed: dict[str, str] = {}
     if "saved_model" in kinds:

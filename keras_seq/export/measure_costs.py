@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_seq.evaluation.costs import NOTHING, Costs
 from keras_seq.evaluation.profile import size_mb
+from keras_seq.figures import Say, silent
 from keras_seq.machine import peak_bytes
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ TRIED = (1, 8, 64)  # called in this order until one would take too long
 FOOTPRINT = """
 import json, sys
 from keras_seq import machine
+from keras_seq.figures import Say, silent
 machine.load_tensorflow()
 from keras_seq.export.measure_costs import footprint_mb
 print(json.dumps(footprint_mb(sys.argv[1], *json.loads(sys.argv[2]))))
@@ -44,7 +46,7 @@ def measure(
     rounds: int = ROUNDS,
     memory: bool = True,
     seconds: float = SECONDS,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = silent,
 ) -> dict[str, Costs]:
     """Costs of every candidate's first run; latencies are interleaved, so that all see the same machine.
 
@@ -84,7 +86,7 @@ def bearable(
     calls: Mapping[int, Callable[[], Any]],
     *,
     longest: float = LONGEST,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = silent,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[int, Callable[[], Any]]:
     """The calls of ``BATCHES`` that take at most ``longest`` seconds, judged by smaller batches called twice each.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from keras_seq.export.gate import GateVerdict
 from keras_seq.export.push import push
 from keras_seq.export.samples import PROOF, sample_windows
 from keras_seq.export.version import Wanted, export_version
+from keras_seq.figures import Say, silent
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def offer(
     *,
     number: int | None = None,
     canaries: Mapping[str, Canary] | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = silent,
 ) -> Offered:
     """Write ``<run>/export/<n>/`` as a SavedModel, judge it by the gate, and push it to ``base`` if it is blessed.
 

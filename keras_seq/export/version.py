@@ -21,13 +21,13 @@ from keras_seq.export.parity import ParityReport, check_parity
 from keras_seq.export.record import FOLDER, METADATA, PARITY, make_metadata, seal, write_schema
 from keras_seq.export.reference import make_reference, write_reference
 from keras_seq.export.saved_model import next_version
+from keras_seq.figures import Say, silent
 
 if TYPE_CHECKING:
     from keras_seq.explain.served import ServedExplanation
 
 STEP = "step.onnx"
 DEFAULT = ("saved_model", "onnx", "tflite", "keras")
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def export_version(
     wanted: Wanted | None = None,
     version: int | None = None,
     explain: ServedExplanation | None = None,
-    say: Say = lambda text: None,
+    say: Say = silent,
 ) -> Exported:
     """Write ``base/<version>/`` and judge it; a format that fails leaves the others.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from keras_seq.config import Experiment, ModelConfig
+from keras_seq.figures import Say
 from keras_seq.models.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ class Encoded:
 
 
 Body = Callable[[Tensor, Tensor, ModelConfig, Steps], Encoded | Tensor]
-Say = Callable[[str], None]  # takes messages for the user
 Fit = Callable[[Experiment, "Prepared", Say], "keras.Model"]
 Check = Callable[[ModelConfig, Steps], None]
 Variants = Mapping[str, Mapping[str, Any]]  # fields of ModelConfig by variant

@@ -1,13 +1,37 @@
-"""The run: where it lies and what it reached."""
+"""The run: what it works on, where it lies and what it reached."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_seq import config
+from keras_seq.figures import Say, silent
+
+if TYPE_CHECKING:
+    from keras_seq.data.prepare import Prepared
+    from keras_seq.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What every step of a run after the data needs.
+
+    Attributes:
+        experiment: resolved configuration.
+        prepared: series, splits, windows and fitted numbers.
+        folder: run folder; the bundle lands in ``folder/bundle``.
+        tracker: where the run is recorded.
+        say: gets progress and notes, a line each.
+    """
+
+    experiment: config.Experiment
+    prepared: Prepared
+    folder: Path
+    tracker: Tracker
+    say: Say = silent
 
 
 @dataclass(frozen=True)

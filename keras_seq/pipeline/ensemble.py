@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_seq import config, files, machine
 from keras_seq.errors import ConfigError, KerasSeqError, ModelError, nearest
+from keras_seq.figures import silent
 from keras_seq.pipeline.reuse import DataNow, refuse_mixed
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def _combine(
     from keras_seq.ensembles.enough import behind_a_member
     from keras_seq.ensembles.finish import describe, learn, member_metrics, settle
     from keras_seq.ensembles.graph import build_ensemble
+    from keras_seq.pipeline.context import RunContext
     from keras_seq.pipeline.finalize import finalize
     from keras_seq.reports import summary
     from keras_seq.training.fit import FitResult
@@ -160,9 +162,8 @@ def _combine(
     seconds = 60 * training_minutes([m for group in held_out.groups for m in group.members])
     result = FitResult(history={}, best_epoch=0, seconds=seconds, device="CPU", stopped="combined")
     given = {} if honest is None else {"validation": honest}
-    run = finalize(
-        experiment, held_out.prepared, model, result, folder, tracker, quiet=quiet, held_out=given, about=about
-    )
+    context = RunContext(experiment, held_out.prepared, folder, tracker, silent if quiet else summary.say)
+    run = finalize(context, model, result, held_out=given, about=about)
     worse = behind_a_member(spec.task, run.metrics["validation"], about["ensemble"]["groups"])
     for note in [*notes, *([worse] if worse else [])]:
         print(f"  warning: {note}", file=sys.stderr, flush=True)

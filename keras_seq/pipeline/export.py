@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from keras_seq.figures import Say, silent
 
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
@@ -21,7 +23,7 @@ def export(
     margin: float = 0.0,
     base: str | Path | None = None,
     explain: int = 0,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = silent,
 ) -> Exported:
     """Export a bundle with real windows of its own data; see ``keras_seq.export.version.export_version``.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_seq import config, files, machine
 from keras_seq.errors import ConfigError
+from keras_seq.figures import Say
 
 if TYPE_CHECKING:
     from keras_seq.pipeline.context import Run
@@ -26,7 +26,7 @@ def bring(
     given: WeightMap,
     *,
     check: str | Path | None = None,
-    say: Callable[[str], None] = print,
+    say: Say = print,
 ) -> Run:
     """Prepare the data, build the model, fill it, judge it, and write the run.
 
@@ -45,7 +45,9 @@ def bring(
     from keras_seq import tracking
     from keras_seq.data.prepare import prepare
     from keras_seq.models.build import build_model
+    from keras_seq.pipeline.context import RunContext
     from keras_seq.pipeline.finalize import finalize
+    from keras_seq.reports import summary
     from keras_seq.torch_import.check import check_answers
     from keras_seq.torch_import.importing import import_weights
     from keras_seq.torch_import.mapping import scaled_as
@@ -69,7 +71,7 @@ def bring(
         files.ensure_writable(folder)
         with tracking.track(experiment, run_name=folder.name) as tracker:
             tracker.log_params(tracking.flatten(config.to_dict(experiment)))
-            return finalize(experiment, prepared, model, result, folder, tracker, about=about)
+            return finalize(RunContext(experiment, prepared, folder, tracker, summary.say), model, result, about=about)
 
 
 def _check_early(experiment: config.Experiment, output: str | Path) -> tuple[Path, config.Experiment]:

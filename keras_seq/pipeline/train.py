@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keras_seq import config, files, machine
 from keras_seq.errors import ConfigError
-from keras_seq.pipeline.context import Run, run_folder
+from keras_seq.figures import Say, silent
+from keras_seq.pipeline.context import Run, RunContext, run_folder
 
 if TYPE_CHECKING:
+    import keras
+
     from keras_seq.data.prepare import Prepared
-    from keras_seq.tracking import Tracker
     from keras_seq.training.fit import FitResult
     from keras_seq.training.single_process import SingleProcess
 
@@ -38,7 +40,7 @@ def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
 
     group = distribute.current_group()
     quiet = quiet or not group.chief
-    say = (lambda text: None) if quiet else summary.say
+    say = silent if quiet else summary.say
     folder, experiment = _check_early(experiment, group)
     from keras_seq import tracking
     from keras_seq.models.registry import get_family
@@ -49,22 +51,22 @@ def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
         session(experiment.training, seed=experiment.seed),
     ):
         tracker.log_params(tracking.flatten(config.to_dict(experiment)))
-        prepared = _prepare(experiment, say)
+        context = RunContext(experiment, _prepare(experiment, say), folder, tracker, say)
         if get_family(experiment.model.family).fit is None:
-            model, result = _train(experiment, prepared, folder, tracker, quiet=quiet)
+            model, result = _train(context, quiet=quiet)
             say(
                 f"trained on {result.device} in {result.seconds:.0f} s, stopped by {result.stopped}, "
                 f"weights of the {experiment.training.keep} epoch, {result.best_epoch}"
             )
         else:
-            model, result = _fit(experiment, prepared, say)
+            model, result = _fit(context)
             say(f"fitted {experiment.model.family} in {result.seconds:.0f} s")
         run = Run(folder, folder / "bundle", None, {}, None)
         if group.chief:
             from keras_seq.pipeline.finalize import finalize
 
             with distribute.single_process():
-                run = finalize(experiment, prepared, model, result, folder, tracker, quiet=quiet)
+                run = finalize(context, model, result)
         group.barrier()  # all workers end well, or none
         return run
 
@@ -106,7 +108,7 @@ def _check_strategy(experiment: config.Experiment, group: SingleProcess) -> None
         )
 
 
-def _prepare(experiment: config.Experiment, say: Any) -> Prepared:
+def _prepare(experiment: config.Experiment, say: Say) -> Prepared:
     from keras_seq.data.prepare import prepare
     from keras_seq.data.statistics import class_shares
     from keras_seq.evaluation.answer_columns import columns_for
@@ -132,37 +134,32 @@ def _prepare(experiment: config.Experiment, say: Any) -> Prepared:
     return prepared
 
 
-def _fit(experiment: config.Experiment, prepared: Prepared, say: Any) -> tuple[Any, FitResult]:
+def _fit(context: RunContext) -> tuple[keras.Model, FitResult]:
     """Trees, ridge, state-space models: fitted at once, without epochs."""
     from keras_seq.models.registry import get_family
     from keras_seq.training.fit import FitResult
 
-    start = time.perf_counter()
-    model = get_family(experiment.model.family).fit(experiment, prepared, say)  # type: ignore[misc]
-    return model, FitResult(
-        history={}, best_epoch=0, seconds=time.perf_counter() - start, device="CPU", stopped="fitted"
-    )
+    start, fit = time.perf_counter(), get_family(context.experiment.model.family).fit
+    model = fit(context.experiment, context.prepared, context.say)  # type: ignore[misc]
+    seconds = time.perf_counter() - start
+    return model, FitResult(history={}, best_epoch=0, seconds=seconds, device="CPU", stopped="fitted")
 
 
-def _train(
-    experiment: config.Experiment, prepared: Prepared, folder: Path, tracker: Tracker, *, quiet: bool
-) -> tuple[Any, FitResult]:
+def _train(context: RunContext, *, quiet: bool) -> tuple[keras.Model, FitResult]:
     from keras_seq.models.build import build_model
     from keras_seq.training.fit import fit
 
+    experiment, prepared, training = context.experiment, context.prepared, context.experiment.training
     model = build_model(
-        experiment.model,
-        prepared.spec,
-        rematerialise=experiment.training.rematerialise,
-        fast_lstm=experiment.training.fast_lstm,
+        experiment.model, prepared.spec, rematerialise=training.rematerialise, fast_lstm=training.fast_lstm
     )
     result = fit(
         experiment,
         model,
         prepared,
-        folder,
+        context.folder,
         quiet=quiet,
-        keep_state=True,  # wrap_up, which takes as long as some epochs, removes it
-        on_epoch=lambda epoch, row: tracker.log_metrics(row, step=epoch),
+        keep_state=True,  # finalize, which takes as long as some epochs, removes it
+        on_epoch=lambda epoch, row: context.tracker.log_metrics(row, step=epoch),
     )
     return model, result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seq.errors import OutputError
+from keras_seq.figures import Say
 from keras_seq.files import write_text
 from keras_seq.training.monitors import MetricMonitor
 from keras_seq.training.resume import discard
@@ -167,7 +168,7 @@ class Interrupt:
         tell: takes a line for the user.
     """
 
-    def __init__(self, tell: Callable[[str], None] = print) -> None:
+    def __init__(self, tell: Say = print) -> None:
         self.asked, self._tell, self._before = False, tell, None
 
     def __enter__(self) -> Interrupt:

@@ -12,13 +12,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
 from keras_seq.errors import ConfigError, TrainingError
+from keras_seq.figures import Say
 from keras_seq.machine import free_ports
 from keras_seq.processes import (
     FAILED,
@@ -56,7 +57,7 @@ class WorkerJob:
     workers: int
     logs: Path
     restarts: int = 3
-    tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
+    tell: Say = lambda line: print(line, file=sys.stderr)
     out: IO[bytes] | None = None
     asked: int = 0
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)

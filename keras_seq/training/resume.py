@@ -13,7 +13,7 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ import numpy as np
 
 from keras_seq.config import Experiment, to_dict
 from keras_seq.errors import OutputError
+from keras_seq.figures import Say
 
 if TYPE_CHECKING:
     import keras
@@ -79,7 +80,7 @@ class Backup:
         tell: takes a line for the user.
     """
 
-    def __init__(self, folder: Path, key: str, *, seconds: float, tell: Callable[[str], None] = print) -> None:
+    def __init__(self, folder: Path, key: str, *, seconds: float, tell: Say = print) -> None:
         self.folder, self.key, self.seconds, self.tell = folder, key, seconds, tell
         self._last = time.monotonic()
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +21,13 @@ from keras_seq.data.reading.batches import is_parquet
 from keras_seq.data.series import Schema
 from keras_seq.data.sources.registry import source_info
 from keras_seq.errors import ConfigError, ExportError, KerasSeqError, TrainingError
+from keras_seq.figures import Say, silent
 from serving.retrain import server, state
 from serving.retrain.state import Keeper, RetrainState
 
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
 
-Say = Callable[[str], None]
 OURS = ("name", "output", "export.", "training.warm_start", "training.resume")  # set by the job itself
 FORMATS = ("saved_model", "onnx", "keras")
 
@@ -81,7 +81,7 @@ class Start:
     schema: Schema | None = None
 
 
-def run(request: RetrainRequest, say: Say = lambda text: None) -> RetrainState:
+def run(request: RetrainRequest, say: Say = silent) -> RetrainState:
     """Do a job, or go on with the one that was killed.
 
     Returns:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_seq.errors import ConfigError
+from keras_seq.figures import Say
 from serving.monitor.events import read_events
 from serving.retrain.state import OVER, Keeper
 
@@ -55,7 +56,7 @@ def watch(
     when: When,
     keeper: Keeper,
     command: Sequence[str],
-    say: Callable[[str], None],
+    say: Say,
     *,
     poll: float = POLL,
     ended: Callable[[int], None] = lambda code: None,

@@ -19,7 +19,7 @@ from keras_seq.data.prepare import Prepared, prepare_series
 from keras_seq.data.series import Column, Schema, Series, build_series
 from keras_seq.data.sources.caster import load_caster
 from keras_seq.data.windows import WindowIndex
-from keras_seq.pipeline.finalize import score_baseline
+from keras_seq.pipeline.scores import score_baseline
 
 
 def table(lengths: list[int], features: int = 3, *, seed: int = 0, task: str = "regression") -> Series:

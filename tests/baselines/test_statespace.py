@@ -105,7 +105,7 @@ def test_families_refuse_other_tasks_and_short_windows() -> None:
 def test_missing_targets_are_not_judged_and_not_trained_on() -> None:
     """Weekly CO2 has gaps: their windows are in no part, and no metric becomes NaN."""
     from keras_seq.data.pipeline import make_dataset
-    from keras_seq.pipeline.finalize import score_model
+    from keras_seq.pipeline.scores import score_model
 
     wanted = experiment(
         "sarimax", **{"data.split.validation": 52, "data.split.test": 1700, "model.arima.order": [0, 1, 1]}

@@ -42,7 +42,7 @@ def make_judged(given: config.Experiment) -> Any:
     from keras_seq.models.build import build_model
     from keras_seq.models.registry import resolve_experiment
     from keras_seq.pipeline.context import run_folder
-    from keras_seq.pipeline.finalize import score_model
+    from keras_seq.pipeline.scores import score_model
 
     given = resolve_experiment(given)
     prepared = prepare(given.data)

@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ from keras_seq.data.shards.merge import FORMAT, SHAPING, describe, merge
 from keras_seq.data.shards.writer import WORK, facts_path, loaded, piece_rows, shard_name, write_shard
 from keras_seq.data.sources.registry import source_info
 from keras_seq.errors import ConfigError, DataError, OutputError
+from keras_seq.figures import Say, silent
 from keras_seq.files import ensure_writable, locked, new_file, read_json, sha256, write_json
 
 PLAN = "plan.json"
 SHARD_BYTES = 128 * 2**20
 WORTH_A_WORKER = 64 * 2**20  # bytes to be written
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def write_shards(
     shard_bytes: int = SHARD_BYTES,
     workers: int = 0,
     runner: str = "local",
-    say: Say = lambda text: None,
+    say: Say = silent,
 ) -> Written:
     """Write a source as shards; run again after a kill, it goes on with what is missing.
 
