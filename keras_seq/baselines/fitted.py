@@ -15,7 +15,6 @@ from keras_seq.config import Experiment, ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, ModelError
 from keras_seq.figures import Say
-from keras_seq.models.body import Say
 from keras_seq.models.heads import check_head
 from keras_seq.models.tensor import Tensor
 from keras_seq.tasks import TASKS

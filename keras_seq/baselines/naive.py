@@ -11,7 +11,6 @@ from keras_seq.config import Experiment
 from keras_seq.data.prepare import Prepared
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.figures import Say
-from keras_seq.models.body import Say
 from keras_seq.models.registry import register
 
 

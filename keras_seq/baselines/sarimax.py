@@ -18,7 +18,6 @@ from keras_seq.config.forecasting import ArimaConfig
 from keras_seq.data.prepare import Prepared
 from keras_seq.errors import TrainingError
 from keras_seq.figures import Say
-from keras_seq.models.body import Say
 from keras_seq.models.registry import register
 
 Float = NDArray[np.float64]
