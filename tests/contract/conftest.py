@@ -117,6 +117,25 @@ class Case:
             np.testing.assert_allclose(answers, expected, rtol=0, atol=self.tolerance)
 
 
+class FittedCase(Case):
+    """A fitted model, asked about the first steps of the units that it was fitted to."""
+
+    @cached_property
+    def inputs(self) -> dict[str, np.ndarray]:
+        return {"values": np.stack([unit[:TIME] for unit in self.units]), "lengths": LENGTHS}
+
+    units: tuple[np.ndarray, ...] = ()
+
+
+def fitted_case(family: str, task: str) -> Case:
+    from tests.factories.fitted import fitted
+
+    model, _, prepared = fitted(task, family)
+    case = FittedCase(family, task, model, prepared.spec)
+    case.units = tuple(prepared.series.unit_values(unit) for unit in range(len(LENGTHS)))
+    return case
+
+
 @pytest.fixture(scope="session")
 def build() -> Callable[..., Case]:
     """``build(family, task, spec={...}, **model settings)``; skips what a family refuses and says why."""

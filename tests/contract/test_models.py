@@ -6,48 +6,36 @@ import keras
 import numpy as np
 import pytest
 
-from keras_seq.models import build_model, last_step, registry
+from keras_seq.models import build_model, registry
+from tests.contract.checks import (
+    check_answers,
+    check_batch_and_time,
+    check_future,
+    check_last_step,
+    check_padding,
+    check_saved,
+    check_shape,
+)  # fmt: skip
+from tests.contract.conftest import fitted_case
+from tests.factories import fitted
 from tests.factories.tiers import tiers
 
 
-def check_shape(case, tools):
-    name, shape = tools.OUTPUTS[case.task]
-    assert case.model.layers[-1].name == name
-    assert {t.name: t.shape for t in case.model.inputs} == {"values": (None, None, 3), "lengths": (None,)}
-    assert case.answers.shape == (len(tools.LENGTHS), *shape)
-    assert case.answers.dtype == np.float32
-    assert np.isfinite(case.answers).all()
-    assert len(np.unique(case.answers[tools.LENGTHS > 0].round(4))) > 1
+def test_shape_and_names(build, family, task):
+    check_shape(build(family, task))
 
 
-def check_padding(case, tools):
-    """Neither the amount nor the content of padding shows in an answer."""
-    content = np.resize(np.float32([np.nan, np.inf, -999.0, 1e20, 0.0]), (len(tools.LENGTHS), tools.TIME + 5, 3))
-    for row, length in enumerate(tools.LENGTHS):
-        content[row, :length] = case.inputs["values"][row, :length]
-    case.same(case.predict({"values": content, "lengths": tools.LENGTHS}))
+def test_pad_invariance(build, family, task):
+    check_padding(build(family, task))
 
 
-def test_shape_and_names(build, tools, family, task):
-    check_shape(build(family, task), tools)
-
-
-def test_pad_invariance(build, tools, family, task):
-    check_padding(build(family, task), tools)
-
-
-def test_batch_size_and_time_are_free(build, tools, family, task):
-    case = build(family, task)
-    row, length = 1, int(tools.LENGTHS[1])
-    alone = {"values": case.inputs["values"][row : row + 1, :length], "lengths": tools.LENGTHS[row : row + 1]}
-    case.same(case.predict(alone), [row])
+def test_batch_size_and_time_are_free(build, family, task):
+    check_batch_and_time(build(family, task))
 
 
 def test_saved_and_loaded_equal(build, tmp_path, family, task):
     case = build(family, task)
-    case.model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
-    np.testing.assert_allclose(np.asarray(loaded(case.inputs)), case.answers, rtol=0, atol=case.tolerance)
+    check_saved(case, tmp_path, tolerance=case.tolerance)
 
 
 def test_probabilities_and_quantiles_are_proper(build, family):
@@ -58,20 +46,11 @@ def test_probabilities_and_quantiles_are_proper(build, family):
 
 
 def test_answers_at_every_step_do_not_see_the_future(build, family):
-    case = build(family, "per_step")
-    changed = case.inputs["values"].copy()
-    changed[0, 8:] += 100
-    later = case.predict({**case.inputs, "values": changed})
-    np.testing.assert_allclose(later[0, :8], case.answers[0, :8], rtol=0, atol=case.tolerance)
-    assert np.abs(later[0, 8:] - case.answers[0, 8:]).max() > 1e-3
+    check_future(build(family, "per_step"))
 
 
-def test_last_step_view_of_a_per_step_model(build, tools, family):
-    case = build(family, "per_step")
-    last = np.asarray(last_step(case.model)(case.inputs))
-    assert last.shape == (len(tools.LENGTHS), 1)
-    for row, length in enumerate(tools.LENGTHS):
-        np.testing.assert_allclose(last[row], case.answers[row, length - 1] if length else 0.0, rtol=1e-6)
+def test_last_step_view_of_a_per_step_model(build, family):
+    check_last_step(build(family, "per_step"))
 
 
 @pytest.mark.parametrize("settings", [
@@ -82,8 +61,8 @@ def test_last_step_view_of_a_per_step_model(build, tools, family):
     {"pooling": "segments"},
     {"pooling": "sum"},
 ], ids=["mean-batch", "max-instance", "attention-layer", "last-bidirectional", "segments", "sum"])  # fmt: skip
-def test_pad_invariance_of_options(build, tools, family, settings):
-    check_padding(build(family, **settings), tools)
+def test_pad_invariance_of_options(build, family, settings):
+    check_padding(build(family, **settings))
 
 
 def test_fixed_length_model_has_one_input(build, tools, family):
@@ -237,6 +216,28 @@ def test_rematerialised_model_gives_equal_answers_and_gradients(build, tools, fa
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-3, atol=1e-4)
 
 
+# ---------------------------------------------------------------- families that are fitted
+
+
+VARIABLE = ("per_step", "binary", "multiclass")  # tasks of sequences of any length
+KEPT = [(family, task) for family in fitted.FAMILIES for task in VARIABLE]
+QUICK = [("hist_gradient_boosting", "per_step"), ("random_forest", "per_step")]
+QUICK += [("extra_trees", "multiclass"), ("ridge", "binary")]
+EACH = [("lightgbm", "binary"), ("last_row_forest", "per_step"), ("ridge", "multiclass")]
+
+
+@pytest.mark.parametrize(("family", "task"), tiers(KEPT, quick=QUICK, slow=EACH))
+def test_fitted_families_keep_the_contract(tmp_path, family, task):
+    case = fitted_case(family, task)
+    check_answers(case)
+    check_padding(case)
+    check_batch_and_time(case)
+    check_saved(case, tmp_path)
+    if task == "per_step":
+        check_future(case)
+        check_last_step(case)
+
+
 def test_a_new_family_is_one_function(build, tools):
     @registry.register("toy")
     def toy(x, lengths, config, steps):
@@ -244,7 +245,7 @@ def test_a_new_family_is_one_function(build, tools):
 
     try:
         for task in tools.OUTPUTS:
-            check_shape(build("toy", task), tools)
-            check_padding(build("toy", task), tools)
+            check_shape(build("toy", task))
+            check_padding(build("toy", task))
     finally:
         registry._FAMILIES.pop("toy")

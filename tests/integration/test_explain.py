@@ -105,7 +105,7 @@ FITTED_SLOW += [("hist_gradient_boosting", "binary"), ("extra_trees", "sliding")
 
 @pytest.mark.parametrize(("family", "case"), tiers(FITTED, slow=FITTED_SLOW))
 def test_fitted_families_add_up(family: str, case: str) -> None:
-    from tests.models.test_fitted_families import fitted
+    from tests.factories.fitted import fitted
 
     model, _, prepared = fitted(case, family)
     explained = ExplainedModel(model, prepared.spec, make_target(prepared.spec))

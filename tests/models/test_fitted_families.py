@@ -1,4 +1,4 @@
-"""Families that are fitted: every task they serve, the common contract, and clear refusals."""
+"""Families that are fitted: every task they serve, their settings, and clear refusals."""
 
 from __future__ import annotations
 
@@ -7,90 +7,17 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
-from keras_seq import config
 from keras_seq.baselines import boosting
-from keras_seq.data.prepare import Prepared, prepare_series
-from keras_seq.data.series import Column, Schema, Series, build_series
+from keras_seq.data.prepare import prepare_series
 from keras_seq.errors import ConfigError, DataError, ModelError
-from keras_seq.models.registry import get_family, resolve_experiment
-from keras_seq.models.views import last_step, output_name
+from keras_seq.models.registry import get_family
+from keras_seq.models.views import output_name
 from keras_seq.training.predictions import points, predict_windows
+from tests.factories.fitted import CASES, FAMILIES, SHAPES, experiment, fitted
 from tests.factories.tiers import tiers
-
-TREES = ("random_forest", "extra_trees", "last_row_forest", "hist_gradient_boosting")
-FAMILIES = (*TREES, "lightgbm", "ridge")
-SMALL = {"iterations": 15, "learning_rate": 0.2}
-
-
-def walks(lengths: list[int], task: str, *, per: str = "step", seed: int = 0, gaps: bool = False) -> Series:
-    """Three channels; the target follows from level, change and age."""
-    rng = np.random.default_rng(seed)
-    kinds = 3 if task == "multiclass" else 2
-    label = np.arange(len(lengths)) % kinds
-    shift = 3 if per == "unit" else 1
-    units = [np.cumsum(rng.normal(size=(n, 3)), 0) * 0.1 + 50 + shift * label[k] for k, n in enumerate(lengths)]
-    targets: Any = [20 * u[:, :1] + 60 * (u[:, 1:2] - np.roll(u[:, 1:2], 3, 0)) for u in units]
-    if lengths[0] < lengths[-1]:
-        targets = [20 * u[:, :1] + np.arange(len(u))[:, None] for u in units]
-    if per == "unit":
-        targets = label[:, None].astype(float)
-    elif task == "forecast":
-        units = [u + 5 * np.sin(2 * np.pi * np.arange(len(u)) / 12)[:, None] for u in units]
-        targets = [u[:, :2].copy() for u in units]
-    elif task != "regression":
-        targets = [np.digitize(u[:, :1], np.quantile(u[:, 0], [0.33, 0.67][: kinds - 1])) for u in units]
-    if gaps:
-        for unit in units:
-            unit[rng.random(unit.shape) < 0.1] = np.nan
-    schema = Schema(
-        name="walks",
-        task=task,  # type: ignore[arg-type]
-        columns=tuple(Column(name=name, missing=True) for name in ("x0", "x1", "x2")),
-        targets=("x0", "x1") if task == "forecast" else ("y",),
-        target_per=per,  # type: ignore[arg-type]
-        classes=("a", "b", "c")[:kinds] if task in ("binary", "multiclass") else (),
-    )
-    return build_series(schema, units, targets)
-
-
-def experiment(data: dict[str, Any] | None = None, model: dict[str, Any] | None = None) -> config.Experiment:
-    sections = {"source": "table", "bucket": 10, "split": {"validation": 4, "test": 4}, **(data or {})}
-    settings = {"family": "hist_gradient_boosting", "trees": SMALL, **(model or {})}
-    return resolve_experiment(config.from_dict({"data": sections, "model": settings}))
-
-
-WHOLE = {"windows": {"length": 60}, "split": {"by": "stratified"}}
-CASES: dict[str, tuple[dict[str, Any], Series]] = {
-    "per_step": ({"windows": {"length": 70, "per_step": True}}, walks([40 + k for k in range(24)], "regression")),
-    "sliding": (
-        {"windows": {"mode": "sliding", "length": 12}, "impute": "forward"},
-        walks([40] * 20, "regression", gaps=True),
-    ),
-    "binary": (WHOLE, walks([20 + k % 30 for k in range(60)], "binary", per="unit")),
-    "multiclass": (WHOLE, walks([20 + k % 30 for k in range(90)], "multiclass", per="unit")),
-    "forecast": (
-        {"windows": {"mode": "sliding", "length": 24, "horizon": 6}, "split": {"by": "time"}},
-        walks([500], "forecast"),
-    ),
-}
-SHAPES = {"per_step": (None, 1), "sliding": (1,), "binary": (1,), "multiclass": (3,), "forecast": (6, 2)}
-
-
-def fitted(case: str, family: str, **model: Any) -> tuple[keras.Model, config.Experiment, Prepared]:
-    if family == "lightgbm":
-        pytest.importorskip("lightgbm", reason="the optional extra 'trees' is not installed")
-    data, series = CASES[case]
-    found = experiment(data, {"family": family, **model})
-    prepared = prepare_series(series, found.data)
-    said: list[str] = []
-    built = get_family(family).fit(found, prepared, said.append)  # type: ignore[misc]
-    assert len(said) == 2
-    return built, found, prepared
-
 
 EVERY = [(family, case) for family in FAMILIES for case in CASES]
 EACH = list(zip(FAMILIES, itertools.cycle(CASES)))  # every family and every task
@@ -112,37 +39,6 @@ def test_every_task_beats_a_constant(family: str, case: str) -> None:
     else:
         error = np.sqrt(np.mean((judged.prediction - judged.truth) ** 2))
         assert error < (1.2 if family == "last_row_forest" else 0.7) * judged.truth.std()
-
-
-def test_nothing_depends_on_padding_batch_or_saving(tmp_path: Any) -> None:
-    for case, family in (("per_step", "hist_gradient_boosting"), ("multiclass", "extra_trees"), ("binary", "ridge")):
-        model, _, prepared = fitted(case, family)
-        unit = prepared.series.unit_values(3)
-        lengths = np.array([len(unit), 7], np.int32)
-        values = np.full((2, len(unit) + 13, 3), np.nan, np.float32)
-        values[0, : len(unit)], values[1, :7] = unit, unit[:7]
-        answers = np.asarray(model({"values": values, "lengths": lengths}))
-        values[1, 7:] = -1e6
-        moved = np.asarray(model({"values": values, "lengths": lengths}))
-        alone = np.asarray(model({"values": unit[None, :7], "lengths": lengths[1:]}))
-        steps = slice(7) if case == "per_step" else slice(None)
-        np.testing.assert_allclose(moved[1][steps], answers[1][steps], rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(alone[0][steps], answers[1][steps], rtol=1e-5, atol=1e-5)
-        model.save(tmp_path / f"{family}.keras")
-        again = keras.models.load_model(tmp_path / f"{family}.keras")
-        np.testing.assert_array_equal(again({"values": values, "lengths": lengths}), moved)
-
-
-def test_an_answer_at_a_step_does_not_know_what_follows() -> None:
-    model, _, prepared = fitted("per_step", "random_forest")
-    unit = prepared.series.unit_values(0)[None].copy()
-    lengths = np.array([unit.shape[1]], np.int32)
-    before = np.asarray(model({"values": unit, "lengths": lengths}))
-    unit[:, 20:] += 5.0
-    after = np.asarray(model({"values": unit, "lengths": lengths}))
-    np.testing.assert_array_equal(before[:, :20], after[:, :20])
-    assert (before[:, 20:] != after[:, 20:]).any()
-    np.testing.assert_array_equal(last_step(model)({"values": unit, "lengths": lengths}), after[:, -1])
 
 
 def test_the_seed_decides_all() -> None:
