@@ -9,7 +9,7 @@ from keras_seq.config import EvaluationConfig
 from keras_seq.errors import DataError
 from keras_seq.training.class_metrics import auc_roc, f1
 from keras_seq.training.decision import events, fit_decision
-from keras_seq.training.thresholds import best_f1_threshold, fit_threshold
+from keras_seq.training.thresholds import best_f_threshold, fit_threshold
 
 RULES = [
     EvaluationConfig(),
@@ -39,13 +39,13 @@ def pieces_of(truth):
 def test_an_edge_made_by_late_first_rows_is_not_where_the_threshold_stands(evaluation):
     truth, probability = long_events(3, late=2)
     assert auc_roc(truth, probability) > 0.999
-    assert best_f1_threshold(truth, probability) < 0.06
+    assert best_f_threshold(truth, probability) < 0.06
     found = fit_threshold(truth, probability, evaluation, pieces_of(truth))
     assert 0.3 < found.value < 0.7 and found.low < 0.06 and found.high > 0.9
     # the next series has false alarms where the edge was
     later, scores = long_events(3, seed=1)
     scores[::15] = np.where(later[::15] > 0, scores[::15], 0.1)
-    assert f1(later, scores >= found.value) > f1(later, scores >= best_f1_threshold(truth, probability)) + 0.1
+    assert f1(later, scores >= found.value) > f1(later, scores >= best_f_threshold(truth, probability)) + 0.1
 
 
 def test_separable_classes_get_the_middle_of_the_gap():
