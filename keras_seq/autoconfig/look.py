@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +52,7 @@ class Findings:
             "schema": str(self.schema_file) if self.schema_text else None,
             "checked": self.checked,
             "columns": [self._column(name) for name in self.table.columns],
-            "choices": [
-                {"key": choice.key, "value": choice.value, "why": choice.why, "instead": choice.instead}
-                for choice in self.choices
-            ],
+            "choices": [asdict(choice) for choice in self.choices],
             "notes": self.notes,
             "commands": self.commands(),
         }

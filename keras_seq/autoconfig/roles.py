@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.autoconfig.table import TableProfile
+from keras_seq.autoconfig.table import ColumnProfile, TableProfile
 from keras_seq.errors import ConfigError, DataError, nearest
 
 
@@ -152,13 +152,9 @@ def guess_group(table: TableProfile, unit: str | None, taken: set[str]) -> Colum
         return ColumnRole(None, "without units there are no groups of them")
     order, units = order_by(table, unit), table.columns[unit].distinct
     possible = [
-        name
-        for name, column in table.columns.items()
-        if name not in taken
-        and (column.kind == "text" or (column.kind == "number" and column.whole))
-        and not column.missing
-        and 4 <= column.distinct < units
-        and order.same(codes(table, name))
+        column.name
+        for column in _filled(table, taken)
+        if 4 <= column.distinct < units and order.same(codes(table, column.name))
     ]
     likely = [name for name in possible if named(name, GROUP_WORDS)]
     if not likely:
@@ -199,16 +195,15 @@ def _unit_like(name: str) -> bool:
     return named(name, UNIT_WORDS) and not name[-1:].isdigit()
 
 
+def _filled(table: TableProfile, taken: set[str]) -> list[ColumnProfile]:
+    """Columns of words or whole numbers, filled in every row."""
+    free = [column for name, column in table.columns.items() if name not in taken and not column.missing]
+    return [column for column in free if column.kind == "text" or (column.kind == "number" and column.whole)]
+
+
 def _unit_names(table: TableProfile, taken: set[str]) -> list[str]:
-    fit = [
-        name
-        for name, column in table.columns.items()
-        if name not in taken
-        and (column.kind == "text" or (column.kind == "number" and column.whole))
-        and not column.missing
-        and 2 <= column.distinct <= table.rows // 2
-        and column.counts is not None
-    ]
+    columns = [column for column in _filled(table, taken) if column.counts is not None]
+    fit = [column.name for column in columns if 2 <= column.distinct <= table.rows // 2]
     return sorted(fit, key=lambda name: not _unit_like(name))[:MOST_TRIED]
 
 

@@ -15,7 +15,7 @@ from keras_seq.data.observe_calendar import check_steps
 from keras_seq.data.reading.dates import ISO, DateRule, parse_dates
 from keras_seq.data.rows import Rows, arrange
 from keras_seq.data.series import Schema
-from keras_seq.data.table_rows import complete, needed, own_schema
+from keras_seq.data.table_rows import complete, own_schema
 from keras_seq.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def frame_rows(table: pd.DataFrame, schema: Schema, covariates: CovariatesConfig
     table = table.set_axis(names, axis=1).reset_index(drop=True)
     own = own_schema(schema, names, covariates)
     columns: dict[str, Any] = {}
-    for name in needed(own, names, with_targets=False):
+    roles = dict.fromkeys([*own.features, own.unit_column, own.group_column, own.time_column])
+    for name in (name for name in roles if name is not None and name in names):
         if name == own.time_column:
             columns[name] = _times(table[name], own)
         elif name in (own.unit_column, own.group_column):

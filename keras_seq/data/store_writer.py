@@ -16,7 +16,13 @@ from keras_seq.data.known import first_known
 from keras_seq.data.quality import Finding, QualityReport, check_rows, check_sample
 from keras_seq.data.reading.labels import number_text
 from keras_seq.data.series import Series
-from keras_seq.data.sources.table import iter_table_chunks, lossy_columns, number_taker, settle_classes
+from keras_seq.data.sources.table import (
+    iter_table_chunks,
+    lossy_columns,
+    number_taker,
+    settle_classes,
+    settle_target_per,
+)
 from keras_seq.data.sources.table_layout import Layout, plan_table
 from keras_seq.data.store import FORMAT, HEADER, StoredArray, StoredSeries, open_store, store_key, stores_home
 from keras_seq.errors import DataError
@@ -276,19 +282,16 @@ class _Writer(RowTaker):
             raise DataError(f"File '{self.layout.path}' has no data rows.")
         offsets = np.array([0, *self.ends], np.int64)
         offsets.astype("<i8").tofile(self.folder / "offsets.i64")
-        schema = self._number_classes()
-        asked = self.layout.per_given and schema.target_per == "unit"
-        guessed = not self.layout.per_given and schema.classifies and len(self.units) > 1
-        if asked and not self.constant:
-            raise DataError(
-                f"The schema of '{self.layout.path}' says one target per unit, but targets change within a unit; "
-                "say 'target_per: step'."
-            )
-        if asked or (guessed and self.constant and not config.windows.per_step):
-            schema = schema.model_copy(update={"target_per": "unit"})
+        schema = settle_target_per(
+            self.layout,
+            self._number_classes(),
+            str(self.layout.path),
+            units=len(self.units),
+            constant=self.constant,
+            dense=config.windows.per_step,
+        )
+        if schema.target_per == "unit":
             np.array(self.unit_targets, "<f4").tofile(self.folder / "targets.f32")
-        else:
-            schema = schema.model_copy(update={"target_per": "step"})
         findings = [dataclasses.asdict(Finding("warning", "reading", choice)) for choice in self.layout.choices]
         return {
             "format": FORMAT,

@@ -79,13 +79,6 @@ def own_schema(schema: Schema, names: Sequence[str], covariates: CovariatesConfi
     return schema.model_copy(update={"columns": columns})
 
 
-def needed(schema: Schema, names: Sequence[str], *, with_targets: bool) -> list[str]:
-    """Columns of the table that are read: inputs, unit, group and time, and targets if they are wanted."""
-    parts = [*schema.features, schema.unit_column, schema.group_column, schema.time_column]
-    parts += schema.targets if with_targets else ()
-    return [name for name in dict.fromkeys(parts) if name is not None and name in names]
-
-
 def complete(rows: Rows, schema: Schema, covariates: CovariatesConfig, where: str, window: int | None) -> Rows:
     """Rows with the covariates that their table lacks computed, features in the model's order.
 

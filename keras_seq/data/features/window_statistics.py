@@ -48,15 +48,8 @@ def rich_features(series: Series, units: Int | None = None, *, length: bool = Tr
 
     Per channel: mean, deviation, least and largest with their positions, last value, slope, quantiles,
     segment means and their differences, mean and deviation of steps, threshold crossings,
-    autocorrelations; per ordered pair of channels: correlations at ``LAGS`` (the second one later).
-
-    Args:
-        series: the data set.
-        units: int64 ``(n,)`` unit numbers; default all.
-        length: add the unit's length in steps as a feature.
-
-    Returns:
-        float32 ``(n, k)`` and the ``k`` names.
+    autocorrelations; per ordered pair of channels: correlations at ``LAGS`` (the second one later). Arguments and
+    result are those of ``summary_features``.
     """
     blocks, names = [], list[str]()
     for _, values, seen, lengths in _blocks(series, units):

@@ -21,9 +21,7 @@ def check_time(series: Series) -> list[Finding]:
     unknown = np.isnat(time) if time.dtype.kind == "M" else ~np.isfinite(time.astype(np.float64))
     if unknown.any():
         return [at_row(series, "error", "time", "the time is missing or infinite", unknown, series.schema.time_column)]
-    steps = np.diff(time)
-    inside = np.ones(len(steps), bool)
-    inside[series.offsets[1:-1] - 1] = False  # from one unit to the next
+    steps, inside = _steps(series)
     zero = steps.dtype.type(0)
     findings = []
     for rule, bad, what in (
@@ -41,9 +39,7 @@ def check_gaps(series: Series) -> list[Finding]:
 
     Nothing where the time does not rise, which ``check_time`` tells.
     """
-    steps = np.diff(series.time)
-    inside = np.ones(len(steps), bool)
-    inside[series.offsets[1:-1] - 1] = False  # from one unit to the next
+    steps, inside = _steps(series)
     if not inside.any() or not (steps > steps.dtype.type(0))[inside].all():
         return []
     ruled = with_calendar(series)
@@ -59,6 +55,14 @@ def check_gaps(series: Series) -> list[Finding]:
         f"a gap in time before it; {share:.1%} of the steps leave stamps out ({describe(calendar)}), at most {most}"
     )
     return [at_row(series, "warning", "gap", message, np.append(False, missing), None)]
+
+
+def _steps(series: Series) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Steps of time ``(rows - 1,)``, and which of them are inside a unit."""
+    steps = np.diff(series.time)
+    inside = np.ones(len(steps), bool)
+    inside[series.offsets[1:-1] - 1] = False  # from one unit to the next
+    return steps, inside
 
 
 def _gaps(series: Series, steps: NDArray[Any], inside: NDArray[np.bool_]) -> list[Finding]:

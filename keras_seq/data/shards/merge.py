@@ -18,6 +18,7 @@ from keras_seq.data.scaling import known_moments
 from keras_seq.data.series import Schema, Series
 from keras_seq.data.shards.jobs import Recipe, ShardJob
 from keras_seq.data.shards.writer import facts_path, shard_name
+from keras_seq.data.sources.table import settle_target_per
 from keras_seq.data.splits import split
 from keras_seq.errors import DataError
 
@@ -213,12 +214,6 @@ def _schema(recipe: Recipe, facts: list[ShardFacts], units: _Units) -> Schema:
     guess = not layout.task_given and schema.task == "regression" and len(schema.targets) == 1 and None not in numbers
     if guess and {value for values in numbers for value in values} == {0.0, 1.0}:
         schema = schema.model_copy(update={"task": "binary", "classes": schema.classes or ("0", "1")})
-    asked = layout.per_given and schema.target_per == "unit"
-    guessed = not layout.per_given and schema.classifies and len(units.numbers) > 1
-    if asked and not units.constant:
-        raise DataError(
-            f"The schema of '{recipe.config.path}' says one target per unit, but targets change within a unit; say "
-            "'target_per: step'."
-        )
-    per_unit = asked or (guessed and units.constant and not recipe.config.windows.per_step)
-    return schema.model_copy(update={"target_per": "unit" if per_unit else "step"})
+    config, count = recipe.config, len(units.numbers)
+    dense = config.windows.per_step
+    return settle_target_per(layout, schema, str(config.path), units=count, constant=units.constant, dense=dense)

@@ -19,7 +19,7 @@ from keras_seq.data.quality.precision import PrecisionTaker, precision_findings
 from keras_seq.data.reading.batches import read_batches, row_bound
 from keras_seq.data.reading.dates import parse_dates
 from keras_seq.data.reading.labels import natural, number_text, own_text
-from keras_seq.data.series import Float, Int, Series
+from keras_seq.data.series import Float, Int, Schema, Series
 from keras_seq.data.sources.positive import count_labels, order_classes
 from keras_seq.data.sources.table_layout import Layout, plan_table
 from keras_seq.errors import ConfigError, DataError
@@ -341,6 +341,30 @@ def settle_classes(
             "of them is positive only for task binary, which has two."
         )
     return task, classes
+
+
+def settle_target_per(layout: Layout, schema: Schema, path: str, *, units: int, constant: bool, dense: bool) -> Schema:
+    """The schema with targets per unit or per step: as its file says, or, of classes, as all rows of a stream tell.
+
+    Args:
+        layout: of the table.
+        schema: its task is settled.
+        path: of the table, for the message.
+        units: how many there are.
+        constant: every unit has one target.
+        dense: an answer at every step is wanted.
+
+    Raises:
+        DataError: the file says one target per unit, but targets change.
+    """
+    asked = layout.per_given and schema.target_per == "unit"
+    if asked and not constant:
+        raise DataError(
+            f"The schema of '{path}' says one target per unit, but targets change within a unit; say "
+            "'target_per: step'."
+        )
+    guessed = not layout.per_given and schema.classifies and units > 1 and constant and not dense
+    return schema.model_copy(update={"target_per": "unit" if asked or guessed else "step"})
 
 
 def _per_unit(series: Series, layout: Layout, config: DataConfig) -> Series:
