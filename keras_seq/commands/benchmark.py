@@ -74,7 +74,7 @@ def _record(bundle: Bundle, found: Benchmark, folder: Path) -> None:
     """The folder and the main numbers as a run in the tracking store."""
     from keras_seq import tracking
 
-    with tracking.track(bundle.experiment, run_name="benchmark") as tracker:
+    with tracking.track(bundle.experiment, run_name="benchmark", kind="benchmark") as tracker:
         for row in found.rows:
             name = f"{row.format.replace('-', '_')}_{row.threads}_threads"
             tracker.log_metrics({f"{name}_ms": row.batches["1"]["p50"], f"{name}_loss": found.loss(row)})

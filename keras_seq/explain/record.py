@@ -19,7 +19,7 @@ def record(experiment: Experiment, found: Explanations) -> str | None:
         ConfigError: the store cannot be reached.
     """
     summary = found.summary
-    with track(experiment, run_name=f"explain {experiment.name}") as tracker:
+    with track(experiment, run_name=f"explain {experiment.name}", kind="explanation") as tracker:
         plan = {key: value for key, value in summary["plan"].items() if value not in (None, "", [])}
         tracker.log_params({f"explain.{key}": value for key, value in plan.items()} | {"explained": summary["output"]})
         tracker.log_metrics(_metrics(summary))

@@ -155,7 +155,7 @@ def record(bundle: Bundle, folder: Path, verdict: Mapping[str, Any], base: str |
     """
     from keras_seq import tracking
 
-    with tracking.track(bundle.experiment, run_name=f"export-{folder.name}") as tracker:
+    with tracking.track(bundle.experiment, run_name=f"export-{folder.name}", kind="export") as tracker:
         reasons = " | ".join(verdict["reasons"])
         tracker.log_params(
             {"event": "export", "version": str(folder), "blessed": verdict["blessed"], "reasons": reasons or "none"}

@@ -82,7 +82,7 @@ def ablate(
     files.write_json(folder / "ablation.json", outcome)
     files.write_text(folder / "ablation.md", ablation.to_markdown(outcome))
     draw(outcome, folder / "ablation.png")
-    with tracking.track(experiment, run_name=folder.name) as tracker:
+    with tracking.track(experiment, run_name=folder.name, kind="ablation") as tracker:
         tracker.log_params({"event": "ablation", "part": part, "seeds": ",".join(map(str, seeds))})
         tracker.log_metrics({f"gain_{name}": row["gain"] for name, row in outcome["components"].items()})
         tracker.log_files(sorted(folder.glob("ablation.*")), "ablation")

@@ -195,7 +195,7 @@ def _record(
     experiment = config.replace(
         candidates.models[0].first.experiment, output=str(folder.parent)
     )  # not into what it copies
-    with tracking.track(experiment, run_name=f"comparison-{folder.name}") as tracker:
+    with tracking.track(experiment, run_name=f"comparison-{folder.name}", kind="comparison") as tracker:
         tracker.log_params(
             {"winner": verdict.winner, "rule": verdict.rule, "test": verdict.pair.test, "words": verdict.words}
             | {"contenders": ", ".join(comparison.estimates), "significant": verdict.significant}

@@ -68,7 +68,7 @@ def ensemble(
     everyone = [member for members in families.values() for member in members]
     experiment = _experiment(everyone, folder, bool(crossval), overrides or {})
     with (
-        tracking.track(experiment, run_name=folder.name) as tracker,
+        tracking.track(experiment, run_name=folder.name, kind="ensemble") as tracker,
         session(experiment.training, seed=experiment.seed),
     ):
         tracker.log_params({"method": method, "members": len(everyone), "name": experiment.name})

@@ -66,7 +66,7 @@ def select(
     files.write_text(folder / "selected.yaml", f"# {method}, on training units only\ndata:\n  features:\n{listed}\n")
     if method != "none":
         draw(outcome, folder / "selection.png")
-    with tracking.track(experiment, run_name=folder.name) as tracker:
+    with tracking.track(experiment, run_name=folder.name, kind="selection") as tracker:
         tracker.log_params({"event": "selection", "method": method, "data.features": outcome["features"]})
         tracker.log_folder(folder, "selection")
     return outcome

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from keras_seq.tasks import TASKS
+from keras_seq.tracking.mlflow_store import KIND
+
+MlflowClient: TypeAlias = Any  # mlflow is imported when a store is opened
+MlflowRun: TypeAlias = Any
 
 STUDY, TRIAL = "keras_seq.study", "keras_seq.trial"
 MOST = 20_000  # runs read of an experiment
 PAGE = 1000
+EVENTS = {"drift": "drift", "retrain": "retraining", "expla": "explanation", "select": "selection", "ablat": "ablation"}
 
 
-def summarise(client: Any) -> dict[str, Any]:
+def summarise(client: MlflowClient) -> dict[str, Any]:
     """Everything ``python -m keras_seq.status`` says, as plain values.
 
     Args:
@@ -27,7 +32,7 @@ def summarise(client: Any) -> dict[str, Any]:
         ``{"experiments": [...], "models": [...], "comparison", "study", "drift", "retraining"}``; the last four are
         the newest run of that kind, or None.
     """
-    runs: dict[str, list[Any]] = {}
+    runs: dict[str, list[MlflowRun]] = {}
     experiments = sorted(client.search_experiments(), key=lambda one: one.name)
     for experiment in experiments:
         runs[experiment.name] = runs_of(client, experiment.experiment_id)
@@ -42,9 +47,9 @@ def summarise(client: Any) -> dict[str, Any]:
     }
 
 
-def runs_of(client: Any, experiment_id: str, wanted: str = "") -> list[Any]:
+def runs_of(client: MlflowClient, experiment_id: str, wanted: str = "") -> list[MlflowRun]:
     """Runs of an experiment, newest first, page by page; ``wanted`` is a filter as mlflow reads it."""
-    found: list[Any] = []
+    found: list[MlflowRun] = []
     token = None
     while len(found) < MOST:
         page = client.search_runs(
@@ -57,30 +62,30 @@ def runs_of(client: Any, experiment_id: str, wanted: str = "") -> list[Any]:
     return found
 
 
-def kind_of(run: Any) -> str:
-    """What a run records; see the module's text."""
+def kind_of(run: MlflowRun) -> str:
+    """What a run records; see the module's text. Runs of studies and events, and older ones, have no tag of it."""
     params, tags, metrics = run.data.params, run.data.tags, run.data.metrics
-    name = tags.get("mlflow.runName", "")
-    event = params.get("event") or tags.get("event") or tags.get("keras_seq.event", "")
+    if KIND in tags:
+        return str(tags[KIND])
     if STUDY in tags:
         return "study" if tags.get(TRIAL) == "study" else "trial"
-    for kind in ("drift", "retrain", "expla", "select", "ablat"):
-        if event.startswith(kind):
-            return {"retrain": "retraining", "expla": "explanation", "select": "selection"}.get(kind, _whole(kind))
+    event = params.get("event") or tags.get("event") or tags.get("keras_seq.event", "")
+    for stem, kind in EVENTS.items():
+        if event.startswith(stem):
+            return kind
     if event:
-        return event
+        return str(event)
     if "winner" in params and "p_value" in metrics:
         return "comparison"
     if "members" in params and "method" in params:
         return "ensemble"
-    if name == "benchmark":
-        return "benchmark"
-    if name.startswith("expla"):
-        return "explanation"
+    name = tags.get("mlflow.runName", "")
+    if name == "benchmark" or name.startswith("expla"):
+        return "benchmark" if name == "benchmark" else "explanation"
     return "training" if any(key.startswith(("test_", "validation_")) for key in metrics) else "other"
 
 
-def best_run(runs: Sequence[Any]) -> tuple[Any, str] | None:
+def best_run(runs: Sequence[MlflowRun]) -> tuple[MlflowRun, str] | None:
     """The finished training run that is best in the metric deciding for its task, on validation; and the metric.
 
     Test metrics decide nothing, so they do not here either.
@@ -95,7 +100,7 @@ def best_run(runs: Sequence[Any]) -> tuple[Any, str] | None:
     return None
 
 
-def models(client: Any) -> list[dict[str, Any]]:
+def models(client: MlflowClient) -> list[dict[str, Any]]:
     """Registered models with their newest version and the version of every alias (``champion``, ``challenger``)."""
     found = []
     for model in client.search_registered_models():
@@ -106,7 +111,7 @@ def models(client: Any) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: str(one["name"]))
 
 
-def _experiment(name: str, runs: Sequence[Any]) -> dict[str, Any]:
+def _experiment(name: str, runs: Sequence[MlflowRun]) -> dict[str, Any]:
     kinds: dict[str, int] = {}
     for run in runs:
         kind = kind_of(run)
@@ -123,25 +128,25 @@ def _experiment(name: str, runs: Sequence[Any]) -> dict[str, Any]:
     return outcome | {"best": _about(run) | about}
 
 
-def _comparison(run: Any) -> dict[str, Any]:
+def _comparison(run: MlflowRun) -> dict[str, Any]:
     keys = ("winner", "contenders", "data", "part", "significant", "words")
     p_value = run.data.metrics.get("p_value_adjusted")
     return {key: run.data.params.get(key, "") for key in keys} | {"p_value_adjusted": p_value}
 
 
-def _study(run: Any) -> dict[str, Any]:
+def _study(run: MlflowRun) -> dict[str, Any]:
     objective = run.data.params.get("objective", "")
     counts = {key: run.data.tags.get(f"keras_seq.{key}") for key in ("completed", "pruned", "failed")}
     best = run.data.metrics.get(f"best_{objective}")
     return {"objective": objective, "tuner": run.data.params.get("tuner", ""), "best": best, **counts}
 
 
-def _event(run: Any) -> dict[str, Any]:
+def _event(run: MlflowRun) -> dict[str, Any]:
     words = {key: value for key, value in run.data.params.items() if len(value) <= 300}
     return words | dict(run.data.metrics)
 
 
-def _newest(runs: Sequence[tuple[str, Any]], kind: str, tell: Any) -> dict[str, Any] | None:
+def _newest(runs: Sequence[tuple[str, MlflowRun]], kind: str, tell: Any) -> dict[str, Any] | None:
     held = [(name, run) for name, run in runs if kind_of(run) == kind]
     if not held:
         return None
@@ -149,10 +154,6 @@ def _newest(runs: Sequence[tuple[str, Any]], kind: str, tell: Any) -> dict[str, 
     return {"experiment": name} | _about(run) | tell(run)
 
 
-def _about(run: Any) -> dict[str, Any]:
+def _about(run: MlflowRun) -> dict[str, Any]:
     started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.info.start_time / 1000))
     return {"run": run.data.tags.get("mlflow.runName", ""), "run_id": run.info.run_id, "started": started}
-
-
-def _whole(kind: str) -> str:
-    return {"ablat": "ablation"}.get(kind, kind)

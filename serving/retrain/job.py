@@ -343,7 +343,7 @@ def _record(request: RetrainRequest, keeper: Keeper, now: RetrainState, experime
     facts["alarm"] = now.event
     event = "retrained" if now.step == state.DONE else "retrain_failed"
     try:
-        with tracking.track(experiment, run_name=f"retrain-{now.job}") as tracker:
+        with tracking.track(experiment, run_name=f"retrain-{now.job}", kind="retraining") as tracker:
             reasons = " | ".join(now.reasons) or "none"
             shas = {"parent_bundle_sha256": now.parent or "none", "bundle_sha256": _sha(now.bundle)}
             tracker.log_params(
