@@ -174,7 +174,12 @@ HOSTILE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+LONG = ("deep closed lists", "sixties without end")  # seconds each
+
+
+@pytest.mark.parametrize(
+    "text", [pytest.param(text, id=name, marks=[pytest.mark.slow] * (name in LONG)) for name, text in HOSTILE.items()]
+)
 def test_a_hostile_document_is_refused_soon_and_in_one_paragraph(tmp_path, text):
     path = tmp_path / "hostile.yaml"
     path.write_text(text)
@@ -197,6 +202,7 @@ def test_a_hostile_document_is_refused_soon_and_in_one_paragraph(tmp_path, text)
         assert "\n" not in str(caught.value) and len(str(caught.value)) < 1500
 
 
+@pytest.mark.slow
 def test_a_long_list_is_refused(tmp_path):
     start = time.process_time()
     with pytest.raises(ConfigError, match="more than 100000 values"):
