@@ -1,9 +1,11 @@
-"""Numbers as tables print them, by significant digits so that a small value is never 0; Markdown tables; progress."""
+"""Numbers as tables print them, by significant digits so that a small value is never 0; tables as text; progress."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 Say = Callable[[str], None]  # gets a line of progress or a note
@@ -34,6 +36,15 @@ def markdown_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> 
     """Lines of a Markdown table: its head, the rule below it, and a line a row."""
     lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, *rows)]
     return [lines[0], "|" + "---|" * len(head), *lines[1:]]
+
+
+def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows as CSV with a head; a column that a row lacks stays empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(column for row in rows for column in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def silent(text: str) -> None:

@@ -7,6 +7,7 @@ configuration does not have the component.
 from __future__ import annotations
 
 import math
+import operator
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,8 +20,16 @@ from keras_seq.tasks import TASKS, deciding
 from keras_seq.training.metrics import HIGHER_IS_BETTER
 
 Changes = dict[str, Any]
+Component = Callable[[Experiment, str], Changes]
 SHORT_SHARE = 4  # lookback off: a quarter of the window
 SHORT_STEPS = 30  # of whole histories with a target at every step
+
+
+def _off(values: Changes) -> Component:
+    """Those of ``values``, dotted fields with the value that switches them off, that are on."""
+    return lambda e, task: {
+        field: off for field, off in values.items() if operator.attrgetter(field)(e) not in (off, ())
+    }
 
 
 def _layers(e: Experiment, task: str) -> Changes:
@@ -36,10 +45,6 @@ def _bidirectional(e: Experiment, task: str) -> Changes:
 def _attention(e: Experiment, task: str) -> Changes:
     changes: Changes = {"model.family": "lstm"} if e.model.family == "attention_lstm" else {}
     return changes | ({"model.pooling": "mean"} if e.model.pooling == "attention" else {})
-
-
-def _normalisation(e: Experiment, task: str) -> Changes:
-    return {"model.normalisation": "none"} if e.model.normalisation != "none" else {}
 
 
 def _augmentation(e: Experiment, task: str) -> Changes:
@@ -75,31 +80,8 @@ def _lookback(e: Experiment, task: str) -> Changes:
     }
 
 
-def _history(e: Experiment, task: str) -> Changes:
-    history = e.model.history
-    off: Changes = {"ewm": [], "running_mean": False, "baseline": 0, "elapsed": 0.0}
-    return {f"model.history.{name}": value for name, value in off.items() if getattr(history, name)}
-
-
-def _noise(e: Experiment, task: str) -> Changes:
-    return {"model.input_noise": 0.0} if e.model.input_noise else {}
-
-
-def _dropout(e: Experiment, task: str) -> Changes:
-    return {f"model.{name}": 0.0 for name in ("dropout", "head_dropout") if getattr(e.model, name)}
-
-
 def _conditions(e: Experiment, task: str) -> Changes:
     return {"data.conditions": 0} if e.data.conditions > 1 else {}
-
-
-def _input_dense(e: Experiment, task: str) -> Changes:
-    return {"model.input_dense": 0} if e.model.input_dense else {}
-
-
-def _balance(e: Experiment, task: str) -> Changes:
-    changes: Changes = {"training.class_weight": "none"} if e.training.class_weight != "none" else {}
-    return changes | ({"data.balance": "none"} if e.data.balance != "none" else {})
 
 
 def _schedule(e: Experiment, task: str) -> Changes:
@@ -108,20 +90,30 @@ def _schedule(e: Experiment, task: str) -> Changes:
     return {"training.schedule": "constant", "training.warmup": 0.0}
 
 
-COMPONENTS: dict[str, tuple[str, Callable[[Experiment, str], Changes]]] = {
+COMPONENTS: dict[str, tuple[str, Component]] = {
     "layers": ("one sequence layer", _layers),
     "bidirectional": ("forwards only", _bidirectional),
     "attention": ("no attention layer, mean instead of attention pooling", _attention),
-    "normalisation": ("inputs scaled only", _normalisation),
+    "normalisation": ("inputs scaled only", _off({"model.normalisation": "none"})),
     "augmentation": ("training samples as they are", _augmentation),
     "loss": ("squared error or cross-entropy", _loss),
     "lookback": ("a quarter of the window; of whole histories the last steps before each answer", _lookback),
-    "history": ("no channels of smoothed past, own baseline and elapsed steps", _history),
-    "noise": ("no noise on inputs", _noise),
-    "dropout": ("no dropout", _dropout),
+    "history": (
+        "no channels of smoothed past, own baseline and elapsed steps",
+        _off(
+            {
+                "model.history.ewm": [],
+                "model.history.running_mean": False,
+                "model.history.baseline": 0,
+                "model.history.elapsed": 0.0,
+            }
+        ),
+    ),
+    "noise": ("no noise on inputs", _off({"model.input_noise": 0.0})),
+    "dropout": ("no dropout", _off({"model.dropout": 0.0, "model.head_dropout": 0.0})),
     "conditions": ("one scaling for all operating conditions", _conditions),
-    "input_dense": ("no dense layer in front", _input_dense),
-    "balance": ("classes as they are", _balance),
+    "input_dense": ("no dense layer in front", _off({"model.input_dense": 0})),
+    "balance": ("classes as they are", _off({"training.class_weight": "none", "data.balance": "none"})),
     "schedule": ("constant learning rate", _schedule),
 }
 

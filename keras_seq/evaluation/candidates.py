@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -191,24 +193,23 @@ def _label(paths: Sequence[Path]) -> str:
 def _bundles(name: str, paths: Sequence[Path], overrides: Mapping[str, Any], failures: list[Failure]) -> list[Bundle]:
     bundles: list[Bundle] = []
     for path in paths:
-        for folder in _attempt(name, path, failures, lambda path=path: run_folders(path)) or []:  # type: ignore[misc]
-            bundle = _attempt(name, folder, failures, lambda folder=folder: _load(folder, overrides))  # type: ignore[misc]
-            if bundle is not None:
-                bundles.append(bundle)
+        with _noting(name, path, failures):
+            for folder in run_folders(path):
+                with _noting(name, folder, failures):
+                    bundles.append(_load(folder, overrides))
     return bundles
 
 
-def _attempt(name: str, path: Path, failures: list[Failure], act: Callable[[], Any]) -> Any:
+@contextlib.contextmanager
+def _noting(name: str, path: Path, failures: list[Failure]) -> Iterator[None]:
+    """Add a failure of the block to ``failures`` instead of raising it."""
     try:
-        return act()
+        yield
     except (KerasSeqError, OSError, ValueError) as error:
         failures.append(Failure(name, str(path), str(error).splitlines()[0]))
-        return None
 
 
 def _load(folder: Path, overrides: Mapping[str, Any]) -> Bundle:
-    import dataclasses
-
     from keras_seq.bundle import load_bundle
 
     bundle = load_bundle(folder)
@@ -257,7 +258,7 @@ def _short(fingerprints: set[str]) -> str:
     return f"{shown}, ... ({len(fingerprints)})" if len(fingerprints) > 3 else shown
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(str, value))}]"
     return "none" if value is None else f"{value}"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_seq.drawing import BLUE, GREEN, GREY, save
 from keras_seq.export.benchmark import BATCHES, Benchmark, Measured
-from keras_seq.figures import figure, markdown_table
+from keras_seq.figures import csv_text, figure, markdown_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,11 +53,7 @@ def to_csv(benchmark: Benchmark) -> str:
         for size, times in row.batches.items():
             flat |= {f"batch{size}_{key}": value for key, value in times.items()}
         rows.append(flat)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(rows)
 
 
 def draw(benchmark: Benchmark, path: Path) -> Path:

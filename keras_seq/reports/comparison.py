@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_seq.drawing import BLUE, GREEN, GREY, panels, save
+from keras_seq.evaluation.candidates import Failure
 from keras_seq.evaluation.comparison import Comparison
 from keras_seq.evaluation.costs import Costs
 from keras_seq.evaluation.verdict import ComparisonVerdict, interval_name, span
-from keras_seq.figures import figure, markdown_table
+from keras_seq.figures import csv_text, figure, markdown_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COSTS = {
     "training_minutes": "training [min]",
@@ -53,17 +57,8 @@ def table_rows(
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV text; a column that a row lacks stays empty."""
-    import csv
-    import io
-
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({key: "" if value != value else value for key, value in row.items()})
-    return text.getvalue()
+    """Rows as CSV text; what is not known stays empty."""
+    return csv_text([{key: "" if value != value else value for key, value in row.items()} for row in rows])
 
 
 def to_markdown(
@@ -71,7 +66,7 @@ def to_markdown(
     verdict: ComparisonVerdict,
     rows: Sequence[Mapping[str, Any]],
     facts: Mapping[str, Any],
-    failures: Sequence[Any],
+    failures: Sequence[Failure],
 ) -> str:
     """The whole report as Markdown."""
     lines = [f"# Comparison on {facts['data']}", "", verdict.words, ""]
@@ -105,7 +100,7 @@ def draw(comparison: Comparison, path: Path) -> Path:
     return save(figure, path, f"Comparison: 95 % intervals over {comparison.resampled}")
 
 
-def _intervals(axis: Any, comparison: Comparison, names: Sequence[str], metric: str, *, better: str) -> None:
+def _intervals(axis: Axes, comparison: Comparison, names: Sequence[str], metric: str, *, better: str) -> None:
     for position, name in enumerate(names):
         estimate = comparison.estimates[name][metric]
         colour = GREEN if position == 0 else BLUE
@@ -121,7 +116,7 @@ def _intervals(axis: Any, comparison: Comparison, names: Sequence[str], metric: 
         axis.set_title("grey ticks: deviation over runs", fontsize=8)
 
 
-def _heat_map(axis: Any, comparison: Comparison, names: Sequence[str]) -> None:
+def _heat_map(axis: Axes, comparison: Comparison, names: Sequence[str]) -> None:
     table = np.full((len(names), len(names)), np.nan)
     for row, column in np.ndindex(table.shape):
         if row != column:

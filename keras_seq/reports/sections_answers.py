@@ -25,49 +25,34 @@ def body(answers: Answers) -> Markup:
 def _draw_values(answers: Answers) -> Markup:
     unit = f" [{answers['target_unit']}]" if answers["target_unit"] else ""
     name = f"{answers['target']}{unit}"
+    taught = "" if answers["cap"] is None else f", as taught: capped at {answers['cap']:g}"
+    blocks = _draw_cloud(answers, name, taught) + _draw_errors(answers["residual"], name, taught)
+    return blocks + _draw_tracks(answers["tracks"], name, taught) if answers["tracks"] else blocks
+
+
+def _draw_cloud(answers: Answers, name: str, taught: str) -> Markup:
+    """Prediction against truth, and the line of perfect answers, which bends at the cap."""
+    truth, value = answers["truth"], answers["value"]
     words = [
         f"{charts.text(u)}: true {t:.4g}, predicted {v:.4g}"
-        for u, t, v in zip(answers["unit"], answers["truth"], answers["value"], strict=True)
+        for u, t, v in zip(answers["unit"], truth, value, strict=True)
     ]
-    cloud = charts.marks(
-        {"answers": (answers["truth"], answers["value"], words)},
-        x_title=f"true {name}",
-        y_title=f"predicted {name}",
-        opacity=0.6,
-        size=7,
-    )
-    low, high = min(answers["truth"]), max(answers["truth"])
-    cap = answers["cap"] if answers["cap"] is not None else high
-    cloud["data"].append(
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": [low, min(high, cap), high],
-            "y": [low, min(high, cap), min(high, cap)],
-            "line": {"color": charts.GREY, "dash": "dot"},
-            "name": "perfect",
-            "hoverinfo": "skip",
-        }
-    )
-    taught = "" if answers["cap"] is None else f", as taught: capped at {answers['cap']:g}"
-    blocks = [chart(cloud, "answers-cloud", alt=f"Predicted against true {name}; the dotted line is perfect{taught}")]
-    spread = answers["residual"]
-    middle = [(a + b) / 2 for a, b in itertools.pairwise(spread["edges"])]
-    bars = charts.bars([], {"answers": spread["count"]}, x_title=f"predicted - true {name}", y_title="answers")
-    bars["data"][0] |= {"x": middle}
-    bars["layout"] |= {"bargap": 0.02, "shapes": [charts.upright(0)]}
-    bars["layout"]["xaxis"]["type"] = "linear"
-    blocks.append(
-        chart(
-            bars,
-            "answers-residuals",
-            alt=f"Distribution of the errors; truth{taught or ' as it is'}",
-            x="error",
-        )
-    )
-    if answers["tracks"]:
-        blocks.append(_draw_tracks(answers["tracks"], name, taught))
-    return NOTHING.join(blocks)
+    series, style = {"answers": (truth, value, words)}, {"color": charts.GREY, "dash": "dot"}
+    drawn = charts.marks(series, x_title=f"true {name}", y_title=f"predicted {name}", opacity=0.6, size=7)
+    low, high = min(truth), max(truth)
+    bend = high if answers["cap"] is None else min(high, answers["cap"])
+    perfect = {"type": "scatter", "mode": "lines", "x": [low, bend, high], "y": [low, bend, bend], "line": style}
+    drawn["data"].append(perfect | {"name": "perfect", "hoverinfo": "skip"})
+    return chart(drawn, "answers-cloud", alt=f"Predicted against true {name}; the dotted line is perfect{taught}")
+
+
+def _draw_errors(residual: Answers, name: str, taught: str) -> Markup:
+    drawn = charts.bars([], {"answers": residual["count"]}, x_title=f"predicted - true {name}", y_title="answers")
+    drawn["data"][0]["x"] = [(low + high) / 2 for low, high in itertools.pairwise(residual["edges"])]
+    drawn["layout"] |= {"bargap": 0.02, "shapes": [charts.upright(0)]}
+    drawn["layout"]["xaxis"]["type"] = "linear"
+    alt = f"Distribution of the errors; truth{taught or ' as it is'}"
+    return chart(drawn, "answers-residuals", alt=alt, x="error")
 
 
 def _draw_tracks(tracks: Sequence[Answers], name: str, taught: str) -> Markup:
