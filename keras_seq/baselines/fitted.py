@@ -29,7 +29,7 @@ SIGNIFICANT = 1e-6  # of a row's largest magnitude: what float32 sums cannot hol
 
 @dataclass(frozen=True)
 class FitRequest:
-    """What a grower gets.
+    """Training table and settings that a grower fits a model to.
 
     Attributes:
         table: the training rows.
@@ -55,7 +55,7 @@ class FitRequest:
 
 @dataclass(frozen=True)
 class Grown:
-    """What a grower returns.
+    """Fitted model as Keras layers, with the library's own answers to compare.
 
     Attributes:
         name: what it is, for the user.

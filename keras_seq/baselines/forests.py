@@ -81,5 +81,5 @@ def forest_settings(job: FitRequest, kind: str) -> dict[str, Any]:
 
 def threads() -> int:
     """Threads to grow with: ``OMP_NUM_THREADS``, which boosting obeys too, else all cores."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdigit() and int(given) else os.cpu_count() or 1
+    setting = os.environ.get("OMP_NUM_THREADS", "")
+    return int(setting) if setting.isdigit() and int(setting) else os.cpu_count() or 1

@@ -52,15 +52,15 @@ def grow_lags(job: FitRequest) -> Grown:
     return Grown(name, [(linear, [kernel, bias]), (rescale, None)], oracle)
 
 
-def choose(lags: NDArray[Any], future: NDArray[Any], given: float | None) -> tuple[str, float]:
+def choose(lags: NDArray[Any], future: NDArray[Any], penalty: float | None) -> tuple[str, float]:
     """Centre and penalty with the least squared error on the latest training windows.
 
     Args:
         lags: scaled past of every target, latest first, ``(windows, targets, lags)``.
         future: scaled answers ``(windows, targets, horizon)``.
-        given: penalty that is fixed already; None: choose one.
+        penalty: fixed already; None: choose one.
     """
-    penalties = PENALTIES if given is None else (given,)
+    penalties = PENALTIES if penalty is None else (penalty,)
     cut = max(1, round(len(lags) * (1 - JUDGED)))
     gap = min(cut - 1, lags.shape[2] + future.shape[2])  # windows that overlap the judged ones teach nothing here
     teach, judge = slice(0, cut - gap), slice(cut, None)

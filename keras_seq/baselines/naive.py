@@ -30,13 +30,13 @@ def season_of(experiment: Experiment, prepared: Prepared) -> int:
         ConfigError: nobody says.
     """
     arima = experiment.model.arima
-    found = arima.seasonal[3] or round(arima.period) or int(prepared.series.info.get("season", 0))
-    if found < 2:
+    season = arima.seasonal[3] or round(arima.period) or int(prepared.series.info.get("season", 0))
+    if season < 2:
         raise ConfigError(
             f"Family '{experiment.model.family}' needs the season of '{prepared.series.schema.name}' in steps; give "
             "it as --model.arima.period 52."
         )
-    return int(found)
+    return int(season)
 
 
 @register("mean", fitted=True)

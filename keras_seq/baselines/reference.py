@@ -67,7 +67,7 @@ def fit_reference(experiment: Experiment, prepared: Prepared) -> FittedBaseline:
             refused = error
     if refused is not None and not fitted:
         raise refused
-    return min(fitted, key=lambda found: _error(found, prepared)) if len(fitted) > 1 else fitted[0]
+    return min(fitted, key=lambda baseline: _error(baseline, prepared)) if len(fitted) > 1 else fitted[0]
 
 
 def rivals(family: str, prepared: Prepared) -> tuple[str, ...]:
@@ -95,10 +95,10 @@ def _with_family(experiment: Experiment, family: str) -> Experiment:
     return experiment.model_copy(update={"model": resolve(ModelConfig(family=family, arima=experiment.model.arima))})
 
 
-def _error(found: FittedBaseline, prepared: Prepared) -> float:
+def _error(baseline: FittedBaseline, prepared: Prepared) -> float:
     """Mean squared error of validation forecasts, in deviations of the targets."""
     from keras_seq.training.predictions import locate
 
     spec, index = prepared.spec, prepared.index["validation"]
     truth = np.asarray(locate(prepared.series, index, spec)[0], np.float64)
-    return float(np.nanmean(((found.predict(index) - truth) / np.array(spec.target_std)) ** 2))
+    return float(np.nanmean(((baseline.predict(index) - truth) / np.array(spec.target_std)) ** 2))

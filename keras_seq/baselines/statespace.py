@@ -170,11 +170,11 @@ def _fit_innovations(y: Float, arima: ArimaConfig) -> Fitted:
         start_params=start,
         minimize_kwargs={"options": {"maxiter": arima.iterations}},
     )
-    found = details.minimize_results
+    optimised = details.minimize_results
     count, k = len(z), len(params.params)
-    aicc = 2.0 * float(found.fun) + 2.0 * k + 2.0 * k * (k + 1) / max(count - k - 1, 1)
+    aicc = 2.0 * float(optimised.fun) + 2.0 * k + 2.0 * k * (k + 1) / max(count - k - 1, 1)
     # the last digits of a flat likelihood are lost to rounding: that is no failure (status 2)
-    converged = bool(found.success) or found.status == 2
+    converged = bool(optimised.success) or optimised.status == 2
     return Fitted(arima, np.asarray(params.params), aicc, converged, float(np.sqrt(params.sigma2)))
 
 

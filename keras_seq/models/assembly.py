@@ -56,7 +56,9 @@ def assemble(
         from keras_seq.models import rematerialise as recompute
 
         earlier = keras.Model(inputs, before).layers
-        recompute.rematerialise(model, [one for one in keras.Model(inputs, encoded.x).layers if one not in earlier])
+        recompute.rematerialise(
+            model, [layer for layer in keras.Model(inputs, encoded.x).layers if layer not in earlier]
+        )
     return model
 
 
@@ -67,7 +69,7 @@ def check(family: Family, config: ModelConfig, spec: DataSpec, steps: Steps) -> 
         ConfigError: names the option, its value and what to set instead.
     """
     heads.check_head(config, spec)
-    forecast_wrappers.check_forms(config, spec)
+    forecast_wrappers.check_wrappers(config, spec)
     preprocess.check_causal(spec)
     if config.normalisation == "instance":
         if spec.per_step:

@@ -11,7 +11,7 @@ from keras import ops
 from keras_seq.config import ModelConfig
 from keras_seq.errors import ConfigError
 from keras_seq.models.blocks import real_steps, with_lengths
-from keras_seq.models.layer import ConfiguredLayer, package
+from keras_seq.models.layer import ConfiguredLayer, SameShape, package
 from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 
@@ -31,7 +31,7 @@ def check_heads(width: int, config: ModelConfig, what: str) -> None:
 
 
 @package
-class SelfAttention(ConfiguredLayer):
+class SelfAttention(SameShape, ConfiguredLayer):
     """Multi-head self-attention over real steps (Vaswani et al., 2017).
 
     Args:
@@ -74,13 +74,9 @@ class SelfAttention(ConfiguredLayer):
         mask = self.allowed(x, lengths)
         return self.attention(x, x, attention_mask=mask, return_attention_scores=True, training=False)[1]
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The same shape."""
-        return input_shape
-
 
 @package
-class Positions(ConfiguredLayer):
+class Positions(SameShape, ConfiguredLayer):
     """Adds a position code to each step.
 
     Args:
@@ -114,10 +110,6 @@ class Positions(ConfiguredLayer):
         else:
             code = ops.sin(ops.cast(step, "float32")[:, None] * self.frequency + self.phase)
         return x + ops.cast(code, x.dtype)[None]
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The same shape."""
-        return input_shape
 
 
 def add_positions(x: Tensor, config: ModelConfig, time: int) -> Tensor:

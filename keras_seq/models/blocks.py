@@ -15,7 +15,7 @@ import keras
 from keras import ops
 
 from keras_seq.models.body import Steps
-from keras_seq.models.layer import ConfiguredLayer, package
+from keras_seq.models.layer import ConfiguredLayer, SameShape, package
 from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 RECURRENT: dict[str, type[keras.layers.Layer]] = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
@@ -43,7 +43,7 @@ def step_mask(x: Tensor, lengths: Tensor) -> Tensor:
 
 
 def mask_of(x: Tensor, lengths: Tensor) -> Tensor:
-    """The same as 0/1 in the type of ``x``, ``(batch, time, 1)``."""
+    """``step_mask`` as 0/1 in the type of ``x``, ``(batch, time, 1)``."""
     return ops.cast(step_mask(x, lengths), x.dtype)
 
 
@@ -217,16 +217,12 @@ class SegmentMeans(ConfiguredLayer):
 
 
 @package
-class Reverse(keras.layers.Layer):
+class Reverse(SameShape, keras.layers.Layer):
     """Real steps in reverse order, padding left in place."""
 
     def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to the same shape."""
         return reverse(x, lengths)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The same shape."""
-        return input_shape
 
 
 @package
@@ -293,8 +289,8 @@ def recurrent(
     forward = recurrent_layer(kind, units, name=name, steps=steps)(x)
     if not bidirectional:
         return forward
-    turned = with_lengths(Reverse(name=f"{name}_turn"), x, lengths)
-    backward = recurrent_layer(kind, units, name=f"{name}_backward", steps=steps)(turned)
+    reversed_x = with_lengths(Reverse(name=f"{name}_turn"), x, lengths)
+    backward = recurrent_layer(kind, units, name=f"{name}_backward", steps=steps)(reversed_x)
     backward = with_lengths(Reverse(name=f"{name}_return"), backward, lengths)
     return keras.layers.Concatenate(name=f"{name}_both")([forward, backward])
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Steps:
-    """What a body must know beside its own configuration.
+    """Window length and limits that a body is built for.
 
     Attributes:
         time: window length, or the longest sequence seen in training (steps).
@@ -33,7 +33,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class Encoded:
-    """What a body hands back.
+    """Encoded sequence of a body.
 
     Attributes:
         x: ``(batch, time', width)``.

@@ -201,11 +201,11 @@ class RecentErrorMean(Float32Layer):
         end = ops.cast(lengths, "int32")[:, None] if lengths is not None else ops.reshape(time, (1, 1))
         end = ops.cast(end, "int32")
         step = ops.arange(time, dtype="int32")[None, :]
-        found = []
+        ahead_rows = []
         for ahead in range(self.horizon):
             chosen = ops.cast(step == end - age + ahead, "float32")[:, :, None]
-            found.append(ops.sum(ops.where(chosen > 0, targets, 0.0), axis=1))
-        truth = ops.stack(found, axis=1)
+            ahead_rows.append(ops.sum(ops.where(chosen > 0, targets, 0.0), axis=1))
+        truth = ops.stack(ahead_rows, axis=1)
         seen = ops.reshape(ops.cast(end - age >= 1, "float32"), (-1, 1, 1))
         known = (seen * ops.ones_like(truth) > 0) & (truth == truth)  # NaN differs from itself
         return ops.where(known, truth, 0.0), known

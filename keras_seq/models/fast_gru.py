@@ -41,27 +41,27 @@ def _forward(x: Tensor, h0: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Te
     steps = tf.shape(x)[0]
     inputs = unstacked(x, steps)
 
-    def body(t: Tensor, h: Tensor, *kept: Tensor) -> tuple[Tensor, ...]:
+    def body(t: Tensor, h: Tensor, *saved: Tensor) -> tuple[Tensor, ...]:
         xz, xr, xn = tf.split(inputs.read(t), 3, axis=1)
         mz, mr, mn = tf.split(tf.matmul(h, recurrent) + bias, 3, axis=1)
         z, r = tf.sigmoid(xz + mz), tf.sigmoid(xr + mr)
         n = tf.tanh(xn + r * mn)
         h = n + z * (h - n)
-        kept = tuple(a.write(t, value) for a, value in zip(kept, (z, r, n, mn, h), strict=True))
-        return t + 1, h, *kept
+        saved = tuple(a.write(t, value) for a, value in zip(saved, (z, r, n, mn, h), strict=True))
+        return t + 1, h, *saved
 
     arrays = [array(steps, h0) for _ in range(5)]
-    _, h, *kept = tf.while_loop(lambda t, *_: t < steps, body, (0, h0, *arrays), maximum_iterations=steps)
-    return h, [a.stack() for a in kept]
+    _, h, *saved = tf.while_loop(lambda t, *_: t < steps, body, (0, h0, *arrays), maximum_iterations=steps)
+    return h, [a.stack() for a in saved]
 
 
 def _backward(
-    kept: list[Tensor], h_before: Tensor, recurrent: Tensor, dh_all: Tensor, dh: Tensor
+    saved: list[Tensor], h_before: Tensor, recurrent: Tensor, dh_all: Tensor, dh: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run the steps in reverse.
 
     Args:
-        kept: what :func:`_forward` kept, ``(time, batch, units)`` each.
+        saved: what :func:`_forward` saved, ``(time, batch, units)`` each.
         h_before: h before every step, ``(time, batch, units)``.
         recurrent: ``(units, 3 * units)``.
         dh_all: gradient of every h ``(time, batch, units)``, or None where only the last h was used.
@@ -70,7 +70,7 @@ def _backward(
     Returns:
         Gradients of m and of ``x W + b_x``, ``(time, batch, 3 * units)`` each, and of h0.
     """
-    z_all, r_all, n_all, mn_all, _ = kept
+    z_all, r_all, n_all, mn_all, _ = saved
     steps = tf.shape(z_all)[0]
     stacked = [z_all, r_all, n_all, mn_all, h_before] + ([] if dh_all is None else [dh_all])
     sources = [unstacked(v, steps) for v in stacked]
@@ -96,17 +96,17 @@ def _run(x: Tensor, h0: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor)
     """All steps of :func:`gru_sequence`: last h, and what :func:`_forward` keeps."""
     x = turned(x)
     inputs = per_step(tf.matmul(flat(x), kernel) + bias[0], tf.shape(x)[0], tf.shape(x)[1])
-    h, kept = _forward(inputs, h0, recurrent, bias[1])
-    return h, *kept
+    h, saved = _forward(inputs, h0, recurrent, bias[1])
+    return h, *saved
 
 
 def _gradients(
-    x: Tensor, h0: Tensor, kernel: Tensor, recurrent: Tensor, kept: list[Tensor], dh_all: Tensor, dh: Tensor
+    x: Tensor, h0: Tensor, kernel: Tensor, recurrent: Tensor, saved: list[Tensor], dh_all: Tensor, dh: Tensor
 ) -> tuple[Tensor, ...]:
     """Gradients of the arguments of :func:`_run`; ``dh_all`` is ``(batch, time, units)`` or None."""
     x = turned(x)
-    h_before = tf.concat([h0[None], kept[-1][:-1]], axis=0)
-    dm, dx, dh0 = _backward(kept, h_before, recurrent, None if dh_all is None else turned(dh_all), dh)
+    h_before = tf.concat([h0[None], saved[-1][:-1]], axis=0)
+    dm, dx, dh0 = _backward(saved, h_before, recurrent, None if dh_all is None else turned(dh_all), dh)
     dm, dx = flat(dm), flat(dx)
     return (
         turned(per_step(tf.matmul(dx, kernel, transpose_b=True), tf.shape(x)[0], tf.shape(x)[1])),
@@ -139,13 +139,13 @@ def gru_sequence(
     def sequence(
         x: Tensor, h0: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor
     ) -> tuple[Tensor, Callable[..., Any]]:
-        h, *kept = run(x, h0, kernel, recurrent, bias)
+        h, *saved = run(x, h0, kernel, recurrent, bias)
 
         def gradient(*upstream: Tensor) -> tuple[Tensor, ...]:
             dh_all = upstream[0] if return_sequences else None
-            return gradients(x, h0, kernel, recurrent, kept, dh_all, upstream[-1])
+            return gradients(x, h0, kernel, recurrent, saved, dh_all, upstream[-1])
 
-        return ((turned(kept[-1]), h) if return_sequences else (h,)), gradient
+        return ((turned(saved[-1]), h) if return_sequences else (h,)), gradient
 
     out = sequence(x, h0, kernel, recurrent, bias)
     return (out[0], out[1]) if return_sequences else (None, out[0])

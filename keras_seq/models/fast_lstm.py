@@ -44,26 +44,26 @@ def _forward(z: Tensor, h0: Tensor, c0: Tensor, recurrent: Tensor) -> tuple[Tens
     steps = tf.shape(z)[0]
     inputs = unstacked(z, steps)
 
-    def body(t: Tensor, h: Tensor, c: Tensor, *kept: Tensor) -> tuple[Tensor, ...]:
+    def body(t: Tensor, h: Tensor, c: Tensor, *saved: Tensor) -> tuple[Tensor, ...]:
         zi, zf, zg, zo = tf.split(inputs.read(t) + tf.matmul(h, recurrent), 4, axis=1)
         i, f, g, o = tf.sigmoid(zi), tf.sigmoid(zf), tf.tanh(zg), tf.sigmoid(zo)
         c = f * c + i * g
         h = o * tf.tanh(c)
-        kept = tuple(array.write(t, value) for array, value in zip(kept, (i, f, g, o, c, h), strict=True))
-        return t + 1, h, c, *kept
+        saved = tuple(array.write(t, value) for array, value in zip(saved, (i, f, g, o, c, h), strict=True))
+        return t + 1, h, c, *saved
 
     arrays = [array(steps, h0) for _ in range(6)]
-    _, h, c, *kept = tf.while_loop(lambda t, *_: t < steps, body, (0, h0, c0, *arrays), maximum_iterations=steps)
-    return h, c, [array.stack() for array in kept]
+    _, h, c, *saved = tf.while_loop(lambda t, *_: t < steps, body, (0, h0, c0, *arrays), maximum_iterations=steps)
+    return h, c, [array.stack() for array in saved]
 
 
 def _backward(
-    kept: list[Tensor], c0: Tensor, recurrent: Tensor, dh_all: Tensor, dh: Tensor, dc: Tensor
+    saved: list[Tensor], c0: Tensor, recurrent: Tensor, dh_all: Tensor, dh: Tensor, dc: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run the steps in reverse.
 
     Args:
-        kept: what :func:`_forward` kept, ``(time, batch, units)`` each.
+        saved: what :func:`_forward` saved, ``(time, batch, units)`` each.
         c0: ``(batch, units)``.
         recurrent: ``(units, 4 * units)``.
         dh_all: gradient of every h ``(time, batch, units)``, or None where only the last h was used.
@@ -73,7 +73,7 @@ def _backward(
     Returns:
         Gradients of z ``(time, batch, 4 * units)``, h0 and c0.
     """
-    i_all, f_all, g_all, o_all, c_all, _ = kept
+    i_all, f_all, g_all, o_all, c_all, _ = saved
     steps = tf.shape(c_all)[0]
     c_before = tf.concat([c0[None], c_all[:-1]], axis=0)
     stacked = [i_all, f_all, g_all, o_all, c_all, c_before] + ([] if dh_all is None else [dh_all])
@@ -109,8 +109,8 @@ def _run(x: Tensor, h0: Tensor, c0: Tensor, kernel: Tensor, recurrent: Tensor, b
     """All steps of :func:`lstm_sequence`: last h and c, and what :func:`_forward` keeps."""
     x = turned(x)
     z = per_step(tf.matmul(flat(x), kernel) + bias, tf.shape(x)[0], tf.shape(x)[1])
-    h, c, kept = _forward(z, h0, c0, recurrent)
-    return h, c, *kept
+    h, c, saved = _forward(z, h0, c0, recurrent)
+    return h, c, *saved
 
 
 def _gradients(
@@ -119,16 +119,16 @@ def _gradients(
     c0: Tensor,
     kernel: Tensor,
     recurrent: Tensor,
-    kept: list[Tensor],
+    saved: list[Tensor],
     dh_all: Tensor,
     dh: Tensor,
     dc: Tensor,
 ) -> tuple[Tensor, ...]:
     """Gradients of the arguments of :func:`_run`; ``dh_all`` is ``(batch, time, units)`` or None."""
     x = turned(x)
-    dz, dh0, dc0 = _backward(kept, c0, recurrent, None if dh_all is None else turned(dh_all), dh, dc)
+    dz, dh0, dc0 = _backward(saved, c0, recurrent, None if dh_all is None else turned(dh_all), dh, dc)
     dz = flat(dz)
-    h_before = tf.concat([h0[None], kept[-1][:-1]], axis=0)
+    h_before = tf.concat([h0[None], saved[-1][:-1]], axis=0)
     return (
         turned(per_step(tf.matmul(dz, kernel, transpose_b=True), tf.shape(x)[0], tf.shape(x)[1])),
         dh0,
@@ -162,13 +162,13 @@ def lstm_sequence(
     def sequence(
         x: Tensor, h0: Tensor, c0: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor
     ) -> tuple[Tensor, Callable[..., Any]]:
-        h, c, *kept = run(x, h0, c0, kernel, recurrent, bias)
+        h, c, *saved = run(x, h0, c0, kernel, recurrent, bias)
 
         def gradient(*upstream: Tensor) -> tuple[Tensor, ...]:
             dh_all = upstream[0] if return_sequences else None
-            return gradients(x, h0, c0, kernel, recurrent, kept, dh_all, *upstream[-2:])
+            return gradients(x, h0, c0, kernel, recurrent, saved, dh_all, *upstream[-2:])
 
-        return ((turned(kept[-1]), h, c) if return_sequences else (h, c)), gradient
+        return ((turned(saved[-1]), h, c) if return_sequences else (h, c)), gradient
 
     out = sequence(x, h0, c0, kernel, recurrent, bias)
     return out if return_sequences else (None, *out)

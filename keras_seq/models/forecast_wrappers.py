@@ -1,4 +1,4 @@
-"""Forms of a forecast around the body: one model for every column, patches of time, a linear way past the body."""
+"""Forecast wrappers around the body: one model for every column, patches of time, a linear way past the body."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from keras_seq.models.layer import ConfiguredLayer, Float32Layer, package
 from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 
-def check_forms(config: ModelConfig, spec: DataSpec) -> None:
-    """Refuse forms that the data do not allow.
+def check_wrappers(config: ModelConfig, spec: DataSpec) -> None:
+    """Refuse wrappers that the data do not allow.
 
     Raises:
         ConfigError: names the option and what to set instead.
     """
-    forms = {
+    wrappers = {
         "skip": config.skip != "none",
         "channel_independent": config.channel_independent,
         "patch": config.patch > 0,
     }
-    named = [name for name, used in forms.items() if used]
+    named = [name for name, used in wrappers.items() if used]
     if not named:
         return
     option = f"model.{named[0]}"

@@ -18,10 +18,10 @@ from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
 from keras_seq.models.blocks import activation, dropout
 from keras_seq.models.forecast_wrappers import FromColumns
-from keras_seq.models.layer import Float32Layer, package
+from keras_seq.models.layer import Float32Layer, SameShape, package
 from keras_seq.models.normalise import InstanceRestore
 from keras_seq.models.preprocess import Rescale
-from keras_seq.models.tensor import LayerOptions, Shape, Tensor
+from keras_seq.models.tensor import LayerOptions, Tensor
 
 MIDDLE = float(np.log(np.e - 1))  # softplus of it is 1
 
@@ -56,7 +56,7 @@ def check_head(config: ModelConfig, spec: DataSpec) -> None:
 
 
 @package
-class MonotoneQuantiles(Float32Layer):
+class MonotoneQuantiles(SameShape, Float32Layer):
     """Free numbers to rising quantiles: the first one plus cumulated softplus gaps.
 
     Gaps are scaled so that zeros in give the quantiles of a standard normal: training starts from
@@ -79,10 +79,6 @@ class MonotoneQuantiles(Float32Layer):
             return first
         rest = ops.cumsum(ops.softplus(y[..., 1:] + MIDDLE) * self.gaps, axis=-1)
         return ops.concatenate([first, first + rest], axis=-1)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The same shape."""
-        return input_shape
 
 
 def dense_layers(x: Tensor, config: ModelConfig) -> Tensor:

@@ -6,7 +6,6 @@ baseline, elapsed cycles) more than the cell that reads it.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Unpack
 
 import numpy as np
@@ -120,14 +119,14 @@ class History(Float32Layer):
             early = early + signal * ops.cast(count <= config.baseline, "float32")
             own = early / ops.minimum(count, float(config.baseline))
             channels.append((ewm[:, 0] if config.ewm else signal) - own)
-        kept = {"count": count, "ewm": ewm, "total": total, "early": early}
+        new_state = {"count": count, "ewm": ewm, "total": total, "early": early}
         if config.means:
             recent = ops.concatenate([state["recent"], signal[:, None]], axis=1)
-            kept["recent"] = recent[:, 1:]
+            new_state["recent"] = recent[:, 1:]
             channels += [ops.sum(recent[:, -n:], axis=1) / ops.minimum(count, float(n)) for n in config.means]
         if config.elapsed:
             channels.append(count / config.elapsed)
-        return ops.concatenate(channels, axis=-1), kept
+        return ops.concatenate(channels, axis=-1), new_state
 
     def added(self) -> int:
         """How many channels are appended."""
@@ -143,8 +142,3 @@ class History(Float32Layer):
 def wanted(config: HistoryConfig) -> bool:
     """Whether any history channel is configured."""
     return bool(config.ewm or config.means or config.running_mean or config.baseline or config.elapsed)
-
-
-def memory(config: HistoryConfig) -> float:
-    """Steps after which an exponentially weighted mean has forgotten all but a hundredth."""
-    return max((math.log(0.01) / math.log(decay) for decay in config.ewm), default=0.0)

@@ -111,12 +111,11 @@ def _layer(model: keras.Model, name: str) -> keras.layers.Layer:
 
 
 def _arguments(layer: keras.layers.Layer) -> list[Tensor]:
-    given = layer.input
-    return list(given) if isinstance(given, (list, tuple)) else [given]
+    tensors = layer.input
+    return list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
 
 
 def _evaluate(model: keras.Model, tensors: Tensor, inputs: dict[str, Any]) -> Tensor:
-    names = [tensor.name for tensor in model.inputs]
     symbolic = {tensor.name: tensor for tensor in model.inputs}
-    given = {name: keras.ops.convert_to_tensor(inputs[name], dtype=symbolic[name].dtype) for name in names}
-    return keras.Model(symbolic, tensors)(given, training=False)
+    values = {name: keras.ops.convert_to_tensor(inputs[name], dtype=tensor.dtype) for name, tensor in symbolic.items()}
+    return keras.Model(symbolic, tensors)(values, training=False)

@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from keras_seq.models.blocks import mask_of, real_steps, reverse, shift
-from keras_seq.models.layer import ConfiguredLayer, Float32Layer, package
+from keras_seq.models.layer import ConfiguredLayer, Float32Layer, SameShape, package
 from keras_seq.models.preprocess import finite
 from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
@@ -109,7 +109,7 @@ class TargetWindow(Float32Layer):
 
 
 @package
-class FilterInnovations(Float32Layer):
+class FilterInnovations(SameShape, Float32Layer):
     """One-step-ahead errors of the filter at every row of a window, in their own deviations (Zhang, 2003).
 
     Row ``t`` is the value minus its forecast from rows ``0..t-1``: causal, no look-ahead. The first
@@ -143,10 +143,6 @@ class FilterInnovations(Float32Layer):
         if lengths is not None:
             counted = ops.logical_and(counted, real_steps(y, lengths))
         return ops.where(counted[:, :, None], error, 0.0)
-
-    def compute_output_shape(self, y_shape: Shape, lengths_shape: Shape | None = None) -> Shape:
-        """The same shape."""
-        return y_shape
 
 
 @package

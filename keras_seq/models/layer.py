@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 import keras
 
-from keras_seq.models.tensor import LayerOptions
+from keras_seq.models.tensor import LayerOptions, Shape
 
 package = keras.saving.register_keras_serializable("keras_seq")
 
@@ -27,3 +27,11 @@ class Float32Layer(ConfiguredLayer):
 
     def __init__(self, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
+
+
+class SameShape:
+    """Mixin of layers whose answer has the shape of their first input."""
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The same shape."""
+        return input_shape

@@ -8,8 +8,8 @@ import keras
 from keras import ops
 
 from keras_seq.models.blocks import mask_of, real_steps, zero_padding
-from keras_seq.models.layer import Float32Layer, package
-from keras_seq.models.tensor import LayerOptions, Shape, Tensor
+from keras_seq.models.layer import Float32Layer, SameShape, package
+from keras_seq.models.tensor import LayerOptions, Tensor
 
 
 @package
@@ -47,7 +47,7 @@ class WindowStatistics(Float32Layer):
 
 
 @package
-class InstanceNormalise(Float32Layer):
+class InstanceNormalise(SameShape, Float32Layer):
     """``(x - mean) / deviation`` of the first channels by their window's statistics; the rest pass."""
 
     def call(self, x: Tensor, statistics: Tensor, lengths: Tensor = None) -> Tensor:
@@ -56,13 +56,9 @@ class InstanceNormalise(Float32Layer):
         normal = (x[:, :, :signals] - statistics[:, :1]) / statistics[:, 1:]
         return zero_padding(ops.concatenate([normal, x[:, :, signals:]], axis=-1), lengths)
 
-    def compute_output_shape(self, x_shape: Shape, statistics_shape: Shape) -> Shape:
-        """The same shape."""
-        return x_shape
-
 
 @package
-class InstanceRestore(Float32Layer):
+class InstanceRestore(SameShape, Float32Layer):
     """Undo ``InstanceNormalise`` on a forecast.
 
     Args:
@@ -80,7 +76,3 @@ class InstanceRestore(Float32Layer):
         if len(y.shape) == 4:
             mean, deviation = mean[..., None], deviation[..., None]
         return y * deviation + mean
-
-    def compute_output_shape(self, y_shape: Shape, statistics_shape: Shape) -> Shape:
-        """The same shape."""
-        return y_shape

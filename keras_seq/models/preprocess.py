@@ -17,7 +17,7 @@ from keras import ops
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
 from keras_seq.models.blocks import shift, step_mask
-from keras_seq.models.layer import Float32Layer, package
+from keras_seq.models.layer import Float32Layer, SameShape, package
 from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 LARGEST = 3.0e38  # what is larger counts as infinite in float32
@@ -180,7 +180,7 @@ class Preprocess(Float32Layer):
 
 
 @package
-class Rescale(Float32Layer):
+class Rescale(SameShape, Float32Layer):
     """Back to raw target units: ``y * deviation + mean``.
 
     Args:
@@ -201,7 +201,3 @@ class Rescale(Float32Layer):
         if self.quantiles:
             mean, deviation = mean[:, None], deviation[:, None]
         return y * deviation + mean
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The same shape."""
-        return input_shape

@@ -92,29 +92,26 @@ def _with_recomputed_gradient(
     """``pure(tensors)``, of which the tape keeps ``tensors`` alone."""
 
     @tf.custom_gradient
-    def forward(*given: Tensor) -> tuple[Tensor, Callable[..., Any]]:
+    def forward(*tensors: Tensor) -> tuple[Tensor, Callable[..., Any]]:
         def gradient(*upstream: Tensor) -> list[Tensor]:
-            later = _after(given, upstream)
+            later = _after(tensors, upstream)
             moving = [tensor for tensor in later if tensor.dtype.is_floating]
             with tf.GradientTape() as tape:
                 tape.watch(moving)
                 results = pure(later)
-            pairs = [
-                (one, tf.cast(up, one.dtype))
-                for one, up in zip(results, upstream, strict=True)
-                if one.dtype.is_floating
-            ]
-            found = iter(tape.gradient([one for one, _ in pairs], moving, output_gradients=[up for _, up in pairs]))
-            return [next(found) if tensor.dtype.is_floating else None for tensor in given]
+            pairs = [(y, dy) for y, dy in zip(results, upstream, strict=True) if y.dtype.is_floating]
+            known = [tf.cast(dy, y.dtype) for y, dy in pairs]
+            gradients = iter(tape.gradient([y for y, _ in pairs], moving, output_gradients=known))
+            return [next(gradients) if tensor.dtype.is_floating else None for tensor in tensors]
 
-        return pure(given), gradient
+        return pure(tensors), gradient
 
     return forward(*tensors)
 
 
-def _after(given: Sequence[Tensor], upstream: Sequence[Tensor]) -> list[Tensor]:
+def _after(tensors: Sequence[Tensor], upstream: Sequence[Tensor]) -> list[Tensor]:
     """The same tensors, not before the gradient has come: nothing is computed again too early, or only once."""
     first = next(up for up in upstream if up is not None and up.dtype.is_floating)
     value = tf.reduce_max(tf.reshape(first, [-1])[:1])
     zero = tf.where(tf.cast(value, tf.bool) == tf.cast(value, tf.bool), 0.0, float("nan"))  # XLA cannot tell: always 0
-    return [one + tf.cast(zero, one.dtype) if one.dtype.is_floating else tf.identity(one) for one in given]
+    return [x + tf.cast(zero, x.dtype) if x.dtype.is_floating else tf.identity(x) for x in tensors]

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from keras_seq.data.features.window_settings import LAGS, MOST_PAIRED, QUANTILES, RECENT_LAGS, SEGMENTS, THRESHOLDS
 from keras_seq.models.blocks import shift, step_mask
-from keras_seq.models.layer import ConfiguredLayer, Float32Layer, package
+from keras_seq.models.layer import ConfiguredLayer, Float32Layer, SameShape, package
 from keras_seq.models.preprocess import LARGEST, finite
 from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
@@ -44,8 +44,7 @@ class WindowFeatures(Float32Layer):
 
     def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, features)``, float32."""
-        steps = tf.shape(x)[1]
-        count = tf.fill(tf.shape(x)[:1], steps) if lengths is None else tf.minimum(tf.cast(lengths, tf.int32), steps)
+        count = _count(x, lengths)
         x, observed = finite(x)
         seen = tf.cast(tf.logical_and(observed, step_mask(x, count)), tf.float32)
         x = x * seen  # before scaling: the largest number over a scale below 1 is infinite, and times 0 no number
@@ -71,6 +70,12 @@ class WindowFeatures(Float32Layer):
         each = 2 + 5 + len(QUANTILES) + 1 + 2 * SEGMENTS - 1 + 2 + len(THRESHOLDS)
         alone = len(LAGS) * channels if channels > MOST_PAIRED else 0
         return each * channels + (1 + len(LAGS)) * paired**2 + alone + int(self.length)
+
+
+def _count(x: Tensor, lengths: Tensor) -> Tensor:
+    """Real steps of each window, int32 ``(batch,)``."""
+    shape = tf.shape(x)
+    return tf.fill(shape[:1], shape[1]) if lengths is None else tf.minimum(tf.cast(lengths, tf.int32), shape[1])
 
 
 def _total(x: Tensor) -> Tensor:
@@ -103,8 +108,8 @@ def _levels(x: Tensor, seen: Tensor, count: Tensor) -> list[Tensor]:
     flat = tf.reshape(ordered, (-1,))
     for quantile in QUANTILES:
         at = tf.cast(tf.round(quantile * tf.maximum(known - 1.0, 0.0)), tf.int32)
-        found = tf.gather(flat, rows + tf.reshape(at, (-1,)))
-        parts.append(tf.reshape(found, tf.shape(known)) * any_seen)
+        values = tf.gather(flat, rows + tf.reshape(at, (-1,)))
+        parts.append(tf.reshape(values, tf.shape(known)) * any_seen)
     return parts
 
 
@@ -164,7 +169,7 @@ class RecentFeatures(Float32Layer):
     def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, 14 * channels)``, float32."""
         steps = tf.shape(x)[1]
-        count = tf.fill(tf.shape(x)[:1], steps) if lengths is None else tf.minimum(tf.cast(lengths, tf.int32), steps)
+        count = _count(x, lengths)
         last = tf.maximum(count - 1, 0)
         value = _row(x, last)
         clock = tf.range(steps)[None, :]
@@ -185,7 +190,7 @@ class RecentFeatures(Float32Layer):
 
 
 @package
-class Grid(Float32Layer):
+class Grid(SameShape, Float32Layer):
     """Features rounded to multiples of a step, for trees.
 
     Sensors have levels, whose differences vary by what float32 rounds (0 and 1e-8, where nothing has changed). Trees
@@ -202,10 +207,6 @@ class Grid(Float32Layer):
     def call(self, x: Tensor) -> Tensor:
         """``(..., features)`` to the same."""
         return tf.round(x / self.step) * self.step
-
-    def compute_output_shape(self, x_shape: Shape) -> Shape:
-        """As it was."""
-        return x_shape
 
 
 def _row(x: Tensor, step: Tensor) -> Tensor:
@@ -250,11 +251,11 @@ class Lags(ConfiguredLayer):
     def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, channels)`` to ``(batch, channels, count)``."""
         shape = tf.shape(x)
-        count = tf.fill(shape[:1], shape[1]) if lengths is None else tf.minimum(tf.cast(lengths, tf.int32), shape[1])
+        count = _count(x, lengths)
         step = tf.maximum(count[:, None] - 1 - tf.range(self.count)[None, :], 0)
         rows = tf.reshape(tf.range(shape[0])[:, None] * shape[1] + step, (-1,))
-        found = tf.gather(tf.reshape(x, (-1, x.shape[-1])), rows)
-        return tf.transpose(tf.reshape(found, (-1, self.count, x.shape[-1])), (0, 2, 1))
+        values = tf.gather(tf.reshape(x, (-1, x.shape[-1])), rows)
+        return tf.transpose(tf.reshape(values, (-1, self.count, x.shape[-1])), (0, 2, 1))
 
     def compute_output_shape(self, x_shape: Shape, lengths_shape: Shape | None = None) -> Shape:
         """Channels before lags."""
