@@ -69,7 +69,7 @@ def bring(
             say(f"parity: {parity.windows} windows, largest difference {parity.largest:.2g} (limit {parity.limit:.2g})")
         result = FitResult(history={}, best_epoch=0, seconds=math.nan, device=device, stopped="imported")
         files.ensure_writable(folder)
-        with tracking.track(experiment, run_name=folder.name) as tracker:
+        with tracking.track(experiment, run_name=folder.name, kind="training") as tracker:
             tracker.log_params(tracking.flatten(config.to_dict(experiment)))
             return finalize(RunContext(experiment, prepared, folder, tracker, summary.say), model, result, about=about)
 

@@ -47,7 +47,7 @@ def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
     from keras_seq.training.device import session
 
     with (
-        tracking.track(experiment, run_name=folder.name) as tracker,
+        tracking.track(experiment, run_name=folder.name, kind="training") as tracker,
         session(experiment.training, seed=experiment.seed),
     ):
         tracker.log_params(tracking.flatten(config.to_dict(experiment)))

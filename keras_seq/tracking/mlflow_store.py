@@ -79,13 +79,13 @@ class MlflowTracker(Tracker):
 
 
 @contextlib.contextmanager
-def track(experiment: config.Experiment, *, run_name: str, kind: str = "training") -> Iterator[Tracker]:
+def track(experiment: config.Experiment, *, run_name: str, kind: str = "") -> Iterator[Tracker]:
     """Open a run for ``experiment``; it ends as failed if the block raises.
 
     Args:
         experiment: names the store.
         run_name: as the store shows it.
-        kind: of what is recorded, as ``keras_seq.tracking.queries`` tells runs apart.
+        kind: of what is recorded, as ``keras_seq.tracking.queries`` tells runs apart; "": told from what it leaves.
 
     Raises:
         ConfigError: the store cannot be reached; names the URI and how to go on without.
@@ -105,7 +105,7 @@ def track(experiment: config.Experiment, *, run_name: str, kind: str = "training
             mlflow.set_tracking_uri(uri)
             _choose_experiment(mlflow, settings.experiment or experiment.name, Path(experiment.output))
             _end_killed(mlflow)
-            run = mlflow.start_run(run_name=run_name, tags={OWNER: files.owner(), KIND: kind})
+            run = mlflow.start_run(run_name=run_name, tags={OWNER: files.owner()} | ({KIND: kind} if kind else {}))
     except Exception as error:  # any store, any driver: all mean "not reachable"
         reason = (str(error).splitlines()[0] if str(error) else type(error).__name__).rstrip(".")
         raise ConfigError(

@@ -66,6 +66,15 @@ def test_models_events_and_the_last_comparison(store, capsys):
     assert "best: seed-1 lstm" in text and "champion = 1" in text and "net has the best rmse" in text
 
 
+def test_a_run_is_of_the_kind_that_it_was_recorded_as(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    given = config.from_dict({"name": "pumps", "output": str(tmp_path), "tracking": {"uri": uri}})
+    with tracking.track(given, run_name="comparison-of-drift", kind="ablation") as tracker:
+        tracker.log_params({"event": "drift_started", "winner": "net"})
+    (experiment,) = pipeline_status.status(uri)["experiments"]
+    assert experiment["kinds"] == {"ablation": 1}
+
+
 @pytest.mark.slow
 def test_a_study_and_its_trials(tmp_path):
     from tests.factories.study import make_study
