@@ -83,7 +83,7 @@ def write_text(path: str | Path, text: str) -> Path:
     return Path(path)
 
 
-def write_json(path: str | Path, value: Any) -> Path:
+def write_json(path: str | Path, value: object) -> Path:
     """Write ``value`` as indented JSON, atomically."""
     return write_text(path, json.dumps(value, indent=2, default=_plain) + "\n")
 
@@ -187,12 +187,12 @@ def sweep(folder: Path) -> None:
 
 def _abandoned(path: Path) -> bool:
     """Whether whoever wrote it is gone; of another machine's process that is believed after a day."""
-    found = _OWNED.search(path.name)
-    if found is None:
+    match = _OWNED.search(path.name)
+    if match is None:
         return False
-    if found[1] != _machine():
+    if match[1] != _machine():
         return time.time() - path.lstat().st_mtime > FORGOTTEN
-    return is_gone(f"{found[1]}-{found[2]}")
+    return is_gone(f"{match[1]}-{match[2]}")
 
 
 @contextmanager

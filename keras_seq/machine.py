@@ -66,9 +66,9 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 def threads_here() -> int:
     """Threads that TensorFlow's operations use beside each other in this process: told it, or the cores it may use."""
-    told = os.environ.get("TF_NUM_INTEROP_THREADS", "")
-    if told.isdigit() and int(told):
-        return int(told)
+    threads = os.environ.get("TF_NUM_INTEROP_THREADS", "")
+    if threads.isdigit() and int(threads):
+        return int(threads)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

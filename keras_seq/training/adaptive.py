@@ -51,8 +51,8 @@ class AdaptiveInterval:
         """
         ranked, count = np.sort(np.stack(self.scores), axis=0), len(self.scores)
         rank = np.clip(np.ceil((count + 1) * (1 - self.alpha)).astype(np.int64), 1, count) - 1
-        found: Array = np.take_along_axis(ranked, rank[None], axis=0)[0]
-        return np.where(self.alpha >= 1, 0.0, found)
+        widths: Array = np.take_along_axis(ranked, rank[None], axis=0)[0]
+        return np.where(self.alpha >= 1, 0.0, widths)
 
     def observe(self, truth: ArrayLike, prediction: ArrayLike, half_width: ArrayLike) -> None:
         """Learn from one answer whose truth is known now.
@@ -113,11 +113,11 @@ def follow(state: AdaptiveInterval, truth: ArrayLike, prediction: ArrayLike, *, 
     Returns:
         Half widths ``(n, ...)`` as they would have been given out at the time.
     """
-    actual, given = np.asarray(truth, np.float64), np.asarray(prediction, np.float64)
-    widths = np.empty(given.shape)
-    for now in range(len(given)):
+    actual, answers = np.asarray(truth, np.float64), np.asarray(prediction, np.float64)
+    widths = np.empty(answers.shape)
+    for now in range(len(answers)):
         if now >= delay:
             then = now - delay
-            state.observe(actual[then], given[then], widths[then])
+            state.observe(actual[then], answers[then], widths[then])
         widths[now] = state.half_width()
     return widths

@@ -47,8 +47,8 @@ def fit_calibration(
     Returns:
         Numbers of the map with its ``method``, and notes for the summary where it was not what was asked.
     """
-    actual, given = np.asarray(truth).astype(np.int64).ravel(), np.asarray(probability, np.float64)
-    clusters, multiclass = np.asarray(cluster), given.ndim == 2
+    actual, answers = np.asarray(truth).astype(np.int64).ravel(), np.asarray(probability, np.float64)
+    clusters, multiclass = np.asarray(cluster), answers.ndim == 2
     nothing: dict[str, Any] = {"method": "none"}
     if method == "none":
         return nothing, []
@@ -57,15 +57,15 @@ def fit_calibration(
     if len(np.unique(actual)) < 2:
         return nothing, [f"calibration left out: all {len(actual)} validation points are of class {actual[0]}"]
     if method != "auto":
-        return _checked(fit(method, actual, given))
+        return _checked(fit(method, actual, answers))
     rarest = min(len(np.unique(clusters[actual == label])) for label in np.unique(actual))
     if not multiclass and rarest < FEWEST:
         return nothing, [f"calibration left out: the rarer class has {rarest} validation units, {FEWEST} are needed"]
-    if multiclass and len(np.unique(clusters[given.argmax(1) != actual])) < FEWEST:
+    if multiclass and len(np.unique(clusters[answers.argmax(1) != actual])) < FEWEST:
         return nothing, [f"calibration left out: fewer than {FEWEST} validation units are classed wrongly"]
     methods = MULTICLASS if multiclass else BINARY if len(actual) >= FEWEST_ISOTONIC else BINARY[:3]
-    losses = {name: cross_validated_loss(name, actual, given, clusters) for name in methods}
-    best, notes = _checked(fit(min(methods, key=losses.__getitem__), actual, given))
+    losses = {name: cross_validated_loss(name, actual, answers, clusters) for name in methods}
+    best, notes = _checked(fit(min(methods, key=losses.__getitem__), actual, answers))
     return {**best, "log_loss": losses}, notes
 
 
@@ -90,8 +90,8 @@ def fit_platt(truth: NDArray[np.int64], probability: Array) -> dict[str, Any]:
         value = np.mean(np.logaddexp(0, score) - target * score)
         return float(value), np.array([np.mean(error * z), np.mean(error)])
 
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", options={"ftol": 1e-12, "gtol": 1e-9})
-    return {"method": "platt", "slope": float(found.x[0]), "offset": float(found.x[1])}
+    optimum = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", options={"ftol": 1e-12, "gtol": 1e-9})
+    return {"method": "platt", "slope": float(optimum.x[0]), "offset": float(optimum.x[1])}
 
 
 def fit_temperature(truth: NDArray[np.int64], probability: Array) -> dict[str, Any]:
@@ -117,8 +117,8 @@ def fit_temperature(truth: NDArray[np.int64], probability: Array) -> dict[str, A
         return float(np.mean(np.logaddexp.reduce(scores, axis=1) - np.sum(targets * scores, axis=1)))
 
     limit = float(np.log(STEEPEST))
-    found = minimize_scalar(loss, bounds=(-limit, limit), method="bounded", options={"xatol": 1e-7})
-    numbers = {"method": "temperature", "temperature": float(np.exp(-found.x))}
+    optimum = minimize_scalar(loss, bounds=(-limit, limit), method="bounded", options={"xatol": 1e-7})
+    numbers = {"method": "temperature", "temperature": float(np.exp(-optimum.x))}
     return numbers if probability.ndim == 1 else {**numbers, "multiclass": True}
 
 

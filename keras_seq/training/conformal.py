@@ -58,8 +58,8 @@ def reach(scores: ArrayLike, cluster: ArrayLike, coverage: float, *, draws: int 
         return np.sort(values, axis=0)[min(_whole(position, math.ceil), len(names)) - 1]
     chosen = _draw(inverse, size, draws)
     flat = values.reshape(len(values), -1)
-    found = [_reach_of(column, inverse, size, chosen, position) for column in flat.T]
-    return np.array(found).reshape(values.shape[1:])
+    reaches = [_reach_of(column, inverse, size, chosen, position) for column in flat.T]
+    return np.array(reaches).reshape(values.shape[1:])
 
 
 def fit_split(residual: Array, cluster: ArrayLike, coverage: float) -> dict[str, Any]:
@@ -140,8 +140,8 @@ def _reach_of(
     first, last = _whole(position, math.floor), min(_whole(position, math.ceil), len(size))
     share = position - first if last > first else 0.0
     level = float(np.mean((1 - share) * drawn[:, max(first, 1) - 1] + share * drawn[:, last - 1]))
-    found = np.searchsorted(below[order], level - 1e-9)
-    return float(score[order[min(int(found), len(score) - 1)]])
+    place = np.searchsorted(below[order], level - 1e-9)
+    return float(score[order[min(int(place), len(score) - 1)]])
 
 
 def _draw(inverse: NDArray[np.int64], size: NDArray[np.int64], draws: int) -> NDArray[np.int64]:

@@ -56,9 +56,9 @@ def events(unit: NDArray[np.integer], row: NDArray[np.integer], truth: NDArray[n
     positive = lengths[label[start]]
     longest = max(int(np.median(positive)), 1) if len(positive) else len(order)
     start |= ~label & (within % longest == 0)
-    found = np.empty(len(order), np.int64)
-    found[order] = np.cumsum(start) - 1
-    return found
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = np.cumsum(start) - 1
+    return numbers
 
 
 def fit_decision(

@@ -185,10 +185,10 @@ class _Run:
                 if self.group.chief:
                     files.append(self.progress.epoch, row)
                     board.write(self.progress.epoch, row)
-                told = bool(on_epoch(self.progress.epoch, row)) if on_epoch else False
-                asked, told = self.group.any(interrupt.asked, told or self.model.stop_training)
+                stop = bool(on_epoch(self.progress.epoch, row)) if on_epoch else False
+                asked, stop = self.group.any(interrupt.asked, stop or self.model.stop_training)
                 self._keep(force=asked)
-                if told:
+                if stop:
                     why = "callback"
                     break
             stopped = why
@@ -298,13 +298,13 @@ class _Run:
             "optimizer": resume.values(self.optimizer.variables),
             "best": self.best.weights,
         }
-        kept = {
+        progress = {
             "history": self.progress.history,
             "seconds": self.progress.seconds,
             "best": self.best.state(),
             "plateau": self.plateau.state() if self.plateau else None,
         }
-        return resume.TrainingState(self.progress.epoch, arrays, kept)
+        return resume.TrainingState(self.progress.epoch, arrays, progress)
 
     def _restore(self) -> int:
         """Go on from the chief's saved state, if there is one; epochs it has done."""

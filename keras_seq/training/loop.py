@@ -121,12 +121,12 @@ class Loop:
 
         def step(inputs: Inputs, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
             batch = (inputs, targets, weights)
-            found = [
+            results = [
                 sums(tf.constant(k, tf.uint32), *take_part(batch, k, self.plan.parts)) for k in range(self.plan.parts)
             ]
-            for seed, state in zip(self._seeds(), found[0][1], strict=True):
+            for seed, state in zip(self._seeds(), results[0][1], strict=True):
                 seed.assign(state)
-            return update(tf.add_n([one for one, _ in found]))
+            return update(tf.add_n([vector for vector, _ in results]))
 
         return step
 

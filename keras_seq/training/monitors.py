@@ -15,6 +15,7 @@ from keras_seq.errors import ConfigError, DataError, nearest
 from keras_seq.models.tensor import Tensor
 from keras_seq.tasks import TASKS
 from keras_seq.training import metrics
+from keras_seq.training.predictions import middle
 from keras_seq.training.single_process import SingleProcess
 
 KNOWN = {task: ("loss", *names) for task, names in metrics.METRICS.items()}
@@ -56,13 +57,13 @@ class MetricMonitor:
             )
         return cls(plain, plain in metrics.HIGHER_IS_BETTER)
 
-    def check(self, found: dict[str, float]) -> None:
+    def check(self, measured: dict[str, float]) -> None:
         """Refuse a monitor that the validation part leaves undefined.
 
         Raises:
             DataError: the metric is NaN although the loss is finite.
         """
-        if np.isfinite(found["loss"]) and not np.isfinite(found[self.name]):
+        if np.isfinite(measured["loss"]) and not np.isfinite(measured[self.name]):
             raise DataError(
                 f"The monitored metric '{self.name}' is not defined on the validation part (for {self.name} it must "
                 "hold every class, or values that differ). Use data.split.by=stratified, a larger "
@@ -96,7 +97,7 @@ class Validation:
     ) -> None:
         self.dataset, self.task, self.group = dataset, spec.task, group or SingleProcess()
         self.scale = spec.target_std
-        self._middle = int(np.argmin(np.abs(np.array(quantiles) - 0.5))) if quantiles else None
+        self.quantiles = quantiles
 
         def forward(inputs: dict[str, Tensor], targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
             prediction = tf.cast(model(inputs, training=False), tf.float32)
@@ -116,12 +117,12 @@ class Validation:
             sums.append(float(loss) * sizes[-1])
         truth, answer = (self.group.all_gather(np.concatenate(parts)) for parts in (truths, answers))
         sum_of_all, size_of_all = (self.group.all_gather(np.asarray(numbers)).sum() for numbers in (sums, sizes))
-        if self._middle is not None:
-            answer = answer[..., self._middle]
-        found = {"loss": float(sum_of_all / max(size_of_all, 1e-12))}
+        if self.quantiles:
+            answer = middle(answer, self.quantiles)
+        loss_of_all = {"loss": float(sum_of_all / max(size_of_all, 1e-12))}
         if not np.isfinite(answer).all():
-            return found | dict.fromkeys(KNOWN[self.task][1:], float("nan"))
-        return found | metrics.score(self.task, truth, answer, scale=self.scale)
+            return loss_of_all | dict.fromkeys(KNOWN[self.task][1:], float("nan"))
+        return loss_of_all | metrics.score(self.task, truth, answer, scale=self.scale)
 
     def _batches(self) -> Iterator[tuple[tuple[dict[str, Tensor], Tensor, Tensor], bool]]:
         """Batches to run, and whether they count: a worker without one of its own runs another's, for the shapes."""

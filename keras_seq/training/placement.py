@@ -126,15 +126,15 @@ def verify_cudnn(model: keras.Model) -> str:
             "pip install 'keras_seq[gpu]'."
         )
     with tf.device("/GPU:0"):
-        found = operations(model)
-    ours = {name: found[name] for name in (*CUDNN, *LOOPS) if found[name]}
-    told = ", ".join(f"{name} x{count}" for name, count in ours.items()) or "no recurrent operation"
-    if sum(found[name] for name in CUDNN) < len(layers):
+        counts = operations(model)
+    ours = {name: counts[name] for name in (*CUDNN, *LOOPS) if counts[name]}
+    listing = ", ".join(f"{name} x{count}" for name, count in ours.items()) or "no recurrent operation"
+    if sum(counts[name] for name in CUDNN) < len(layers):
         raise DeviceError(
-            f"The {len(layers)} recurrent layers do not all run in cuDNN; the graph holds {told}. cuDNN takes tanh and "
-            "sigmoid, a bias, no recurrent dropout and no unrolling (GRU: reset_after)."
+            f"The {len(layers)} recurrent layers do not all run in cuDNN; the graph holds {listing}. cuDNN takes "
+            "tanh and sigmoid, a bias, no recurrent dropout and no unrolling (GRU: reset_after)."
         )
-    return f"{len(layers)} recurrent layers, all in cuDNN: {told}"
+    return f"{len(layers)} recurrent layers, all in cuDNN: {listing}"
 
 
 def device_lines() -> Sequence[str]:

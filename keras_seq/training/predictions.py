@@ -109,8 +109,8 @@ def points(series: Series, index: WindowIndex, spec: DataSpec, prediction: np.nd
         truth = truth[..., 0]
     if spec.task == "binary":
         prediction = prediction[..., 0]
-    found = Points(truth, prediction, unit, row, row - series.offsets[unit] + 1)
-    return found if known.all() else found.select(known)
+    answers = Points(truth, prediction, unit, row, row - series.offsets[unit] + 1)
+    return answers if known.all() else answers.select(known)
 
 
 def has_quantiles(prediction: np.ndarray, truth: np.ndarray, levels: tuple[float, ...]) -> bool:

@@ -181,8 +181,8 @@ def _recall_range(edges: Array, counts: tuple[Array, ...], recall: float, value:
     hits, _, positives = counts
     known = positives[1:, 0] > 0
     reached = hits[1:][known] >= recall * positives[1:][known] - 1e-9
-    found = edges[np.argmax(reached, axis=1) + 1] if known.any() else np.array([value])
-    low, high = np.quantile(np.append(found, value), [0.05, 0.95])
+    chosen = edges[np.argmax(reached, axis=1) + 1] if known.any() else np.array([value])
+    low, high = np.quantile(np.append(chosen, value), [0.05, 0.95])
     return min(float(low), value), max(float(high), value)
 
 

@@ -87,7 +87,7 @@ class Supervisor:
                     worker.process.kill()
 
     def _start(self, worker: WorkerProcess) -> None:
-        given = {
+        job = {
             "slot": worker.slot,
             "rest": self._rest.fileno() if self._rest else None,
             "folder": str(self._folder),
@@ -103,7 +103,7 @@ class Supervisor:
         worker.started = time.monotonic()
         assert worker.process.stdin is not None
         with suppress(BrokenPipeError):
-            worker.process.stdin.write(json.dumps(given).encode() + b"\n")  # stays open: its end is ours
+            worker.process.stdin.write(json.dumps(job).encode() + b"\n")  # stays open: its end is ours
             worker.process.stdin.flush()
 
     def _reap(self) -> int:
@@ -149,21 +149,21 @@ def _family(host: str) -> socket.AddressFamily:
 
 
 def _bind(host: str, port: int, flag: str, prepare: Callable[[socket.socket], None] | None = None) -> socket.socket:
-    made = socket.socket(_family(host), socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(_family(host), socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if prepare:
-        prepare(made)
+        prepare(listener)
     try:
-        made.bind((host, port))
+        listener.bind((host, port))
     except OSError as error:
-        made.close()
+        listener.close()
         raise ServingError(
             f"{flag} is {port}, but {host}:{port} cannot be used ({os.strerror(error.errno or 0)}). "
             "Stop what listens there, or give another port."
         ) from None
     except (UnicodeError, OverflowError):
         raise ConfigError(f"--host is '{host}', which is no address of this machine.") from None
-    return made
+    return listener
 
 
 def _reserve(host: str, port: int) -> socket.socket:

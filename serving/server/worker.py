@@ -173,19 +173,19 @@ class Worker:
         return PlanRouter(self.settings.rollout, models)
 
     def _observers(self, models: ModelManager) -> list[Observer]:
-        settings, made = self.settings, list[Observer]()
+        settings, observers = self.settings, list[Observer]()
         if settings.request_log or settings.monitor:
             from serving.monitor import DriftMonitor, MonitorSettings, load_settings
 
             chosen = load_settings(settings.monitor) if settings.monitor else MonitorSettings()
             if settings.request_log:
                 chosen = chosen.model_copy(update={"folder": settings.request_log})
-            made.append(DriftMonitor(chosen, lambda model, version: self.folders.get((model, version))))
+            observers.append(DriftMonitor(chosen, lambda model, version: self.folders.get((model, version))))
         if settings.rollout:
             from serving.rollout.shadow import Shadow
 
-            made.append(Shadow(settings.rollout, models, folder=settings.request_log or None))
-        return made
+            observers.append(Shadow(settings.rollout, models, folder=settings.request_log or None))
+        return observers
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> list[asyncio.Server]:
         settings, servers = self.settings, []
@@ -201,12 +201,12 @@ class Worker:
             await self.grpc.start(addresses)
             _say(f"Running gRPC ModelServer at {addresses[0]} ...")
         if self.rest is not None:
-            made = socket.socket(fileno=self.rest)
-            made.setblocking(False)
+            listener = socket.socket(fileno=self.rest)
+            listener.setblocking(False)
             servers.append(
                 await loop.create_server(
                     lambda: Connection(self.front),
-                    sock=made,
+                    sock=listener,
                     ssl=self.tls.context() if self.tls else None,
                     backlog=BACKLOG,
                 )
@@ -267,13 +267,13 @@ def _runner() -> Callable[[Any], int]:
 def main() -> int:
     """What the supervisor starts; settings come as one line of JSON on standard input."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0) as said:  # unbuffered: the rest is for the loop
-        given = json.loads(said.readline())
-    settings = Settings(**given["settings"])
-    state = Path(given["folder"]) if given["folder"] else None
+    with os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0) as stream:  # unbuffered: the rest is for the loop
+        job = json.loads(stream.readline())
+    settings = Settings(**job["settings"])
+    state = Path(job["folder"]) if job["folder"] else None
 
     async def serve() -> int:
-        return await Worker(settings, given["slot"], given["rest"], state, given["again"]).run()
+        return await Worker(settings, job["slot"], job["rest"], state, job["again"]).run()
 
     try:
         return _runner()(serve())
