@@ -36,10 +36,10 @@ _UNUSED = -0.1  # height of a field that a trial did not have
 def draw_all(study: Study, folder: Path) -> dict[str, Path]:
     """Draw every picture that the study has something for: name -> file."""
     records = study.records()
-    found = importance(study, records)
+    shares = importance(study, records)
     drawings: dict[str, Callable[[Path], Path] | None] = {
         "history": lambda path: history(study, records, path),
-        "importance": (lambda path: importances(found, path)) if found else None,
+        "importance": (lambda path: importances(shares, path)) if shares else None,
         "parallel": (lambda path: parallel(study, records, path)) if _drawable(records) else None,
         "slices": (lambda path: slices(study, records, path)) if _drawable(records) else None,
         "curves": (lambda path: curves(study, records, path)) if any(r.epochs for r in records) else None,
@@ -54,21 +54,19 @@ def history(study: Study, records: Sequence[Record], path: Path) -> Path:
     with_score = scored(records)
     sign = _Sign(study, with_score)
     for status, colour, marker in (("completed", BLUE, "o"), ("pruned", ORANGE, "v")):
-        mine = [record for record in with_score if record.status == status]
-        if mine:
-            sizes = [18 + 24 * record.budget for record in mine]
-            numbers, heights = [record.number for record in mine], [sign.clip(record.score) for record in mine]
-            axis.scatter(
-                numbers, heights, s=sizes, c=colour, marker=marker, alpha=0.75, label=f"{status} ({len(mine)})"
-            )
+        own = [record for record in with_score if record.status == status]
+        if own:
+            sizes = [18 + 24 * record.budget for record in own]
+            numbers, heights = [record.number for record in own], [sign.clip(record.score) for record in own]
+            axis.scatter(numbers, heights, s=sizes, c=colour, marker=marker, alpha=0.75, label=f"{status} ({len(own)})")
     best = best_so_far(records, higher=study.higher, by_number=True)
     if best:
         steps = [(int(trial), score) for trial, score in best.items()]
         axis.step(*zip(*steps, strict=True), where="post", color=GREEN, label=f"best so far: {steps[-1][1]:.4g}")
     default = reference_of(records)
     if default is not None and default.score is not None:
-        said = f"configuration itself: {text_of_reference(default)}"
-        axis.axhline(sign.clip(default.score), color=GREY, linestyle="--", label=said)
+        label = f"configuration itself: {text_of_reference(default)}"
+        axis.axhline(sign.clip(default.score), color=GREY, linestyle="--", label=label)
     _failed(axis, records)
     beyond = sign.beyond()
     axis.set(xlabel="trial", ylabel=_objective(study) + (f"\n{beyond} worse, drawn at the edge" if beyond else ""))
@@ -83,20 +81,20 @@ def history(study: Study, records: Sequence[Record], path: Path) -> Path:
     return save(figure, path, f"{study.name}: {len(records)} trials{small}")
 
 
-def importances(found: FieldImportance, path: Path) -> Path:
+def importances(shares: FieldImportance, path: Path) -> Path:
     """Share of the score's variance by field, alone and with interactions."""
     figure, (axis,) = panels(1, width=8.0)
-    figure.set_figheight(1.6 + 0.42 * len(found.fields))
-    rows = np.arange(len(found.fields))
-    axis.barh(rows, found.total, color=BLUE, alpha=0.35, label="with interactions")
-    axis.barh(rows, found.main, height=0.45, color=BLUE, label="alone")
-    axis.set_yticks(rows, found.fields, fontsize=8)
+    figure.set_figheight(1.6 + 0.42 * len(shares.fields))
+    rows = np.arange(len(shares.fields))
+    axis.barh(rows, shares.total, color=BLUE, alpha=0.35, label="with interactions")
+    axis.barh(rows, shares.main, height=0.45, color=BLUE, label="alone")
+    axis.set_yticks(rows, shares.fields, fontsize=8)
     axis.invert_yaxis()
-    axis.set(xlabel="share of the variance of the score", xlim=(0, max(1.0, *found.total)))
+    axis.set(xlabel="share of the variance of the score", xlim=(0, max(1.0, *shares.total)))
     axis.legend(fontsize=8, loc="lower right")
-    weak = "; too little to rank by" if found.weak else ""
-    part = f" of {found.budgets} budgets, ranked within each" if found.budgets > 1 else ""
-    title = f"Importance: forest of {found.trials} trials{part}, out-of-bag $R^2$ {found.explained:.2f}{weak}"
+    weak = "; too little to rank by" if shares.weak else ""
+    part = f" of {shares.budgets} budgets, ranked within each" if shares.budgets > 1 else ""
+    title = f"Importance: forest of {shares.trials} trials{part}, out-of-bag $R^2$ {shares.explained:.2f}{weak}"
     return save(figure, path, title)
 
 
@@ -140,9 +138,9 @@ def slices(study: Study, records: Sequence[Record], path: Path) -> Path:
     last = max(record.number for record in chosen) or 1
     best = ranked(chosen, higher=study.higher)[:1]
     for axis, scale in zip(axes, scales, strict=True):
-        mine = [record for record in chosen if record.status != "pruned"]
+        complete = [record for record in chosen if record.status != "pruned"]
         pruned = [record for record in chosen if record.status == "pruned"]
-        for group, marker, size in ((pruned, "v", 14), (mine, "o", 24)):
+        for group, marker, size in ((pruned, "v", 14), (complete, "o", 24)):
             places = _jittered(scale, group)
             heights = [sign.clip(record.score) for record in group]
             ages = [record.number / last for record in group]
@@ -200,8 +198,8 @@ def costs(records: Sequence[Record], path: Path) -> Path:
     workers = sorted({record.worker for record in records})
     for axis, (name, label) in zip(axes, shown, strict=True):
         for worker, colour in zip(workers, (BLUE, ORANGE, GREEN, RED, GREY) * len(workers), strict=False):
-            mine = [record for record in records if record.worker == worker and name in record.costs]
-            numbers, values = [record.number for record in mine], [record.costs[name] for record in mine]
+            own = [record for record in records if record.worker == worker and name in record.costs]
+            numbers, values = [record.number for record in own], [record.costs[name] for record in own]
             axis.plot(numbers, values, "o-", markersize=3, linewidth=0.8, color=colour, label=worker or None)
         axis.set(xlabel="trial", ylabel=label)
         axis.set_ylim(0, 1.08 * max((record.costs.get(name, 0.0) for record in records), default=0.0) or 1.0)
@@ -291,11 +289,11 @@ def _jittered(scale: Scale, records: Sequence[Record]) -> np.ndarray:
 
 def _thinned(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
     """Without ticks that would lie on each other; the first and the last stay."""
-    kept: list[tuple[float, str]] = []
+    thinned: list[tuple[float, str]] = []
     for place, label in sorted(ticks):
-        if not kept or place - kept[-1][0] > 0.07:
-            kept.append((place, _brief(label)))
-    return kept
+        if not thinned or place - thinned[-1][0] > 0.07:
+            thinned.append((place, _brief(label)))
+    return thinned
 
 
 def _whole_numbers(axis: Axes) -> None:

@@ -100,9 +100,11 @@ def _values(study: Study) -> Markup:
         return html.NOTHING
     tuned, rows = study.tuned(best), []
     for name in study.about.get("space", {}) or best.values:
-        mine, own = (text_of(current_value(experiment, name)) for experiment in (tuned, study.experiment))
+        best_value, default_value = (
+            text_of(current_value(experiment, name)) for experiment in (tuned, study.experiment)
+        )
         unused = "" if name in best.values else "not used"
-        rows.append([name, unused or mine, own, "" if mine == own else "changed"])
+        rows.append([name, unused or best_value, default_value, "" if best_value == default_value else "changed"])
     return html.table(["field", "best", "configuration itself", ""], rows, caption="Values of the best trial")
 
 

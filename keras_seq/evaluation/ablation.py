@@ -1,4 +1,4 @@
-"""What each component of a configuration is worth: the same run without it, over the same seeds.
+"""Ablation: what each component of a configuration is worth, as the same run without it, over the same seeds.
 
 What "off" means is a table of dotted overrides, one function a component, which is empty where the
 configuration does not have the component.
@@ -145,7 +145,7 @@ def variants(experiment: Experiment, task: str, wanted: Sequence[str] = ()) -> d
 def compare(
     full: Sequence[Mapping[str, Any]], off: Sequence[Mapping[str, Any]], task: str, part: str
 ) -> dict[str, Any]:
-    """The metric without a component beside that of the full model, paired by seed and fold.
+    """Gain of a component: the metric without it beside that of the full model, paired by seed and fold.
 
     Args:
         full: runs of the full model, ``{"seed", "fold", "metrics"}``.
@@ -196,7 +196,7 @@ def _half_width(differences: Sequence[float]) -> float:
 
 
 def to_markdown(outcome: Mapping[str, Any]) -> str:
-    """A table: component, what off means, metric, difference to full with interval, verdict."""
+    """Markdown table: component, what off means, metric, difference to full with interval, verdict."""
     rows = outcome["components"]
     first = next(iter(rows.values()))
     count = first["n"]

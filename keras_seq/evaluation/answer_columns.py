@@ -28,7 +28,7 @@ ENDS = ("lower", "upper")
 
 
 def level_name(level: float) -> str:
-    """``q05`` for 0.05, ``q2.5`` for 0.025: different levels, different names."""
+    """Name of a quantile level: ``q05`` for 0.05, ``q2.5`` for 0.025."""
     percent = Decimal(repr(float(level))) * 100
     if percent == percent.to_integral_value():
         return f"q{int(percent):02d}"
@@ -69,28 +69,28 @@ class AnswerColumns:
 
     @property
     def unit_name(self) -> str:
-        """Of the column that names units."""
+        """Name of the column that names units."""
         return self.word("unit") if self.unit is None else self.unit
 
     @property
     def clock_name(self) -> str:
-        """Of the column with the time or the number of the last row seen."""
+        """Name of the column with the time or the number of the last row seen."""
         return self.word("row") if self.clock is None else self.clock
 
     def of_class(self, label: str) -> str:
-        """Of the column with a class's probability."""
+        """Name of the column with a class's probability."""
         return self.join(self.word("probability"), label)
 
     def end(self, target: str, side: str) -> str:
-        """Of an end (``lower``, ``upper``) of a target's interval."""
+        """Name of an end (``lower``, ``upper``) of a target's interval."""
         return self.join(target, side)
 
     def quantile(self, target: str, level: float) -> str:
-        """Of a target's quantile."""
+        """Name of a target's quantile."""
         return self.join(target, level_name(level))
 
     def ahead(self, name: str, steps: int) -> str:
-        """Of an answer so many steps ahead, where each step has a column."""
+        """Name of an answer so many steps ahead, where each step has a column."""
         return self.join(name, f"ahead{steps}") if self.horizon else name
 
     def derived(self) -> list[str]:
@@ -127,7 +127,7 @@ def answer_columns(
     levels: Sequence[float] = (),
     horizon: int = 0,
 ) -> AnswerColumns:
-    """The names for one table.
+    """Column names of one table of answers.
 
     Args:
         unit: the table's unit column, if it has one.
@@ -178,7 +178,7 @@ def _check_unique(
 
 
 def columns_for(spec: DataSpec, schema: Schema, *, clock: str | None, levels: Sequence[float]) -> AnswerColumns:
-    """The names for the answers of a model.
+    """Column names of the answers of a model.
 
     Args:
         spec: of the model.

@@ -1,4 +1,4 @@
-"""From rows to windows, and from a model's answers to a table: the same for a bundle, a server and a client."""
+"""Windows of a file, and the table of their answers: the same for a bundle, a server and a client."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class AnswerTable:
 
 @dataclass(frozen=True)
 class Cut:
-    """Windows that are answered.
+    """Windows to answer, and the units that have none.
 
     Attributes:
         start: first row, ``(windows,)``.
@@ -100,7 +100,7 @@ def answers_table(
     time: np.ndarray,
     clock: str | None,
 ) -> pd.DataFrame:
-    """Answers beside what names them.
+    """Table of answers beside their unit and time.
 
     Args:
         model: a bundle, or what stands in for one: ``spec``, ``schema`` and ``experiment.model.quantiles``.

@@ -42,7 +42,7 @@ class Replicate:
 
 @dataclass(frozen=True)
 class CandidateAnswers:
-    """What is compared.
+    """Answers of all candidates at the same points.
 
     Attributes:
         truth: ``(points,)`` class numbers, or ``(points, values)``, capped.
@@ -203,7 +203,7 @@ def _aligned(by_name: dict[str, list[Replicate]], series: Series, failures: list
 
 
 def _check_truth(placed: dict[str, list[Points]], first: Points) -> None:
-    """Other inputs may be compared, other truths not."""
+    """Refuse candidates whose truths differ; other inputs may be compared."""
     reference = next(iter(placed))
     for name, replicates in placed.items():
         for points in replicates:

@@ -1,4 +1,4 @@
-"""Where a model errs: by band of the truth, by length of the sequence, by position in it."""
+"""Errors of a model by band of the truth, by length of the sequence, by position in it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def equal_edges(key: ArrayLike, bands: int = 5) -> tuple[float, ...]:
 
 
 def to_markdown(bands: Sequence[Band], name: str) -> str:
-    """A table: band, points, units, errors."""
+    """Markdown table: band, points, units, errors."""
     columns = list(bands[0].values)
     rows = [
         [label(band.low, band.high), band.points, band.units, *(figure(band.values[column]) for column in columns)]

@@ -1,4 +1,4 @@
-"""Contenders of a comparison: a bundle, or several runs (seeds, folds, origins) of one model."""
+"""Candidates of a comparison: a bundle, or several runs (seeds, folds, origins) of one model."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Who takes part, who does not, and which part is judged.
+    """Models that are compared, runs that were left out, and the part that metrics are of.
 
     Attributes:
         models: at least two.

@@ -31,7 +31,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything the statistics say.
+    """Estimates and tests of a comparison.
 
     Attributes:
         measures: compared, the deciding one first.
@@ -52,7 +52,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     def ranked(self) -> list[str]:
-        """Contenders, best first by the deciding metric."""
+        """Candidates, best first by the deciding metric."""
         deciding = self.measures[0]
         sign = -1 if deciding.higher_is_better else 1
         return sorted(self.estimates, key=lambda name: sign * self.estimates[name][deciding.name].value)

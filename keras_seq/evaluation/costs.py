@@ -9,7 +9,7 @@ NOTHING = float("nan")
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one candidate; NaN where not measured.
+    """Costs of one candidate; NaN where not measured.
 
     Attributes:
         training_minutes: of one run, mean over runs.

@@ -1,4 +1,4 @@
-"""How sure is a mean of dependent numbers: variance from slow cosines, and when there is too little to tell.
+"""Variance of a mean of dependent numbers, from slow cosines, and when there is too little to tell.
 
 Errors of neighbouring times are alike, so their mean is less sure than that of as many independent ones. The sums of a
 series against the slowest cosines of its length are nearly independent and have the variance of its sum, as long as
@@ -36,7 +36,7 @@ def sum_variance(series: ArrayLike, terms: int) -> float:
 
 
 def cosine_terms(series: ArrayLike, overlap: float = 1.0) -> int:
-    """How many cosines are slow beside the series' own memory; 0: too few to tell anything.
+    """Number of cosines that are slow beside the series' own memory; 0: too few to tell anything.
 
     A likeness ``r`` at lag ``s`` (that of an autoregression by ``s``) gives the spectrum peaks of half width
     ``(1 - r) / (s sqrt(r))``; the fastest cosine must stay within ``SLOW`` of it. The first lag always counts, its

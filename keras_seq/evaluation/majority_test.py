@@ -1,4 +1,4 @@
-"""Yes-or-no calls against always giving the commoner answer: is anything foretold at all?"""
+"""Test of yes-or-no predictions against always giving the commoner class: is anything foretold at all?"""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class MajorityTest:
-    """How often calls are right, and how often a constant answer is.
+    """Accuracy of predictions beside that of a constant answer.
 
     Attributes:
-        points: calls judged.
+        points: predictions compared.
         accuracy: share that is right.
         low: lower end of its exact 95 % binomial interval (Clopper & Pearson 1934), points taken as independent.
         high: upper end.
@@ -42,7 +42,7 @@ class MajorityTest:
 
 
 def majority_test(truth: ArrayLike, predicted: ArrayLike, constant: ArrayLike) -> MajorityTest:
-    """Compare calls with a constant answer, point by point.
+    """Compare predictions with a constant answer, point by point.
 
     Args:
         truth: class numbers 0 and 1, ``(points,)``.

@@ -1,4 +1,4 @@
-"""What forecast errors are scaled by: the seasonal naive forecast's mean error inside each unit."""
+"""Scale of forecast errors (MASE): the seasonal naive forecast's mean error inside each unit."""
 
 from __future__ import annotations
 

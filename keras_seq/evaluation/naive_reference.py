@@ -1,4 +1,4 @@
-"""What no model need be trained for: the last value, that of a season ago, the mean, the shares of the classes.
+"""Naive reference, trained by nothing: the last value, that of a season ago, the mean, the shares of the classes.
 
 Every figure of a model stands beside the best of these, chosen on validation. They are computed from the rows, not from
 the model's window, which may be shorter than a season.
@@ -52,7 +52,7 @@ class NaiveReference:
 
 
 def naive_reference(experiment: Experiment, prepared: Prepared) -> NaiveReference:
-    """The naive answers of a task, judged as a model is.
+    """Best naive answers of a task, scored as a model is.
 
     - classes: each with its share of the train part, which calls the commonest one;
     - forecasts: the last value or that of a season before (``find_seasons``);

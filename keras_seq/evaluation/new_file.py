@@ -1,4 +1,4 @@
-"""A model on a labelled file that it was not trained on: every row it can answer, scored as the test part is."""
+"""Scores of a model on a labelled file that it was not trained on: every row it can answer, as of the test part."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TEST_FILES = "test_files"  # of ``Series.info``: units [first, last) by file; se
 
 @dataclass(frozen=True)
 class FileScores:
-    """What became of a file.
+    """Metrics of a file, and how much of it was answered.
 
     Attributes:
         metrics: as those of a test part.

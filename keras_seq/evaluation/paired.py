@@ -1,4 +1,4 @@
-"""Two candidates at the same points: is their difference more than chance?"""
+"""Paired tests of two candidates at the same points: is their difference more than chance?"""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def compare_pair(
     plan: ResamplingPlan,
     drawn: dict[str, Array],
 ) -> Test:
-    """The test made for the case.
+    """Test of a pair, chosen by metric and by what is independent.
 
     Args:
         answers: of all candidates.

@@ -1,4 +1,4 @@
-"""Which points are judged together: whole groups or units, or, of few units, times in their order."""
+"""Resampling plan: which points belong together, whole groups or units, or, of few units, times in their order."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def postprocess(
     part: str,
     naive: np.ndarray | None = None,
 ) -> Postprocessed:
-    """Apply the decision layer, through the same layers as the served graph.
+    """Points through the decision layer, by the same layers as the served graph.
 
     Beside them, ``followed`` intervals run over the test part in order, learning from each truth once it would be
     known. ``naive``: see ``Postprocessed``.

@@ -1,4 +1,4 @@
-"""What a run costs: time, memory, size and latency, held against the configured targets."""
+"""Costs of a run: time, memory, size and latency, held against the configured targets."""
 
 from __future__ import annotations
 

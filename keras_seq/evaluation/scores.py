@@ -1,4 +1,4 @@
-"""From points to a table of metrics, the same for networks and baselines."""
+"""Metrics of points, the same for networks and baselines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def score(
     threshold: float = 0.5,
     naive: Array | None = None,
 ) -> dict[str, float]:
-    """Metrics of one part.
+    """Metrics of the points of one part.
 
     Regression and forecasts are scored in raw units against capped truth (``data.target_cap``);
     ``rmse_uncapped`` and ``phm08_uncapped`` say what the cap hides. Forecasts also get ``mse_scaled``

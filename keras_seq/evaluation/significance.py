@@ -1,4 +1,4 @@
-"""Is a difference more than chance: intervals by bootstrap, paired tests, correction for many models."""
+"""Significance of a difference: intervals by bootstrap, paired tests, correction for many models."""
 
 from __future__ import annotations
 

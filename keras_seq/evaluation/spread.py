@@ -35,7 +35,7 @@ def _over_seeds(values: list[list[float]]) -> dict[str, float]:
 
 
 def to_markdown(outcome: Mapping[str, Any]) -> str:
-    """A table: metric, mean, deviation over seeds, number of runs."""
+    """Markdown table: metric, mean, deviation over seeds, number of runs."""
     one_seed = len(outcome["seeds"]) < 2  # which tells nothing of their spread
     rows = [
         [name, figure(row["mean"]), "-" if one_seed else figure(row["deviation"]), row["n"]]

@@ -1,4 +1,4 @@
-"""How an answer evolves as steps arrive: predictions on growing prefixes, and how early a defect is called."""
+"""Evolution of answers as steps arrive: predictions on growing prefixes, and how early a defect is detected."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PredictionEvolution:
 
 @dataclass(frozen=True)
 class Detection:
-    """How early units of class 1 are called, by the rule that a call holds to the end.
+    """Delay until units of class 1 are called, by the rule that a call holds to the end.
 
     Attributes:
         threshold: from which on a probability is a call.
@@ -121,7 +121,7 @@ def prefixes(index: WindowIndex, answers: int) -> WindowIndex:
 
 
 def detection(evolution: PredictionEvolution, threshold: float) -> Detection:
-    """How early units of class 1 are called.
+    """Delay until units of class 1 are called.
 
     Args:
         evolution: of a binary model with one label a unit.
@@ -155,7 +155,7 @@ def detection(evolution: PredictionEvolution, threshold: float) -> Detection:
 
 
 def in_words(numbers: Mapping[str, float]) -> str:
-    """What ``Detection.to_dict`` says."""
+    """Sentences about the numbers of ``Detection.to_dict``."""
     return (
         f"Of {numbers['positives']:.0f} units of class 1, {numbers['detected']:.1%} are called in the end at the "
         f"threshold {numbers['threshold']:.3f}; the median of them for good after {numbers['median_step']:.0f} steps, "

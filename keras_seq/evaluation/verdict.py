@@ -1,4 +1,4 @@
-"""From statistics and costs to a winner, by a rule that is said."""
+"""Verdict of a comparison: the winner by statistics and costs, and the rule it won by."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RULES = {
 
 @dataclass(frozen=True)
 class ComparisonVerdict:
-    """Who wins, by which rule, and how sure that is.
+    """Winner of a comparison, its rule, and how sure it is.
 
     Attributes:
         winner: name.
@@ -134,7 +134,7 @@ def _groups(comparison: Comparison, best: str, level: float) -> list[str]:
 
 
 def interval_name(comparison: Comparison, level: float) -> str:
-    """What the pairs' intervals are called; of several pairs they are as wide as the corrected tests ask."""
+    """Name of the pairs' intervals; of several pairs they are as wide as the corrected tests ask."""
     corrected = f", corrected for {len(comparison.pairs)} pairs" if len(comparison.pairs) > 1 else ""
     return f"{100 * (1 - level):.4g} % interval{corrected}"
 

@@ -20,6 +20,7 @@ from keras_seq.evaluation.postprocessed import Postprocessed, answer_part, score
 
 MOST = 3000  # points of a cloud; more would only make the page heavy
 UNITS, STEPS = 6, 300
+Index = tuple[int | slice | NDArray[np.int64], ...]
 TOLERANCE = 1e-4  # of a recorded metric, relative: another processor adds floats in another order
 
 
@@ -170,7 +171,7 @@ def point_answers(answers: Postprocessed) -> NDArray[np.floating]:
     return answers.value
 
 
-def _lines(answers: Postprocessed, place: Any) -> dict[str, list[float]]:
+def _lines(answers: Postprocessed, place: Index) -> dict[str, list[float]]:
     """Truth, prediction and ends of the interval at an index of their arrays."""
     lines = {"truth": answers.points.truth, "value": answers.value, "lower": answers.lower, "upper": answers.upper}
     return {name: values[place].tolist() for name, values in lines.items() if values is not None}

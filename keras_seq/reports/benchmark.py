@@ -1,4 +1,4 @@
-"""A benchmark as people read it: Markdown, CSV and one picture."""
+"""Report of a benchmark: Markdown, CSV and one picture."""
 
 from __future__ import annotations
 

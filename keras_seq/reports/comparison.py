@@ -1,4 +1,4 @@
-"""A comparison as people read it: Markdown, CSV rows and pictures."""
+"""Report of a comparison: Markdown, CSV rows and pictures."""
 
 from __future__ import annotations
 

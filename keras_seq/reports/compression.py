@@ -1,4 +1,4 @@
-"""Picture of what each layer of a model bears."""
+"""Picture of the sensitivity of each layer to pruning and rounding."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class PageSection:
     command: str = ""
 
 
-def number(value: Any, digits: int = 4) -> str:
+def number(value: object, digits: int = 4) -> str:
     """A number as people read it; whole numbers with thin spaces, nothing for None and NaN; other values as text."""
     if value is None:
         return ""
@@ -103,7 +103,7 @@ def table(
 
 
 def details(summary: str, body: Markup) -> Markup:
-    """Folded material."""
+    """A folded part: its summary, and what is shown when it is opened."""
     return Markup("<details><summary>{}</summary>{}</details>").format(summary, body) if body else NOTHING
 
 
@@ -186,7 +186,7 @@ def _is_numeric(values: Sequence[Any]) -> bool:
     return bool(filled) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in filled)
 
 
-def _cell(value: Any, column: int, numeric: bool, digits: int) -> Markup:
+def _cell(value: object, column: int, numeric: bool, digits: int) -> Markup:
     text = "yes" if value is True else "no" if value is False else number(value, digits)
     kind = _class("number" if numeric else "text" if column and len(text) > 40 else "")
     return Markup('<th scope="row"{}>{}</th>' if column == 0 else "<td{}>{}</td>").format(kind, text)

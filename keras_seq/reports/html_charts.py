@@ -92,7 +92,7 @@ def points_table(figure: Figure, x: str, most: int = 400) -> Markup:
     return table([x, "series", "value"], rows) if 0 < len(rows) <= most else NOTHING
 
 
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """JSON that can stand inside a script element: NaN is null, and no ``<`` could end the element."""
     text = json.dumps(_finite(value), separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

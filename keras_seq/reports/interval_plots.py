@@ -1,4 +1,4 @@
-"""Prediction intervals over time, and where they hold."""
+"""Pictures of prediction intervals over time, and of their coverage."""
 
 from __future__ import annotations
 

@@ -125,13 +125,13 @@ def read_history(path: Path) -> dict[str, list[float]]:
 
 
 def monitored(name: str, task: str) -> str:
-    """What ``training.monitor`` means, as ``training.monitors.Monitor.choose`` reads it, which needs TensorFlow."""
+    """Metric that ``training.monitor`` means, as ``training.monitors.MetricMonitor`` has it, which needs TensorFlow."""
     plain = name.removeprefix("val_")
     return plain if plain != "auto" else TASKS[task].monitor
 
 
 def _kept_epoch(epochs: Mapping[str, Sequence[float]], watch: str, keep: str) -> float | None:
-    """As training chose it: the last one, or the first best of what was monitored."""
+    """Epoch that training kept: the last one, or the first best of what was monitored."""
     if keep == "last":
         return epochs["epoch"][-1]
     sign = -1.0 if watch in HIGHER_IS_BETTER else 1.0

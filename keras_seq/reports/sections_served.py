@@ -39,7 +39,7 @@ def benchmark(sources: Sources) -> PageSection:
 
 
 def gate(sources: Sources) -> PageSection:
-    """May this version be served, and why; formats and signatures."""
+    """Verdict of the gate on this version, and why; formats and signatures."""
     title, command = "Gate: may it be served?", f"python -m keras_seq.export {sources.run}"
     verdict = read_verdict(sources.export) if sources.export else None
     if sources.export is None or verdict is None:

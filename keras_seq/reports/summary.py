@@ -1,4 +1,4 @@
-"""The tables a run leaves on the terminal."""
+"""Tables of a run on the terminal."""
 
 from __future__ import annotations
 
