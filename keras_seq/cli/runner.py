@@ -6,6 +6,7 @@ import codecs
 import errno
 import functools
 import io
+import logging
 import os
 import sys
 import time
@@ -38,6 +39,7 @@ def command(name: str, *, actions: Sequence[str] = ()) -> Callable[[Body], Calla
     def wrap(body: Body) -> Callable[..., int]:
         @functools.wraps(body)
         def main(argv: Sequence[str] | None = None) -> int:
+            _show_progress()
             given = list(sys.argv[1:] if argv is None else argv)
             words = [word for word in given if word != output.FLAG]
             if len(words) == len(given):
@@ -49,6 +51,23 @@ def command(name: str, *, actions: Sequence[str] = ()) -> Callable[[Body], Calla
         return main
 
     return wrap
+
+
+class _Progress(logging.Handler):
+    """What modules log, as plain lines on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
+def _show_progress() -> None:
+    """Let people see what our modules log, once, whatever libraries do with the root logger."""
+    logger = logging.getLogger("keras_seq")
+    if not logger.handlers:
+        logger.addHandler(_Progress())
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
 
 
 def _show(found: Result | Lines | int | None) -> int:

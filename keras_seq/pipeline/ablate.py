@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from keras_seq import config, files, machine, tracking
 from keras_seq.errors import KerasSeqError
 from keras_seq.pipeline.crossval import crossval
 from keras_seq.pipeline.reuse import refuse_mixed
+
+logger = logging.getLogger(__name__)
 
 
 def ablate(
@@ -52,7 +54,7 @@ def ablate(
     folders: list[str] = []
 
     def runs(name: str, changes: Mapping[str, Any]) -> list[dict[str, Any]]:
-        print(f"{name}: {dict(changes) or 'as configured'}", file=sys.stderr, flush=True)
+        logger.info(f"{name}: {dict(changes) or 'as configured'}")
         one = config.replace(base, name=name, **changes)
         rows: list[dict[str, Any]] = crossval(one, folds=folds, seeds=seeds, workers=workers)["runs"]
         folders.extend(row["folder"] for row in rows)
@@ -67,7 +69,7 @@ def ablate(
             components[name] = row | {"changes": changes}
         except KerasSeqError as error:  # a variant the family cannot build leaves the others standing
             failed[name] = str(error)
-            print(f"  left out: {error}", file=sys.stderr, flush=True)
+            logger.info(f"  left out: {error}")
     refuse_mixed(folders, "keras_seq.ablate")
     if not components:
         raise KerasSeqError(f"No component could be ablated. {' '.join(failed.values())}")

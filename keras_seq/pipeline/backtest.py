@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from keras_seq import config, files, machine
 from keras_seq.errors import ConfigError, KerasSeqError
 from keras_seq.figures import figure, markdown_table
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from keras_seq.evaluation.majority_test import MajorityTest
@@ -80,7 +82,7 @@ def _train_all(runs: Sequence[config.Experiment], workers: int) -> tuple[list[di
         try:
             return {**train_apart(run, workers, now), "origin": origin}
         except KerasSeqError as error:
-            print(f"  left out: {error}", file=sys.stderr, flush=True)
+            logger.info(f"  left out: {error}")
             failures.append({"seed": run.seed, "origin": origin, "reason": str(error)})
             return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from keras_seq.errors import DataError, KerasSeqError
 from keras_seq.evaluation.spread import spread, to_markdown
 from keras_seq.machine import thread_environment
 from keras_seq.pipeline.reuse import DataNow, refuse_mixed
+
+logger = logging.getLogger(__name__)
 
 
 def crossval(
@@ -97,7 +100,7 @@ def train_apart(experiment: config.Experiment, workers: int = 1, now: DataNow | 
     folder = run_folder(experiment)
     found, changed = (now or DataNow()).finished(folder, experiment)
     if changed:
-        print(f"  {folder}: trained again, {changed}", file=sys.stderr, flush=True)
+        logger.info(f"  {folder}: trained again, {changed}")
     if found is None:
         files.ensure_writable(folder)
         files.write_text(folder / "crossval.yaml", config.to_yaml(experiment))
@@ -108,7 +111,7 @@ def train_apart(experiment: config.Experiment, workers: int = 1, now: DataNow | 
         found = json.loads(done.stdout.splitlines()[-1])["metrics"]
     split = experiment.data.split
     piece = f"origin {split.origin}" if split.origins else f"fold {split.fold}"
-    print(f"  seed {experiment.seed} {piece}: {folder}", file=sys.stderr, flush=True)
+    logger.info(f"  seed {experiment.seed} {piece}: {folder}")
     return {"seed": experiment.seed, "fold": split.fold, "folder": str(folder), "metrics": found}
 
 

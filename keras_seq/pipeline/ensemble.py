@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from keras_seq import config, files, machine
 from keras_seq.errors import ConfigError, KerasSeqError, ModelError, nearest
 from keras_seq.figures import silent
 from keras_seq.pipeline.reuse import DataNow, refuse_mixed
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from keras_seq.ensembles.held_out import HeldOut
@@ -166,7 +167,7 @@ def _combine(
     run = finalize(context, model, result, held_out=given, about=about)
     worse = behind_a_member(spec.task, run.metrics["validation"], about["ensemble"]["groups"])
     for note in [*notes, *([worse] if worse else [])]:
-        print(f"  warning: {note}", file=sys.stderr, flush=True)
+        logger.info(f"  warning: {note}")
     if not quiet:
         _print_members(about, run, rule, summary, spec.task)
     return run

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_seq import config, files, tracking
+
+logger = logging.getLogger(__name__)
 
 
 def select(
@@ -51,7 +53,7 @@ def select(
         rows.append({"fold": data.split.fold, **found})
         by_chance = f", {found['noise']['expected_false']:.2g} expected by chance" if "noise" in found else ""
         kept = f"{len(found['features'])} of {len(schema.features)}{by_chance}"
-        print(f"  fold {fold}: {kept}", file=sys.stderr, flush=True)
+        logger.info(f"  fold {fold}: {kept}")
     assert series is not None
     outcome: dict[str, Any] = {
         "name": experiment.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import sys
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +16,8 @@ from keras_seq.data.line_reader import LineReader
 from keras_seq.errors import DataError
 from keras_seq.evaluation.answer_columns import ENDS, AnswerColumns, columns_for
 from keras_seq.runtime import Stepper
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
@@ -130,8 +132,7 @@ def _note(bundle: Bundle) -> None:
     """Tell where a stream is not what the model was trained on."""
     spec = bundle.spec
     if not (spec.per_step or spec.variable_length):
-        print(
+        logger.info(
             f"note: the model was trained on windows of {spec.time} rows; row {spec.time} of a unit is answered as "
-            "the window it ends, later rows from the unit's whole past",
-            file=sys.stderr,
+            "the window it ends, later rows from the unit's whole past"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 
@@ -65,7 +66,9 @@ def trained_at(outcome) -> list[int]:
 
 
 @pytest.mark.slow
-def test_a_changed_file_is_trained_on_anew(experiment, tmp_path, capsys) -> None:
+def test_a_changed_file_is_trained_on_anew(experiment, tmp_path, caplog, monkeypatch) -> None:
+    monkeypatch.setattr(logging.getLogger("keras_seq"), "propagate", True)
+    caplog.set_level(logging.INFO, "keras_seq")
     path = tmp_path / "y.csv"
     first = crossval(experiment, folds=0, seeds=[0, 1])
     again = crossval(experiment, folds=0, seeds=[0, 1])
@@ -73,7 +76,7 @@ def test_a_changed_file_is_trained_on_anew(experiment, tmp_path, capsys) -> None
     write(path, rows().assign(y=lambda table: 10 * table["y"]))
     changed = crossval(experiment, folds=0, seeds=[0, 1])
     np.testing.assert_allclose(figures(changed), 10 * np.array(figures(first)), rtol=1e-3)
-    assert "trained again, the data have changed since" in capsys.readouterr().err
+    assert "trained again, the data have changed since" in caplog.text
 
 
 @pytest.mark.slow
