@@ -57,9 +57,9 @@ def _search(plan: StudyPlan, folder: Path, options: argparse.Namespace) -> cli.R
         raise ConfigError(f"--workers must be at least 1 (0 with --role chief), got {options.workers}.")
     machine.load_tensorflow()
     from tuning import commands
-    from tuning.search import Where, say, search
+    from tuning.search import StudyLocation, say, search
 
-    where = Where(folder, options.workers, options.address, options.port, options.overwrite)
+    where = StudyLocation(folder, options.workers, options.address, options.port, options.overwrite)
     tracking = None if options.tracking == "auto" else options.tracking
     return commands.finish(search(plan, where, tracking=tracking, say=say))
 

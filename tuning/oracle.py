@@ -29,7 +29,7 @@ from tuning.settings import TuningConfig
 ENDLESS = 10**9
 
 
-class Durable:
+class DurableOracle:
     """Mixin of the oracles: atomic state, nothing lost or repeated, a clean stop.
 
     Attributes:
@@ -136,7 +136,7 @@ class Durable:
             self.trials = everything
 
 
-class RandomOracle(Durable, kt.oracles.RandomSearchOracle):
+class RandomOracle(DurableOracle, kt.oracles.RandomSearchOracle):
     """Random search."""
 
 
@@ -149,18 +149,18 @@ class _Grid(kt.Oracle):
         return {"status": TrialStatus.STOPPED if values is None else TrialStatus.RUNNING, "values": values}
 
 
-class GridOracle(Durable, _Grid):
+class GridOracle(DurableOracle, _Grid):
     """Every combination, ranges in steps."""
 
     def _another(self) -> None:
         """There is no other: what lies between the steps of a range is not on the grid."""
 
 
-class BayesianOracle(Durable, kt.oracles.BayesianOptimizationOracle):
+class BayesianOracle(DurableOracle, kt.oracles.BayesianOptimizationOracle):
     """Gaussian process with a lower confidence bound; pending trials count as pessimistic guesses."""
 
 
-class HyperbandOracle(Durable, kt.oracles.HyperbandOracle):
+class HyperbandOracle(DurableOracle, kt.oracles.HyperbandOracle):
     """Successive halving in brackets (Li et al. 2018)."""
 
     def _another(self) -> None:

@@ -29,7 +29,7 @@ from tuning.settings import StudyPlan
 from tuning.tracking import Backend, finish, make_backend, sync
 
 if TYPE_CHECKING:
-    from tuning.oracle import Durable
+    from tuning.oracle import DurableOracle
 
 POLL_SECONDS = 0.2
 LOCK = ".lock"
@@ -37,7 +37,7 @@ GIVE_UP = 5  # trials that all failed
 
 
 @dataclass(frozen=True)
-class Where:
+class StudyLocation:
     """Folder, workers and address of a study's run.
 
     Attributes:
@@ -55,7 +55,7 @@ class Where:
     overwrite: bool = False
 
 
-def search(plan: StudyPlan, where: Where, *, tracking: str | None = "none", say: Say = print) -> Study:
+def search(plan: StudyPlan, where: StudyLocation, *, tracking: str | None = "none", say: Say = print) -> Study:
     """Run a study, or go on with it.
 
     Args:
@@ -127,7 +127,7 @@ def _note_outside(outside: list[str], experiment: config.Experiment) -> str:
     )
 
 
-def _run(study: Study, plan: StudyPlan, where: Where, backend: Backend, say: Say) -> Study:
+def _run(study: Study, plan: StudyPlan, where: StudyLocation, backend: Backend, say: Say) -> Study:
     from tuning.chief import Chief, Workers
     from tuning.oracle import make_oracle
 
@@ -155,11 +155,11 @@ def _run(study: Study, plan: StudyPlan, where: Where, backend: Backend, say: Say
         while workers.alive or not (where.workers or chief.done or oracle.stopping):
             time.sleep(POLL_SECONDS)
             workers.mend()
-            if news.tell():
+            if news.report():
                 _write_best(study)
                 sync(study, backend)
             news.check_hope()
-    news.tell()
+    news.report()
     if oracle.exhausted and not oracle.stopping:
         study.note_exhausted()
         say(f"every value of the space was tried, in {study.wanted} trials")
@@ -183,20 +183,20 @@ class _News:
 
     def __init__(self, study: Study, trials: int, say: Say) -> None:
         self.study, self.trials, self.say = study, trials, say
-        self.told = {record.trial for record in study.records() if record.status != "running"}
-        self.before, self.began = len(self.told), time.monotonic()
+        self.reported = {record.trial for record in study.records() if record.status != "running"}
+        self.before, self.began = len(self.reported), time.monotonic()
         self.ended: list[Record] = []
 
-    def tell(self) -> bool:
-        """Tell what ended since the last call; False if nothing did."""
-        names = set(self.study.names()) - self.told
+    def report(self) -> bool:
+        """Report what ended since the last call; False if nothing did."""
+        names = set(self.study.names()) - self.reported
         records = sorted(filter(None, map(self.study.record, names)), key=lambda r: r.ended or 0.0)
         new = [record for record in records if record.status != "running"]
         if not new:
             return False
         best = self.study.best()
         for record in new:
-            self.told.add(record.trial)
+            self.reported.add(record.trial)
             self.ended.append(record)
             self.say(self._line(record, best))
         return True
@@ -205,8 +205,8 @@ class _News:
         score = "" if record.score is None else f" {self.study.objective} {record.score:.5g}"
         why = f" ({record.reason})" if record.reason and record.status != "completed" else ""
         top = f"; best {best.score:.5g} (trial {best.number})" if best else ""
-        pace = (time.monotonic() - self.began) / max(len(self.told) - self.before, 1)
-        left = max(self.trials - len(self.told), 0) * pace / 60
+        pace = (time.monotonic() - self.began) / max(len(self.reported) - self.before, 1)
+        left = max(self.trials - len(self.reported), 0) * pace / 60
         size = f", budget {record.budget:.2f}" if record.budget < 1 else ""
         seconds = record.costs.get("total", 0.0)
         head = f"trial {record.number} {record.status}{why}:{score} in {seconds:.0f} s{size}"
@@ -218,7 +218,7 @@ class _News:
         Raises:
             KerasSeqError: with the last reason.
         """
-        if len(self.told) >= GIVE_UP and not self.before and all(r.status == "failed" for r in self.ended):
+        if len(self.reported) >= GIVE_UP and not self.before and all(r.status == "failed" for r in self.ended):
             raise KerasSeqError(
                 f"The first {len(self.ended)} trials of '{self.study.folder}' all failed; the last one: "
                 f"{self.ended[-1].reason} Mend the configuration or the space and give --overwrite."
@@ -226,7 +226,7 @@ class _News:
 
 
 @contextlib.contextmanager
-def _interrupt(oracle: Durable, say: Say) -> Iterator[None]:
+def _interrupt(oracle: DurableOracle, say: Say) -> Iterator[None]:
     """Ctrl-C once: no new trials, running ones end. Twice: at once; what ran is resumed later."""
 
     def take(number: int, frame: FrameType | None) -> None:

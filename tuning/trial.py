@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SAVE_SECONDS = 1.0  # between two writings of a running trial's record
 
 
-class Stopped(Exception):
+class TrialStopped(Exception):
     """Stop of a trial on purpose; ``status`` and the reason say how."""
 
     def __init__(self, status: str, reason: str) -> None:
@@ -38,7 +38,7 @@ class Stopped(Exception):
         self.status = status
 
 
-class Runner:
+class TrialRunner:
     """Runs trials of one study, one after the other, in this process.
 
     Args:
@@ -76,7 +76,7 @@ class Runner:
         status, reason = "completed", ""
         try:
             run.train()
-        except Stopped as stop:
+        except TrialStopped as stop:
             status, reason = stop.status, str(stop)
         except KerasSeqError as error:
             status, reason = "failed", str(error)
@@ -101,7 +101,7 @@ class Runner:
 class _Trial:
     """A trial while it runs."""
 
-    def __init__(self, runner: Runner, record: Record) -> None:
+    def __init__(self, runner: TrialRunner, record: Record) -> None:
         self.runner, self.record, self.tuning = runner, record, runner.tuning
         self.costs = dict.fromkeys(("prepare", "build", "fit", "judge"), 0.0)
         self.epochs: list[dict[str, float]] = []
@@ -121,10 +121,10 @@ class _Trial:
             self.metrics.append(self._one(number, part))
             self._note(force=True)
             if self.hopeless:
-                raise Stopped("pruned", self.hopeless)
+                raise TrialStopped("pruned", self.hopeless)
             scores = [metrics[study.objective] for metrics in self.metrics]
             if self.rule and number + 1 < len(everything) and (why := self.rule.hopeless_folds(scores)):
-                raise Stopped("pruned", why)
+                raise TrialStopped("pruned", why)
 
     def _one(self, number: int, experiment: Experiment) -> dict[str, float]:
         from keras_seq.models.registry import get_family
@@ -177,7 +177,7 @@ class _Trial:
         minutes = (time.monotonic() - self.began) / 60
         share = epoch / epochs
         if self.tuning.max_minutes and minutes / max(share, 1e-9) > self.tuning.max_minutes * 1.05 and epoch > 1:
-            raise Stopped(
+            raise TrialStopped(
                 "failed",
                 f"would take {minutes / share:.1f} minutes, more than tuning.max_minutes={self.tuning.max_minutes:g}",
             )

@@ -23,7 +23,7 @@ from tuning.settings import TuningConfig, settings
 if TYPE_CHECKING:
     from keras_tuner.src.engine.trial import Trial
 
-    from tuning.trial import Runner
+    from tuning.trial import TrialRunner
 
 DEATHS = 2  # of workers, after which their trial has failed
 IDLE_SECONDS = 0.05
@@ -38,7 +38,7 @@ def work(study: Study) -> None:
         ConfigError: a variable that names the chief is not set.
         DataError: the data are not those that the study was begun on.
     """
-    from tuning.trial import Runner
+    from tuning.trial import TrialRunner
 
     for name in VARIABLES:
         if name not in os.environ:
@@ -47,12 +47,12 @@ def work(study: Study) -> None:
                 "(started with 'python -m tuning --role chief')."
             )
     tuning = settings(study.about["tuning"] | {"trials": study.about["trials"]})
-    runner = Runner(study, tuning)
+    runner = TrialRunner(study, tuning)
     runner.check_data()
     _make_tuner(study, tuning, runner).search()
 
 
-def _make_tuner(study: Study, tuning: TuningConfig, runner: Runner) -> Any:
+def _make_tuner(study: Study, tuning: TuningConfig, runner: TrialRunner) -> Any:
     """KerasTuner's worker loop around our trials."""
     from keras_tuner import errors
     from keras_tuner.src.engine.base_tuner import BaseTuner

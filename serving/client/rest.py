@@ -16,7 +16,7 @@ from serving.client.arrays import Arrays
 from serving.client.base import BaseClient
 from serving.client.calls import ClassScores, Description, Example, VersionTarget
 from serving.client.errors import CallRefused, code_of, refused
-from serving.client.retry import Again, retry_after
+from serving.client.retry import RetryableError, retry_after
 from serving.contract.signatures import Signature
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Client(BaseClient):
             raise ServingError(f"{self.url}{path} answered with something that is no JSON: {text[:200]!r}.")
         error = refused(what, self.url, code_of(status), text, status)
         if status == UNAVAILABLE:
-            raise Again(error, retry_after(headers.get("Retry-After")))
+            raise RetryableError(error, retry_after(headers.get("Retry-After")))
         raise error
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, Mapping[str, str], bytes]:
@@ -146,7 +146,9 @@ class Client(BaseClient):
         try:
             reply = self._pool.request(method, self.url + path, body=body, headers=headers, preload_content=False)
         except (exceptions.NewConnectionError, exceptions.ConnectTimeoutError) as error:
-            raise Again(ServingError(f"No server answers at {self.url}: {_reason(error)}. Is it running?")) from None
+            raise RetryableError(
+                ServingError(f"No server answers at {self.url}: {_reason(error)}. Is it running?")
+            ) from None
         except exceptions.TimeoutError:
             raise ServingError(
                 f"{self.url}{path} did not answer within {self.timeout:g} s; ask with fewer rows a call "
@@ -157,7 +159,7 @@ class Client(BaseClient):
         except exceptions.HTTPError as error:
             failure = ServingError(f"The connection to {self.url} was closed before an answer: {_reason(error)}.")
             if any(isinstance(cause, ConnectionError) for cause in error.args):
-                raise Again(failure) from None
+                raise RetryableError(failure) from None
             raise failure from None
         try:
             return reply.status, reply.headers, reply.read()

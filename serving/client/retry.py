@@ -48,15 +48,15 @@ class Retry:
         return min(self.longest, (asked or 0.0) + jitter)
 
     def run(self, call: Callable[[], Answer]) -> Answer:
-        """The answer of ``call``, which raises ``Again`` where it may be repeated.
+        """The answer of ``call``, which raises ``RetryableError`` where it may be repeated.
 
         Raises:
-            ServingError: the text of the last ``Again``, with the number of calls made.
+            ServingError: the text of the last ``RetryableError``, with the number of calls made.
         """
         for attempt in range(1, self.attempts + 1):
             try:
                 return call()
-            except Again as again:
+            except RetryableError as again:
                 if attempt == self.attempts:
                     if attempt > 1:
                         again.error.args = (f"{again.error} ({attempt} calls were made.)",)
@@ -65,7 +65,7 @@ class Retry:
         raise AssertionError("attempts is at least 1")
 
 
-class Again(Exception):
+class RetryableError(Exception):
     """Failure of a call that may safely be repeated.
 
     Attributes:

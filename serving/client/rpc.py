@@ -15,7 +15,7 @@ from serving.client.base import BaseClient
 from serving.client.calls import ClassScores, Example, VersionTarget
 from serving.client.errors import refused
 from serving.client.examples import to_example
-from serving.client.retry import Again
+from serving.client.retry import RetryableError
 from serving.contract import protos
 from serving.contract.metadata import signatures_of
 from serving.contract.protos import Message
@@ -138,10 +138,10 @@ class GrpcClient(BaseClient):
         except grpc.RpcError as error:
             code, details = Code(error.code().value[0]), error.details() or ""
         if code is Code.UNAVAILABLE and "failed to connect" in details:
-            raise Again(ServingError(f"No server answers at {self.address}: {details[:200]}. Is it running?"))
+            raise RetryableError(ServingError(f"No server answers at {self.address}: {details[:200]}. Is it running?"))
         failure = refused(what, self.address, code, details)
         if code is Code.UNAVAILABLE:
-            raise Again(failure)
+            raise RetryableError(failure)
         raise failure
 
 

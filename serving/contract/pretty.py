@@ -28,7 +28,7 @@ def quoted(text: bytes) -> bytes:
     return b'"' + text + b'"'
 
 
-class Full(Exception):
+class WriterFull(Exception):
     """The writer has reached its limit: a stop, not an error."""
 
 
@@ -75,7 +75,7 @@ class PrettyWriter:
 
     def _check(self) -> None:
         if self.limit is not None and self._size >= self.limit:
-            raise Full
+            raise WriterFull
 
     def _put(self, text: bytes) -> None:
         self._parts.append(text)
@@ -115,7 +115,7 @@ def echo(value: JsonValue) -> str:
     if type(value) is float:
         return float_text(to_float(value)) if -_FLOAT_LIMIT <= value <= _FLOAT_LIMIT else double_text(value)
     writer = PrettyWriter(single_line=True, limit=ECHO_BYTES)
-    with suppress(Full):
+    with suppress(WriterFull):
         _write(writer, value)
     return writer.text().decode("utf-8", "surrogateescape")
 
@@ -140,7 +140,7 @@ def _write(writer: PrettyWriter, value: JsonValue) -> None:
             finite = event - event == 0
             writer.raw(shortest(event) if finite else b"")
             if not finite:  # RapidJSON's writer gives up here
-                raise Full
+                raise WriterFull
         elif event is None or isinstance(event, bool):
             writer.raw(_WORDS[event])
         else:

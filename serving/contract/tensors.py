@@ -134,7 +134,7 @@ _READERS: dict[str, Callable[[str, JsonValue], Any]] = {
 }
 
 
-class Filler:
+class TensorBuilder:
     """Collects one tensor from one or more JSON values.
 
     Attributes:
@@ -237,7 +237,7 @@ def from_instances(instances: list[JsonValue], inputs: Mapping[str, TensorInfo])
             "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
             "tensorinfo_map"
         )
-    fillers: dict[str, Filler] = {}
+    fillers: dict[str, TensorBuilder] = {}
     objects = _is_named(instances[0])
     for index, item in enumerate(instances):
         if objects:
@@ -247,7 +247,7 @@ def from_instances(instances: list[JsonValue], inputs: Mapping[str, TensorInfo])
             raise invalid(f"Expecting value/list but got object at item {index} of input list")
         name = next(iter(inputs))
         try:
-            fillers.setdefault(name, Filler(inputs[name])).add_item(item)
+            fillers.setdefault(name, TensorBuilder(inputs[name])).add_item(item)
         except Refused as error:
             raise invalid(
                 f"Failed to process element: {index} of 'instances' list. Error: {error.code.name}: {error.message}"
@@ -259,7 +259,9 @@ def _is_named(item: JsonValue) -> TypeGuard[JsonMembers]:
     return type(item) is JsonMembers and not is_base64(item)
 
 
-def _add_object(index: int, item: JsonValue, inputs: Mapping[str, TensorInfo], fillers: dict[str, Filler]) -> None:
+def _add_object(
+    index: int, item: JsonValue, inputs: Mapping[str, TensorInfo], fillers: dict[str, TensorBuilder]
+) -> None:
     if not _is_named(item):
         raise invalid(f"Expecting object but got list at item {index} of input list")
     keys = set()
@@ -270,7 +272,7 @@ def _add_object(index: int, item: JsonValue, inputs: Mapping[str, TensorInfo], f
             if name not in inputs:
                 raise invalid(f"JSON object: does not have named input: {name}")
             if name not in fillers:
-                fillers[name] = Filler(inputs[name])
+                fillers[name] = TensorBuilder(inputs[name])
             fillers[name].add_item(value)
         except Refused as error:
             raise invalid(
@@ -300,7 +302,7 @@ def from_inputs(value: JsonValue, inputs: Mapping[str, TensorInfo]) -> dict[str,
         member = value.find(name.encode("utf-8", "surrogateescape")) if _is_named(value) else (b"", value)
         if member is None:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
-        filler = Filler(info)
+        filler = TensorBuilder(info)
         filler.add(member[1])
         tensors[name] = filler.array()
     return tensors

@@ -50,12 +50,12 @@ def predict(app: ExtrasHost, request: ExtrasRequest) -> Response:
     with app.models.acquire(name, version, label) as servable:
         signature = check.choose(servable.signatures, asked)
         values = body["inputs"] if "inputs" in body else columns(body["instances"], signature)
-        arrays = check.inputs(values, signature, told(app, servable, asked))
+        arrays = check.inputs(values, signature, description_of(app, servable, asked))
         answered, outputs = app.predict(name, version, label, asked, arrays, request.caller)
     return answer({"model": name, "version": answered, "signature": asked, "outputs": outputs})
 
 
-def told(app: ExtrasHost, servable: Servable, signature: str) -> dict[str, Any] | None:
+def description_of(app: ExtrasHost, servable: Servable, signature: str) -> dict[str, Any] | None:
     """What the version says of its windows; None for signatures that take something else."""
     return describe.metadata(app, servable.name, servable.version) if signature == DEFAULT else None
 

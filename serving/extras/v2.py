@@ -16,7 +16,7 @@ from serving.client.arrays import SENT, Arrays
 from serving.contract.signatures import DEFAULT, Signature, TensorInfo
 from serving.extras import check, describe
 from serving.extras.http import ExtrasHost, ExtrasRequest, Response, answer, bad, parse
-from serving.extras.predict import target, told
+from serving.extras.predict import description_of, target
 
 PLATFORM = "tensorflow_savedmodel"
 _NAMES = {"DT_FLOAT": "FP32", "DT_DOUBLE": "FP64", "DT_HALF": "FP16", "DT_STRING": "BYTES"}
@@ -74,7 +74,7 @@ def infer(app: ExtrasHost, request: ExtrasRequest) -> Response:
         signature = check.choose(servable.signatures, asked)
         values = _inputs(body.get("inputs"), signature)
         wanted = _wanted(body.get("outputs"), signature)
-        arrays = check.checked(values, signature, told(app, servable, asked))
+        arrays = check.checked(values, signature, description_of(app, servable, asked))
         answered, outputs = app.predict(name, version, None, asked, arrays, request.caller)
     reply: dict[str, Any] = {"model_name": name, "model_version": str(answered)}
     if "id" in body:

@@ -37,7 +37,7 @@ class VersionPolicy:
             return {number: folders[number] for number in sorted(folders, reverse=True)[: max(self.latest, 1)]}
         for number in self.specific:
             if number not in folders:
-                _once(
+                _warn_once(
                     f"Version {number} of servable {model}, which was requested to be served as a 'specific' version "
                     "in the servable's version policy, was not found in the file system"
                 )
@@ -68,13 +68,13 @@ def find_versions(base: Path) -> dict[int, Path]:
         if number is None:
             continue
         if not child.is_dir():
-            _once(f"'{child}' is no folder and therefore no version.")
+            _warn_once(f"'{child}' is no folder and therefore no version.")
             continue
         if child.is_symlink() and not child.resolve().is_relative_to(home):
-            _once(f"Version folder '{child}' is a link that leaves '{home}'; it is not served.")
+            _warn_once(f"Version folder '{child}' is a link that leaves '{home}'; it is not served.")
             continue
         if number in versions:
-            _once(
+            _warn_once(
                 f"Duplicate version directories detected. Version {number} will be loaded from {child.name}, "
                 f"{versions[number].name} will be ignored."
             )
@@ -93,23 +93,23 @@ def find_models(folder: Path) -> dict[str, Path]:
         if child.name.startswith(".") or not child.is_dir():
             continue
         if child.is_symlink() and not child.resolve().is_relative_to(home):
-            _once(f"Model folder '{child}' is a link that leaves '{home}'; it is not served.")
+            _warn_once(f"Model folder '{child}' is a link that leaves '{home}'; it is not served.")
             continue
         try:
             if any(version_number(path.name) is not None and path.is_dir() for path in child.iterdir()):
                 models[child.name] = child
         except OSError as error:
-            _once(f"Model folder '{child}' cannot be read ({error.strerror or error}).")
+            _warn_once(f"Model folder '{child}' cannot be read ({error.strerror or error}).")
     return models
 
 
-_SAID: set[str] = set()
+_WARNED: set[str] = set()
 
 
-def _once(text: str) -> None:
+def _warn_once(text: str) -> None:
     """Warn, but not again at every poll."""
-    if text not in _SAID:
-        if len(_SAID) > 10_000:
-            _SAID.clear()
-        _SAID.add(text)
+    if text not in _WARNED:
+        if len(_WARNED) > 10_000:
+            _WARNED.clear()
+        _WARNED.add(text)
         log.warning("%s", text)

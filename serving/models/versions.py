@@ -115,9 +115,9 @@ class Versions:
         with self.lock:
             for name, model in self.models.items():
                 for version in model.want():
-                    self._tell(name, version, START)
+                    self._change_state(name, version, START)
                 for version in (*model.give_up(), *model.forget()):
-                    self._tell(name, version, END)
+                    self._change_state(name, version, END)
                 for version in () if self.closing else model.to_load(now):
                     version.busy, version.retry_at = True, None
                     self._pool.submit(self._load, name, version)
@@ -134,7 +134,7 @@ class Versions:
 
     def _load(self, name: str, version: Version) -> None:
         """Load one version, in a thread of the pool."""
-        self._tell(name, version, LOADING)
+        self._change_state(name, version, LOADING)
         servable, error = None, ("OK", "")
         try:
             servable = self._loader(name, version.number, version.folder, self.settings)
@@ -147,7 +147,7 @@ class Versions:
             version.busy, version.error = False, error
             if servable is not None:
                 version.held = Held(servable)
-                self._tell(name, version, AVAILABLE)
+                self._change_state(name, version, AVAILABLE)
             else:
                 self._failed(name, version)
         self._wake()
@@ -159,11 +159,11 @@ class Versions:
         if version.failures <= self.settings.max_num_load_retries and version.wanted and not self.closing:
             version.retry_at = time.monotonic() + max(self.settings.load_retry_interval_micros, 0) / 1e6
         else:
-            self._tell(name, version, END)
+            self._change_state(name, version, END)
 
     def _unload(self, name: str, version: Version) -> None:
         """Out of the table first, then closed to new users: those who have it may finish."""
-        self._tell(name, version, UNLOADING)
+        self._change_state(name, version, UNLOADING)
         assert version.held is not None
         version.held.closing = True
 
@@ -188,13 +188,13 @@ class Versions:
         del held
         with self.lock:
             version.busy = False
-            self._tell(name, version, END)
+            self._change_state(name, version, END)
             model = self.models.get(name)
             if model is not None:
                 model.versions.pop(version.number, None)
         self._wake()
 
-    def _tell(self, name: str, version: Version, state: str) -> None:
+    def _change_state(self, name: str, version: Version, state: str) -> None:
         """Take a new state; the table follows, and whoever listens is told."""
         with self.lock:
             before, version.state = version.state, state

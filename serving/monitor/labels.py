@@ -36,7 +36,7 @@ FOLDER = "labels"
 SUMMARY = f"{FOLDER}/summary.json"
 MOST = 256 * 2**20  # bytes of kept labels
 Labels = dict[tuple[str, int], tuple[str, ...]]
-Where = Callable[[str, int], Path | None]
+FindVersion = Callable[[str, int], Path | None]
 
 
 @dataclass
@@ -96,7 +96,9 @@ def _number(text: str, path: str | Path, line: int) -> int:
         raise DataError(f"Line {line} of '{path}': column row must be a whole number, got '{text}'.") from None
 
 
-def add_labels(folder: str | Path, labels: Mapping[tuple[str, int], tuple[str, ...]], where: Where) -> dict[str, Any]:
+def add_labels(
+    folder: str | Path, labels: Mapping[tuple[str, int], tuple[str, ...]], where: FindVersion
+) -> dict[str, Any]:
     """Join labels with the request log, keep the errors, and look whether they rose.
 
     Args:
@@ -129,7 +131,9 @@ def add_labels(folder: str | Path, labels: Mapping[tuple[str, int], tuple[str, .
     }
 
 
-def _version(key: tuple[str, int], versions: dict[tuple[str, int], _Version | None], where: Where) -> _Version | None:
+def _version(
+    key: tuple[str, int], versions: dict[tuple[str, int], _Version | None], where: FindVersion
+) -> _Version | None:
     if key not in versions:
         place = where(*key)
         reference = read_reference(place) if place is not None else None
@@ -148,7 +152,7 @@ def _described(reference: TrainingReference, place: Path) -> _Version:
 
 
 def _join(
-    call: ObservedCall, labels: Mapping[tuple[str, int], tuple[str, ...]], versions: dict[Any, Any], where: Where
+    call: ObservedCall, labels: Mapping[tuple[str, int], tuple[str, ...]], versions: dict[Any, Any], where: FindVersion
 ) -> Iterable[dict[str, Any]]:
     version = _version((call.model, call.version), versions, where)
     if version is None:
@@ -244,9 +248,9 @@ def outcomes(folder: str | Path) -> dict[tuple[str, int], LabelledAnswers]:
     return versions
 
 
-def _judge(folder: Path, known: dict[Any, Any], where: Where) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _judge(folder: Path, known: dict[Any, Any], where: FindVersion) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Mean errors, and rises that no event has told of yet."""
-    told_until, versions, events = _told(folder), dict[str, Any](), list[dict[str, Any]]()
+    told_until, versions, events = _reported_until(folder), dict[str, Any](), list[dict[str, Any]]()
     for key, outcome in outcomes(folder).items():
         ordered, name = outcome.in_order(), f"{key[0]}/{key[1]}"
         errors = np.array([error for _, error in ordered])
@@ -268,7 +272,7 @@ def _judge(folder: Path, known: dict[Any, Any], where: Where) -> tuple[dict[str,
     return {"time": time.time(), "versions": versions}, events
 
 
-def _told(folder: Path) -> dict[str, float]:
+def _reported_until(folder: Path) -> dict[str, float]:
     try:
         stored = files.read_json(folder / SUMMARY)["versions"]
         return {name: float(facts.get("told_until", 0.0)) for name, facts in stored.items()}

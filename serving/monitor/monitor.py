@@ -36,7 +36,7 @@ BATCH = 32  # calls worked on at a time: the interpreter's lock is held no longe
 RENDER = 1.0  # seconds between two renderings of the metrics
 STATUS = 10.0  # seconds between two status files
 LABELLED = "labels/summary.json"
-Where = Callable[[str, int], Path | None]
+FindVersion = Callable[[str, int], Path | None]
 Key = tuple[str, int]
 
 
@@ -51,7 +51,7 @@ class DriftMonitor:
         OutputError: the folder cannot be written.
     """
 
-    def __init__(self, settings: MonitorSettings, where: Where = lambda model, version: None) -> None:
+    def __init__(self, settings: MonitorSettings, where: FindVersion = lambda model, version: None) -> None:
         self.settings, self._where = settings, where
         files.ensure_writable(settings.folder)
         self.events = EventLog(settings.folder, most_mb=settings.events_mb)

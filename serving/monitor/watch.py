@@ -20,7 +20,7 @@ INPUTS, ANSWERS = "inputs", "answers"
 TOP = 5  # columns named in an event
 
 
-class Ring:
+class RingBuffer:
     """Ring buffer of a window's newest rows.
 
     Args:
@@ -102,7 +102,7 @@ class WatchedGroup:
     rows: int = 0
     reference: ReferenceStatistics | None = None
     thresholds: dict[int, DriftThreshold] = field(default_factory=dict)
-    rings: dict[int, Ring] = field(default_factory=dict)
+    rings: dict[int, RingBuffer] = field(default_factory=dict)
     alarms: dict[int, Alarm] = field(default_factory=dict)
 
     def add(self, rows: Float) -> None:
@@ -152,7 +152,7 @@ class VersionWatch:
             return
         group.reference, group.thresholds = ReferenceStatistics(rows[spread_evenly(len(rows))]), thresholds
         for window in windows_of(self.settings):
-            group.rings[window.requests] = Ring(window, len(columns))
+            group.rings[window.requests] = RingBuffer(window, len(columns))
             group.alarms[window.requests] = Alarm()
 
     def _group(self, name: str, columns: tuple[str, ...]) -> WatchedGroup:

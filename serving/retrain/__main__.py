@@ -64,12 +64,12 @@ def main(argv: Sequence[str]) -> cli.Result | int:
 
 
 def _watch(options: argparse.Namespace, words: list[str]) -> int:
-    from serving.retrain.state import Keeper
-    from serving.retrain.watch import When, command_of, seconds_of, watch
+    from serving.retrain.state import JobStore
+    from serving.retrain.watch import JobTrigger, command_of, seconds_of, watch
 
     if options.on_drift is not None and not Path(options.on_drift).is_dir():
         raise ConfigError(f"Option '--on-drift': there is no monitor's folder at '{options.on_drift}'.")
-    when = When(
+    when = JobTrigger(
         options.model,
         Path(options.on_drift) if options.on_drift is not None else None,
         seconds_of(options.every, "--every") if options.every is not None else 0.0,
@@ -77,7 +77,7 @@ def _watch(options: argparse.Namespace, words: list[str]) -> int:
         options.jobs,
     )
     rest = _without(words, ("--on-drift", "--every", "--cooldown", "--jobs"))
-    keeper = Keeper(Path(options.work) / options.model)
+    keeper = JobStore(Path(options.work) / options.model)
 
     def ended(code: int) -> None:
         job = keeper.read()

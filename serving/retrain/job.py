@@ -23,12 +23,12 @@ from keras_seq.data.sources.registry import source_info
 from keras_seq.errors import ConfigError, ExportError, KerasSeqError, TrainingError
 from keras_seq.figures import Say, silent
 from serving.retrain import server, state
-from serving.retrain.state import Keeper, RetrainState
+from serving.retrain.state import JobStore, RetrainState
 
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
 
-OURS = ("name", "output", "export.", "training.warm_start", "training.resume")  # set by the job itself
+OWN_FIELDS = ("name", "output", "export.", "training.warm_start", "training.resume")  # set by the job itself
 FORMATS = ("saved_model", "onnx", "keras")
 
 
@@ -90,20 +90,20 @@ def run(request: RetrainRequest, say: Say = silent) -> RetrainState:
     Raises:
         KerasSeqError: why the champion stays; also in the state, in the events and on record.
     """
-    keeper = Keeper(request.folder)
+    keeper = JobStore(request.folder)
     with keeper.alone(request.model):
         start = find_start(request)
         experiment = plan_experiment(request, start)
         if request.server:
             server.check_reachable(server.check_address(request.server), request.model, request.token)
-        now = _go_on(request, keeper, start, say)
+        now = _resumed_or_new(request, keeper, start, say)
         experiment = config.replace(experiment, output=str(request.folder / now.job / "runs"))
         try:
             now = _steps(request, keeper, now, experiment, start, say)
             now = keeper.write(now, step=state.DONE, finished=time.time())
         except KerasSeqError as error:
             now = keeper.read() or now
-            interrupted = isinstance(error, TrainingError) and _half(experiment)
+            interrupted = isinstance(error, TrainingError) and _interrupted(experiment)
             if not interrupted:
                 now = keeper.write(now, step=state.FAILED, finished=time.time(), reasons=(*now.reasons, str(error)))
                 _record(request, keeper, now, experiment)
@@ -147,7 +147,7 @@ def plan_experiment(request: RetrainRequest, start: Start) -> config.Experiment:
         ConfigError: an option that cannot be changed here, an unknown one, or a warm start without weights.
     """
     for name in request.overrides:
-        if name.startswith(OURS):
+        if name.startswith(OWN_FIELDS):
             raise ConfigError(f"Option '--{name}' is set by the retraining itself; leave it out.")
     fixed: dict[str, Any] = {"name": request.model, "export.saved_model": False, "training.resume": True}
     if request.warm_start:
@@ -187,7 +187,7 @@ def reading_options(start: Start, path: str) -> dict[str, Any]:
     return {f"data.{name}": value for name, value in known.items() if getattr(data, name) is None}
 
 
-def _go_on(request: RetrainRequest, keeper: Keeper, start: Start, say: Say) -> RetrainState:
+def _resumed_or_new(request: RetrainRequest, keeper: JobStore, start: Start, say: Say) -> RetrainState:
     """The job that was killed, if it was the same; else a new one."""
     asked = [request.overrides, request.warm_start, request.formats, request.margin, request.require]
     text = json.dumps([*asked, str(start.champion), start.parent], default=str, sort_keys=True)
@@ -205,7 +205,7 @@ def _go_on(request: RetrainRequest, keeper: Keeper, start: Start, say: Say) -> R
 
 
 def _steps(
-    request: RetrainRequest, keeper: Keeper, now: RetrainState, experiment: config.Experiment, start: Start, say: Say
+    request: RetrainRequest, keeper: JobStore, now: RetrainState, experiment: config.Experiment, start: Start, say: Say
 ) -> RetrainState:
     if now.step == state.TRAIN:
         say("training")
@@ -231,17 +231,17 @@ def _train(experiment: config.Experiment) -> Path:
     from keras_seq.pipeline.train import train
 
     folder = run_folder(experiment)
-    if (folder / "bundle" / "manifest.json").is_file() and not _half(experiment):
+    if (folder / "bundle" / "manifest.json").is_file() and not _interrupted(experiment):
         bundle = load_bundle(folder)
         if not DataNow().changed(bundle.data, bundle.schema.model_dump_json(), bundle.experiment.data):
             return bundle.folder
     run = train(experiment, quiet=True)
-    if _half(experiment):
+    if _interrupted(experiment):
         raise TrainingError("The training was stopped before its end; the same command goes on where it was.")
     return run.bundle
 
 
-def _half(experiment: config.Experiment) -> bool:
+def _interrupted(experiment: config.Experiment) -> bool:
     """Whether a training was interrupted: finished ones remove their checkpoints."""
     from keras_seq.pipeline.context import run_folder
 
@@ -264,10 +264,10 @@ def _export(request: RetrainRequest, now: RetrainState, start: Start, say: Say) 
     version = find_champion(target) if target.is_dir() else None
     if version is None:
         base = request.base if start.champion is not None else None
-        found = export(
+        exported = export(
             bundle, request.formats, output=target, require=request.require, margin=request.margin, base=base, say=say
         )
-        version = found.folder
+        version = exported.folder
     _add_reference(bundle, version)
     verdict = read_verdict(version)
     if verdict is None or not verdict["blessed"]:
@@ -315,7 +315,7 @@ def _pushed_before(request: RetrainRequest, now: RetrainState) -> Path | None:
         return None
 
 
-def _wait(request: RetrainRequest, keeper: Keeper, now: RetrainState) -> None:
+def _wait(request: RetrainRequest, keeper: JobStore, now: RetrainState) -> None:
     """Wait for the server; a version that it does not take is withdrawn, so that no server loads it later."""
     pushed = Path(now.pushed)
     try:
@@ -334,7 +334,9 @@ def _wait(request: RetrainRequest, keeper: Keeper, now: RetrainState) -> None:
         raise
 
 
-def _record(request: RetrainRequest, keeper: Keeper, now: RetrainState, experiment: config.Experiment) -> RetrainState:
+def _record(
+    request: RetrainRequest, keeper: JobStore, now: RetrainState, experiment: config.Experiment
+) -> RetrainState:
     """Lineage in the events beside the jobs and in the tracking store; a store that is away undoes nothing."""
     from keras_seq import tracking
     from serving.monitor.events import EventLog

@@ -54,7 +54,7 @@ class RetrainState:
         return asdict(self)
 
 
-class Keeper:
+class JobStore:
     """Keeps the state of a model's jobs.
 
     Args:

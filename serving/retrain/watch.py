@@ -13,7 +13,7 @@ from pathlib import Path
 from keras_seq.errors import ConfigError
 from keras_seq.figures import Say
 from serving.monitor.events import read_events
-from serving.retrain.state import OVER, Keeper
+from serving.retrain.state import OVER, JobStore
 
 POLL = 2.0  # seconds between two looks
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -21,7 +21,7 @@ DURATION = re.compile(r"^\s*([0-9]*\.?[0-9]+)\s*([smhd])\s*$")
 
 
 @dataclass(frozen=True)
-class When:
+class JobTrigger:
     """Conditions that start a job.
 
     Attributes:
@@ -53,8 +53,8 @@ def seconds_of(text: str, option: str) -> float:
 
 
 def watch(
-    when: When,
-    keeper: Keeper,
+    when: JobTrigger,
+    keeper: JobStore,
     command: Sequence[str],
     say: Say,
     *,
@@ -95,7 +95,7 @@ def command_of(words: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "serving.retrain", *words]
 
 
-def _reason(when: When, keeper: Keeper, began: float) -> str | None:
+def _reason(when: JobTrigger, keeper: JobStore, began: float) -> str | None:
     """Id of the alarm to answer, "" for another reason, None for none."""
     if _unfinished(keeper):
         return ""
@@ -115,6 +115,6 @@ def _reason(when: When, keeper: Keeper, began: float) -> str | None:
     return None
 
 
-def _unfinished(keeper: Keeper) -> bool:
+def _unfinished(keeper: JobStore) -> bool:
     last = keeper.read()
     return last is not None and last.step not in OVER

@@ -96,7 +96,7 @@ def load_plan(path: str | Path) -> RolloutPlan:
     return plan
 
 
-class Watched:
+class PlanFile:
     """A plan that follows its file. A file that cannot be used, or is gone, leaves the plan as it was; logged once.
 
     Args:

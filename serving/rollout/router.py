@@ -7,7 +7,7 @@ from pathlib import Path
 
 from serving.contract.status import Refused
 from serving.models.servable import Models
-from serving.rollout.plan import POLL, ModelPlan, Watched
+from serving.rollout.plan import POLL, ModelPlan, PlanFile
 
 KEYS = 65_536  # callers whose version is remembered rather than hashed again
 
@@ -25,7 +25,7 @@ class PlanRouter:
         self._models = models
         self._available: dict[str, frozenset[int]] = {}
         self._plans: dict[str, ModelPlan] = {}
-        self._watched = Watched(path, self._take, poll=poll)
+        self._watched = PlanFile(path, self._take, poll=poll)
         self._of = functools.lru_cache(KEYS)(self._hashed)
         self._watched.start()
 

@@ -24,7 +24,7 @@ from serving.contract.status import Refused
 from serving.models.servable import Arrays, Models
 from serving.monitor.prometheus import escape
 from serving.observers import ObservedCall
-from serving.rollout.plan import POLL, ShadowPlan, Watched
+from serving.rollout.plan import POLL, PlanFile, ShadowPlan
 
 log = logging.getLogger(__name__)
 PREFIX = "keras_seq_shadow"
@@ -122,7 +122,7 @@ class Shadow:
         self._queue: deque[ObservedCall] = deque()
         self._taken = self._done = 0
         self._stop, self._saved = threading.Event(), time.monotonic()
-        self._watched = Watched(path, self._take, poll=poll)
+        self._watched = PlanFile(path, self._take, poll=poll)
         self._watched.start()
         self._thread = threading.Thread(target=self._run, name="keras-seq-shadow", daemon=True)
         self._thread.start()

@@ -87,7 +87,7 @@ class ServerApp:
             max_queue=settings.max_queue,
             parameters=parameters,
             max_bytes=16 * settings.max_body_mb * 2**20,
-            on_run=self._ran,
+            on_run=self._count_run,
         )
         self._timeout = settings.rest_api_timeout_in_ms / 1000
         self._ids, self._id_prefix = itertools.count(1), secrets.token_hex(6)
@@ -166,16 +166,16 @@ class ServerApp:
             time.time(),
             target.request_id[:MAX_REQUEST_ID] or self.new_id(),
         )
-        self.loop.call_soon(self._tell, watchers, seen)
+        self.loop.call_soon(self._notify, watchers, seen)
 
-    def _tell(self, watchers: Sequence[Observer], seen: Observed) -> None:
+    def _notify(self, watchers: Sequence[Observer], seen: Observed) -> None:
         for observer in watchers:
             try:
                 observer.served(seen)
             except Exception as error:
                 self.unexpected(error)
 
-    def _ran(self, calls: Sequence[QueuedCall], seconds: float) -> None:
+    def _count_run(self, calls: Sequence[QueuedCall], seconds: float) -> None:
         servable = calls[0].servable
         runtime = getattr(servable, "runtime", "TF1")
         self.metrics.runtime_latency.add((servable.name, "Predict", runtime), seconds * 1e6)

@@ -19,8 +19,8 @@ from keras_seq.errors import ConfigError, ExportError, ServingError
 from serving.monitor.events import EventLog, read_events
 from serving.retrain import job
 from serving.retrain.server import wait_available
-from serving.retrain.state import Keeper, RetrainState
-from serving.retrain.watch import When, command_of, seconds_of, watch
+from serving.retrain.state import JobStore, RetrainState
+from serving.retrain.watch import JobTrigger, command_of, seconds_of, watch
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,7 +106,7 @@ def test_a_worse_version_leaves_the_champion_and_says_why(place):
     with pytest.raises(ExportError, match=r"the champion stays: champion: .*rmse"):
         job.run(request(place, overrides={"model.penalty": 1e9}, event="alarm-1"))
     assert versions(place) == ["1"]
-    state = Keeper(place / "jobs" / "engines").read()
+    state = JobStore(place / "jobs" / "engines").read()
     assert state.step == "failed" and "rmse" in state.reasons[0]
     params = record_of(place, state.record)
     assert (params["event"], params["drift_event"]) == ("retrain_failed", "alarm-1")
@@ -127,7 +127,7 @@ def test_a_version_that_the_server_cannot_load_is_withdrawn(place):
 @pytest.mark.nightly
 def test_killed_half_way_it_goes_on_and_a_better_version_is_served(place):
     """SIGKILL while it exports: nothing to load is there; the same command ends the same job."""
-    server, keeper = Server(place / "served" / "engines"), Keeper(place / "jobs" / "engines")
+    server, keeper = Server(place / "served" / "engines"), JobStore(place / "jobs" / "engines")
     words = ["--model", "engines", "--base", str(place / "served" / "engines"), "--work", str(place / "jobs")]
     words += [
         "--model.penalty",
@@ -173,7 +173,7 @@ def test_wrong_requests_are_refused_before_anything_is_trained(place, tmp_path):
             job.run(request(place, **changes))
     with pytest.raises(ServingError, match="No server answers"):
         job.run(request(place, server="http://127.0.0.1:1"))
-    with Keeper(place / "jobs" / "engines").alone("engines"), pytest.raises(ServingError, match="retrained already"):
+    with JobStore(place / "jobs" / "engines").alone("engines"), pytest.raises(ServingError, match="retrained already"):
         job.run(request(place))
 
 
@@ -192,7 +192,7 @@ def note(path: Path) -> list[str]:
 
 
 def test_an_alarm_starts_one_job_and_old_ones_none(tmp_path):
-    events, keeper = EventLog(tmp_path / "monitor"), Keeper(tmp_path / "jobs")
+    events, keeper = EventLog(tmp_path / "monitor"), JobStore(tmp_path / "jobs")
     events.write("drift_started", model="engines", version=1)
     keeper.write(RetrainState("old", "x", step="done", started=time.time(), finished=time.time()))
     alarms = []
@@ -204,21 +204,21 @@ def test_an_alarm_starts_one_job_and_old_ones_none(tmp_path):
         alarms.append(events.write("drift_started", model="engines", version=1)["id"])
 
     threading.Thread(target=later).start()
-    when = When("engines", tmp_path / "monitor", cooldown=0, jobs=1)
+    when = JobTrigger("engines", tmp_path / "monitor", cooldown=0, jobs=1)
     assert watch(when, keeper, note(tmp_path / "said"), lambda text: None, poll=0.05) == 0
     assert (tmp_path / "said").read_text().split() == ["--event", alarms[0]]
 
 
 def test_the_clock_and_a_killed_job_start_one(tmp_path):
-    keeper = Keeper(tmp_path)
-    when = When("engines", every=0.3, jobs=2)
+    keeper = JobStore(tmp_path)
+    when = JobTrigger("engines", every=0.3, jobs=2)
     start = time.monotonic()
     assert watch(when, keeper, note(tmp_path / "said"), lambda text: None, poll=0.02) == 0
     assert time.monotonic() - start > 0.55
     keeper.write(RetrainState("killed", "x", step="export", started=time.time()))
-    assert watch(When("engines", jobs=1), keeper, note(tmp_path / "said"), lambda text: None, poll=0.02) == 0
+    assert watch(JobTrigger("engines", jobs=1), keeper, note(tmp_path / "said"), lambda text: None, poll=0.02) == 0
     failing = [sys.executable, "-c", "raise SystemExit(2)"]
-    assert watch(When("engines", jobs=1), keeper, failing, lambda text: None, poll=0.02) == 2
+    assert watch(JobTrigger("engines", jobs=1), keeper, failing, lambda text: None, poll=0.02) == 2
 
 
 def test_waiting_for_a_server_ends(tmp_path):

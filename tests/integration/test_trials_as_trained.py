@@ -12,7 +12,7 @@ from tests.factories.tiers import tiers
 from tuning.records import Record, begin_study
 from tuning.search import describe
 from tuning.settings import StudyPlan, settings
-from tuning.trial import Runner
+from tuning.trial import TrialRunner
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +103,7 @@ def test_a_trial_is_judged_as_training_judges(tmp_path, name):
     space = {"training.batch_size": [64, 128]}
     plan = StudyPlan(experiment, settings({"objective": objective, "space": space, "tuner": "grid"}))
     study = begin_study(tmp_path / "study", describe(plan))
-    trial = Runner(study, plan.tuning).run(Record("0", {}, default=True))
+    trial = TrialRunner(study, plan.tuning).run(Record("0", {}, default=True))
     assert trial.status == "completed", trial.reason
     printed = train(experiment, quiet=True).metrics["validation"]
     assert set(trial.metrics) == set(printed)
@@ -122,7 +122,7 @@ def test_a_pruned_trial_has_a_score_of_the_same_kind(tmp_path):
     for number in range(3):  # far better from the first epoch on
         rows = tuple({"fold": 0, "epoch": epoch, "val_auc_pr": 1.0, "val_f1": 0.0} for epoch in range(1, 7))
         study.save(Record(str(number), {}, status="completed", score=0.9, scores=(0.9,), epochs=rows))
-    trial = Runner(study, tuning).run(Record("3", {"model.units": 2}))
+    trial = TrialRunner(study, tuning).run(Record("3", {"model.units": 2}))
     assert trial.status == "pruned" and "val_auc_pr" in trial.reason
     assert len(trial.epochs) < 6
     assert trial.score == trial.metrics["f1"] > 0.05

@@ -26,8 +26,8 @@ from serving.monitor.events import EventLog, read_events
 from serving.monitor.request_log import list_files, read_calls, write_calls
 from serving.observers import ObservedCall
 from serving.retrain import watch as watching
-from serving.retrain.state import DONE, Keeper, RetrainState
-from serving.retrain.watch import When
+from serving.retrain.state import DONE, JobStore, RetrainState
+from serving.retrain.watch import JobTrigger
 from serving.rollout.edit import set_policy, set_weights
 from serving.rollout.plan import load_plan
 
@@ -254,24 +254,24 @@ HOUR, NOW = 3600.0, 1_800_000_000.0
 def test_a_watch_goes_on_after_the_clock_was_put_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: float, wanted: str | None
 ) -> None:
-    keeper = Keeper(tmp_path / "jobs")
+    keeper = JobStore(tmp_path / "jobs")
     keeper.write(RetrainState("job", "request", step=DONE, event="answered", started=finished - 10, finished=finished))
     rows = [{"id": name, "time": NOW - 5, "event": "drift_started", "model": "casts"} for name in ("answered", "new")]
     (tmp_path / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setattr(watching.time, "time", lambda: NOW)
-    assert watching._reason(When("casts", events=tmp_path, cooldown=HOUR), keeper, NOW) == wanted
+    assert watching._reason(JobTrigger("casts", events=tmp_path, cooldown=HOUR), keeper, NOW) == wanted
     (tmp_path / "events.jsonl").write_text(json.dumps(rows[0]) + "\n")
-    assert watching._reason(When("casts", events=tmp_path, cooldown=HOUR), keeper, NOW) is None  # answered already
+    assert watching._reason(JobTrigger("casts", events=tmp_path, cooldown=HOUR), keeper, NOW) is None  # answered
 
 
 @pytest.mark.parametrize(("started", "wanted"), [(NOW - 60, None), (NOW - 2 * HOUR, ""), (NOW + 24 * HOUR, "")])
 def test_jobs_by_the_clock_start_after_it_was_put_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: float, wanted: str | None
 ) -> None:
-    keeper = Keeper(tmp_path)
+    keeper = JobStore(tmp_path)
     keeper.write(RetrainState("job", "request", step=DONE, started=started, finished=started))
     monkeypatch.setattr(watching.time, "time", lambda: NOW)
-    assert watching._reason(When("casts", every=HOUR), keeper, NOW) == wanted
+    assert watching._reason(JobTrigger("casts", every=HOUR), keeper, NOW) == wanted
 
 
 def test_the_same_weights_again_keep_the_way_back(tmp_path: Path) -> None:

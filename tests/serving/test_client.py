@@ -28,7 +28,7 @@ from serving.client import Client, GrpcClient, Retry, arrays, frames, tables, wi
 from serving.client.__main__ import main
 from serving.client.calls import VersionTarget
 from serving.client.errors import CallRefused
-from serving.client.retry import Again, retry_after
+from serving.client.retry import RetryableError, retry_after
 from serving.contract.signatures import Signature, TensorInfo
 from serving.contract.status import Code
 
@@ -249,7 +249,7 @@ def test_only_again_is_repeated():
         Retry(attempts=0)
     error = ServingError("busy")
     with pytest.raises(ServingError, match=r"busy \(2 calls") as caught:
-        Retry(attempts=2, first=0).run(lambda: (_ for _ in ()).throw(Again(error)))
+        Retry(attempts=2, first=0).run(lambda: (_ for _ in ()).throw(RetryableError(error)))
     assert caught.value is error
 
 

@@ -18,7 +18,7 @@ from serving.monitor.calibrate import Window, calibrate, draw_stream, find_piece
 from serving.monitor.events import read_events
 from serving.monitor.rates import measure
 from serving.monitor.thresholds import error_stream, thresholds_of
-from serving.monitor.watch import Ring
+from serving.monitor.watch import RingBuffer
 from serving.observers import ObservedCall, Observer
 from tests.factories import watched as made
 
@@ -138,7 +138,7 @@ def test_drawn_streams_are_runs_of_units():
 
 @pytest.mark.parametrize("sizes", [[1] * 95, [7, 50, 3, 35], [95]])
 def test_rings_keep_every_nth_of_the_newest(sizes):
-    ring, seen = Ring(Window(40, 4), 1), np.arange(95, dtype=np.float32)[:, None]
+    ring, seen = RingBuffer(Window(40, 4), 1), np.arange(95, dtype=np.float32)[:, None]
     for part in np.split(seen, np.cumsum(sizes)[:-1]):
         ring.add(part)
     assert ring.full

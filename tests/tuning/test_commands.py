@@ -34,7 +34,7 @@ def test_the_manifest_gives_commands_and_variables_that_exist():
     jobs = [part for part in yaml.safe_load_all(MANIFEST.read_text()) if part["kind"] == "Job"]
     chief, worker = (job["spec"]["template"]["spec"]["containers"][0] for job in jobs)
     words = chief["command"][chief["command"].index("tuning") + 1 :]
-    options, rest = command._parser().parse_known_args(words)
+    options, rest = command.make_parser().parse_known_args(words)
     assert not rest and (options.role, options.workers) == ("chief", 0)
     assert (ROOT / options.config).exists()
     shell = worker["command"][2]

@@ -95,16 +95,16 @@ def test_a_study_is_refused_with_another_configuration_or_space(tmp_path, frame,
 
 
 def test_a_worker_on_a_machine_with_other_data_runs_no_trial(tmp_path, frame):
-    from tuning.trial import Runner
+    from tuning.trial import TrialRunner
 
     path = tmp_path / "rows.csv"
     frame.to_csv(path, index=False)
     plan = plan_of(path, {"data.windows.length": [3, 6]}, {"folds": 2})
     study = begin_study(tmp_path / "study", describe(plan))
-    Runner(study, plan.tuning).check_data()
+    TrialRunner(study, plan.tuning).check_data()
     frame.assign(y=frame.y * 10).to_csv(path, index=False)
     with pytest.raises(DataError, match=r"not those that study .* was begun on"):
-        Runner(study, plan.tuning).check_data()
+        TrialRunner(study, plan.tuning).check_data()
 
 
 def test_a_study_of_an_earlier_version_is_read_but_not_gone_on_with(tmp_path, frame):
