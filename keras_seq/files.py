@@ -1,4 +1,4 @@
-"""Writing without halves: everything lands under its final name complete, or not at all."""
+"""Atomic files and folders: everything lands under its final name complete, or not at all; locks and digests."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _move_into_place(partial: Path, target: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change names in one step, where the system can (renameat2(2)): there is no moment without one."""
+    """Exchange two folders in one step, where the system can (renameat2(2)): there is no moment without one."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
     return rename is not None and not rename(
         _AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE
@@ -151,7 +151,7 @@ def scratch() -> Iterator[Path]:
 
 
 def owner() -> str:
-    """Who writes, for names of halves: the machine since its start (a container is its own), and the process."""
+    """Machine (since its start; a container is its own) and process that write, for names of partial files."""
     return f"{_machine()}-{os.getpid()}"
 
 

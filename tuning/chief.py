@@ -111,11 +111,11 @@ class Workers:
 
     @property
     def alive(self) -> bool:
-        """Some worker still runs."""
+        """Whether a worker still runs."""
         return bool(self.running)
 
     def mend(self) -> None:
-        """Let go of workers that ended, start those again that died, stop those that hold too much memory.
+        """Restart workers that died, stop those that hold too much memory, forget those that ended.
 
         Raises:
             KerasSeqError: workers die before they have a trial; names their log.

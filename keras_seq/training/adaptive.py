@@ -45,7 +45,7 @@ class AdaptiveInterval:
         self.alpha = np.full(values.shape[1:], 1 - coverage) if alpha is None else np.asarray(alpha, np.float64)
 
     def half_width(self) -> Array:
-        """What the next interval reaches to either side, the shape of one answer.
+        """Half width of the next interval, the shape of one answer.
 
         Levels at or below 0 ask for everything: they get the largest of the latest scores.
         """

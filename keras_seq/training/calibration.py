@@ -171,7 +171,7 @@ def cross_validated_loss(
 def reliability(
     truth: ArrayLike, probability: ArrayLike, *, bins: int = 15, equal_mass: bool = False
 ) -> tuple[Array, Array, NDArray[np.int64]]:
-    """What a reliability diagram shows.
+    """Reliability diagram: mean probability and observed share by bin.
 
     Args:
         truth: class numbers ``(n,)``.

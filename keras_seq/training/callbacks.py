@@ -1,4 +1,4 @@
-"""What happens at the end of an epoch: keeping the best weights, writing history, stopping."""
+"""Callbacks at the end of an epoch: best weights, history file, TensorBoard, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ class Best:
         self._on_disk = self.epoch
 
     def state(self) -> dict[str, Any]:
-        """What ``restore`` needs besides the weights; JSON-able."""
+        """JSON-able state for ``restore``, weights apart."""
         return {"value": self.value, "epoch": self.epoch, "waited": self.waited}
 
     def restore(self, state: Mapping[str, Any], weights: list[np.ndarray]) -> None:
-        """Go on from ``state``."""
+        """Take over ``state`` and the best weights."""
         self.value, self.epoch, self.waited = state["value"], int(state["epoch"]), int(state["waited"])
         self.weights = weights
 

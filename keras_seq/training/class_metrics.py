@@ -174,7 +174,7 @@ def ece(truth: ArrayLike, probability: ArrayLike, *, bins: int = 15) -> float:
 
 
 def detection_step(score: ArrayLike, threshold: float) -> float:
-    """From which answer on a call is never taken back: the position, from 0, in a unit's answers in order of time.
+    """Detection step: position, from 0, of the answer from which on a unit's call is never taken back.
 
     Args:
         score: one unit's scores ``(answers,)``, each after more steps than the one before.

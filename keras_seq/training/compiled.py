@@ -31,7 +31,7 @@ PART = 32  # samples: below, XLA's products lose more than a second core gains
 
 @dataclass(frozen=True)
 class XlaPlan:
-    """How a training step runs.
+    """Plan of XLA for a training step.
 
     Attributes:
         jit: all of it goes through XLA.
@@ -54,7 +54,7 @@ def plan_step(
     gpu: bool,
     threads: int = 1,
 ) -> XlaPlan:
-    """What of the training step should go through XLA; ``training.jit`` off means nothing.
+    """Choose what of the training step goes through XLA; nothing with ``training.jit`` off.
 
     On a GPU: all, where no layer has a kernel that XLA would replace (cuDNN's LSTM and GRU). On a CPU, for models that
     train long enough on few enough shapes: all of LSTM and GRU models, in parts of at least ``PART`` samples, and the

@@ -35,7 +35,7 @@ def needed(coverage: float) -> int:
 
 
 def reach(scores: ArrayLike, cluster: ArrayLike, coverage: float, *, draws: int = DRAWS) -> Array:
-    """How far intervals must reach.
+    """Conformal quantile of scores: how far intervals must reach.
 
     Args:
         scores: ``(n, ...)`` of the validation part; each trailing position is treated on its own.

@@ -19,7 +19,7 @@ Labels: TypeAlias = NDArray[np.generic]  # numbers or names
 
 
 def clusters(unit: NDArray[np.integer], row: NDArray[np.integer], groups: Labels, *, block: int) -> Labels:
-    """What is exchangeable: whole groups of units, or in a split by time blocks of one unit's answers.
+    """Exchangeable clusters: whole groups of units, or in a split by time blocks of one unit's answers.
 
     Args:
         unit: unit number of each answer, ``(n,)``.

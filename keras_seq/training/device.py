@@ -124,7 +124,7 @@ def session(training: TrainingConfig, *, seed: int) -> Iterator[str]:
 
 
 def split_cpu() -> None:
-    """Let TensorFlow see two CPUs, each with a copy of the weights; without effect once it has started."""
+    """Split the CPU into two logical devices for mirroring; without effect once TensorFlow has started."""
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]

@@ -41,7 +41,7 @@ Stop = Callable[[int, dict[str, float]], Any]
 
 @dataclass(frozen=True)
 class FitResult:
-    """What happened.
+    """Result of a training.
 
     Attributes:
         history: per epoch: loss, lr, seconds, and val_ + metric.
@@ -112,7 +112,7 @@ def fit(
 
 @dataclass
 class _Progress:
-    """What changes from epoch to epoch besides weights."""
+    """Epochs done, seconds and history."""
 
     epoch: int = 0
     seconds: float = 0.0
@@ -307,7 +307,7 @@ class _Run:
         return resume.TrainingState(self.progress.epoch, arrays, progress)
 
     def _restore(self) -> int:
-        """Go on from the chief's saved state, if there is one; epochs it has done."""
+        """Restore the chief's saved state, if there is one; number of epochs it has done."""
         self.group.check_same(self.backup.key)
         state = self._load() if self.group.chief else None
         if self.group.size > 1:  # also without a saved state: all begin with the chief's weights

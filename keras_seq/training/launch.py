@@ -18,31 +18,22 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from keras_seq import processes
 from keras_seq.errors import ConfigError, TrainingError
 from keras_seq.figures import Say
 from keras_seq.machine import free_ports
-from keras_seq.processes import (
-    FAILED,
-    INTERRUPTED,
-    MISUSED,
-    RESTART,
-    core_shares,
-    end_words,
-    start_child,
-    stop_children,
-)
 from keras_seq.training.cluster import VARIABLE, ClusterSpec
 from keras_seq.training.distribute import LAUNCHER
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 5.0  # between asking a worker to end and killing it
-GIVE_UP = (FAILED, MISUSED, INTERRUPTED)  # the same would happen again
+GIVE_UP = (processes.FAILED, processes.MISUSED, processes.INTERRUPTED)  # the same would happen again
 OPTIONS = ("--workers", "--restarts")
 
 
 @dataclass
 class WorkerJob:
-    """What is started, again and again if need be.
+    """Workers on this machine that train together, started again when one dies.
 
     Attributes:
         command: of one worker.
@@ -73,16 +64,20 @@ class WorkerJob:
             for attempt in range(self.restarts + 1):
                 number, code = self._attempt(again=attempt > 0)
                 if code == 0 or code in GIVE_UP or self.asked:
-                    return INTERRUPTED if self.asked and code not in (0, *GIVE_UP) else self._explained(number, code)
+                    return (
+                        processes.INTERRUPTED
+                        if self.asked and code not in (0, *GIVE_UP)
+                        else self._explained(number, code)
+                    )
                 left = f"{attempt + 1} of {self.restarts}" if attempt < self.restarts else "no more"
-                self.tell(f"worker {number} ended by {end_words(code)}; all are started again ({left}).")
+                self.tell(f"worker {number} ended by {processes.end_words(code)}; all are started again ({left}).")
         finally:
             self._stop()
             for number, handler in before.items():
                 signal.signal(number, handler)
         where = f"see {self._log(number)}" if number else "its messages are above"
         raise TrainingError(
-            f"Workers died {self.restarts + 1} times, the last one by {end_words(code)} (worker {number}; "
+            f"Workers died {self.restarts + 1} times, the last one by {processes.end_words(code)} (worker {number}; "
             f"{where}). Mend the reason (memory? disk?) and give the same command: it goes on after the "
             "last saved state."
         )
@@ -99,23 +94,23 @@ class WorkerJob:
             failed = [(number, code) for number, code in enumerate(codes) if code]
             if failed:
                 self._stop()
-                return min(failed, key=lambda end: end[1] == RESTART)  # not the one that only noticed
+                return min(failed, key=lambda end: end[1] == processes.RESTART)  # not the one that only noticed
             if all(code == 0 for code in codes):
                 self.running.clear()
                 return 0, 0
             time.sleep(POLL_SECONDS)
 
     def _start(self, cluster: ClusterSpec, extra: Sequence[str]) -> subprocess.Popen[bytes]:
-        return start_child(
+        return processes.start_child(
             [*self.command, *extra],
-            core_shares(cluster.size)[cluster.rank],
+            processes.core_shares(cluster.size)[cluster.rank],
             environment={VARIABLE: cluster.to_json(), LAUNCHER: str(os.getpid())},
             log=None if cluster.chief else self._log(cluster.rank),
             out=self.out,
         )
 
     def _stop(self) -> None:
-        stop_children(self.running, seconds=STOP_SECONDS)
+        processes.stop_children(self.running, seconds=STOP_SECONDS)
         self.running.clear()
 
     def _forward(self, number: int, frame: FrameType | None) -> None:

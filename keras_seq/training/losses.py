@@ -174,7 +174,7 @@ def smooth_phm08(difference: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LossOptions:
-    """What a loss is built from; see ``make_loss``."""
+    """Arguments of ``make_loss``, from which a loss is built."""
 
     training: TrainingConfig
     model: ModelConfig

@@ -79,7 +79,7 @@ def kind(layer: keras.layers.RNN) -> str:
 
 
 def kernel(layer: keras.layers.RNN, *, jit: bool) -> str:
-    """How a recurrent layer's training step runs: ``own fused loop``, ``cuDNN`` or ``while loop``.
+    """Kernel of a recurrent layer's training step: ``own fused loop``, ``cuDNN`` or ``while loop``.
 
     Told from the layer's own conditions and this process's devices; ``cudnn_operations`` proves it on a graph.
     """

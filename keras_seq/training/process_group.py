@@ -136,7 +136,7 @@ class ProcessGroup(SingleProcess):
             ) from None
 
     def _named(self, silent: Sequence[str], message: str) -> str:
-        """Who is missing: those that do not answer, else those that TensorFlow has named."""
+        """Lost workers in words: those that do not answer, else those that TensorFlow has named."""
         ranks = [self.cluster.addresses.index(address) for address in silent]
         ranks = ranks or [int(rank) for rank in re.findall(r"/task:(\d+)", message) if int(rank) != self.rank]
         names = [f"worker {n} ({self.cluster.addresses[n]})" for n in dict.fromkeys(ranks) if n < self.size]

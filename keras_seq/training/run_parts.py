@@ -38,7 +38,7 @@ def make_batches(experiment: Experiment, prepared: Prepared, *, first_epoch: int
 
 
 def choose_plan(experiment: Experiment, model: keras.Model, prepared: Prepared, *, gpu: bool) -> XlaPlan:
-    """What of the training step goes through XLA; see ``plan_step``."""
+    """Plan of XLA for the training step; see ``plan_step``."""
     lengths, bucket = prepared.index["train"].length, experiment.data.bucket
     return plan_step(experiment.training, model, prepared.spec, lengths, bucket=bucket, gpu=gpu, threads=threads_here())
 

@@ -113,10 +113,10 @@ class Plateau:
         return float(ops.convert_to_numpy(self.schedule.factor))
 
     def state(self) -> dict[str, float]:
-        """What ``restore`` needs; JSON-able."""
+        """JSON-able state for ``restore``."""
         return {"waited": self.waited, "factor": self.factor}
 
     def restore(self, state: dict[str, float]) -> None:
-        """Go on from ``state``."""
+        """Take over ``state``."""
         self.waited = int(state["waited"])
         self.schedule.factor.assign(state["factor"])

@@ -1,4 +1,4 @@
-"""From which probability on a positive is called; chosen on validation, never on test.
+"""Decision thresholds: from which probability on a positive is called; chosen on validation, never on test.
 
 Thresholds are for calibrated probabilities, the ones a bundle answers with. The best threshold of a validation part is
 often the edge of a wide plateau, there because of a handful of rows. ``fit_threshold`` therefore asks by a bootstrap of
@@ -51,7 +51,7 @@ class ChosenThreshold:
 
     @property
     def note(self) -> str:
-        """What a reader must know of a choice made on few pieces; else empty."""
+        """Warning about a threshold chosen on few pieces; else empty."""
         if self.pieces is None or self.pieces >= FEW:
             return ""
         pieces = "unit or event" if self.pieces == 1 else "units or events"
@@ -113,7 +113,7 @@ def f_gain(beta: float) -> Gain:
 
 
 def cost_gain(false_negative: float, false_positive: float) -> Gain:
-    """What calls cost, negative, from counts."""
+    """Negative cost of calls, from counts."""
     return lambda hits, called, positives: -(false_negative * (positives - hits) + false_positive * (called - hits))
 
 
@@ -142,7 +142,7 @@ def _drawn(actual: NDArray[np.bool_], values: Array, piece: NDArray[np.int64]) -
 
 
 def _weights(positive: NDArray[np.bool_], rng: np.random.Generator) -> Array:
-    """How often every draw holds a piece ``(draws, pieces)``; those with positives are drawn among themselves."""
+    """Times that every draw holds a piece ``(draws, pieces)``; those with positives are drawn among themselves."""
     weights = np.zeros((DRAWS, len(positive)))
     for chosen in (positive, ~positive):
         count = int(chosen.sum())
@@ -177,7 +177,7 @@ def _plateau(gains: Array, *, tolerance: float, nothing: bool) -> tuple[int, int
 
 
 def _recall_range(edges: Array, counts: tuple[Array, ...], recall: float, value: float) -> tuple[float, float]:
-    """From 5 % to 95 % of the thresholds that draws would have chosen by their recall."""
+    """5 % and 95 % quantile of the thresholds that draws would have chosen by their recall."""
     hits, _, positives = counts
     known = positives[1:, 0] > 0
     reached = hits[1:][known] >= recall * positives[1:][known] - 1e-9

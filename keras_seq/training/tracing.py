@@ -19,7 +19,7 @@ class Tracer:
         self._batch, self._running = 0, False
 
     def next(self, count: int) -> int:
-        """How many of the next ``count`` batches to run at once, so that the trace begins and ends where it should."""
+        """Number of batches, at most ``count``, to run at once so that the trace begins and ends where it should."""
         if not self.first or self._batch >= self.last:
             return count
         if self._batch + 1 < self.first:
@@ -34,7 +34,7 @@ class Tracer:
         return min(count, self.last - self._batch)
 
     def done(self, count: int) -> None:
-        """So many batches have run and their results have been read."""
+        """Count batches that have run and whose results have been read."""
         self._batch += count
         if self._running and self._batch >= self.last:
             self.close()

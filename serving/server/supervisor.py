@@ -1,4 +1,4 @@
-"""Owns the listening sockets, keeps the workers alive, and lets them finish before it goes.
+"""Supervisor of the workers: owns the listening sockets, starts workers again, lets them finish before it goes.
 
 The sockets are bound here and handed to the workers by file descriptor: while a worker starts again, new connections
 wait in the socket's backlog. A worker listens only once its models answer, so that an open port means a server that
@@ -31,7 +31,7 @@ SLOWEST = 30.0  # seconds between two starts of a worker that keeps dying
 
 @dataclass
 class WorkerProcess:
-    """One process that answers."""
+    """A worker process and when it was or will be started."""
 
     slot: int
     process: subprocess.Popen[bytes] | None = None
@@ -60,7 +60,7 @@ class Supervisor:
         self._workers = [WorkerProcess(slot) for slot in range(settings.workers)]
 
     def run(self) -> int:
-        """Until SIGTERM or SIGINT.
+        """Run the workers until SIGTERM or SIGINT.
 
         Returns:
             Exit code: 0 after a stop that was asked for, 2 if a worker cannot start.
