@@ -57,6 +57,13 @@ def test_everything_that_is_spoken_of_is_there():
     assert {page: names for page, text in pages().items() if (names := missing(text))} == {}
 
 
+def test_tables_that_contributors_are_sent_to_are_there():
+    names = set(re.findall(r"`([A-Z]+_?[A-Z]{3,})`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
+    sources = [path for package in ("keras_seq", "serving") for path in (ROOT / package).rglob("*.py")]
+    tables = {name for path in sources for name in re.findall(r"^([A-Z_]+)\b.* = ", path.read_text(), re.MULTILINE)}
+    assert len(names) > 6 and names - tables == set()
+
+
 def test_a_planted_name_is_seen():
     text = "see `keras_seq/models/none.py`, `keras_seq.data.splits`, `keras_seq.nowhere` and `keras_seq.config.Nothing`"
     text += "\n```python\nfrom keras_seq import config, prepare, unheard\n```\n"
