@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from keras_seq.baselines.fitted import FitRequest, Grown, fit_on_table
 from keras_seq.baselines.forests import threads
 from keras_seq.baselines.grown import Parts, histogram_layer, library_answers, lightgbm_layer
-from keras_seq.baselines.history_defaults import VARIANTS
+from keras_seq.baselines.inputs import VARIANTS
 from keras_seq.baselines.trees import Estimator
 from keras_seq.config import Experiment
 from keras_seq.errors import ConfigError

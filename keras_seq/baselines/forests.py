@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_seq.baselines.fitted import FitRequest, Grown, fit_on_table
 from keras_seq.baselines.grown import forest_layer, library_answers
-from keras_seq.baselines.history_defaults import VARIANTS
+from keras_seq.baselines.inputs import VARIANTS
 from keras_seq.config import Experiment
 from keras_seq.figures import Say
 from keras_seq.models.body import Space

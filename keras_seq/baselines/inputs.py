@@ -15,6 +15,7 @@ from keras_seq.data.features.window_settings import GRID
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.models import blocks, history, preprocess, window_features
+from keras_seq.models.body import Variants
 from keras_seq.models.heads import target_scale
 from keras_seq.models.tensor import Tensor
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["history", "window", "recent", "last"]
 BATCH = 64  # windows whose features are computed at a time
+# history channels where model.history is left open: few and smooth; with a second EWM, running and moving means trees
+# were worse on all four turbofan sets
+VARIANTS: Variants = {"standard": {"history": {"ewm": [0.9], "baseline": 20, "elapsed": 100.0}}}
 FEWEST = 10  # rows below which nothing is fitted
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keras_seq.baselines.fitted import FitRequest, Grown, fit_on_table
 from keras_seq.baselines.grown import IMPOSSIBLE, library_answers
-from keras_seq.baselines.history_defaults import VARIANTS
+from keras_seq.baselines.inputs import VARIANTS
 from keras_seq.baselines.lag_ridge import grow_lags, lag_inputs
 from keras_seq.baselines.trees import Estimator
 from keras_seq.config import Experiment

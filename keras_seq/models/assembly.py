@@ -25,10 +25,12 @@ from keras_seq.models import (  # noqa: F401  (registered for loading)
     preprocess,
 )
 from keras_seq.models.body import Encoded, Family, Steps
+from keras_seq.models.registry import families
 from keras_seq.models.tensor import Tensor
 
 with contextlib.suppress(ImportError):  # no TensorFlow
     from keras_seq.models import decision, fast_gru, fast_lstm, tree_ensemble, window_features  # noqa: F401
+families()  # layers of a family's own
 
 
 def assemble(

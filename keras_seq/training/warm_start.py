@@ -8,7 +8,6 @@ import keras
 
 from keras_seq import files
 from keras_seq.errors import ModelError
-from keras_seq.models.registry import families
 
 
 def load_source(path: str | Path) -> keras.Model:
@@ -30,7 +29,8 @@ def load_source(path: str | Path) -> keras.Model:
             f"Option 'training.warm_start': '{file}' was changed after it was written (its sha256 differs). Restore "
             "it from a copy, or give another one."
         )
-    families()  # registers the layers
+    import keras_seq.models.assembly  # noqa: F401  (registers our layers)
+
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     except (ValueError, OSError, KeyError, TypeError) as error:
