@@ -24,7 +24,8 @@ FOLLOWED = 0.5  # least share of steps that lead to the very next place
 CHECKED = 100  # last rows of a unit whose steps are compared with the rule at prediction
 JITTER = 0.1  # deviation from the usual step, as a share of it, of stamps that are near a rule
 LONGEST = 64  # stamps of a cycle that is no week
-OFTEN = 0.75  # share of the rounds in which a longer step of a cycle is found: in all of three
+OFTEN = 0.75  # share of the rounds in which a longer step of a cycle is found, of MANY rounds; of fewer in all
+MANY = 6
 FINEST = 60 * 10**9  # ns: smallest step for which opening hours are looked for
 CHANCE = 0.01  # of taking a place for closed whose rows are missing by chance
 
@@ -336,7 +337,8 @@ def _cycle(time: Int, numbers: bool, zone: str | None) -> Calendar | None:
         rounds = steps[len(steps) % length :].reshape(-1, length)
         pattern = np.sort(rounds, axis=0)[len(rounds) // 2]
         alike, special = rounds == pattern, pattern != _commonest(pattern)
-        if not special.any() or alike.mean() < 0.95 or alike[:, special].mean(axis=0).min() < OFTEN:
+        least = OFTEN if len(rounds) >= MANY else 1.0
+        if not special.any() or alike.mean() < 0.95 or alike[:, special].mean(axis=0).min() < least:
             continue
         cycle = int(pattern.sum())
         slots = np.unique((time[-1] - np.cumsum(pattern[::-1]) - (0 if numbers else MONDAY)) % cycle)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from keras_seq.data.calendar import Calendar, describe, forecast_stamps, later, shift
@@ -245,8 +245,15 @@ def test_single_missing_rows_leave_the_rule(freq: str, day: int, rows: int, miss
     first = pd.Timestamp("2000-01-01") + pd.Timedelta(days=day)
     whole = pd.date_range(first, periods=rows + 5, freq=freq).to_numpy("datetime64[ns]")
     gaps = sorted(row for row in missing if row < rows - 1)[: rows // 20]
+    assume(len(gaps) < 3 or len(set(np.diff(gaps))) > 1)  # those are a rule of their own
     rule = observe([np.delete(whole[:rows], gaps)])
     np.testing.assert_array_equal(later(rule, whole[rows - 1], 5), whole[rows:])
+
+
+def test_three_missing_days_at_equal_distances_are_no_cycle() -> None:
+    whole = pd.date_range("2005-08-22", periods=108, freq="D").to_numpy("datetime64[ns]")
+    rule = observe([np.delete(whole[:103], [38, 61, 84])])
+    np.testing.assert_array_equal(later(rule, whole[102], 5), whole[103:])
 
 
 def test_a_short_unit_with_gaps_follows_the_rule_of_all() -> None:
