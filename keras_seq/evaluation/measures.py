@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import TaskName
-from keras_seq.tasks import deciding
+from keras_seq.tasks import TASKS
 from keras_seq.training.class_metrics import EPSILON
+from keras_seq.training.metrics import HIGHER_IS_BETTER
 
 Array = NDArray[np.float64]
 CHUNK = 4_000_000  # weights held at a time by ranking metrics
@@ -27,7 +28,7 @@ class Measure:
 
     Attributes:
         name: as in ``keras_seq.training.metrics``.
-        higher_is_better: direction.
+        tasks: that it is a measure of.
         sums: ``(truth, prediction) -> (points, k)`` whose weighted sums determine the number; None for
             ranking metrics.
         value: from sums ``(..., k)`` to numbers ``(...)``; of ranking metrics from
@@ -35,9 +36,14 @@ class Measure:
     """
 
     name: str
-    higher_is_better: bool
+    tasks: tuple[TaskName, ...]
     sums: Callable[[Array, Array], Array] | None
     value: Callable[..., Array]
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Direction."""
+        return self.name in HIGHER_IS_BETTER
 
     def of(self, truth: Array, prediction: Array) -> float:
         """The number over all points, each counting once."""
@@ -157,8 +163,8 @@ def weighted_average_precision(truth: Array, score: Array, weights: Array) -> Ar
     """
     positive, negative = _tied(truth, score, weights, descending=True)
     hits = np.cumsum(positive, axis=1)
-    positives = hits + np.cumsum(negative, axis=1)
-    precision = np.divide(hits, positives, out=np.zeros_like(hits), where=positives > 0)
+    predicted = hits + np.cumsum(negative, axis=1)
+    precision = np.divide(hits, predicted, out=np.zeros_like(hits), where=predicted > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray((positive * precision).sum(1) / positive.sum(1))
 
@@ -172,21 +178,18 @@ def _tied(truth: Array, score: Array, weights: Array, *, descending: bool) -> tu
     return np.add.reduceat(ordered * positive, starts, axis=1), np.add.reduceat(ordered * ~positive, starts, axis=1)
 
 
-RMSE = Measure("rmse", False, _squares, _root_mean)
-MAE = Measure("mae", False, _absolutes, _mean)
-AUC_ROC = Measure("auc_roc", True, None, weighted_auc)
-AUC_PR = Measure("auc_pr", True, None, weighted_average_precision)
-BRIER = Measure("brier", False, _squares, _mean)
-ACCURACY = Measure("accuracy", True, _hits, _mean)
-LOG_LOSS = Measure("log_loss", False, _surprise, _mean)
+VALUES: tuple[TaskName, ...] = ("regression", "forecast")
+RMSE = Measure("rmse", VALUES, _squares, _root_mean)
+MAE = Measure("mae", VALUES, _absolutes, _mean)
+AUC_PR = Measure("auc_pr", ("binary",), None, weighted_average_precision)
+AUC_ROC = Measure("auc_roc", ("binary",), None, weighted_auc)
+BRIER = Measure("brier", ("binary",), _squares, _mean)
+ACCURACY = Measure("accuracy", ("multiclass",), _hits, _mean)
+LOG_LOSS = Measure("log_loss", ("multiclass",), _surprise, _mean)
 
-_KNOWN: dict[TaskName, tuple[Measure, ...]] = {
-    "regression": (RMSE, MAE),
-    "forecast": (RMSE, MAE),
-    "binary": (AUC_PR, AUC_ROC, BRIER),
-    "multiclass": (ACCURACY, LOG_LOSS),
-}
+_KNOWN = (RMSE, MAE, AUC_PR, AUC_ROC, BRIER, ACCURACY, LOG_LOSS)
 # by task; the first decides
-MEASURES: dict[TaskName, tuple[Measure, ...]] = {
-    task: tuple(sorted(known, key=lambda measure: measure.name != deciding(task))) for task, known in _KNOWN.items()
+MEASURES = {
+    name: tuple(sorted((own for own in _KNOWN if name in own.tasks), key=lambda own: own.name != task.metric))
+    for name, task in TASKS.items()
 }
