@@ -12,6 +12,7 @@ import pytest
 
 from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec, Scaling
+from tests.factories.tiers import tiers
 
 FEATURES, TIME, HORIZON = 3, 12, 4
 LENGTHS = np.array([12, 7, 1, 0, 3], np.int32)
@@ -171,13 +172,18 @@ def tools() -> Any:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every registered family (``family``) and task (``task``)."""
+    """Every registered family (``family``) and task (``task``); of both, quick tests hold one of each."""
     from keras_seq.models.registry import networks
 
-    if "family" in metafunc.fixturenames and not _given(metafunc, "family"):
-        metafunc.parametrize("family", networks())
-    if "task" in metafunc.fixturenames and not _given(metafunc, "task"):
-        metafunc.parametrize("task", TASKS)
+    open_names = {n for n in ("family", "task") if n in metafunc.fixturenames and not _given(metafunc, n)}
+    if open_names == {"family", "task"}:
+        grid = [(family, task) for family in networks() for task in TASKS]
+        quick = [("lstm", task) for task in TASKS] + [(family, "regression") for family in networks()[1:]]
+        slow = [case for case in grid if case not in quick]
+        metafunc.parametrize(("family", "task"), tiers(grid, quick=quick, slow=slow))
+    elif open_names:
+        (name,) = open_names
+        metafunc.parametrize(name, networks() if name == "family" else TASKS)
 
 
 def _given(metafunc: pytest.Metafunc, argument: str) -> bool:

@@ -61,6 +61,14 @@ def test_last_step_view_of_a_per_step_model(build, family):
     {"pooling": "segments"},
     {"pooling": "sum"},
 ], ids=["mean-batch", "max-instance", "attention-layer", "last-bidirectional", "segments", "sum"])  # fmt: skip
+@pytest.mark.parametrize(
+    "family",
+    tiers(
+        registry.networks(),
+        quick=["lstm", "cnn_lstm", "transformer"],
+        slow=["gru", "bilstm", "attention_lstm", "tcn"],
+    ),
+)
 def test_pad_invariance_of_options(build, family, settings):
     check_padding(build(family, **settings))
 
