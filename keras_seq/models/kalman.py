@@ -23,6 +23,11 @@ from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 TINY = 1e-12  # a gap that is filled exactly leaves nothing to divide by
 
 
+def _fitted(layer: keras.layers.Layer, name: str, *shape: int) -> keras.Variable:
+    """A weight that is set after fitting, not trained; zeros at first."""
+    return layer.add_weight(shape=shape, name=name, initializer="zeros", trainable=False)
+
+
 @package
 class TargetWindow(Float32Layer):
     """The targets' past out of raw values: scaled, missing rows filled, zeros at padding.
@@ -57,10 +62,9 @@ class TargetWindow(Float32Layer):
         """One-step weights ``(targets, time, time)``, levels and precisions ``(targets, time)``, if gaps are filled."""
         if self.repairs:
             targets = len(self.index)
-            make = {"initializer": "zeros", "trainable": False}
-            self.weight = self.add_weight(shape=(targets, self.time, self.time), name="one_step", **make)
-            self.level = self.add_weight(shape=(targets, self.time), name="level", **make)
-            self.precision = self.add_weight(shape=(targets, self.time), name="precision", **make)
+            self.weight = _fitted(self, "one_step", targets, self.time, self.time)
+            self.level = _fitted(self, "level", targets, self.time)
+            self.precision = _fitted(self, "precision", targets, self.time)
 
     def call(self, values: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, features)`` raw to ``(batch, time, targets)`` scaled."""
@@ -69,13 +73,13 @@ class TargetWindow(Float32Layer):
         real = ops.ones_like(y) if lengths is None else mask_of(y, lengths) * ops.ones_like(y)
         known = ops.cast(seen, "float32") * real
         center, scale = np.asarray(self.center, np.float32), np.asarray(self.scale, np.float32)
-        y = self._carried((y - center) / scale * known, known) * real
+        y = self._carry_forward((y - center) / scale * known, known) * real
         if not self.repairs:
             return y
         filled = [self._expected(y[:, :, k], (real - known)[:, :, k], real[:, :, k], k) for k in range(len(self.index))]
         return ops.stack(filled, axis=-1)
 
-    def _carried(self, y: Tensor, known: Tensor) -> Tensor:
+    def _carry_forward(self, y: Tensor, known: Tensor) -> Tensor:
         """The last value seen stands in for missing ones (0, the centre, before the first)."""
         distance = 1
         while distance < self.time:
@@ -87,20 +91,20 @@ class TargetWindow(Float32Layer):
     def _expected(self, y: Tensor, missing: Tensor, real: Tensor, k: int) -> Tensor:
         """``(batch, time)`` with the missing rows at their conditional mean."""
         rows = ops.shape(y)[1]
-        weight, trust = self.weight[k, :rows, :rows], real * self.precision[k, :rows]
+        weight, precision = self.weight[k, :rows, :rows], real * self.precision[k, :rows]
 
-        def slope(x: Tensor, level: Tensor) -> Tensor:
-            weighed = trust * (x - ops.matmul(x, ops.transpose(weight)) - level)
-            return missing * (weighed - ops.matmul(weighed, weight))
+        def gradient(x: Tensor, level: Tensor) -> Tensor:
+            weighted = precision * (x - ops.matmul(x, ops.transpose(weight)) - level)
+            return missing * (weighted - ops.matmul(weighted, weight))
 
-        rest = -slope(y, self.level[k, :rows])
-        way, size = rest, ops.sum(rest * rest, axis=1, keepdims=True)
+        residual = -gradient(y, self.level[k, :rows])
+        direction, norm = residual, ops.sum(residual * residual, axis=1, keepdims=True)
         for _ in range(self.repairs):
-            bent = slope(way, 0.0)
-            step = size / ops.maximum(ops.sum(way * bent, axis=1, keepdims=True), TINY)
-            y, rest = y + step * way, rest - step * bent
-            smaller = ops.sum(rest * rest, axis=1, keepdims=True)
-            way, size = rest + smaller / ops.maximum(size, TINY) * way, smaller
+            curved = gradient(direction, 0.0)
+            step = norm / ops.maximum(ops.sum(direction * curved, axis=1, keepdims=True), TINY)
+            y, residual = y + step * direction, residual - step * curved
+            new_norm = ops.sum(residual * residual, axis=1, keepdims=True)
+            direction, norm = residual + new_norm / ops.maximum(norm, TINY) * direction, new_norm
         return y
 
     def compute_output_shape(self, values_shape: Shape, lengths_shape: Shape | None = None) -> Shape:
@@ -130,9 +134,8 @@ class FilterInnovations(SameShape, Float32Layer):
 
     def build(self, *shapes: Shape, **_: Shape) -> None:
         """Weights ``(targets, time, time)`` by row forecast and row read, and levels ``(targets, time)``."""
-        make = {"initializer": "zeros", "trainable": False}
-        self.weight = self.add_weight(shape=(self.targets, self.time, self.time), name="one_step", **make)
-        self.level = self.add_weight(shape=(self.targets, self.time), name="level", **make)
+        self.weight = _fitted(self, "one_step", self.targets, self.time, self.time)
+        self.level = _fitted(self, "level", self.targets, self.time)
 
     def call(self, y: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, targets)`` scaled to the same shape."""
@@ -165,18 +168,15 @@ class FilterForecast(Float32Layer):
     def build(self, *shapes: Shape, **_: Shape) -> None:
         """Weights ``(targets, origins, time, horizon)`` and ``(targets, origins, horizon)``."""
         origins = self.time if self.every_origin else 1
-        shape = (self.targets, origins, self.time, self.horizon)
-        self.weight = self.add_weight(shape=shape, name="ahead", initializer="zeros", trainable=False)
-        self.bias = self.add_weight(
-            shape=(self.targets, origins, self.horizon), name="level", initializer="zeros", trainable=False
-        )
+        self.weight = _fitted(self, "ahead", self.targets, origins, self.time, self.horizon)
+        self.bias = _fitted(self, "level", self.targets, origins, self.horizon)
 
     def call(self, y: Tensor, lengths: Tensor = None) -> Tensor:
         """``(batch, time, targets)`` scaled to ``(batch, horizon, targets)`` scaled."""
-        parts = [self._one(y[:, :, k], self.weight[k], self.bias[k], lengths) for k in range(self.targets)]
+        parts = [self._forecast_target(y[:, :, k], self.weight[k], self.bias[k], lengths) for k in range(self.targets)]
         return ops.stack(parts, axis=-1)
 
-    def _one(self, y: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
+    def _forecast_target(self, y: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
         rows = ops.shape(y)[1]
         if lengths is None:
             origin = rows - 1 if self.every_origin else 0
@@ -261,7 +261,7 @@ class MixMembers(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Shares, set after training from validation windows."""
-        self.share = self.add_weight(shape=(input_shape[-2], 3), name="share", initializer="zeros", trainable=False)
+        self.share = _fitted(self, "share", input_shape[-2], 3)
         self.share.assign(np.tile(np.array([1.0, 0.0, 0.0], np.float32), (input_shape[-2], 1)))
 
     def call(self, members: Tensor) -> Tensor:
