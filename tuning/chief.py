@@ -11,12 +11,15 @@ from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_seq import processes
 from keras_seq.errors import ConfigError, KerasSeqError
 from keras_seq.machine import resident_mb
 from tuning.records import Study
+
+if TYPE_CHECKING:
+    import keras_tuner
 
 LOCAL = "127.0.0.1"
 IDLE_DEATHS = 4  # of workers without a trial, after which the search gives up
@@ -34,7 +37,7 @@ class Chief:
         ConfigError: the port is taken.
     """
 
-    def __init__(self, oracle: Any, address: str = LOCAL, port: int = 0) -> None:
+    def __init__(self, oracle: keras_tuner.Oracle, address: str = LOCAL, port: int = 0) -> None:
         import grpc
         from keras_tuner.src import protos
         from keras_tuner.src.distribute.oracle_chief import OracleServicer

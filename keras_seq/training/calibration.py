@@ -197,14 +197,7 @@ def reliability(
 
 
 def calibration_error(truth: ArrayLike, probability: ArrayLike, *, bins: int = 15, equal_mass: bool = False) -> float:
-    """Expected calibration error: mean gap of ``reliability``'s bins, weighted by their counts.
-
-    Args:
-        truth: class numbers ``(n,)``.
-        probability: of class 1 ``(n,)``; or ``(n, classes)``: the highest against being right.
-        bins: number of bins.
-        equal_mass: as many points in each bin instead of equal widths.
-    """
+    """Expected calibration error: mean gap of ``reliability``'s bins, weighted by their counts; arguments as there."""
     predicted, observed, count = reliability(truth, probability, bins=bins, equal_mass=equal_mass)
     return float(np.sum(np.abs(predicted - observed) * count) / count.sum())
 
