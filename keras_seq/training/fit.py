@@ -111,7 +111,7 @@ def fit(
 
 
 @dataclass
-class _Progress:
+class _EpochRecord:
     """Epochs done, seconds and history."""
 
     epoch: int = 0
@@ -162,7 +162,7 @@ class _Run:
         self.plateau = Plateau(schedule, waits) if isinstance(schedule, PlateauSchedule) else None
         key = resume.run_key(experiment, prepared.series.fingerprint(), prepared.splits.fingerprint)
         self.backup = resume.Backup(checkpoints, key, seconds=training.backup_seconds, tell=self.show.tell)
-        self.progress = _Progress()
+        self.progress = _EpochRecord()
 
     # ---------------------------------------------------------------- the run
 
@@ -336,7 +336,7 @@ class _Run:
     def _take(self, state: resume.TrainingState) -> None:
         resume.assign(self.model.variables, state.arrays["model"])
         resume.assign(self.optimizer.variables, state.arrays["optimizer"])
-        self.progress = _Progress(state.epoch, state.progress["seconds"], state.progress["history"])
+        self.progress = _EpochRecord(state.epoch, state.progress["seconds"], state.progress["history"])
         self.best.restore(state.progress["best"], state.arrays.get("best", []))
         if self.plateau and state.progress["plateau"]:
             self.plateau.restore(state.progress["plateau"])
