@@ -256,14 +256,18 @@ def make_oracle(
     folder.mkdir(parents=True, exist_ok=True)
     oracle._set_project_dir(str(folder.parent), folder.name)
     if (folder / "oracle.json").exists():
-        try:
-            oracle.reload()
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"The state of the search in '{folder}' is damaged ({error}). Restore the folder from a copy, or begin "
-                "anew with --overwrite; 'python -m tuning report' still reads the trials' records."
-            ) from None
+        _reload(oracle, folder)
     return oracle
+
+
+def _reload(oracle: DurableOracle, folder: Path) -> None:
+    try:
+        oracle.reload()
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"The state of the search in '{folder}' is damaged ({error}). Restore the folder from a copy, or begin "
+            "anew with --overwrite; 'python -m tuning report' still reads the trials' records."
+        ) from None
 
 
 def _by_tuner(tuning: TuningConfig, trials: int, **common: Any) -> Any:
