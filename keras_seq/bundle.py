@@ -77,9 +77,9 @@ class Bundle:
         """
         from keras_seq.data.prepare import prepare
 
-        found = prepare(self.experiment.data)
-        self.check_data(found)
-        return found
+        prepared = prepare(self.experiment.data)
+        self.check_data(prepared)
+        return prepared
 
     def holding(self, prepared: Prepared) -> Bundle:
         """The bundle with its data at hand, which are then not read again.
@@ -88,7 +88,7 @@ class Bundle:
             DataError: they differ from those the bundle was trained on.
         """
         self.check_data(prepared)
-        self.__dict__["prepared"] = prepared  # where cached_property looks first
+        object.__setattr__(self, "prepared", prepared)  # the cached property of a frozen instance
         return self
 
     def check_data(self, prepared: Prepared) -> None:

@@ -71,9 +71,9 @@ def run_stage(bundle: str, stage: str, options: dict[str, Any], weights: str, ou
         model.set_weights(read_weights(weights))
     steps = steps_per_epoch(prepared.index["train"], experiment.training.batch_size, shuffle=experiment.data.shuffle)
     treatment = make_treatment(stage, options, steps=steps * options["epochs"])
-    told = _train(loaded, prepared, model, treatment, options, steps)
+    outcome = _train(loaded, prepared, model, treatment, options, steps)
     write_weights(model, out)
-    return told
+    return outcome
 
 
 def _train(
@@ -89,17 +89,17 @@ def _train(
     monitor = MetricMonitor.choose(training.monitor, prepared.spec.task)
     treatment.begin(twin.model)
     history: dict[str, list[float]] = {"loss": [], f"val_{monitor.name}": []}
-    best, value, kept = 0, None, []
+    best, value, weights = 0, None, []
     for epoch in range(1, options["epochs"] + 1):
         history["loss"].append(loop.run(steps, at_once=min(training.steps_per_execution, steps)))
         valid = treatment.end_epoch()
-        found = validation()[monitor.name]
-        history[f"val_{monitor.name}"].append(found)
-        if valid and (training.keep == "last" or monitor.better(found, value)):
-            best, value = epoch, found
-            kept = [variable.numpy() for variable in twin.model.variables]
-    if kept:
-        for variable, array in zip(twin.model.variables, kept, strict=True):
+        metric = validation()[monitor.name]
+        history[f"val_{monitor.name}"].append(metric)
+        if valid and (training.keep == "last" or monitor.better(metric, value)):
+            best, value = epoch, metric
+            weights = [variable.numpy() for variable in twin.model.variables]
+    if weights:
+        for variable, array in zip(twin.model.variables, weights, strict=True):
             variable.assign(array)
     treatment.finish()
     twin.give_back()

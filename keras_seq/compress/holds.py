@@ -25,23 +25,23 @@ def held(path: Path) -> dict[str, int]:
     return dict(read(path).most_common()) if read else {}
 
 
-def in_words(found: dict[str, int]) -> str:
+def in_words(sizes: dict[str, int]) -> str:
     """``int8 80 %, float32 20 %``."""
-    total = max(sum(found.values()), 1)
-    return ", ".join(f"{name} {count / total:.0%}" for name, count in found.items())
+    total = max(sum(sizes.values()), 1)
+    return ", ".join(f"{name} {count / total:.0%}" for name, count in sizes.items())
 
 
 def _onnx(path: Path) -> Counter[str]:
     import onnx
 
-    found: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     graph = onnx.load(str(path)).graph
     constants = [attribute.t for node in graph.node for attribute in node.attribute if attribute.HasField("t")]
     for tensor in [*graph.initializer, *constants]:
         array = onnx.numpy_helper.to_array(tensor)
         if array.size >= LEAST:
-            found[str(array.dtype)] += array.nbytes
-    return found
+            sizes[str(array.dtype)] += array.nbytes
+    return sizes
 
 
 def _tflite(path: Path) -> Counter[str]:
@@ -50,7 +50,7 @@ def _tflite(path: Path) -> Counter[str]:
 
     names = {value: name.lower() for name, value in vars(schema.TensorType).items() if name.isupper()}
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(path.read_bytes()))
-    found: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     seen = set()
     for graph in model.subgraphs:
         for tensor in graph.tensors:
@@ -58,21 +58,21 @@ def _tflite(path: Path) -> Counter[str]:
             elements = int(np.prod(tensor.shape)) if tensor.shape is not None and len(tensor.shape) else 1
             if data is not None and elements >= LEAST and tensor.buffer not in seen:
                 seen.add(tensor.buffer)
-                found[names[tensor.type]] += len(data)
-    return found
+                sizes[names[tensor.type]] += len(data)
+    return sizes
 
 
 def _keras(path: Path) -> Counter[str]:
     import h5py
 
-    found: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
 
     def count(_: str, item: object) -> None:
         if isinstance(item, h5py.Dataset) and item.size >= LEAST:
-            found[str(item.dtype)] += item.nbytes
+            sizes[str(item.dtype)] += item.nbytes
 
     with zipfile.ZipFile(path) as archive:
         file = io.BytesIO(archive.read("model.weights.h5"))
     with h5py.File(file, "r") as weights:
         weights.visititems(count)
-    return found
+    return sizes

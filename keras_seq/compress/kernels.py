@@ -32,8 +32,8 @@ def kernels_of(layer: keras.layers.Layer) -> list[Any]:
 
 def compressible(model: keras.Model) -> dict[str, list[Any]]:
     """Kernels by layer, for layers of at least ``LEAST`` kernel weights, in model order."""
-    found = {layer.name: kernels_of(layer) for layer in model.layers}
-    return {name: kernels for name, kernels in found.items() if sum(map(_size, kernels)) >= LEAST}
+    by_layer = {layer.name: kernels_of(layer) for layer in model.layers}
+    return {name: kernels for name, kernels in by_layer.items() if sum(map(_size, kernels)) >= LEAST}
 
 
 def sparsity(model: keras.Model) -> dict[str, float]:

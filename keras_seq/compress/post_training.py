@@ -48,8 +48,8 @@ class Windows:
         """The points with a file's answers."""
         name = next(name for name in ("probability", "probabilities", "quantiles", "prediction") if name in answers)
         value = answers[name][:, 0] if task == "binary" else answers[name]
-        found = self.truth
-        return Points(found.truth, value, found.unit, found.row, found.steps)
+        truth = self.truth
+        return Points(truth.truth, value, truth.unit, truth.row, truth.steps)
 
 
 def served_windows(prepared: Prepared, experiment: Experiment, part: str, *, most: int = MOST) -> Windows:
@@ -71,8 +71,8 @@ def served_windows(prepared: Prepared, experiment: Experiment, part: str, *, mos
     if spec.classifies:
         truth = truth[..., 0]
     known = np.isfinite(truth).reshape(len(truth), -1).all(axis=1)
-    found = Points(truth, np.zeros(len(truth)), unit, row, row - series.offsets[unit] + 1).select(known)
-    return Windows(window_arrays(series, spec, start[known], length[known]), found)
+    truths = Points(truth, np.zeros(len(truth)), unit, row, row - series.offsets[unit] + 1).select(known)
+    return Windows(window_arrays(series, spec, start[known], length[known]), truths)
 
 
 def measure_forms(
@@ -100,21 +100,21 @@ def measure_forms(
     samples = served_windows(prepared, experiment, "train", most=SAMPLES).inputs if need_samples(names) else None
     written, failed = write_formats(source, folder, names, samples=samples)
     windows = {part: served_windows(prepared, experiment, part) for part in parts}
-    found: dict[str, Any] = {name: {"failed": reason} for name, reason in failed.items()}
+    forms: dict[str, Any] = {name: {"failed": reason} for name, reason in failed.items()}
     for name, path in written.items():
         try:
-            inputs = {part: given.inputs for part, given in windows.items()}
+            inputs = {part: served.inputs for part, served in windows.items()}
             answers = run_file(path, inputs, what=f"Running {name}", engine=FORMATS[name].engine)
         except KerasSeqError as error:
-            found[name] = {"failed": str(error)}
+            forms[name] = {"failed": str(error)}
             continue
         task, metric = prepared.spec.task, deciding(prepared.spec.task)
         judged = {
-            part: score(given.answered(answers[part], task), prepared.spec, experiment, part=part)[metric]
-            for part, given in windows.items()
+            part: score(served.answered(answers[part], task), prepared.spec, experiment, part=part)[metric]
+            for part, served in windows.items()
         }
-        found[name] = {"file": path.name, **file_sizes(path), "holds": held(path), **judged}
-    return found
+        forms[name] = {"file": path.name, **file_sizes(path), "holds": held(path), **judged}
+    return forms
 
 
 def keras_int8(path: Path, target: Path, prepared: Prepared, experiment: Experiment) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def compress(
     stages = folder / "stages"
     sensitivity = _measured(bundle, prepared, stages, say) if plan.measured else None
     by_layer = _sparsity(bundle, plan, sensitivity)
-    told, weights = _stages(bundle, plan, by_layer, stages, say)
+    outcomes, weights = _stages(bundle, plan, by_layer, stages, say)
     model = bundle.model
     before = _judge(bundle, prepared, model, bundle.decision)
     sizes = kernels.weight_sizes(model)
@@ -92,7 +92,7 @@ def compress(
         "method": plan.method,
         "of": {"bundle": str(bundle.folder), "model_sha256": files.sha256(bundle.folder / "model.keras")},
         "plan": plan.to_dict(),
-        "stages": told,
+        "stages": outcomes,
         "sparsity": kernels.sparsity(model),
         "total_sparsity": kernels.total_sparsity(model),
         "distinct": kernels.distinct(model),
@@ -133,7 +133,7 @@ def _stages(
     bundle: Bundle, plan: CompressionPlan, by_layer: Mapping[str, float], folder: Path, say: Say
 ) -> tuple[list[dict[str, Any]], list[Any] | None]:
     """Run what is not there yet; what happened, and the weights of the last stage."""
-    told, previous = [], ""
+    outcomes, previous = [], ""
     key = files.sha256(bundle.folder / "manifest.json")
     for number, stage in enumerate((name for name in plan.stages if name != "ptq"), 1):
         options = plan.options(bundle, stage, by_layer)
@@ -144,9 +144,9 @@ def _stages(
             _run(bundle, stage, options, previous, done, plan.seconds)
         else:
             say(f"{stage}: taken from an interrupted run")
-        told.append({"stage": stage, **options, **files.read_json(done.with_suffix(".json"))})
+        outcomes.append({"stage": stage, **options, **files.read_json(done.with_suffix(".json"))})
         previous = str(done)
-    return told, read_weights(previous) if previous else None
+    return outcomes, read_weights(previous) if previous else None
 
 
 def _run(bundle: Bundle, stage: str, options: dict[str, Any], weights: str, done: Path, seconds: float) -> None:
@@ -155,13 +155,13 @@ def _run(bundle: Bundle, stage: str, options: dict[str, Any], weights: str, done
     partial = done.with_name(f".{done.stem}.partial-{os.getpid()}.npz")
     arguments = {"bundle": str(bundle.folder), "stage": stage, "options": options, "weights": weights}
     try:
-        told = run_apart(
+        outcome = run_apart(
             "keras_seq.compress.finetune:run_stage",
             {**arguments, "out": str(partial)},
             what=f"Compression stage '{stage}'",
             seconds=seconds,
         )
-        files.write_json(done.with_suffix(".json"), told)
+        files.write_json(done.with_suffix(".json"), outcome)
         os.replace(partial, done)
     finally:
         partial.unlink(missing_ok=True)
@@ -192,14 +192,14 @@ def _judge(
 ) -> dict[str, Any]:
     """Metrics of validation and test; without a decision one is fitted on validation, as in training."""
     experiment, spec, series = bundle.experiment, prepared.spec, prepared.series
-    found = {}
+    by_part = {}
     for part in ("validation", "test"):
         output = predict_windows(model, series, prepared.index[part], spec, experiment.data)
-        found[part] = points(series, prepared.index[part], spec, output)
-    decision = fit_points(found["validation"], series, spec, experiment) if decision is None else decision
+        by_part[part] = points(series, prepared.index[part], spec, output)
+    decision = fit_points(by_part["validation"], series, spec, experiment) if decision is None else decision
     naive = naive_errors(prepared, experiment)
     metrics: dict[str, Any] = {"decision": decision}
-    for part, given in found.items():
+    for part, given in by_part.items():
         decided = postprocess(given, spec, experiment, decision, part=part, naive=naive)
         metrics[part] = score_postprocessed(decided, spec, experiment, decision, part=part)
     return metrics
@@ -240,7 +240,7 @@ def _finish(
         "within": losses["validation"] <= plan.loss,
         "forms": {"before": was["forms"], "after": forms},
     }
-    for name in [name for name, found in forms.items() if not found.get("kept", False)]:
+    for name in [name for name, form in forms.items() if not form.get("kept", False)]:
         for path in (stages / "forms").glob(f"{forms[name].get('file', 'none')}*"):
             path.unlink()
     files.write_json(stages / "compression.json", report)
@@ -266,22 +266,22 @@ def _compare(forms: dict[str, Any], was: dict[str, Any], metric: str, plan: Comp
     forms than the float TFLite file, at no more than the plan's loss of validation.
     """
     reference = was.get("onnx", {})
-    for found in (*forms.values(), *was.values()):
-        if "failed" in found or "raw" not in reference:
+    for form in (*forms.values(), *was.values()):
+        if "failed" in form or "raw" not in reference:
             continue
-        found["ratio"] = {name: found[name] / reference[name] for name in ("raw", "gzip")}
-        judged = [part for part in ("validation", "test") if part in found]
-        found["loss"] = {part: relative_loss(metric, reference[part], found[part]) for part in judged}
-        found["kept"] = smaller(found, reference) and found["loss"]["validation"] <= plan.loss
+        form["ratio"] = {name: form[name] / reference[name] for name in ("raw", "gzip")}
+        judged = [part for part in ("validation", "test") if part in form]
+        form["loss"] = {part: relative_loss(metric, reference[part], form[part]) for part in judged}
+        form["kept"] = smaller(form, reference) and form["loss"]["validation"] <= plan.loss
     plain = forms.get("tflite", {})
-    for name, found in forms.items():
-        if name.startswith("tflite-") and "raw" in found and "raw" in plain and not smaller(found, plain):
-            found["kept"] = False
+    for name, form in forms.items():
+        if name.startswith("tflite-") and "raw" in form and "raw" in plain and not smaller(form, plain):
+            form["kept"] = False
 
 
-def smaller(found: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+def smaller(form: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
     """Whether a file is smaller packed, and not larger as it lies, than another."""
-    return bool(found["gzip"] < PAYS * reference["gzip"] and found["raw"] <= LARGER * reference["raw"])
+    return bool(form["gzip"] < PAYS * reference["gzip"] and form["raw"] <= LARGER * reference["raw"])
 
 
 def _kept_metrics(bundle: Bundle) -> dict[str, Any]:

@@ -51,13 +51,13 @@ class Scorer:
                 position += len(output)
                 output = output[np.arange(output.shape[1]) < lengths[:, None]]
             outputs.append(output)
-        found = points(self.prepared.series, self._index, spec, np.concatenate(outputs).astype(np.float32))
-        return primary_metric(found, self.prepared, self.experiment)
+        answered = points(self.prepared.series, self._index, spec, np.concatenate(outputs).astype(np.float32))
+        return primary_metric(answered, self.prepared, self.experiment)
 
 
-def primary_metric(found: Points, prepared: Prepared, experiment: Experiment) -> float:
+def primary_metric(answered: Points, prepared: Prepared, experiment: Experiment) -> float:
     """The task's primary metric of validation points."""
-    return score(found, prepared.spec, experiment, part="validation")[deciding(prepared.spec.task)]
+    return score(answered, prepared.spec, experiment, part="validation")[deciding(prepared.spec.task)]
 
 
 def relative_loss(metric: str, before: float, after: float) -> float:
@@ -82,6 +82,6 @@ def prune_once(kernels: list[np.ndarray], share: float) -> list[np.ndarray]:
 
 
 def _pruned(kernel: np.ndarray, share: float) -> np.ndarray:
-    kept = max(round(kernel.size * (1 - share)), 1)
-    smallest = np.sort(np.abs(kernel), axis=None)[-kept]
+    count = max(round(kernel.size * (1 - share)), 1)
+    smallest = np.sort(np.abs(kernel), axis=None)[-count]
     return np.where(np.abs(kernel) >= smallest, kernel, 0).astype(np.float32)

@@ -85,31 +85,31 @@ def measure(model: keras.Model, scorer: Scorer, shares: Sequence[float] = SHARES
     return Sensitivity(scorer.metric, before, weights, pruned, rounded)
 
 
-def choose_sparsity(found: Sensitivity, target: float) -> dict[str, float]:
+def choose_sparsity(sensitivity: Sensitivity, target: float) -> dict[str, float]:
     """Sparsity by layer that gives ``target`` in all, with the largest loss of a single layer as small as it can be.
 
     Each layer takes the highest share whose measured loss is within a common bound, and the bound is the smallest
     that reaches the target; what goes beyond the target is taken from the layer that it hurts most.
 
     Args:
-        found: from ``measure``.
+        sensitivity: from ``measure``.
         target: share of zeros over all layers; at most the largest share measured.
     """
-    total = sum(found.weights.values())
+    total = sum(sensitivity.weights.values())
 
     def within(bound: float) -> dict[str, float]:
         return {
             name: max((share for share, loss in losses.items() if loss <= bound), default=0.0)
-            for name, losses in found.pruned.items()
+            for name, losses in sensitivity.pruned.items()
         }
 
     def reached(chosen: Mapping[str, float]) -> float:
-        return sum(chosen[name] * count for name, count in found.weights.items()) / total
+        return sum(chosen[name] * count for name, count in sensitivity.weights.items()) / total
 
-    bounds = sorted(loss for losses in found.pruned.values() for loss in losses.values())
+    bounds = sorted(loss for losses in sensitivity.pruned.values() for loss in losses.values())
     chosen = next((within(bound) for bound in bounds if reached(within(bound)) >= target), within(np.inf))
-    hurt = max((name for name in chosen if chosen[name]), key=lambda name: found.pruned[name][chosen[name]])
-    surplus = (reached(chosen) - target) * total / found.weights[hurt]
+    hurt = max((name for name in chosen if chosen[name]), key=lambda name: sensitivity.pruned[name][chosen[name]])
+    surplus = (reached(chosen) - target) * total / sensitivity.weights[hurt]
     return {**chosen, hurt: max(chosen[hurt] - max(surplus, 0.0), 0.0)}
 
 

@@ -30,17 +30,17 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 def _forms(report: Mapping[str, Any], metric: str) -> list[list[str]]:
     rows = [["file", "of", "KB", "x float ONNX", "gzip KB", "x gzip", "holds", f"validation {metric}", "loss", "kept"]]
     for whose in ("before", "after"):
-        for name, found in report["forms"][whose].items():
-            if "failed" in found:
-                rows.append([name, whose, *[""] * 6, f"not written: {found['failed'][:80]}", ""])
+        for name, form in report["forms"][whose].items():
+            if "failed" in form:
+                rows.append([name, whose, *[""] * 6, f"not written: {form['failed'][:80]}", ""])
                 continue
-            ratio = found.get("ratio", {"raw": float("nan"), "gzip": float("nan")})
-            loss = found.get("loss", {}).get("validation", float("nan"))
-            kept = "" if whose == "before" else "yes" if found.get("kept") else "no"
-            sizes = [f"{found['raw'] / 1e3:.1f}", f"{ratio['raw']:.2f}"]
-            sizes += [f"{found['gzip'] / 1e3:.1f}", f"{ratio['gzip']:.2f}"]
-            held = in_words(found["holds"]) if found.get("holds") else ""
-            rows.append([name, whose, *sizes, held, figure(found["validation"], 5), f"{loss:+.2%}", kept])
+            ratio = form.get("ratio", {"raw": float("nan"), "gzip": float("nan")})
+            loss = form.get("loss", {}).get("validation", float("nan"))
+            is_kept = "" if whose == "before" else "yes" if form.get("kept") else "no"
+            sizes = [f"{form['raw'] / 1e3:.1f}", f"{ratio['raw']:.2f}"]
+            sizes += [f"{form['gzip'] / 1e3:.1f}", f"{ratio['gzip']:.2f}"]
+            types = in_words(form["holds"]) if form.get("holds") else ""
+            rows.append([name, whose, *sizes, types, figure(form["validation"], 5), f"{loss:+.2%}", is_kept])
     return rows
 
 

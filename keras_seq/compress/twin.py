@@ -94,8 +94,10 @@ def make_twin(model: keras.Model, wrap: Wrap = lambda name, layer: layer) -> Twi
         # the node keeps what Keras filled in when the model was built; the twin decides for itself
         return lambda *args, training=None, mask=None, **named: call(*args, **named)
 
-    inputs = {given.name: tf_keras.Input(given.shape[1:], dtype=given.dtype, name=given.name) for given in model.inputs}
-    output = model._run_through_graph([inputs[given.name] for given in model.inputs], operation_fn=operation)
+    inputs = {
+        tensor.name: tf_keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs
+    }
+    output = model._run_through_graph([inputs[tensor.name] for tensor in model.inputs], operation_fn=operation)
     return Twin(tf_keras.Model(inputs, output, name=f"{model.name}_twin"), model, variables)
 
 

@@ -131,11 +131,11 @@ class Attribution:
         array, text = _paths(Path(path))
         try:
             with np.load(array, allow_pickle=False) as arrays:
-                found = {name: arrays[name] for name in ARRAYS}
+                content = {name: arrays[name] for name in ARRAYS}
             rest = files.read_json(text)
             for name in ("features", "units", "samples"):
                 rest[name] = tuple(rest[name])
-            return cls(**found, **rest)
+            return cls(**content, **rest)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"No attributions can be read from '{array}' and '{text.name}' ({error}); make them again with "

@@ -138,10 +138,10 @@ def from_windows(
 ) -> Background:
     """A background of given raw windows ``(windows, time, features)`` with real steps ``lengths``."""
     values, lengths = np.array(values, np.float32), np.asarray(lengths, np.int32)
-    kept = lengths > 0
-    if not kept.any():
+    real = lengths > 0
+    if not real.any():
         raise DataError("No background window has a single real step; give training windows that hold data.")
-    values, lengths = values[kept], lengths[kept]
+    values, lengths = values[real], lengths[real]
     for window, length in zip(values, lengths, strict=True):
         window[:length] = filled(window[:length], spec)
         if len(spec.scaling.center) > 1:
@@ -164,8 +164,8 @@ def filled(rows: Float, spec: DataSpec) -> Float:
     elif spec.impute == "interpolate":
         table = table.interpolate(limit_direction="forward")
     fill = np.asarray(spec.scaling.fill, np.float32)
-    found = table.to_numpy(np.float32)
-    return np.where(np.isnan(found), fill, found).astype(np.float32)
+    values = table.to_numpy(np.float32)
+    return np.where(np.isnan(values), fill, values).astype(np.float32)
 
 
 def conditions(rows: Float, spec: DataSpec) -> NDArray[np.int64]:

@@ -63,8 +63,8 @@ def evolve(
     if masked.explained.stepped:
         parts, base = _by_leaving_out(own), own.base
     else:
-        found = integrated_gradients(own, tolerance=0.02)
-        parts, base = found.by_feature(), found.base
+        attribution = integrated_gradients(own, tolerance=0.02)
+        parts, base = attribution.by_feature(), attribution.base
     return AttributionEvolution(
         masked.samples.names[k],
         steps,

@@ -114,14 +114,14 @@ class ExplainedModel:
         """
         rows, steps = values.shape[:2]
         function, size, whole = self._function("outputs", rows, steps)
-        found = np.empty((rows, self.width), np.float32)
+        outputs = np.empty((rows, self.width), np.float32)
         for low in range(0, rows, size):
             chunk = np.arange(low, min(low + size, rows))
             wide = np.pad(chunk, (0, size - len(chunk)), mode="edge") if whole else chunk
-            found[chunk] = function(values[wide], lengths[wide]).numpy()[: len(chunk)]
+            outputs[chunk] = function(values[wide], lengths[wide]).numpy()[: len(chunk)]
             if tick:
                 tick(len(chunk))
-        return found
+        return outputs
 
     def path_gradients(
         self,
@@ -147,13 +147,13 @@ class ExplainedModel:
         """
         rows, steps = sample.shape[:2]
         function, size, whole = self._function("gradients", rows, steps)
-        found = np.empty(sample.shape, np.float32)
+        products = np.empty(sample.shape, np.float32)
         for low in range(0, rows, size):
             chunk = np.arange(low, min(low + size, rows))
             wide = np.pad(chunk, (0, size - len(chunk)), mode="edge") if whole else chunk
-            given = (array[wide] for array in (sample, other, share, lengths, select))
-            found[chunk] = function(*given).numpy()[: len(chunk)]
-        return found
+            arrays = (array[wide] for array in (sample, other, share, lengths, select))
+            products[chunk] = function(*arrays).numpy()[: len(chunk)]
+        return products
 
     def chunk_rows(self, steps: int) -> int:
         """Rows of one call for windows of so many steps."""

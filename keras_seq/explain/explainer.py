@@ -81,8 +81,8 @@ class Explainer:
 
     def attribute(self, method: str, **options: Any) -> Attribution:
         """Attributions of one method for the samples."""
-        given = {"blocks": self.plan.blocks, "evaluations": self.plan.evaluations, "seed": self.plan.seed}
-        return run_method(method, self.masked, self.bundle.model, **(given | options))
+        defaults = {"blocks": self.plan.blocks, "evaluations": self.plan.evaluations, "seed": self.plan.seed}
+        return run_method(method, self.masked, self.bundle.model, **(defaults | options))
 
     @cached_property
     def importance_samples(self) -> MaskedModel:

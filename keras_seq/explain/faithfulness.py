@@ -53,13 +53,13 @@ class Curves:
 
 
 def curves(
-    masked: MaskedModel, found: Attribution | None, *, blocks: int = BLOCKS, seed: int = 0, backgrounds: int = 10
+    masked: MaskedModel, attribution: Attribution | None, *, blocks: int = BLOCKS, seed: int = 0, backgrounds: int = 10
 ) -> Curves:
     """Deletion and insertion curves of a method, or of a random order.
 
     Args:
         masked: that was explained.
-        found: attributions; None: a random order, which any method must beat.
+        attribution: attributions; None: a random order, which any method must beat.
         blocks: of time in a group.
         seed: of the random order.
         backgrounds: of every changed sample, at most.
@@ -72,7 +72,7 @@ def curves(
         if not difference or len(groups) < 2:
             continue
         sign = np.sign(difference)
-        towards = rng.random(len(groups)) if found is None else _towards(found, k, groups, sign)
+        towards = rng.random(len(groups)) if attribution is None else _towards(attribution, k, groups, sign)
         rank = np.argsort(np.argsort(-towards, kind="stable"), kind="stable")
         taken = rank < np.round(SHARES * len(groups))[:, None]
         mean_answers = masked.mean_answers(k, groups.present(np.concatenate([~taken, taken])), most=backgrounds)
@@ -86,31 +86,33 @@ def curves(
     return Curves(SHARES, left / whole, reached / whole)
 
 
-def _towards(found: Attribution, k: int, groups: FeatureGroups, sign: float) -> NDArray[np.float64]:
-    values = found.values[k, : groups.known.shape[0]]
+def _towards(attribution: Attribution, k: int, groups: FeatureGroups, sign: float) -> NDArray[np.float64]:
+    values = attribution.values[k, : groups.known.shape[0]]
     if values.shape[1] == 1 and groups.known.shape[1] > 1:  # attention: the same for all sensors
         values = np.repeat(values, groups.known.shape[1], axis=1) * sign
     values = np.pad(values, ((0, groups.known.shape[0] - len(values)), (0, 0)))
     return np.array([sign * values[cells].sum() for cells in groups.cells])
 
 
-def grouped(found: Attribution, blocks: int = BLOCKS) -> NDArray[np.float64]:
+def grouped(attribution: Attribution, blocks: int = BLOCKS) -> NDArray[np.float64]:
     """Sums over (sensor, time block), ``(samples, features * blocks)``; 0 where a block holds no step."""
-    sums = np.zeros((len(found), found.values.shape[2], blocks))
-    for k, length in enumerate(found.lengths):
+    sums = np.zeros((len(attribution), attribution.values.shape[2], blocks))
+    for k, length in enumerate(attribution.lengths):
         borders = edges(int(length), blocks)
         for b, (low, high) in enumerate(pairwise(borders)):
-            sums[k, :, b] = found.values[k, low:high].sum(0, dtype=np.float64)
-    return sums.reshape(len(found), -1)
+            sums[k, :, b] = attribution.values[k, low:high].sum(0, dtype=np.float64)
+    return sums.reshape(len(attribution), -1)
 
 
-def agreement(all_of_them: Mapping[str, Attribution], blocks: int = BLOCKS) -> list[dict[str, Any]]:
+def agreement(attributions: Mapping[str, Attribution], blocks: int = BLOCKS) -> list[dict[str, Any]]:
     """Rank correlation of every pair of methods: mean over samples of the groups, and of the sensors overall.
 
     Methods that do not tell sensors apart (attention) are left out where there are several.
     """
-    sensors = max((found.values.shape[2] for found in all_of_them.values()), default=0)
-    methods = {name: found for name, found in all_of_them.items() if found.values.shape[2] == sensors}
+    sensors = max((attribution.values.shape[2] for attribution in attributions.values()), default=0)
+    methods = {
+        name: attribution for name, attribution in attributions.items() if attribution.values.shape[2] == sensors
+    }
     names, rows = list(methods), []
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
@@ -127,10 +129,10 @@ def spearman(one: NDArray[Any], other: NDArray[Any]) -> float:
     """Rank correlation of two arrays ``(n,)`` where at least one is not 0; NaN where nothing is left to rank."""
     from scipy.stats import spearmanr
 
-    kept = (np.abs(one) > 0) | (np.abs(other) > 0)
-    if kept.sum() < 3 or np.ptp(one[kept]) == 0 or np.ptp(other[kept]) == 0:
+    ranked = (np.abs(one) > 0) | (np.abs(other) > 0)
+    if ranked.sum() < 3 or np.ptp(one[ranked]) == 0 or np.ptp(other[ranked]) == 0:
         return float("nan")
-    return float(spearmanr(one[kept], other[kept]).statistic)
+    return float(spearmanr(one[ranked], other[ranked]).statistic)
 
 
 def randomised(model: keras.Model, seed: int = 0) -> Any:

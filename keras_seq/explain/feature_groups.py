@@ -79,11 +79,11 @@ def make_groups(masked: MaskedModel, k: int, blocks: int = BLOCKS) -> FeatureGro
     known = masked.known(k)
     differs = known & (np.abs(np.nan_to_num(masked.sample(k)) - np.nan_to_num(masked.beside(k))) > 0).any(axis=0)
     borders = edges(length, blocks)
-    found = [
+    parts = [
         (feature, start, stop)
         for feature in range(known.shape[1])
         for start, stop in pairwise(borders)
         if differs[start:stop, feature].any()
     ]
-    columns = np.array(found, np.int64).reshape(-1, 3).T
+    columns = np.array(parts, np.int64).reshape(-1, 3).T
     return FeatureGroups(columns[0], columns[1], columns[2], known)

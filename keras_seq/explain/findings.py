@@ -19,7 +19,7 @@ MOST = 5
 
 
 def findings(
-    found: Attribution,
+    attribution: Attribution,
     values: NDArray[np.floating],
     *,
     constant: Sequence[str] = (),
@@ -31,7 +31,7 @@ def findings(
     """At most five findings: the main sensors, when they matter, one telling sample, what belongs together, trust.
 
     Args:
-        found: attributions of the main method.
+        attribution: attributions of the main method.
         values: of the samples, raw ``(samples, time, features)``.
         constant: features that never change.
         agreement: of the methods.
@@ -39,40 +39,41 @@ def findings(
         interactions: of the top sensors.
         importance: permutation importance.
     """
-    made = [_top(found, values), _when(found), _sample(found)]
+    paragraphs = [_top(attribution, values), _when(attribution), _sample(attribution)]
     if interactions and interactions[0]["strength"] > 0:
-        made.append(_together(found, interactions))
+        paragraphs.append(_together(attribution, interactions))
     elif importance:
-        made.append(_needed(importance))
-    made.append(_trust(found, agreement, areas or {}, constant))
-    return made[:MOST]
+        paragraphs.append(_needed(importance))
+    paragraphs.append(_trust(attribution, agreement, areas or {}, constant))
+    return paragraphs[:MOST]
 
 
-def _unit(found: Attribution) -> str:
-    return f" {found.output_unit}" if found.output_unit else ""
+def _unit(attribution: Attribution) -> str:
+    return f" {attribution.output_unit}" if attribution.output_unit else ""
 
 
-def _name(found: Attribution) -> str:
-    return found.method.replace("_", " ")
+def _name(attribution: Attribution) -> str:
+    return attribution.method.replace("_", " ")
 
 
-def _top(found: Attribution, values: NDArray[np.floating]) -> dict[str, Any]:
-    if not found.by_sensor:
+def _top(attribution: Attribution, values: NDArray[np.floating]) -> dict[str, Any]:
+    if not attribution.by_sensor:
         text = (
-            f"{_name(found).capitalize()} tells where in time the model reads, not which sensors it uses nor what "
-            "moves the answer. Ask for another method as well, such as --methods integrated_gradients or occlusion."
+            f"{_name(attribution).capitalize()} tells where in time the model reads, not which sensors it uses nor "
+            "what moves the answer. Ask for another method as well, such as --methods integrated_gradients or "
+            "occlusion."
         )
         return {"title": "Which sensors decide", "text": text, "numbers": {"top": [], "sensors_for_80_percent": None}}
-    rows = views.sensors(found, values)
+    rows = views.sensors(attribution, values)
     first = rows[0]
     shares = np.cumsum([row["share"] for row in rows])
     enough = int(np.searchsorted(shares, 0.8)) + 1
     text = (
-        f"{label(first['feature'])} moves {found.output} most: {first['importance']:.3g}{_unit(found)} a sample on "
-        f"average, {first['share']:.0%} of all attribution"
+        f"{label(first['feature'])} moves {attribution.output} most: {first['importance']:.3g}{_unit(attribution)} a "
+        f"sample on average, {first['share']:.0%} of all attribution"
         if len(rows) > 1
-        else f"{label(first['feature'])}, the only sensor, moves {found.output} by {first['importance']:.3g}"
-        f"{_unit(found)} a sample on average"
+        else f"{label(first['feature'])}, the only sensor, moves {attribution.output} by {first['importance']:.3g}"
+        f"{_unit(attribution)} a sample on average"
     )
     if np.isfinite(first["direction"]) and abs(first["direction"]) > 0.3:
         text += f"; higher values {'raise' if first['direction'] > 0 else 'lower'} it (rank correlation "
@@ -86,54 +87,54 @@ def _top(found: Attribution, values: NDArray[np.floating]) -> dict[str, Any]:
     return {"title": "Which sensors decide", "text": text, "numbers": {"top": top, "sensors_for_80_percent": enough}}
 
 
-def _when(found: Attribution) -> dict[str, Any]:
-    importance = views.lag_importance(found).sum(1)
+def _when(attribution: Attribution) -> dict[str, Any]:
+    importance = views.lag_importance(attribution).sum(1)
     share = np.cumsum(importance) / max(float(importance.sum()), 1e-12)
     half, most = (int(np.searchsorted(share, level)) + 1 for level in (0.5, 0.8))
     peak = int(importance.argmax())
     spread = "evenly over the window" if half > 0.4 * len(share) else "near the end" if half < 0.2 * len(share) else ""
     weight = float(importance[peak]) / max(float(importance.sum()), 1e-12)
     where = f"{peak} before the last one" if peak else "the last one"
-    what = "attribution" if found.by_sensor else _name(found)
+    what = "attribution" if attribution.by_sensor else _name(attribution)
     text = (
         f"Half of all {what} lies within the last {in_steps(half)}, 80% within the last {in_steps(most)} of "
         f"{len(share)}; the single step that counts most is {where} ({weight:.1%})"
     )
-    decides = "what decides" if found.by_sensor else "what is read"
+    decides = "what decides" if attribution.by_sensor else "what is read"
     text += f": {decides} lies {spread}." if spread else "."
     numbers = {"steps_for_half": half, "steps_for_80_percent": most, "window": len(share), "peak_lag": peak}
     return {"title": "Which steps decide", "text": text, "numbers": numbers}
 
 
-def _sample(found: Attribution) -> dict[str, Any]:
-    change = found.predictions - found.base
+def _sample(attribution: Attribution) -> dict[str, Any]:
+    change = attribution.predictions - attribution.base
     k = int(np.abs(change).argmax())
-    by_feature = found.by_feature()[k]
+    by_feature = attribution.by_feature()[k]
     order = np.argsort(-np.abs(by_feature), kind="stable")[:3]
-    reasons = ", ".join(f"{found.features[f]} {by_feature[f]:+.3g}" for f in order if by_feature[f])
+    reasons = ", ".join(f"{attribution.features[f]} {by_feature[f]:+.3g}" for f in order if by_feature[f])
     text = (
-        f"Farthest from its base is sample {found.samples[k]}: {found.predictions[k]:.4g} instead of "
-        f"{found.base[k]:.4g}{_unit(found)} ({change[k]:+.3g})"
+        f"Farthest from its base is sample {attribution.samples[k]}: {attribution.predictions[k]:.4g} instead of "
+        f"{attribution.base[k]:.4g}{_unit(attribution)} ({change[k]:+.3g})"
     )
-    text += f", mostly by {reasons or 'no single sensor'}." if found.by_sensor else "."
+    text += f", mostly by {reasons or 'no single sensor'}." if attribution.by_sensor else "."
     numbers = {
         "sample": k,
-        "unit_id": found.samples[k],
-        "prediction": float(found.predictions[k]),
-        "base": float(found.base[k]),
-        "reasons": {found.features[f]: float(by_feature[f]) for f in order} if found.by_sensor else {},
+        "unit_id": attribution.samples[k],
+        "prediction": float(attribution.predictions[k]),
+        "base": float(attribution.base[k]),
+        "reasons": {attribution.features[f]: float(by_feature[f]) for f in order} if attribution.by_sensor else {},
     }
     return {"title": "The most telling sample", "text": text, "numbers": numbers}
 
 
-def _together(found: Attribution, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _together(attribution: Attribution, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     first, mean = rows[0], float(np.mean([row["strength"] for row in rows]))
-    share = first["strength"] / max(found.output_range, 1e-12)
+    share = first["strength"] / max(attribution.output_range, 1e-12)
     strong = "belong together" if share > 0.05 else "work almost independently"
     text = (
         f"The top sensors {strong}: the strongest joint effect is that of {first['feature']} and {first['other']}, "
-        f"{first['strength']:.3g}{_unit(found)} beyond the sum of both ({share:.1%} of the range of answers; mean of "
-        f"the pairs {mean:.3g})."
+        f"{first['strength']:.3g}{_unit(attribution)} beyond the sum of both ({share:.1%} of the range of answers; "
+        f"mean of the pairs {mean:.3g})."
     )
     return {"title": "What works together", "text": text, "numbers": {"pairs": [dict(row) for row in rows[:5]]}}
 
@@ -149,19 +150,23 @@ def _needed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _trust(
-    found: Attribution,
+    attribution: Attribution,
     agreement: Sequence[Mapping[str, Any]],
     areas: Mapping[str, tuple[float, float]],
     constant: Sequence[str],
 ) -> dict[str, Any]:
-    worst = float(found.additivity_error().max())
-    text = f"The attributions ({_name(found)}) add up to the answers within {worst:.2%} of their range"
-    if not found.additive:
-        text = f"Numbers of {_name(found)} need not add up to the answers"
-        text += f" (they are off by up to {worst:.0%} of their range)" if found.by_sensor else ""
+    worst = float(attribution.additivity_error().max())
+    text = f"The attributions ({_name(attribution)}) add up to the answers within {worst:.2%} of their range"
+    if not attribution.additive:
+        text = f"Numbers of {_name(attribution)} need not add up to the answers"
+        text += f" (they are off by up to {worst:.0%} of their range)" if attribution.by_sensor else ""
     numbers: dict[str, Any] = {"additivity_error": worst}
-    if found.method in areas and "random" in areas and np.isfinite([*areas[found.method], *areas["random"]]).all():
-        deletion, insertion = areas[found.method]
+    if (
+        attribution.method in areas
+        and "random" in areas
+        and np.isfinite([*areas[attribution.method], *areas["random"]]).all()
+    ):
+        deletion, insertion = areas[attribution.method]
         chance = areas["random"]
         better = deletion < chance[0] and insertion > chance[1]
         text += (
@@ -170,10 +175,10 @@ def _trust(
         )
         text += "" if better else ", which is no better than chance: do not rely on single values here"
         numbers["areas"] = {key: list(value) for key, value in areas.items()}
-    mine = [row for row in agreement if found.method in (row["method"], row["other"])]
+    mine = [row for row in agreement if attribution.method in (row["method"], row["other"])]
     if mine:
         best = max(mine, key=lambda row: row["spearman"])
-        other = best["other"] if best["method"] == found.method else best["method"]
+        other = best["other"] if best["method"] == attribution.method else best["method"]
         text += f"; rank correlation with {other.replace('_', ' ')} {best['spearman']:.2f}"
         numbers["agreement"] = [dict(row) for row in mine]
     if constant:

@@ -84,9 +84,9 @@ class Explanations:
     @property
     def plots(self) -> dict[str, Path]:
         """Pictures by name: the global ones in the order of ``PLOTS``, then those of single samples."""
-        found = {path.stem: path for path in sorted((self.folder / PLOTS_FOLDER).glob("*.png"))}
-        first = [name for name in PLOTS if name in found]
-        return {name: found[name] for name in (*first, *(name for name in found if name not in first))}
+        pictures = {path.stem: path for path in sorted((self.folder / PLOTS_FOLDER).glob("*.png"))}
+        first = [name for name in PLOTS if name in pictures]
+        return {name: pictures[name] for name in (*first, *(name for name in pictures if name not in first))}
 
     def attribution(self, method: str) -> Attribution:
         """The attributions of one method.

@@ -86,11 +86,11 @@ def caster_events(config: CasterConfig, series: Series) -> CastingEvents:
     return events
 
 
-def localise(found: Attribution, units: NDArray[np.int64], events: CastingEvents) -> Localisation:
+def localise(attribution: Attribution, units: NDArray[np.int64], events: CastingEvents) -> Localisation:
     """Divide attributions between true events and decoys.
 
     Args:
-        found: attributions of casts with a visible precursor.
+        attribution: attributions of casts with a visible precursor.
         units: unit number of every sample.
         events: of the data set.
 
@@ -100,12 +100,17 @@ def localise(found: Attribution, units: NDArray[np.int64], events: CastingEvents
     rows = []
     for k, unit in enumerate(units):
         mine = np.flatnonzero(events.unit == unit)
-        true, decoy = _moved(found, k, events, mine, wanted=True), _moved(found, k, events, mine, wanted=False)
+        true, decoy = (
+            _moved(attribution, k, events, mine, wanted=True),
+            _moved(attribution, k, events, mine, wanted=False),
+        )
         if not true.any():
-            raise DataError(f"Sample '{found.samples[k]}' has no visible precursor, so there is nothing to point at.")
+            raise DataError(
+                f"Sample '{attribution.samples[k]}' has no visible precursor, so there is nothing to point at."
+            )
         decoy &= ~true
-        real = np.broadcast_to(found.real()[k][:, None], true.shape)
-        size, signed = np.abs(found.values[k]), found.values[k]
+        real = np.broadcast_to(attribution.real()[k][:, None], true.shape)
+        size, signed = np.abs(attribution.values[k]), attribution.values[k]
         rest = real & ~true & ~decoy
         rows.append(
             (
@@ -118,14 +123,14 @@ def localise(found: Attribution, units: NDArray[np.int64], events: CastingEvents
                 signed[decoy].mean() if decoy.any() else np.nan,
             )
         )
-    return Localisation(found.samples, *np.array(rows, np.float64).T)
+    return Localisation(attribution.samples, *np.array(rows, np.float64).T)
 
 
 def _moved(
-    found: Attribution, k: int, events: CastingEvents, mine: NDArray[np.int64], *, wanted: bool
+    attribution: Attribution, k: int, events: CastingEvents, mine: NDArray[np.int64], *, wanted: bool
 ) -> NDArray[np.bool_]:
     """Values ``(time, features)`` that the true event (``wanted``) or the decoys of a cast move."""
-    cells = np.zeros(found.values.shape[1:], bool)
+    cells = np.zeros(attribution.values.shape[1:], bool)
     step = np.arange(len(cells))
     for event in mine[(events.kind[mine] == PRECURSOR) == wanted]:
         if events.surge[event] >= 0:
@@ -133,4 +138,4 @@ def _moved(
         for row, peak in enumerate(events.rise[event]):
             if peak >= 0:
                 cells[np.abs(step - peak) <= RISE, len(PROCESS) + row] = True
-    return cells & found.real()[k][:, None]
+    return cells & attribution.real()[k][:, None]

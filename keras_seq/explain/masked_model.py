@@ -62,11 +62,11 @@ class MaskedModel:
     @cached_property
     def outputs(self) -> NDArray[np.float32]:
         """The model's outputs for the samples ``(samples, outputs)``."""
-        found = np.empty((len(self.samples), self.explained.width), np.float32)
+        outputs = np.empty((len(self.samples), self.explained.width), np.float32)
         for width in np.unique(self.width):
             mine = np.flatnonzero(self.width == width)
-            found[mine] = self.explained.outputs(self.samples.values[mine, :width], self.samples.lengths[mine])
-        return found
+            outputs[mine] = self.explained.outputs(self.samples.values[mine, :width], self.samples.lengths[mine])
+        return outputs
 
     @cached_property
     def select(self) -> NDArray[np.float32]:
@@ -81,7 +81,7 @@ class MaskedModel:
     @cached_property
     def base_answers(self) -> list[NDArray[np.float64]]:
         """Answers to each sample's backgrounds, ``(backgrounds,)`` each."""
-        found: list[NDArray[np.float64]] = [np.zeros(0)] * len(self.samples)
+        answers_by_sample: list[NDArray[np.float64]] = [np.zeros(0)] * len(self.samples)
         for width in np.unique(self.width):
             mine = np.flatnonzero(self.width == width)
             size = max(1, ROWS_AT_ONCE // max(self.beside(int(mine[0])).nbytes, 1))
@@ -94,8 +94,8 @@ class MaskedModel:
                 select = np.repeat(self.select[some], counts, axis=0)
                 answers = np.split(self.explained.target.number(outputs, select), np.cumsum(counts)[:-1])
                 for k, one in zip(some, answers, strict=True):
-                    found[k] = one
-        return found
+                    answers_by_sample[k] = one
+        return answers_by_sample
 
     @cached_property
     def base(self) -> NDArray[np.float64]:
@@ -151,13 +151,13 @@ class MaskedModel:
         sample, windows = self.sample(k), self.beside(k)
         if most and len(windows) > most:
             windows = windows[np.linspace(0, len(windows) - 1, most).round().astype(int)]
-        found = np.empty(len(present))
+        means = np.empty(len(present))
         size = max(1, 8 * self.explained.chunk_rows(sample.shape[0]) // len(windows))
         for low in range(0, len(present), size):
             sets = present[low : low + size, None]
             rows = np.where(sets, sample, windows).reshape(-1, *sample.shape)
-            found[low : low + size] = self.answers(k, rows).reshape(-1, len(windows)).mean(1)
-        return found
+            means[low : low + size] = self.answers(k, rows).reshape(-1, len(windows)).mean(1)
+        return means
 
     def attribution(
         self, values: Sequence[NDArray[Any]], method: str, *, additive: bool, base: object = None, **details: object

@@ -68,12 +68,12 @@ def permutation_importance(
         for member in members:
             if member not in spec.features:
                 raise ConfigError(f"Group '{name}' names '{member}'{nearest(member, spec.features)}")
-    kept = _judged(masked.samples)
-    samples = masked.samples.take(kept)
+    known = _judged(masked.samples)
+    samples = masked.samples.take(known)
     loss = _loss_of(spec, samples.truth, quantiles, target_cap)
-    before = loss(masked.outputs[kept])
+    before = loss(masked.outputs[known])
     others = from_windows(samples.values, samples.lengths, spec, count=len(samples))
-    rng, found = np.random.default_rng(seed), []
+    rng, importances = np.random.default_rng(seed), []
     with masked.ticker.stage("permutation importance", len(groups) * repeats) as tick:
         orders = [_derangement(len(samples), rng) for _ in range(repeats)]
         aligned = [_aligned(samples, others, order, spec) for order in orders]
@@ -85,8 +85,10 @@ def permutation_importance(
                 changed[:, :, columns] = values[:, :, columns]
                 losses.append(loss(masked.explained.outputs(changed, samples.lengths)))
                 tick()
-            found.append(PermutationImportance(name, before, float(np.mean(losses)) - before, float(np.std(losses))))
-    return sorted(found, key=lambda one: -one.increase)
+            importances.append(
+                PermutationImportance(name, before, float(np.mean(losses)) - before, float(np.std(losses)))
+            )
+    return sorted(importances, key=lambda one: -one.increase)
 
 
 def _judged(samples: Samples) -> NDArray[np.int64]:
@@ -111,14 +113,14 @@ def _aligned(samples: Samples, others: Background, order: NDArray[np.int64], spe
     """Each sample's stand-in: the windows in another order, laid beside step for step."""
     from dataclasses import replace
 
-    found = np.zeros_like(samples.values)
+    aligned = np.zeros_like(samples.values)
     for k, other in enumerate(order):
         real = int(samples.lengths[k])
         own = slice(other, other + 1)
         one = replace(others, values=others.values[own], lengths=others.lengths[own], count=1)
         sample = samples.values[k, :real]
-        found[k, :real] = np.where(np.isfinite(sample), one.beside(sample)[0], np.nan)
-    return found
+        aligned[k, :real] = np.where(np.isfinite(sample), one.beside(sample)[0], np.nan)
+    return aligned
 
 
 def _loss_of(

@@ -17,19 +17,19 @@ BARS = 9  # sensors of a waterfall, the others are one bar
 SIGNALS = 4
 
 
-def waterfall(found: Attribution, k: int, path: Path) -> Path:
+def waterfall(attribution: Attribution, k: int, path: Path) -> Path:
     """From the base to the answer, sensor by sensor."""
-    by_feature = found.by_feature()[k]
+    by_feature = attribution.by_feature()[k]
     order = np.argsort(-np.abs(by_feature), kind="stable")
     shown = [f for f in order[:BARS] if by_feature[f] != 0]
     rest = [f for f in order if f not in shown and by_feature[f] != 0]
-    names = [label(found.features[f], found.units[f]) for f in shown]
+    names = [label(attribution.features[f], attribution.units[f]) for f in shown]
     parts = [float(by_feature[f]) for f in shown]
     if rest:
         names.append(f"{len(rest)} other sensors")
         parts.append(float(by_feature[rest].sum()))
     figure, (axis,) = panels(1, width=7.4, height=max(2.6, 0.38 * len(parts) + 1.7))
-    at = float(found.base[k])
+    at = float(attribution.base[k])
     for row, part in enumerate(parts):
         axis.barh(row, part, left=at, color=UP if part > 0 else DOWN)
         if row:
@@ -44,26 +44,32 @@ def waterfall(found: Attribution, k: int, path: Path) -> Path:
             fontsize=8,
         )
         at = end
-    axis.axvline(found.base[k], color=GREY, linestyle=":", label=f"base {found.base[k]:.4g}")
-    axis.axvline(found.predictions[k], color="black", linewidth=1, label=f"answer {found.predictions[k]:.4g}")
+    axis.axvline(attribution.base[k], color=GREY, linestyle=":", label=f"base {attribution.base[k]:.4g}")
+    axis.axvline(
+        attribution.predictions[k], color="black", linewidth=1, label=f"answer {attribution.predictions[k]:.4g}"
+    )
     axis.set_yticks(range(len(parts)), names)
     axis.invert_yaxis()
-    reached = found.base[k] + np.concatenate([[0.0], np.cumsum(parts)])
+    reached = attribution.base[k] + np.concatenate([[0.0], np.cumsum(parts)])
     room = 0.14 * max(float(np.ptp(reached)), 1e-12)  # for the numbers beside the bars
     axis.set_xlim(reached.min() - 0.3 * room, reached.max() + room)
-    axis.set_xlabel(found.output + (f" [{found.output_unit}]" if found.output_unit else ""))
+    axis.set_xlabel(attribution.output + (f" [{attribution.output_unit}]" if attribution.output_unit else ""))
     figure.legend(*axis.get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=2)
-    return save(figure, path, f"Sample {found.samples[k]}: why {found.predictions[k]:.4g} ({nice(found.method)})")
+    return save(
+        figure,
+        path,
+        f"Sample {attribution.samples[k]}: why {attribution.predictions[k]:.4g} ({nice(attribution.method)})",
+    )
 
 
-def traces(found: Attribution, k: int, values: NDArray[Any], path: Path) -> Path:
+def traces(attribution: Attribution, k: int, values: NDArray[Any], path: Path) -> Path:
     """The signals of the top sensors, coloured by attribution."""
     from matplotlib.collections import LineCollection
 
-    length = int(found.lengths[k])
-    order = np.argsort(-np.abs(found.values[k]).sum(0), kind="stable")[:SIGNALS]
+    length = int(attribution.lengths[k])
+    order = np.argsort(-np.abs(attribution.values[k]).sum(0), kind="stable")[:SIGNALS]
     figure, axes = panels(len(order), columns=1, width=8.4, height=1.8)
-    shown = found.values[k, :length][:, order]
+    shown = attribution.values[k, :length][:, order]
     most = max(float(np.quantile(np.abs(shown), 0.995)) if shown.size else 0.0, 1e-12)
     collection: Any = None
     for axis, f in zip(axes, order, strict=True):
@@ -71,20 +77,26 @@ def traces(found: Attribution, k: int, values: NDArray[Any], path: Path) -> Path
         step = np.arange(length)
         points = np.stack([step, signal], 1)
         pieces = np.stack([points[:-1], points[1:]], 1) if length > 1 else np.zeros((0, 2, 2))
-        kept = np.isfinite(pieces).all(axis=(1, 2))
+        whole = np.isfinite(pieces).all(axis=(1, 2))
         axis.plot(step, signal, color="#CCCCCC", linewidth=3.2, zorder=1)
-        collection = LineCollection(pieces[kept].tolist(), cmap=DIVERGING, linewidths=2.2, zorder=2)
-        collection.set_array(((found.values[k, :-1, f] + found.values[k, 1:, f]) / 2)[: max(length - 1, 0)][kept])
+        collection = LineCollection(pieces[whole].tolist(), cmap=DIVERGING, linewidths=2.2, zorder=2)
+        collection.set_array(
+            ((attribution.values[k, :-1, f] + attribution.values[k, 1:, f]) / 2)[: max(length - 1, 0)][whole]
+        )
         collection.set_clim(-most, most)
         axis.add_collection(collection)
-        axis.set_ylabel(label(found.features[f], found.units[f]).replace(" [", "\n["), fontsize=8)
+        axis.set_ylabel(label(attribution.features[f], attribution.units[f]).replace(" [", "\n["), fontsize=8)
         axis.ticklabel_format(axis="y", useOffset=False)
         axis.locator_params(axis="y", nbins=4)
         axis.set_xlim(0, max(length - 1, 1))
         whole_steps(axis.xaxis)
     axes[-1].set_xlabel("step")
-    figure.colorbar(collection, ax=axes, label=amount(found.output, found.output_unit), shrink=0.9)
-    return save(figure, path, f"Sample {found.samples[k]}: red raises, blue lowers (answer {found.predictions[k]:.4g})")
+    figure.colorbar(collection, ax=axes, label=amount(attribution.output, attribution.output_unit), shrink=0.9)
+    return save(
+        figure,
+        path,
+        f"Sample {attribution.samples[k]}: red raises, blue lowers (answer {attribution.predictions[k]:.4g})",
+    )
 
 
 def evolution(course: AttributionEvolution, path: Path, top: int = 5) -> Path:

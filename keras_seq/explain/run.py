@@ -106,15 +106,15 @@ def explain(
     files.ensure_writable(folder.parent)
     what = explainer.masked.explained.target.name
     say(f"explaining {what} of {len(explainer.masked.samples)} samples: {', '.join(explainer.methods)}")
-    found = {}
+    attributions = {}
     for method in explainer.methods:
-        found[method] = explainer.attribute(method)
-        worst = found[method].additivity_error().max()
-        adds = f", adds up within {worst:.2%}" if found[method].additive else ""
-        say(f"  {method}: {found[method].details['seconds']:.1f} s{adds}")
-    scores = score_explanations(explainer, found)
+        attributions[method] = explainer.attribute(method)
+        worst = attributions[method].additivity_error().max()
+        adds = f", adds up within {worst:.2%}" if attributions[method].additive else ""
+        say(f"  {method}: {attributions[method].details['seconds']:.1f} s{adds}")
+    scores = score_explanations(explainer, attributions)
     with files.new_folder(folder, replace=True) as partial:
-        write_folder(partial, explainer, found, scores, seconds=time.perf_counter() - began)
+        write_folder(partial, explainer, attributions, scores, seconds=time.perf_counter() - began)
     return layout.read(folder)
 
 

@@ -121,8 +121,8 @@ def cut(series: Series, index: WindowIndex, spec: DataSpec) -> Samples:
     lengths = np.minimum(index.length, spec.time).astype(np.int32)
     time = int(lengths.max()) if spec.variable_length else spec.time
     values = np.zeros((len(index), time, len(spec.features)), np.float32)
-    for row, start, length, kept in zip(values, index.start, index.length, lengths, strict=True):
-        row[:kept] = series.values[start + length - kept : start + length]
+    for row, start, length, real in zip(values, index.start, index.length, lengths, strict=True):
+        row[:real] = series.values[start + length - real : start + length]
     last = index.start + index.length - 1
     ids = series.unit_ids[index.unit]
     step = last - series.offsets[index.unit] + 1
@@ -140,11 +140,11 @@ def _truth(series: Series, index: WindowIndex, spec: DataSpec, last: NDArray[np.
 
 
 def _last_windows(series: Series, index: WindowIndex, units: Sequence[str], part: str) -> NDArray[np.int64]:
-    held = {str(series.unit_ids[unit]): int(unit) for unit in np.unique(index.unit)}
-    unknown = [name for name in units if name not in held]
+    by_name = {str(series.unit_ids[unit]): int(unit) for unit in np.unique(index.unit)}
+    unknown = [name for name in units if name not in by_name]
     if unknown:
         raise DataError(
-            f"Option '--units': the {part} part has no unit '{unknown[0]}'{nearest(unknown[0], list(held)[:50])}"
+            f"Option '--units': the {part} part has no unit '{unknown[0]}'{nearest(unknown[0], list(by_name)[:50])}"
         )
     numbers = index.unit
-    return np.array([int(np.flatnonzero(numbers == held[name])[-1]) for name in units], np.int64)
+    return np.array([int(np.flatnonzero(numbers == by_name[name])[-1]) for name in units], np.int64)

@@ -42,18 +42,18 @@ class ExplanationScores:
         return {name: one.areas for name, one in self.curves.items()}
 
 
-def score_explanations(explainer: Explainer, found: Mapping[str, Attribution]) -> ExplanationScores:
+def score_explanations(explainer: Explainer, attributions: Mapping[str, Attribution]) -> ExplanationScores:
     """Measure agreement, faithfulness, interactions, importance, and where asked for sanity and stability."""
-    main, masked, plan = found[explainer.methods[0]], explainer.masked, explainer.plan
+    main, masked, plan = attributions[explainer.methods[0]], explainer.masked, explainer.plan
     measured: dict[str, Curves] = {}
-    with explainer.ticker.stage("faithfulness", len(found) + 1) as tick:
-        for name, one in found.items():
+    with explainer.ticker.stage("faithfulness", len(attributions) + 1) as tick:
+        for name, one in attributions.items():
             measured[name] = curves(masked, one, blocks=plan.blocks)
             tick()
         measured["random"] = curves(masked, None, blocks=plan.blocks, seed=plan.seed)
     several = main.values.shape[2] > 1
     return ExplanationScores(
-        agreement(found, plan.blocks),
+        agreement(attributions, plan.blocks),
         measured,
         interactions(masked, main) if several else [],
         _importance(explainer),

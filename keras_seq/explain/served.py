@@ -89,14 +89,14 @@ def make_explain(
             flat = tf.reshape(rows, (-1, steps, len(spec.features)))
             times = tf.shape(flat)[0] // count
             chosen = tf.tile(select, [times, *[1] * (len(select.shape) - 1)])
-            found = explained.number(explained.raw(explained.inputs(flat, tf.tile(real_length, [times]))), chosen)
-            return tf.reshape(found, tf.shape(rows)[:-2])
+            answers = explained.number(explained.raw(explained.inputs(flat, tf.tile(real_length, [times]))), chosen)
+            return tf.reshape(answers, tf.shape(rows)[:-2])
 
         base = tf.reduce_mean(at(hidden), axis=0)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(points)
-            found = tf.reduce_sum(at(points))
-        slope = tape.gradient(found, points, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            total_answer = tf.reduce_sum(at(points))
+        slope = tape.gradient(total_answer, points, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         mean_slope = tf.tensordot(weights, tf.where(known, slope, 0.0), axes=1)
         total = tf.reduce_mean(mean_slope * change, axis=0)
         error = answer - base - tf.reduce_sum(total, axis=(1, 2))

@@ -39,12 +39,12 @@ def sources(layers: list[Any], sample: NDArray[np.float32], known: NDArray[np.bo
         columns = _recent(length, _channels(layers, features))
     else:
         columns = _history(history.config if history else None, length, features, _channels(layers, features))
-    found = np.zeros((len(columns), length, features))
-    for row, shares in zip(found, columns, strict=True):
+    shares_by_column = np.zeros((len(columns), length, features))
+    for row, shares in zip(shares_by_column, columns, strict=True):
         for feature, weights in shares:
             own = feature % features  # indicators of missing values come after the signals
             row[:, own] += _observed(weights, known[:, own]) / len(shares)
-    return found
+    return shares_by_column
 
 
 def _channels(layers: list[Any], features: int) -> int:

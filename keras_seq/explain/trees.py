@@ -78,20 +78,20 @@ def take_out(model: keras.Model) -> TakenOut:
         ModelError: the model has none, or several.
     """
     layers = list(model._flatten_layers())
-    found = [layer for layer in layers if isinstance(layer, TreeEnsemble)]
-    if len(found) != 1 or found[0] not in model.layers:
+    ensembles = [layer for layer in layers if isinstance(layer, TreeEnsemble)]
+    if len(ensembles) != 1 or ensembles[0] not in model.layers:
         raise ModelError(
-            f"Method 'tree' is for models of one tree ensemble; family '{model.name}' holds {len(found)}. Use "
+            f"Method 'tree' is for models of one tree ensemble; family '{model.name}' holds {len(ensembles)}. Use "
             "--methods integrated_gradients for networks, permutation or kernel for anything else."
         )
-    layer = found[0]
+    layer = ensembles[0]
     level = next((one.output for one in model.layers if one.name == "level"), None)
     inputs = {tensor.name: tensor for tensor in model.inputs}
     wanted = [layer.input] if level is None else [layer.input, level]
     inner = keras.Model(inputs, wanted)
 
-    def reader(given: dict[str, Any], training: bool = False) -> tuple[Any, Any]:
-        outputs = inner(given, training=training)
+    def reader(inputs: dict[str, Any], training: bool = False) -> tuple[Any, Any]:
+        outputs = inner(inputs, training=training)
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         return outputs[0], None if level is None else outputs[1]
 

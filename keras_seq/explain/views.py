@@ -16,31 +16,31 @@ LAG_BINS = 20  # of the sensor x lag map
 LARGEST = 50  # values of a sample in the table of attributions
 
 
-def sensors(found: Attribution, values: NDArray[Any] | None = None) -> list[dict[str, Any]]:
+def sensors(attribution: Attribution, values: NDArray[Any] | None = None) -> list[dict[str, Any]]:
     """Features ranked by mean ``|attribution|`` of a sample.
 
     Args:
-        found: attributions.
+        attribution: attributions.
         values: of the samples ``(samples, time, features)`` raw; gives the direction: the rank correlation of a
             sample's mean value with its attribution (NaN below 5 samples).
 
     Returns:
         A row a feature; none of a method that does not tell sensors apart.
     """
-    if not found.by_sensor:
+    if not attribution.by_sensor:
         return []
-    by_sample, importance = found.by_feature(), found.importance()
+    by_sample, importance = attribution.by_feature(), attribution.importance()
     total = max(float(importance.sum()), 1e-12)
     rows = []
     for rank, f in enumerate(np.argsort(-importance, kind="stable"), 1):
         direction = float("nan")
-        if values is not None and len(found) >= 5:
-            direction = spearman(mean_values(found, values)[:, f], by_sample[:, f])
+        if values is not None and len(attribution) >= 5:
+            direction = spearman(mean_values(attribution, values)[:, f], by_sample[:, f])
         rows.append(
             {
-                "method": found.method,
-                "feature": found.features[f],
-                "unit": found.units[f],
+                "method": attribution.method,
+                "feature": attribution.features[f],
+                "unit": attribution.units[f],
                 "importance": float(importance[f]),
                 "share": float(importance[f]) / total,
                 "direction": direction,
@@ -50,10 +50,10 @@ def sensors(found: Attribution, values: NDArray[Any] | None = None) -> list[dict
     return rows
 
 
-def mean_values(found: Attribution, values: NDArray[Any]) -> NDArray[np.float64]:
+def mean_values(attribution: Attribution, values: NDArray[Any]) -> NDArray[np.float64]:
     """Mean of the last tenth of each sample's real steps ``(samples, features)``: how high a sensor stands now."""
-    rows = np.full((len(found), values.shape[2]), np.nan)
-    for row, one, length in zip(rows, values, found.lengths, strict=True):
+    rows = np.full((len(attribution), values.shape[2]), np.nan)
+    for row, one, length in zip(rows, values, attribution.lengths, strict=True):
         recent = one[max(0, length - max(length // 10, 1)) : length]
         seen = np.isfinite(recent)
         total = np.where(seen, recent, 0).sum(0, dtype=np.float64)
@@ -61,14 +61,14 @@ def mean_values(found: Attribution, values: NDArray[Any]) -> NDArray[np.float64]
     return np.where(np.isfinite(rows), rows, np.nan_to_num(np.nanmean(rows, axis=0)) if len(rows) else 0.0)
 
 
-def steps(found: Attribution) -> list[dict[str, Any]]:
+def steps(attribution: Attribution) -> list[dict[str, Any]]:
     """Lags (steps before the last one) ranked by mean ``|attribution|`` of all sensors together."""
-    importance = lag_importance(found).sum(1)
+    importance = lag_importance(attribution).sum(1)
     total = max(float(importance.sum()), 1e-12)
     order = np.argsort(-importance, kind="stable")
     return [
         {
-            "method": found.method,
+            "method": attribution.method,
             "lag": int(lag),
             "importance": float(importance[lag]),
             "share": float(importance[lag]) / total,
@@ -78,9 +78,9 @@ def steps(found: Attribution) -> list[dict[str, Any]]:
     ]
 
 
-def lag_importance(found: Attribution) -> NDArray[np.float64]:
+def lag_importance(attribution: Attribution) -> NDArray[np.float64]:
     """Mean over samples of ``|attribution|``, ``(lags, features)``; a sample counts 0 before its start."""
-    return np.abs(np.nan_to_num(found.by_lag())).mean(axis=0, dtype=np.float64)
+    return np.abs(np.nan_to_num(attribution.by_lag())).mean(axis=0, dtype=np.float64)
 
 
 def lag_edges(lags: int, bins: int = LAG_BINS) -> NDArray[np.int64]:
@@ -88,16 +88,16 @@ def lag_edges(lags: int, bins: int = LAG_BINS) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, lags, min(bins, lags) + 1).round().astype(np.int64))
 
 
-def heatmap(found: Attribution, bins: int = LAG_BINS) -> list[dict[str, Any]]:
+def heatmap(attribution: Attribution, bins: int = LAG_BINS) -> list[dict[str, Any]]:
     """Sensor x bin of lags: mean ``|attribution|`` and signed mean, summed over the bin's steps."""
-    by_lag = np.nan_to_num(found.by_lag())
+    by_lag = np.nan_to_num(attribution.by_lag())
     rows = []
     for low, high in pairwise(lag_edges(by_lag.shape[1], bins)):
         part = by_lag[:, low:high].sum(1, dtype=np.float64)
-        for f, name in enumerate(found.features):
+        for f, name in enumerate(attribution.features):
             rows.append(
                 {
-                    "method": found.method,
+                    "method": attribution.method,
                     "feature": name,
                     "lag_from": int(low),
                     "lag_to": int(high) - 1,
@@ -108,22 +108,22 @@ def heatmap(found: Attribution, bins: int = LAG_BINS) -> list[dict[str, Any]]:
     return rows
 
 
-def largest(found: Attribution, most: int = LARGEST) -> list[dict[str, Any]]:
+def largest(attribution: Attribution, most: int = LARGEST) -> list[dict[str, Any]]:
     """The largest single values of every sample: sample, feature, time (step from the start), value, method, rank."""
     rows = []
-    for k, name in enumerate(found.samples):
-        flat = np.abs(found.values[k]).ravel()
+    for k, name in enumerate(attribution.samples):
+        flat = np.abs(attribution.values[k]).ravel()
         order = np.argsort(-flat, kind="stable")[:most]
         for rank, at in enumerate(order[flat[order] > 0], 1):
-            step, f = divmod(int(at), found.values.shape[2])
+            step, f = divmod(int(at), attribution.values.shape[2])
             rows.append(
                 {
-                    "method": found.method,
+                    "method": attribution.method,
                     "sample": k,
                     "unit_id": name,
-                    "feature": found.features[f],
+                    "feature": attribution.features[f],
                     "time": step,
-                    "value": float(found.values[k, step, f]),
+                    "value": float(attribution.values[k, step, f]),
                     "rank": rank,
                 }
             )
@@ -131,15 +131,15 @@ def largest(found: Attribution, most: int = LARGEST) -> list[dict[str, Any]]:
 
 
 def interactions(
-    masked: MaskedModel, found: Attribution, *, top: int = 5, samples: int = 20, backgrounds: int = 10
+    masked: MaskedModel, attribution: Attribution, *, top: int = 5, samples: int = 20, backgrounds: int = 10
 ) -> list[dict]:
     """How much pairs of the top sensors tell beyond what each tells alone.
 
     ``v(all) - v(without a) - v(without b) + v(without both)``, mean of its size over the samples: 0 where the
     sensors' effects simply add up.
     """
-    names = [row["feature"] for row in sensors(found)[:top] if row["importance"] > 0]
-    columns = [found.features.index(name) for name in names]
+    names = [row["feature"] for row in sensors(attribution)[:top] if row["importance"] > 0]
+    columns = [attribution.features.index(name) for name in names]
     pairs = list(combinations(range(len(columns)), 2))
     numbers = np.unique(np.linspace(0, len(masked.samples) - 1, min(samples, len(masked.samples))).astype(int))
     strength = np.zeros((len(numbers), len(pairs)))

@@ -22,17 +22,22 @@ if TYPE_CHECKING:
 
 
 def write_folder(
-    folder: Path, explainer: Explainer, found: Mapping[str, Attribution], scores: ExplanationScores, *, seconds: float
+    folder: Path,
+    explainer: Explainer,
+    attributions: Mapping[str, Attribution],
+    scores: ExplanationScores,
+    *,
+    seconds: float,
 ) -> None:
     """Write everything below ``folder``; see ``keras_seq.explain.layout`` for the names."""
-    main, masked = found[explainer.methods[0]], explainer.masked
-    for method, one in found.items():
+    main, masked = attributions[explainer.methods[0]], explainer.masked
+    for method, one in attributions.items():
         one.save(layout.attribution_file(folder, method))
-    for name, rows in tables(explainer, found, scores).items():
+    for name, rows in tables(explainer, attributions, scores).items():
         layout.write_table(layout.table_file(folder, name), rows)
     layout.write_table(folder / layout.SAMPLES, samples_table(explainer, main))
     constant = masked.background.constant()
-    told = findings(
+    findings_rows = findings(
         main,
         masked.samples.values,
         constant=constant,
@@ -41,22 +46,22 @@ def write_folder(
         interactions=scores.interactions,
         importance=scores.importance,
     )
-    files.write_json(folder / layout.FINDINGS, told)
-    draw_all(folder, explainer, found, scores)
-    files.write_json(folder / layout.SUMMARY, summary(explainer, found, scores, seconds))
+    files.write_json(folder / layout.FINDINGS, findings_rows)
+    draw_all(folder, explainer, attributions, scores)
+    files.write_json(folder / layout.SUMMARY, summary(explainer, attributions, scores, seconds))
 
 
 def tables(
-    explainer: Explainer, found: Mapping[str, Attribution], scores: ExplanationScores
+    explainer: Explainer, attributions: Mapping[str, Attribution], scores: ExplanationScores
 ) -> dict[str, list[dict[str, Any]]]:
     """Rows of every table by name."""
     values = explainer.masked.samples.values
     each = {"sensors": [], "steps": [], "heatmap": [], "attributions": []}  # type: dict[str, list[dict[str, Any]]]
-    for one in found.values():
-        each["sensors"] += views.sensors(one, values)
-        each["steps"] += views.steps(one)
-        each["heatmap"] += views.heatmap(one) if one.by_sensor else []
-        each["attributions"] += views.largest(one)
+    for attribution in attributions.values():
+        each["sensors"] += views.sensors(attribution, values)
+        each["steps"] += views.steps(attribution)
+        each["heatmap"] += views.heatmap(attribution) if attribution.by_sensor else []
+        each["attributions"] += views.largest(attribution)
     areas = [
         {"method": name, "deletion": deletion, "insertion": insertion}
         for name, (deletion, insertion) in scores.areas.items()
@@ -92,22 +97,22 @@ def samples_table(explainer: Explainer, main: Attribution) -> list[dict[str, Any
 
 
 def summary(
-    explainer: Explainer, found: Mapping[str, Attribution], scores: ExplanationScores, seconds: float
+    explainer: Explainer, attributions: Mapping[str, Attribution], scores: ExplanationScores, seconds: float
 ) -> dict[str, Any]:
     """What was explained, how, and how well it adds up."""
-    main, spec = found[explainer.methods[0]], explainer.bundle.spec
+    main, spec = attributions[explainer.methods[0]], explainer.bundle.spec
     methods = {
         name: {
-            "seconds": one.details.get("seconds"),
-            "additive": one.additive,
+            "seconds": attribution.details.get("seconds"),
+            "additive": attribution.additive,
             "additivity_error": {
-                "max": float(one.additivity_error().max()),
-                "mean": float(one.additivity_error().mean()),
+                "max": float(attribution.additivity_error().max()),
+                "mean": float(attribution.additivity_error().mean()),
             },
-            "base": float(one.base.mean()),
-            "details": one.details,
+            "base": float(attribution.base.mean()),
+            "details": attribution.details,
         }
-        for name, one in found.items()
+        for name, attribution in attributions.items()
     }
     features = [{"name": name, "unit": unit} for name, unit in zip(spec.features, explainer.masked.units, strict=True)]
     return {
@@ -121,7 +126,7 @@ def summary(
         "output_unit": main.output_unit,
         "output_range": main.output_range,
         "plan": asdict(explainer.plan),
-        "methods": list(found),
+        "methods": list(attributions),
         "samples": len(main),
         "features": features,
         "constant": list(explainer.masked.background.constant()),
@@ -140,10 +145,12 @@ def farthest(main: Attribution, count: int) -> list[int]:
     return [int(k) for k in order[:count] if main.lengths[k] > 0]
 
 
-def draw_all(folder: Path, explainer: Explainer, found: Mapping[str, Attribution], scores: ExplanationScores) -> None:
+def draw_all(
+    folder: Path, explainer: Explainer, attributions: Mapping[str, Attribution], scores: ExplanationScores
+) -> None:
     """All pictures; those of attention need its weights again."""
     masked, values = explainer.masked, explainer.masked.samples.values
-    main = found[explainer.methods[0]]
+    main = attributions[explainer.methods[0]]
 
     def at(name: str) -> Path:
         return layout.plot_file(folder, name)
@@ -167,10 +174,10 @@ def draw_all(folder: Path, explainer: Explainer, found: Mapping[str, Attribution
             classes = explainer.bundle.spec.classifies
             unit = f" [{main.output_unit}]" if main.output_unit else ""
             plots.importance(scores.importance, at("importance"), "log loss" if classes else f"RMSE{unit}")
-        if "attention" in found:
+        if "attention" in attributions:
             from keras_seq.explain.methods.attention import attention_weights
 
-            plots.attention(attention_weights(masked).heads, found["attention"], at("attention"))
+            plots.attention(attention_weights(masked).heads, attributions["attention"], at("attention"))
         tick(2)
         for k in local:
             if main.by_sensor:

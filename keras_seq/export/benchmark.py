@@ -216,14 +216,14 @@ def _row(
     ]
     every = np.concatenate([part.ravel() for part in apart])
     main = next(name for name in ("probability", "probabilities", "prediction", "quantiles") if name in answers)
-    found = points(prepared.series, index, spec, answers[main])
+    answered = points(prepared.series, index, spec, answers[main])
     threshold = float(bundle.decision.get("threshold", 0.5))
     source = path / "model.keras" if kind == "keras" else path
     size, packed = _sizes(source)
     return Measured(
         format=kind,
         threads=threads,
-        metrics=score(found, spec, bundle.experiment, part="test", threshold=threshold),
+        metrics=score(answered, spec, bundle.experiment, part="test", threshold=threshold),
         largest=float(every.max()),
         mean=float(every.mean()),
         size_mb=size,

@@ -36,13 +36,13 @@ START = 180.0  # seconds the server may take to load a version
 
 def canaries() -> dict[str, Canary]:
     """The canaries that this machine can run, by name."""
-    found: dict[str, Canary] = {"a fresh process": load_and_answer}
+    canaries_by_name: dict[str, Canary] = {"a fresh process": load_and_answer}
     if importlib.util.find_spec("serving"):  # started, never imported: it builds on this package
         embedded = (sys.executable, "-m", "serving", "--backend=embedded")
-        found["the embedded server"] = functools.partial(ask_server, command=embedded)
+        canaries_by_name["the embedded server"] = functools.partial(ask_server, command=embedded)
     if shutil.which(BINARY):
-        found[BINARY] = functools.partial(ask_server, command=(BINARY,))
-    return found
+        canaries_by_name[BINARY] = functools.partial(ask_server, command=(BINARY,))
+    return canaries_by_name
 
 
 def load_and_answer(folder: Path, windows: Mapping[str, np.ndarray], *, only: Sequence[str] = ()) -> dict[str, Arrays]:
@@ -66,9 +66,9 @@ def load(folder: Path, windows: Mapping[str, np.ndarray], *, only: Sequence[str]
         ExportError: as ``load_and_answer``.
     """
     with files.scratch() as scratch:
-        given, out = Path(scratch) / "windows.npz", Path(scratch) / "answers.npz"
-        np.savez(given, **dict(windows))  # type: ignore[arg-type]
-        arguments = {"folder": str(folder), "windows": str(given), "out": str(out), "only": list(only)}
+        inputs, out = Path(scratch) / "windows.npz", Path(scratch) / "answers.npz"
+        np.savez(inputs, **dict(windows))  # type: ignore[arg-type]
+        arguments = {"folder": str(folder), "windows": str(inputs), "out": str(out), "only": list(only)}
         names = run_apart(f"{__name__}:answer", arguments, what="Loading the version", warm=True)
         with np.load(out) as stored:
             return {name: {key: stored[f"{name}/{key}"] for key in keys} for name, keys in names.items()}
@@ -77,9 +77,9 @@ def load(folder: Path, windows: Mapping[str, np.ndarray], *, only: Sequence[str]
 def answer(folder: str, windows: str, out: str, only: Sequence[str] = ()) -> dict[str, list[str]]:
     """The other process's part: write ``SIGNATURE/ANSWER`` arrays; the answers' names by signature."""
     with np.load(windows) as stored:
-        found = answers_of(folder, dict(stored), only=only)
-    np.savez(out, **{f"{name}/{key}": value for name, part in found.items() for key, value in part.items()})  # type: ignore[arg-type]
-    return {name: sorted(part) for name, part in found.items()}
+        answers = answers_of(folder, dict(stored), only=only)
+    np.savez(out, **{f"{name}/{key}": value for name, part in answers.items() for key, value in part.items()})  # type: ignore[arg-type]
+    return {name: sorted(part) for name, part in answers.items()}
 
 
 def answers_of(folder: str | Path, windows: Mapping[str, np.ndarray], *, only: Sequence[str] = ()) -> dict[str, Arrays]:
@@ -90,20 +90,20 @@ def answers_of(folder: str | Path, windows: Mapping[str, np.ndarray], *, only: S
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(folder))
-    found = {}
+    answers = {}
     for name, signature in loaded.signatures.items():
         if only and name not in only:
             continue
         ask = {"serving_examples": _ask_examples, "classify": _ask_examples, "regress": _ask_examples, "step": _walk}
-        found[name] = ask.get(name, _ask)(signature, windows, Path(folder))
-    return found
+        answers[name] = ask.get(name, _ask)(signature, windows, Path(folder))
+    return answers
 
 
 def _ask(signature: Any, windows: Mapping[str, np.ndarray], folder: Path) -> Arrays:
     import tensorflow as tf
 
-    found = signature(**{name: tf.constant(value) for name, value in windows.items()})
-    return {name: value.numpy() for name, value in found.items()}
+    answers = signature(**{name: tf.constant(value) for name, value in windows.items()})
+    return {name: value.numpy() for name, value in answers.items()}
 
 
 def _ask_examples(signature: Any, windows: Mapping[str, np.ndarray], folder: Path) -> Arrays:
@@ -115,8 +115,8 @@ def _ask_examples(signature: Any, windows: Mapping[str, np.ndarray], folder: Pat
     argument = next(iter(signature.structured_input_signature[1]))
     sequences = argument == "examples" and "lengths" in windows
     encode = examples.encode_sequence if sequences else examples.encode_example
-    found = signature(**{argument: tf.constant([encode(row, features) for row in _rows(windows)])})
-    arrays = {name: value.numpy() for name, value in found.items()}
+    answers = signature(**{argument: tf.constant([encode(row, features) for row in _rows(windows)])})
+    arrays = {name: value.numpy() for name, value in answers.items()}
     return {name: value.astype(np.bytes_) if value.dtype == object else value for name, value in arrays.items()}
 
 
@@ -128,9 +128,9 @@ def _walk(signature: Any, windows: Mapping[str, np.ndarray], folder: Path) -> Ar
     state = {name: tf.zeros((count, *spec.shape[1:])) for name, spec in known.items() if name != "values"}
 
     def step(rows: np.ndarray) -> Arrays:
-        found = signature(values=tf.constant(rows), **state)
-        state.update({name: found.pop(name) for name in state})
-        return {name: value.numpy() for name, value in found.items()}
+        answers = signature(values=tf.constant(rows), **state)
+        state.update({name: answers.pop(name) for name in state})
+        return {name: value.numpy() for name, value in answers.items()}
 
     return last_answers(windows, step)
 
@@ -176,8 +176,8 @@ def ask_server(folder: Path, windows: Mapping[str, np.ndarray], *, command: Sequ
         base, log, port = Path(scratch) / "canary", Path(scratch) / "log", free_ports(1)[0]
         shutil.copytree(folder, base / "1")  # no link: the embedded server follows none out of its base path
         flags = [f"--rest_api_port={port}", "--port=0", "--model_name=canary", f"--model_base_path={base}"]
-        with log.open("wb") as said:
-            server = subprocess.Popen([*command, *flags], stdout=said, stderr=said)
+        with log.open("wb") as output:
+            server = subprocess.Popen([*command, *flags], stdout=output, stderr=output)
         try:
             url = f"http://127.0.0.1:{port}/v1/models/canary"
             _wait(server, url, log, name)
@@ -189,8 +189,10 @@ def ask_server(folder: Path, windows: Mapping[str, np.ndarray], *, command: Sequ
 
 
 def _outputs(reply: Any) -> Arrays:
-    found = reply["outputs"]
-    return {name: np.asarray(value) for name, value in (found if isinstance(found, dict) else {"": found}).items()}
+    outputs = reply["outputs"]
+    return {
+        name: np.asarray(value) for name, value in (outputs if isinstance(outputs, dict) else {"": outputs}).items()
+    }
 
 
 def _wait(server: subprocess.Popen[bytes], url: str, log: Path, name: str) -> None:

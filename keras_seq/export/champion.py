@@ -82,15 +82,15 @@ def measure_afresh(bundle: Bundle, versions: list[Path]) -> list[float]:
     index = prepared.index["test"] if all(short) or not any(short) else _whole(prepared.index["test"], bundle)
     chosen = spread(index, ROWS)
     spec = bundle.spec.model_copy(update={"per_step": False})
-    found = []
+    errors = []
     for version, lengths in zip(versions, short, strict=True):
         answers = load(version, _windows(bundle, chosen, lengths), only=["serving_default"])
         prediction = _prediction(answers["serving_default"], bundle, version)
         if len(prediction) != len(chosen):
             raise ExportError(f"version '{version}' gave {len(prediction)} answers to {len(chosen)} windows.")
-        given = points(prepared.series, chosen, spec, prediction)
-        found.append(score(given, spec, bundle.experiment, part="test")[MEASURES[spec.task][0].name])
-    return found
+        answered = points(prepared.series, chosen, spec, prediction)
+        errors.append(score(answered, spec, bundle.experiment, part="test")[MEASURES[spec.task][0].name])
+    return errors
 
 
 def _takes_lengths(version: Path) -> bool:

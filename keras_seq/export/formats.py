@@ -111,7 +111,7 @@ def need_samples(names: Sequence[str]) -> bool:
 
 
 def write_formats(
-    given: Bundle | Source,
+    bundle: Bundle | Source,
     folder: str | Path,
     names: Sequence[str] = tuple(FORMATS),
     *,
@@ -120,7 +120,7 @@ def write_formats(
     """Write a bundle in several formats; one failure leaves the others.
 
     Args:
-        given: a bundle, or a model with its spec.
+        bundle: a bundle, or a model with its spec.
         folder: takes the files.
         names: of ``FORMATS``.
         samples: real training windows; see ``keras_seq.export.samples`` and ``need_samples``.
@@ -134,7 +134,7 @@ def write_formats(
     from keras_seq.export.metadata import source_of
 
     formats = {name: get_format(name) for name in names}
-    source, written, failed = source_of(given), dict[str, Path](), dict[str, str]()
+    source, written, failed = source_of(bundle), dict[str, Path](), dict[str, str]()
     for name, form in formats.items():
         path = Path(folder) / form.file
         try:

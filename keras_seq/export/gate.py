@@ -91,7 +91,7 @@ def parse_requirements(texts: Sequence[str], bundle: Bundle) -> list[Requirement
     Raises:
         ConfigError: not of the form ``rmse<=12``, or a metric the bundle does not have; names the nearest.
     """
-    known, found = _metrics(bundle), []
+    known, requirements = _metrics(bundle), []
     for text in texts:
         match = REQUIREMENT.match(text)
         try:
@@ -101,8 +101,8 @@ def parse_requirements(texts: Sequence[str], bundle: Bundle) -> list[Requirement
             raise ConfigError(f"Option '--require' must look like 'rmse<=12', got '{text}'.") from None
         if metric not in known:
             raise ConfigError(f"Option '--require': the bundle has no metric '{metric}'{nearest(metric, known)}")
-        found.append(Requirement(metric, sign, number))
-    return found
+        requirements.append(Requirement(metric, sign, number))
+    return requirements
 
 
 def _metrics(bundle: Bundle) -> dict[str, float]:
@@ -114,11 +114,11 @@ def check_formats(report: ParityReport, failed: Mapping[str, str]) -> list[Check
     checks = [Check(f"format {name}", "not written", (reason,)) for name, reason in failed.items()]
     return checks + [
         Check(
-            f"format {found.format}",
-            f"differs by at most {found.largest:.2g}, {found.mean:.2g} on average, on {found.windows} windows",
-            found.reasons,
+            f"format {parity.format}",
+            f"differs by at most {parity.largest:.2g}, {parity.mean:.2g} on average, on {parity.windows} windows",
+            parity.reasons,
         )
-        for found in report.formats
+        for parity in report.formats
     ]
 
 
@@ -128,15 +128,15 @@ def check_canary(
     """A canary's answers beside the Keras model's, signature by signature; the check and the differences."""
     label = f"canary ({name})"
     try:
-        found = canary(folder, windows)
+        answers_by_signature = canary(folder, windows)
     except KerasSeqError as error:
         return Check(label, "no answers", (str(error),)), {}
     graph = served(source.model, source.spec, decision=source.decision, quantiles=source.quantiles)
     expected = {key: np.asarray(value) for key, value in graph.function(**windows).items()}
     apart, reasons = {}, []
-    if "serving_default" not in found:
+    if "serving_default" not in answers_by_signature:
         reasons.append("it gave no answers of serving_default")
-    for signature, answers in found.items():
+    for signature, answers in answers_by_signature.items():
         if signature == "explain":
             apart[signature] = _unexplained(answers)
             if not apart[signature] <= ADDITIVE:
@@ -155,8 +155,8 @@ def check_canary(
         if calls:
             reasons.append(f"{signature} calls {calls} windows otherwise")
     count = len(windows["values"])
-    said = ", ".join(f"{signature} {value:.1e}" for signature, value in apart.items())
-    return Check(label, f"largest differences on {count} windows: {said or 'none'}", tuple(reasons)), apart
+    differences = ", ".join(f"{signature} {value:.1e}" for signature, value in apart.items())
+    return Check(label, f"largest differences on {count} windows: {differences or 'none'}", tuple(reasons)), apart
 
 
 def _unexplained(answers: Arrays) -> float:
@@ -174,12 +174,12 @@ def check_step(source: Source, path: Path, windows: Mapping[str, np.ndarray]) ->
     try:
         stepper = Stepper(path)
         units = list(range(len(values)))
-        found = last_answers(windows, lambda rows: stepper.step_many(rows, units))
+        answers = last_answers(windows, lambda rows: stepper.step_many(rows, units))
     except KerasSeqError as error:
         return Check(label, "no answers", (str(error),))
     graph = served(source.model, source.spec, decision=source.decision, quantiles=source.quantiles)
     expected = {key: np.asarray(value) for key, value in graph.function(**windows).items()}
-    apart = _apart(expected, found, source)
+    apart = _apart(expected, answers, source)
     reason = f"it differs from the whole sequences' answers by {apart:.2g}, more than {LIMIT:.0e}"
     text = f"differs by at most {apart:.2g} at the end of {len(values)} windows"
     return Check(label, text, () if apart <= LIMIT else (reason,))
@@ -198,15 +198,15 @@ def _wanted(signature: str, expected: Arrays, answers: Arrays) -> Arrays:
     return expected
 
 
-def _apart(expected: Arrays, found: Arrays, source: Source) -> float:
+def _apart(expected: Arrays, answers: Arrays, source: Source) -> float:
     largest, trees = 0.0, has_trees(source.model)
     for key, value in expected.items():
         if key == "class":
             continue
-        if np.shape(found[key]) != value.shape:
+        if np.shape(answers[key]) != value.shape:
             return float("inf")
         scale = scale_of("prediction" if key == "outputs" else key, source.spec)
-        difference = np.abs(np.asarray(found[key], np.float64) - value) / scale
+        difference = np.abs(np.asarray(answers[key], np.float64) - value) / scale
         largest = max(largest, judged(np.where(np.isfinite(difference), difference, np.inf), LIMIT, trees=trees)[0])
     return largest
 
@@ -216,8 +216,8 @@ def check_requirements(bundle: Bundle, wanted: Sequence[Requirement]) -> list[Ch
     known, checks = _metrics(bundle), []
     for need in wanted:
         value, text = known[need.metric], f"{need.metric}{need.sign}{need.bound:g}"
-        kept = COMPARE[need.sign](value, need.bound)
-        reasons = () if kept else (f"{need.metric} is {value:.6g}, required is {need.sign} {need.bound:g}",)
+        met = COMPARE[need.sign](value, need.bound)
+        reasons = () if met else (f"{need.metric} is {value:.6g}, required is {need.sign} {need.bound:g}",)
         checks.append(Check(f"require {text}", f"{need.metric} {value:.6g}", reasons))
     return checks
 

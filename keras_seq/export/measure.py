@@ -46,13 +46,13 @@ def measure(
         ``load_s``, ``resident_mb``, ``peak_mb`` and by batch size ``p50``, ``p95``, ``p99`` (ms) and ``per_second``.
     """
     with np.load(windows) as stored:
-        given = {name: stored[name] for name in stored.files}
+        inputs = {name: stored[name] for name in stored.files}
     start = time.perf_counter()
     call = _loaded(kind, path, threads, engine)
-    call(_batch(given, 1, 0))
+    call(_batch(inputs, 1, 0))
     loaded = time.perf_counter() - start
-    np.savez(out, **_answers(call, given))  # type: ignore[arg-type]
-    timed = {str(size): _timed(call, given, size, seconds) for size in batches}
+    np.savez(out, **_answers(call, inputs))  # type: ignore[arg-type]
+    timed = {str(size): _timed(call, inputs, size, seconds) for size in batches}
     return {"load_s": loaded, "peak_mb": peak_bytes() / 1e6, "resident_mb": resident_mb(), "batches": timed}
 
 
@@ -63,8 +63,8 @@ def _loaded(kind: str, path: str, threads: int, engine: str) -> Call:
 
     predictor = load(path, threads=threads, engine=engine)
 
-    def call(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return predictor.predict(given["values"], given.get("lengths"))
+    def call(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return predictor.predict(inputs["values"], inputs.get("lengths"))
 
     return call
 
@@ -75,8 +75,8 @@ def _tensorflow(kind: str, path: str, threads: int) -> Call:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     if kind == "saved_model":
-        held = tf.saved_model.load(path)
-        function = held.signatures["serving_default"]
+        loaded = tf.saved_model.load(path)
+        function = loaded.signatures["serving_default"]
     else:
         from keras_seq.bundle import load_bundle
         from keras_seq.export.metadata import source_of
@@ -84,39 +84,39 @@ def _tensorflow(kind: str, path: str, threads: int) -> Call:
 
         source = source_of(load_bundle(path))
         graph = served(source.model, source.spec, decision=source.decision, quantiles=source.quantiles)
-        held, function = graph, tf.function(graph.function, input_signature=graph.signature)
+        loaded, function = graph, tf.function(graph.function, input_signature=graph.signature)
 
-    def call(given: dict[str, np.ndarray], held: Any = held) -> dict[str, np.ndarray]:
-        answers = function(**{name: tf.constant(value) for name, value in given.items()})
+    def call(inputs: dict[str, np.ndarray], loaded: Any = loaded) -> dict[str, np.ndarray]:
+        answers = function(**{name: tf.constant(value) for name, value in inputs.items()})
         return {name: value.numpy() for name, value in answers.items()}
 
     return call
 
 
-def _batch(given: dict[str, np.ndarray], size: int, number: int) -> dict[str, np.ndarray]:
-    rows = np.arange(number * size, (number + 1) * size) % len(given["values"])
-    return {name: value[rows] for name, value in given.items()}
+def _batch(inputs: dict[str, np.ndarray], size: int, number: int) -> dict[str, np.ndarray]:
+    rows = np.arange(number * size, (number + 1) * size) % len(inputs["values"])
+    return {name: value[rows] for name, value in inputs.items()}
 
 
-def _answers(call: Call, given: dict[str, np.ndarray], size: int = 64) -> dict[str, np.ndarray]:
-    count = len(given["values"])
-    parts = [call({name: value[low : low + size] for name, value in given.items()}) for low in range(0, count, size)]
+def _answers(call: Call, inputs: dict[str, np.ndarray], size: int = 64) -> dict[str, np.ndarray]:
+    count = len(inputs["values"])
+    parts = [call({name: value[low : low + size] for name, value in inputs.items()}) for low in range(0, count, size)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _timed(call: Call, given: dict[str, np.ndarray], size: int, seconds: float = SECONDS) -> dict[str, float]:
+def _timed(call: Call, inputs: dict[str, np.ndarray], size: int, seconds: float = SECONDS) -> dict[str, float]:
     """Other windows at every call, so that nothing is answered from a cache."""
     for number in range(3):
-        call(_batch(given, size, number))
-    times = np.array(list(_durations(call, given, size, seconds)))
+        call(_batch(inputs, size, number))
+    times = np.array(list(_durations(call, inputs, size, seconds)))
     p50, p95, p99 = np.percentile(times, [50, 95, 99])
     return {"p50": p50, "p95": p95, "p99": p99, "per_second": size * 1e3 / p50, "calls": float(len(times))}
 
 
-def _durations(call: Call, given: dict[str, np.ndarray], size: int, seconds: float) -> Iterator[float]:
+def _durations(call: Call, inputs: dict[str, np.ndarray], size: int, seconds: float) -> Iterator[float]:
     spent = 0.0
     for number in range(MOST):
-        batch = _batch(given, size, number)
+        batch = _batch(inputs, size, number)
         start = time.perf_counter()
         call(batch)
         took = (time.perf_counter() - start) * 1e3

@@ -66,12 +66,12 @@ def measure(
         calls[candidate.name] = bearable(serving_calls(candidate.first, values, lengths, TRIED), say=say)
     say(f"  latencies in turns, at most {seconds:.0f} s")
     latencies = interleaved(calls, rounds=rounds, seconds=seconds)
-    found = {}
+    costs = {}
     for candidate in candidates:
         slow = max(BATCHES) not in calls[candidate.name]
         if memory:
             say(f"  {candidate.name}: memory")
-        found[candidate.name] = Costs(
+        costs[candidate.name] = Costs(
             training_minutes=_training_minutes(candidate.bundles),
             latency_ms_batch1=latencies[candidate.name].get(1, NOTHING),
             latency_ms_batch64=latencies[candidate.name].get(64, NOTHING),
@@ -79,7 +79,7 @@ def measure(
             memory_mb=_memory(candidate.first, prepared[candidate.name]) if memory and not slow else NOTHING,
             parameters=float(candidate.first.model.count_params()),
         )
-    return found
+    return costs
 
 
 def bearable(
@@ -97,7 +97,7 @@ def bearable(
         say: told about what is left out.
         clock: of seconds.
     """
-    found, before, took = {}, 0, 0.0
+    seconds, before, took = {}, 0, 0.0
     for batch in sorted(calls):
         if before and took * batch / before > longest:
             say(f"  {batch} windows at a time are left out: {before} take {took:.1f} s")
@@ -107,8 +107,8 @@ def bearable(
         calls[batch]()
         before, took = batch, clock() - start
         if batch in BATCHES:
-            found[batch] = calls[batch]
-    return found
+            seconds[batch] = calls[batch]
+    return seconds
 
 
 def interleaved(

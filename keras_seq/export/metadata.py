@@ -49,19 +49,19 @@ class Source:
     explain: Any = None
 
 
-def source_of(given: Bundle | Source) -> Source:
-    """The source of a bundle, its model in float32, or ``given`` itself."""
-    if isinstance(given, Source):
-        return given
+def source_of(bundle: Bundle | Source) -> Source:
+    """The source of a bundle, its model in float32, or ``bundle`` itself."""
+    if isinstance(bundle, Source):
+        return bundle
     from keras_seq.export.convertible import in_float32
 
     return Source(
-        model=in_float32(given.model),
-        spec=given.spec,
-        decision=given.decision,
-        quantiles=given.experiment.model.quantiles,
-        schema=given.schema,
-        sha256=files.sha256(given.folder / "model.keras"),
+        model=in_float32(bundle.model),
+        spec=bundle.spec,
+        decision=bundle.decision,
+        quantiles=bundle.experiment.model.quantiles,
+        schema=bundle.schema,
+        sha256=files.sha256(bundle.folder / "model.keras"),
     )
 
 

@@ -49,14 +49,14 @@ class OnnxFile:
         return sum(self.nodes.get(name, 0) for name in LOOPS)
 
 
-def write_onnx(given: Bundle | Source, path: str | Path, *, opset: int = OPSET) -> OnnxFile:
+def write_onnx(bundle: Bundle | Source, path: str | Path, *, opset: int = OPSET) -> OnnxFile:
     """Convert, load in ONNX Runtime, then put in place with its ``.sha256``.
 
     Inputs are ``values (batch, time, features)`` float32 and, for a spec of variable length, ``lengths (batch,)``
     int32; batch and time are free. Outputs are those of the served graph.
 
     Args:
-        given: a bundle, or a model with its spec.
+        bundle: a bundle, or a model with its spec.
         path: the file to write.
         opset: of the standard operations; 17 or later.
 
@@ -66,7 +66,7 @@ def write_onnx(given: Bundle | Source, path: str | Path, *, opset: int = OPSET) 
     from keras_seq.export.convertible import FOR_ONNX
     from keras_seq.models.views import plain_twin
 
-    source = source_of(given)
+    source = source_of(bundle)
     twin = plain_twin(source.model, FOR_ONNX)
     graph = served(twin, source.spec, decision=source.decision, quantiles=source.quantiles)
     proto = convert(graph.function, graph.signature, opset=opset)
@@ -104,7 +104,7 @@ def convert(function: Any, signature: list[Any], *, opset: int = OPSET) -> Any:
     _drop_zero_states(proto.graph)
     fold(proto)
     _hold_constants(proto.graph, traced.get_concrete_function(*signature).graph.captures)
-    extra = sorted({given.name for given in proto.graph.input} - {known.name for known in signature})
+    extra = sorted({value.name for value in proto.graph.input} - {known.name for known in signature})
     if extra:
         raise ExportError(
             f"The ONNX file would need inputs that nobody gives ({', '.join(extra)}): a layer holds numbers that were "
@@ -188,12 +188,12 @@ def describe_file(path: str | Path) -> dict[str, Any]:
     import onnx
 
     try:
-        said = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
+        metadata = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
     except Exception as error:  # protobuf's DecodeError, or the file is not there
         raise ExportError(f"'{path}' is not a valid ONNX file ({_first_line(error)}).") from None
-    if KEY not in said:
+    if KEY not in metadata:
         raise ExportError(f"ONNX file '{path}' was not written by keras_seq: its metadata has no entry '{KEY}'.")
-    return json.loads(said[KEY])
+    return json.loads(metadata[KEY])
 
 
 def _hold_constants(graph: onnx.GraphProto, captures: Any) -> None:
@@ -201,32 +201,32 @@ def _hold_constants(graph: onnx.GraphProto, captures: Any) -> None:
     import onnx
     import tensorflow as tf
 
-    held = {inner.name: outer for outer, inner in captures if outer.dtype != tf.resource}
-    for given in [value for value in graph.input if value.name in held]:
-        graph.initializer.append(onnx.numpy_helper.from_array(held[given.name].numpy(), given.name))
+    constants = {inner.name: outer for outer, inner in captures if outer.dtype != tf.resource}
+    for given in [value for value in graph.input if value.name in constants]:
+        graph.initializer.append(onnx.numpy_helper.from_array(constants[given.name].numpy(), given.name))
         graph.input.remove(given)
 
 
 def _drop_zero_states(graph: onnx.GraphProto) -> None:
     """Leave out initial states of recurrent nodes that are zeros anyway: seven operations a layer."""
-    made = {name: node for node in graph.node for name in node.output}
+    producers = {name: node for node in graph.node for name in node.output}
     constants = {value.name: value for value in graph.initializer}
     for node in graph.node:
         if node.op_type in ("LSTM", "GRU"):
             for place in range(5, min(len(node.input), 7)):  # initial_h, initial_c
-                if node.input[place] and _is_zero(node.input[place], made, constants):
+                if node.input[place] and _is_zero(node.input[place], producers, constants):
                     node.input[place] = ""
     while dead := _unread(graph):
         for node in dead:
             graph.node.remove(node)
 
 
-def _is_zero(name: str, made: dict[str, Any], constants: dict[str, Any]) -> bool:
+def _is_zero(name: str, producers: dict[str, Any], constants: dict[str, Any]) -> bool:
     """Whether a tensor is zeros of some shape."""
     import onnx
 
-    while name in made and made[name].op_type in ("Unsqueeze", "Expand"):
-        name = made[name].input[0]
+    while name in producers and producers[name].op_type in ("Unsqueeze", "Expand"):
+        name = producers[name].input[0]
     return name in constants and not onnx.numpy_helper.to_array(constants[name]).any()
 
 
@@ -279,9 +279,9 @@ def _put(proto: onnx.ModelProto, path: Path) -> OnnxFile:
     """Write aside, load, rename."""
     with files.new_file(path) as partial:
         partial.write_bytes(proto.SerializeToString())
-        found = inspect_onnx(partial)
+        loaded = inspect_onnx(partial)
     write_digest(path)
-    return OnnxFile(path, found.nodes, found.outputs, found.bytes)
+    return OnnxFile(path, loaded.nodes, loaded.outputs, loaded.bytes)
 
 
 def _inputs(graph: onnx.GraphProto) -> Iterator[str]:

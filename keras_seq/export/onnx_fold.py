@@ -56,13 +56,13 @@ class _FoldedGraph:
         """``step < length`` from integers as they are, and from the first tensor that has so many steps."""
         first: dict[Any, str] = {}
         for node in list(self.nodes):
-            found = self._mask(node)
-            if found is None:
+            mask = self._mask(node)
+            if mask is None:
                 sizes = self._sizes_after(node)
                 if sizes is not None:
                     self.sizes[node.output[0]] = sizes
                 continue
-            tensor, shape, lengths = found
+            tensor, shape, lengths = mask
             known = self.sizes.get(tensor, ())
             size = known[1] if len(known) > 1 else None
             source = tensor if size is None else first.setdefault(size, tensor)
@@ -74,10 +74,10 @@ class _FoldedGraph:
 
     def _sizes_after(self, node: onnx.NodeProto) -> Sizes | None:
         """Sizes of a node's first output, as far as those of its inputs tell them."""
-        given = [self.sizes.get(name) for name in node.input]
-        if node.op_type in BROADCAST and None not in given:
-            return _broadcast([sizes for sizes in given if sizes is not None])
-        first = given[0] if given else None
+        inputs = [self.sizes.get(name) for name in node.input]
+        if node.op_type in BROADCAST and None not in inputs:
+            return _broadcast([sizes for sizes in inputs if sizes is not None])
+        first = inputs[0] if inputs else None
         if node.op_type == "ConstantOfShape":
             shape = self._by(node.input[0], "Shape")
             return self.sizes.get(shape.input[0]) if shape is not None and not shape.attribute else None
@@ -89,13 +89,13 @@ class _FoldedGraph:
             return tuple(first[axis] for axis in _attribute(node, "perm"))
         if node.op_type in ("Squeeze", "Unsqueeze") and len(node.input) == 2 and node.input[1] in self.constants:
             return _reranked(first, self.constants[node.input[1]], more=node.op_type == "Unsqueeze")
-        if node.op_type == "MatMul" and len(first) > 1 and len(given[1] or ()) == 2:
-            return (*first[:-1], given[1][-1])  # type: ignore[index]
+        if node.op_type == "MatMul" and len(first) > 1 and len(inputs[1] or ()) == 2:
+            return (*first[:-1], inputs[1][-1])  # type: ignore[index]
         if node.op_type in ("LSTM", "GRU"):
             return (first[0], None, first[1], _attribute(node, "hidden_size"))
         strides = _attribute(node, "strides") or [1]
         if node.op_type == "Conv" and _attribute(node, "auto_pad") == b"SAME_UPPER" and set(strides) == {1}:
-            return (first[0], (given[1] or (None,))[0], *first[2:])
+            return (first[0], (inputs[1] or (None,))[0], *first[2:])
         return None
 
     def _mask(self, node: onnx.NodeProto) -> tuple[str, np.ndarray, str] | None:
@@ -124,8 +124,8 @@ class _FoldedGraph:
 
     def _steps(self, source: str, shape: np.ndarray, at: int) -> str:
         """0, 1, 2, ... of the second axis of ``source``, reshaped; new nodes before ``at``."""
-        given = self._new("Shape", [source], at)
-        size = self._new("Gather", [given, self._constant(np.int64(1))], at + 1)
+        sizes = self._new("Shape", [source], at)
+        size = self._new("Gather", [sizes, self._constant(np.int64(1))], at + 1)
         ends = [self._constant(np.int64(0)), size, self._constant(np.int64(1))]
         counter = self._new("Range", ends, at + 2)
         return self._new("Reshape", [counter, self._constant(shape)], at + 3)
@@ -151,9 +151,9 @@ class _FoldedGraph:
         gone = 0
         for node in self.nodes:
             key = (node.op_type, node.domain, tuple(node.input), tuple(a.SerializeToString() for a in node.attribute))
-            kept = seen.setdefault(key, node)
-            if kept is not node and not self.outputs & set(node.output) and node.op_type not in ("If", "Loop", "Scan"):
-                for old, new in zip(node.output, kept.output, strict=True):
+            first = seen.setdefault(key, node)
+            if first is not node and not self.outputs & set(node.output) and node.op_type not in ("If", "Loop", "Scan"):
+                for old, new in zip(node.output, first.output, strict=True):
                     gone += self._replace(old, new)
         return gone
 
@@ -178,12 +178,12 @@ class _FoldedGraph:
 
     def drop_unread(self) -> None:
         """Leave out nodes whose results nobody reads."""
-        read, kept = set(self.outputs), []
+        read, nodes = set(self.outputs), []
         for node in reversed(self.nodes):
             if read & set(node.output):
-                kept.append(node)
+                nodes.append(node)
                 read |= _read(node)
-        self.nodes = kept[::-1]
+        self.nodes = nodes[::-1]
 
     def _by(self, name: str, kind: str) -> Any:
         node = self.made.get(name)
@@ -223,15 +223,15 @@ class _FoldedGraph:
         return name
 
 
-def _broadcast(given: list[Sizes]) -> Sizes:
+def _broadcast(shapes: list[Sizes]) -> Sizes:
     """Sizes of an operation by number on tensors of these; None where they are not seen to agree."""
-    rank = max(len(sizes) for sizes in given)
-    filled = [(1,) * (rank - len(sizes)) + sizes for sizes in given]
-    found: list[int | str | None] = []
+    rank = max(len(sizes) for sizes in shapes)
+    filled = [(1,) * (rank - len(sizes)) + sizes for sizes in shapes]
+    joined: list[int | str | None] = []
     for axis in zip(*filled, strict=True):
         named = {size for size in axis if size != 1}
-        found.append(1 if not named else named.pop() if len(named) == 1 else None)
-    return tuple(found)
+        joined.append(1 if not named else named.pop() if len(named) == 1 else None)
+    return tuple(joined)
 
 
 def _reranked(sizes: Sizes, axes: np.ndarray, *, more: bool) -> Sizes:
@@ -247,7 +247,9 @@ def _reranked(sizes: Sizes, axes: np.ndarray, *, more: bool) -> Sizes:
 def _attribute(node: onnx.NodeProto, name: str) -> Any:
     import onnx
 
-    return next((onnx.helper.get_attribute_value(held) for held in node.attribute if held.name == name), None)
+    return next(
+        (onnx.helper.get_attribute_value(attribute) for attribute in node.attribute if attribute.name == name), None
+    )
 
 
 def _read(node: onnx.NodeProto) -> set[str]:

@@ -78,24 +78,24 @@ class ParityReport:
     @property
     def passed(self) -> bool:
         """Every format passed."""
-        return all(found.passed for found in self.formats)
+        return all(parity.passed for parity in self.formats)
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """All reasons, each with its format."""
-        return tuple(f"{found.format}: {reason}" for found in self.formats for reason in found.reasons)
+        return tuple(f"{parity.format}: {reason}" for parity in self.formats for reason in parity.reasons)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON knows it."""
-        formats = [asdict(found) | {"passed": found.passed} for found in self.formats]
+        formats = [asdict(parity) | {"passed": parity.passed} for parity in self.formats]
         return {"passed": self.passed, "reasons": list(self.reasons), "formats": formats}
 
 
-def check_parity(given: Bundle | Source, windows: Mapping[str, np.ndarray], files: Mapping[str, Path]) -> ParityReport:
+def check_parity(bundle: Bundle | Source, windows: Mapping[str, np.ndarray], files: Mapping[str, Path]) -> ParityReport:
     """Compare exported files with the Keras model.
 
     Args:
-        given: the bundle they were written from, or its model with its spec.
+        bundle: the bundle they were written from, or its model with its spec.
         windows: real ones: ``values (n, time, features)`` raw, and where lengths vary ``lengths (n,)``.
         files: by format, as ``write_formats`` gives them.
 
@@ -104,7 +104,7 @@ def check_parity(given: Bundle | Source, windows: Mapping[str, np.ndarray], file
     """
     if not files:
         return ParityReport(())
-    source = source_of(given)
+    source = source_of(bundle)
     probes = make_probes(windows, source.spec)
     expected = {name: _keras(source, inputs) for name, inputs in probes.items()}
     return ParityReport(tuple(_one(name, path, source, probes, expected) for name, path in files.items()))
@@ -155,7 +155,7 @@ def _tensors(tf: ModuleType, inputs: Arrays) -> dict[str, Any]:
 def _one(name: str, path: Path, source: Source, probes: dict[str, Arrays], expected: dict[str, Arrays]) -> FormatParity:
     form = get_format(name)
     try:
-        found = run_file(path, probes, what=f"Running {name}", engine=form.engine)
+        answers_of_file = run_file(path, probes, what=f"Running {name}", engine=form.engine)
     except ExportError as error:
         return FormatParity(name, form.limit, reasons=(str(error),))
     spec, answers, parts = source.spec, dict[str, float](), []
@@ -163,16 +163,18 @@ def _one(name: str, path: Path, source: Source, probes: dict[str, Arrays], expec
         for key, value in truth.items():
             if key == "class":
                 continue
-            apart = np.abs(found[probe][key] - value) / scale_of(key, spec)
+            apart = np.abs(answers_of_file[probe][key] - value) / scale_of(key, spec)
             apart = np.where(np.isfinite(apart), apart, np.inf)
             parts.append(apart.ravel())
             answers[key] = max(answers.get(key, 0.0), float(apart.max()))
     every = np.concatenate(parts)
-    padding = _largest(found["prefixes"], found["padding"], spec) if spec.variable_length else None
+    padding = _largest(answers_of_file["prefixes"], answers_of_file["padding"], spec) if spec.variable_length else None
     trees = has_trees(source.model)
     largest, branches = judged(every, form.limit, trees=trees)
     margin = max(form.limit, BRANCH) if trees else form.limit
-    classes = called_otherwise(expected["windows"], found["windows"], margin, source.decision.get("threshold", 0.5))
+    classes = called_otherwise(
+        expected["windows"], answers_of_file["windows"], margin, source.decision.get("threshold", 0.5)
+    )
     result = FormatParity(
         format=name,
         limit=form.limit,
@@ -187,18 +189,18 @@ def _one(name: str, path: Path, source: Source, probes: dict[str, Arrays], expec
     return FormatParity(**{**asdict(result), "reasons": _reasons(result, form.lossy)})
 
 
-def _reasons(found: FormatParity, lossy: bool) -> tuple[str, ...]:
-    judged, kind = (found.mean, "mean") if lossy else (found.largest, "largest")
+def _reasons(parity: FormatParity, lossy: bool) -> tuple[str, ...]:
+    judged, kind = (parity.mean, "mean") if lossy else (parity.largest, "largest")
     reasons = []
-    if not judged <= found.limit:
-        worst = max(found.answers, key=lambda key: found.answers[key])
+    if not judged <= parity.limit:
+        worst = max(parity.answers, key=lambda key: parity.answers[key])
         reasons.append(
-            f"its {kind} difference to the Keras model is {judged:.2g}, more than {found.limit:.2g} (worst: {worst})"
+            f"its {kind} difference to the Keras model is {judged:.2g}, more than {parity.limit:.2g} (worst: {worst})"
         )
-    if found.padding is not None and not found.padding <= 1e-5:
-        reasons.append(f"its answers change by {found.padding:.2g} with the content of padding")
-    if found.classes:
-        reasons.append(f"it calls {found.classes} of {found.windows} windows otherwise")
+    if parity.padding is not None and not parity.padding <= 1e-5:
+        reasons.append(f"its answers change by {parity.padding:.2g} with the content of padding")
+    if parity.classes:
+        reasons.append(f"it calls {parity.classes} of {parity.windows} windows otherwise")
     return tuple(reasons)
 
 
@@ -210,7 +212,7 @@ def run_file(path: Path, probes: Mapping[str, Arrays], *, what: str, engine: str
     """
     with files.scratch() as folder:
         inputs, out = Path(folder) / "inputs.npz", Path(folder) / "out.npz"
-        arrays = {f"{name}/{key}": value for name, given in probes.items() for key, value in given.items()}
+        arrays = {f"{name}/{key}": value for name, probe in probes.items() for key, value in probe.items()}
         np.savez(inputs, **arrays)  # type: ignore[arg-type]
         arguments = {"model": str(path), "inputs": str(inputs), "out": str(out), "engine": engine}
         keys = run_apart("keras_seq.runtime.job:predict", arguments, what=what)
@@ -247,11 +249,11 @@ def _largest(one: Arrays, other: Arrays, spec: DataSpec) -> float:
     return max(float(np.where(np.isfinite(part), part, np.inf).max()) for part in apart)
 
 
-def called_otherwise(truth: Arrays, found: Arrays, limit: float, threshold: float | None) -> int:
+def called_otherwise(truth: Arrays, answers: Arrays, limit: float, threshold: float | None) -> int:
     """Windows called otherwise that are no near ties."""
     if "class" not in truth:
         return 0
-    differs = (truth["class"] != found["class"]).reshape(len(truth["class"]))
+    differs = (truth["class"] != answers["class"]).reshape(len(truth["class"]))
     if "probability" in truth:
         margin = np.abs(truth["probability"][:, 0] - (0.5 if threshold is None else threshold))
     else:

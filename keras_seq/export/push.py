@@ -51,7 +51,7 @@ def push(version: str | Path, base: str | Path, *, force: bool = False, number: 
         with files.new_folder(target) as partial:
             shutil.copytree(version, partial, dirs_exist_ok=True)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            said = {"from": str(version), "at": now, "forced": not verdict["blessed"], "reasons": verdict["reasons"]}
-            files.write_json(partial / PUSHED, said)
+            note = {"from": str(version), "at": now, "forced": not verdict["blessed"], "reasons": verdict["reasons"]}
+            files.write_json(partial / PUSHED, note)
             seal(partial)
     return target

@@ -68,14 +68,14 @@ def read_metadata(folder: Path) -> dict[str, Any]:
         ExportError: it was not written by ``keras_seq.export``, or by a newer one.
     """
     try:
-        found = files.read_json(folder / METADATA)
+        metadata = files.read_json(folder / METADATA)
     except (OSError, ValueError):
         raise ExportError(
             f"Version '{folder}' has no readable {METADATA}; write it with 'python -m keras_seq.export'."
         ) from None
-    if found.get("format", 0) > FORMAT:
-        raise ExportError(f"Version '{folder}' has format {found['format']}, this keras_seq reads up to {FORMAT}.")
-    return dict(found)
+    if metadata.get("format", 0) > FORMAT:
+        raise ExportError(f"Version '{folder}' has format {metadata['format']}, this keras_seq reads up to {FORMAT}.")
+    return dict(metadata)
 
 
 def seal(folder: Path) -> None:

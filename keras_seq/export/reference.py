@@ -123,8 +123,8 @@ def rows_of(values: NDArray[Any], lengths: NDArray[Any] | None, views: Sequence[
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = seen.sum(axis=1) / counted
         spread = np.sqrt(np.where(real, (seen - mean[:, None]) ** 2, 0).sum(axis=1) / counted)
-    made = {"mean": mean, "spread": spread}
-    return np.concatenate([made[view] for view in views], axis=1).astype(np.float32)
+    columns = {"mean": mean, "spread": spread}
+    return np.concatenate([columns[view] for view in views], axis=1).astype(np.float32)
 
 
 def make_reference(bundle: Bundle) -> TrainingReference:
@@ -177,9 +177,9 @@ def part_rows(
         row = index.start + index.length - 1
         return np.asarray(series.values[row], np.float32), np.asarray(index.unit, np.int64)
     spans = zip(index.start, index.length, strict=True)
-    found = [rows_of(series.values[start : start + steps][None], None, views) for start, steps in spans]
+    rows = [rows_of(series.values[start : start + steps][None], None, views) for start, steps in spans]
     groups = np.unique(series.groups, return_inverse=True)[1].reshape(-1)
-    return np.concatenate(found), groups[index.unit].astype(np.int64)  # whole units of one group are alike
+    return np.concatenate(rows), groups[index.unit].astype(np.int64)  # whole units of one group are alike
 
 
 def _steps(index: WindowIndex, longest: int) -> tuple[Int, Int]:
@@ -298,7 +298,7 @@ def describe_columns(rows: NDArray[Any], names: Sequence[str]) -> list[dict[str,
     """Per column: count, missing share, moments, range, deciles and counts between them; None where all is missing."""
     from keras_seq.data.running_stats import Moments
 
-    moments, found = Moments(len(names)), []
+    moments, columns = Moments(len(names)), []
     moments.add(rows)
     for position, name in enumerate(names):
         column = rows[:, position]
@@ -310,8 +310,8 @@ def describe_columns(rows: NDArray[Any], names: Sequence[str]) -> list[dict[str,
             facts |= {"minimum": float(clean.min()), "maximum": float(clean.max()), "deciles": edges.tolist()}
             bins = np.searchsorted(edges, clean, side="left")
             facts["histogram"] = np.bincount(bins, minlength=len(edges) + 1).tolist()
-        found.append(facts)
-    return found
+        columns.append(facts)
+    return columns
 
 
 def write_reference(reference: TrainingReference, folder: str | Path) -> list[Path]:
@@ -379,6 +379,6 @@ def _check(reference: TrainingReference) -> None:
         "answers": (reference.answers.shape, (len(reference.answer_unit), len(reference.picked))),
         "errors": (reference.errors.shape, (len(reference.answer_unit),)),
     }
-    for name, (found, wanted) in shapes.items():
-        if found != wanted:
-            raise ValueError(f"array '{name}' has shape {found}, expected {wanted}")
+    for name, (shape, wanted) in shapes.items():
+        if shape != wanted:
+            raise ValueError(f"array '{name}' has shape {shape}, expected {wanted}")

@@ -55,6 +55,6 @@ def window_arrays(series: Series, spec: DataSpec, start: np.ndarray, length: np.
     """
     values = np.zeros((len(start), spec.time, len(spec.features)), np.float32)
     lengths = np.minimum(length, spec.time).astype(np.int32)
-    for row, begin, steps, kept in zip(values, start, length, lengths, strict=True):
-        row[:kept] = series.values[begin + steps - kept : begin + steps]
+    for row, begin, steps, real in zip(values, start, length, lengths, strict=True):
+        row[:real] = series.values[begin + steps - real : begin + steps]
     return {"values": values, "lengths": lengths} if spec.variable_length else {"values": values}

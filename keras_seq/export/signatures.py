@@ -64,20 +64,20 @@ def make_endpoints(source: Source) -> list[Endpoint]:
     about = "windows in raw units, NaN where missing"
     if graph.takes_lengths:
         about += "; lengths: real steps, the rest is padding"
-    made = [Endpoint("serving_default", graph.function, graph.signature, PREDICT, about, graph.model)]
-    made.append(_serialized(source, graph))
+    endpoints = [Endpoint("serving_default", graph.function, graph.signature, PREDICT, about, graph.model)]
+    endpoints.append(_serialized(source, graph))
     if source.spec.classifies:
-        made.append(_classify(source, graph))
+        endpoints.append(_classify(source, graph))
     elif source.spec.task == "regression" and len(source.spec.targets) == 1:
-        made.append(_regress(source, graph))
+        endpoints.append(_regress(source, graph))
     if not why_no_step(source):
         step = make_step(source)
         about = f"the next row of each unit and the state its last answer gave, zeros at first; {COUNT}: rows seen"
-        made.append(Endpoint("step", step.function, step.signature, PREDICT, about, step.model))
+        endpoints.append(Endpoint("step", step.function, step.signature, PREDICT, about, step.model))
     if source.explain is not None:
         why = source.explain
-        made.append(Endpoint("explain", why.function, why.signature, PREDICT, why.about, why.model))
-    return made
+        endpoints.append(Endpoint("explain", why.function, why.signature, PREDICT, why.about, why.model))
+    return endpoints
 
 
 def _serialized(source: Source, graph: ServingGraph) -> Endpoint:
@@ -94,8 +94,8 @@ def _serialized(source: Source, graph: ServingGraph) -> Endpoint:
         def answer(serialized: Tensor) -> dict[str, Any]:
             return graph.function(values=examples.parse_windows(serialized, spec.features, spec.time))
 
-    given = tf.TensorSpec(SERIALIZED, tf.string, name="examples")
-    return Endpoint("serving_examples", lambda examples: answer(examples), [given], PREDICT, about, graph.model)
+    argument = tf.TensorSpec(SERIALIZED, tf.string, name="examples")
+    return Endpoint("serving_examples", lambda examples: answer(examples), [argument], PREDICT, about, graph.model)
 
 
 def _of_examples(source: Source, graph: ServingGraph) -> Callable[[Any], dict[str, Any]]:
@@ -116,22 +116,22 @@ def _classify(source: Source, graph: ServingGraph) -> Endpoint:
     names = source.spec.classes or (("0", "1") if binary else ())
 
     def classify(inputs: Tensor) -> dict[str, Any]:
-        found = answer(inputs)
-        scores = found["probability"] if binary else found["probabilities"]
+        answers = answer(inputs)
+        scores = answers["probability"] if binary else answers["probabilities"]
         scores = tf.concat([1.0 - scores, scores], axis=1) if binary else scores
         return {"classes": tf.tile(tf.constant([list(names)]), [tf.shape(scores)[0], 1]), "scores": scores}
 
-    given = tf.TensorSpec(SERIALIZED, tf.string, name="inputs")
+    argument = tf.TensorSpec(SERIALIZED, tf.string, name="inputs")
     about = "tf.train.Example, one float a step and column; scores are calibrated probabilities of the classes"
-    return Endpoint("classify", classify, [given], CLASSIFY, about, graph.model)
+    return Endpoint("classify", classify, [argument], CLASSIFY, about, graph.model)
 
 
 def _regress(source: Source, graph: ServingGraph) -> Endpoint:
     answer = _of_examples(source, graph)
-    given = tf.TensorSpec(SERIALIZED, tf.string, name="inputs")
+    argument = tf.TensorSpec(SERIALIZED, tf.string, name="inputs")
     about = "tf.train.Example, one float a step and column; outputs are predictions in raw units"
     return Endpoint(
-        "regress", lambda inputs: {"outputs": answer(inputs)["prediction"]}, [given], REGRESS, about, graph.model
+        "regress", lambda inputs: {"outputs": answer(inputs)["prediction"]}, [argument], REGRESS, about, graph.model
     )
 
 
@@ -139,14 +139,14 @@ def write_signatures(source: Source, folder: Path) -> None:
     """Write a SavedModel with all signatures into ``folder``, which the caller puts in place."""
     import keras
 
-    made, archive = make_endpoints(source), keras.export.ExportArchive()
-    for model in {id(endpoint.model): endpoint.model for endpoint in made}.values():
+    endpoints, archive = make_endpoints(source), keras.export.ExportArchive()
+    for model in {id(endpoint.model): endpoint.model for endpoint in endpoints}.values():
         archive.track(model)
-    for endpoint in made:
+    for endpoint in endpoints:
         archive.add_endpoint(endpoint.name, endpoint.function, input_signature=endpoint.signature)
     with contextlib.redirect_stdout(io.StringIO()):
         archive.write_out(str(folder), verbose=False)
-    _set_methods(folder, {endpoint.name: endpoint.method for endpoint in made})
+    _set_methods(folder, {endpoint.name: endpoint.method for endpoint in endpoints})
 
 
 def describe_signatures(folder: Path, source: Source) -> dict[str, Any]:

@@ -69,9 +69,9 @@ class Step:
         return {spec.name: tuple(spec.shape[1:]) for spec in self.signature if spec.name.startswith("state_")}
 
 
-def why_no_step(given: Bundle | Source) -> str:
+def why_no_step(bundle: Bundle | Source) -> str:
     """Why a model has no step form; empty if it has one."""
-    model = source_of(given).model
+    model = source_of(bundle).model
     for layer in model.layers:
         if isinstance(layer, (keras.layers.InputLayer, History, *RECURRENT, *POOLED, *POINTWISE)):
             if getattr(layer, "go_backwards", False) or getattr(layer, "two_way", False):
@@ -86,13 +86,13 @@ def why_no_step(given: Bundle | Source) -> str:
     return ""
 
 
-def make_step(given: Bundle | Source) -> Step:
+def make_step(bundle: Bundle | Source) -> Step:
     """The step form of a model.
 
     Raises:
         ExportError: the model has none; says why and which families have one.
     """
-    source = source_of(given)
+    source = source_of(bundle)
     reason = why_no_step(source)
     if reason:
         raise ExportError(
@@ -113,7 +113,7 @@ def make_step(given: Bundle | Source) -> Step:
     return Step(_with_names(step, [spec.name for spec in signature]), signature, model)
 
 
-def write_step(given: Bundle | Source, path: str | Path) -> OnnxFile:
+def write_step(bundle: Bundle | Source, path: str | Path) -> OnnxFile:
     """Write the step form as ONNX for ``keras_seq.runtime.Stepper``.
 
     ONNX does not let an input and an output share a name: the state after the step is ``next_state_*``.
@@ -121,7 +121,7 @@ def write_step(given: Bundle | Source, path: str | Path) -> OnnxFile:
     Raises:
         ExportError: the model has no step form, or cannot be converted.
     """
-    source = source_of(given)
+    source = source_of(bundle)
     step = make_step(source)
 
     def renamed(**inputs: Tensor) -> dict[str, Any]:
@@ -165,18 +165,18 @@ def _states(model: keras.Model) -> dict[str, tuple[int, ...]]:
 def _walk(model: keras.Model, values: Tensor, state: State) -> tuple[Any, State]:
     """Run the layers in their order on one step ``(batch, features)``; the output and the state after it."""
     count = state[COUNT]
-    found, after = {}, {COUNT: count + 1.0}
+    outputs, after = {}, {COUNT: count + 1.0}
     for layer in model.operations:
-        given = layer.input[0] if isinstance(layer.input, list) and layer.input else layer.input  # beside: lengths
+        before = layer.input[0] if isinstance(layer.input, list) and layer.input else layer.input  # beside: lengths
         if isinstance(layer, keras.layers.InputLayer):
-            found[id(layer.output)] = values[:, None] if layer.name == "values" else None
+            outputs[id(layer.output)] = values[:, None] if layer.name == "values" else None
             continue
-        x = found[id(given)]
+        x = outputs[id(before)]
         own = {name.removeprefix(_name(layer, "")): value for name, value in state.items() if _owns(layer, name)}
-        x, kept = _advance(layer, x, own, count)
-        found[id(layer.output)] = x
-        after |= {_name(layer, key): value for key, value in kept.items() if _name(layer, key) in state}
-    return found[id(model.outputs[0])], {name: after[name] for name in state}
+        x, memory = _advance(layer, x, own, count)
+        outputs[id(layer.output)] = x
+        after |= {_name(layer, key): value for key, value in memory.items() if _name(layer, key) in state}
+    return outputs[id(model.outputs[0])], {name: after[name] for name in state}
 
 
 def _advance(layer: keras.layers.Layer, x: Tensor, state: State, count: Tensor) -> tuple[Any, State]:
@@ -188,21 +188,21 @@ def _advance(layer: keras.layers.Layer, x: Tensor, state: State, count: Tensor) 
         return output[:, None], dict(zip(keys, states, strict=True))
     if isinstance(layer, Preprocess):
         last = tf.where(first, layer.fill, state["last"]) if state else None
-        channels, kept = layer.step(x[:, 0], {"last": last})
-        return channels[:, None], kept
+        channels, memory = layer.step(x[:, 0], {"last": last})
+        return channels[:, None], memory
     if isinstance(layer, History):
         batch = tf.shape(count)[:1]
         idle = {key: tf.zeros(tf.concat([batch, value.shape[1:]], 0)) for key, value in layer.initial_state(1).items()}
-        channels, kept = layer.step(x[:, 0], idle | state | {"count": count})
-        return channels[:, None], kept
+        channels, memory = layer.step(x[:, 0], idle | state | {"count": count})
+        return channels[:, None], memory
     if isinstance(layer, LastStep):
         return x[:, 0], {}
     if isinstance(layer, MaxOverTime):
-        kept = tf.where(first, x[:, 0], tf.maximum(x[:, 0], state["kept"]))
-        return kept, {"kept": kept}
+        memory = tf.where(first, x[:, 0], tf.maximum(x[:, 0], state["kept"]))
+        return memory, {"kept": memory}
     if isinstance(layer, (MeanOverTime, SumOverTime)):
-        kept = state["kept"] + x[:, 0]
-        return kept / (count + 1.0 if isinstance(layer, MeanOverTime) else float(layer.steps)), {"kept": kept}
+        memory = state["kept"] + x[:, 0]
+        return memory / (count + 1.0 if isinstance(layer, MeanOverTime) else float(layer.steps)), {"kept": memory}
     return layer(x, training=False) if _takes_training(layer) else layer(x), {}
 
 

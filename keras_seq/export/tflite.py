@@ -49,7 +49,7 @@ class TfliteFile:
 
 
 def write_tflite(
-    given: Bundle | Source,
+    bundle: Bundle | Source,
     path: str | Path,
     *,
     mode: str = "float32",
@@ -59,7 +59,7 @@ def write_tflite(
     """Convert, load in the interpreter, then put in place with its ``.sha256``.
 
     Args:
-        given: a bundle, or a model with its spec.
+        bundle: a bundle, or a model with its spec.
         path: the file to write.
         mode: ``float32``; ``float16``: large weights as half floats (a small model has none, and its file says
             float32); ``dynamic``: weights as int8; ``int8``: recurrent, convolution and dense layers in int8, scaling
@@ -77,7 +77,7 @@ def write_tflite(
         raise ExportError(
             "TFLite int8 needs real training windows to measure ranges on: give samples, or mode dynamic."
         )
-    source, path = source_of(given), Path(path)
+    source, path = source_of(bundle), Path(path)
     with files.scratch() as folder, files.new_file(path) as partial:
         _write_fixed(source, Path(folder) / "model")
         np.savez(Path(folder) / "samples.npz", **(samples or {}))  # type: ignore[arg-type]
@@ -184,9 +184,14 @@ def _halved(content: bytes) -> bytes:
 def _widening(schema: Any, graph: Any, number: int, half: int, code: int) -> Any:
     """The operation that fills tensor ``number`` of a graph from the buffer ``half``."""
     tensor = graph.tensors[number]
-    given = schema.TensorT()
-    given.name, given.shape, given.type, given.buffer = tensor.name + b"/half", tensor.shape, 1, half  # 1: FLOAT16
-    graph.tensors.append(given)
+    half_tensor = schema.TensorT()
+    half_tensor.name, half_tensor.shape, half_tensor.type, half_tensor.buffer = (
+        tensor.name + b"/half",
+        tensor.shape,
+        1,
+        half,
+    )  # 1: FLOAT16
+    graph.tensors.append(half_tensor)
     operator = schema.OperatorT()
     operator.opcodeIndex, operator.inputs, operator.outputs = code, [len(graph.tensors) - 1], [number]
     return operator
@@ -214,11 +219,11 @@ def _representative(path: str) -> Callable[[], Iterator[dict[str, np.ndarray]]]:
     return rows
 
 
-def _int8(converter: Any, rows: Callable[[], Iterator[dict[str, np.ndarray]]], kept: set[str]) -> bytes:
-    """Quantise all operations but those ``kept`` in float32."""
+def _int8(converter: Any, rows: Callable[[], Iterator[dict[str, np.ndarray]]], float_operations: set[str]) -> bytes:
+    """Quantise all operations but those ``float_operations`` in float32."""
     import tensorflow as tf
 
     converter.representative_dataset = rows
-    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=sorted(kept))
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=sorted(float_operations))
     debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_dataset=rows, debug_options=options)
     return bytes(debugger.get_nondebug_quantized_model())

@@ -231,8 +231,8 @@ def _judge(
     from keras_seq.export.champion import check_champion
 
     checks, numbers = gate.check_formats(report, failed), {}
-    for found in report.formats:
-        numbers[f"parity_{found.format}"] = found.largest
+    for parity in report.formats:
+        numbers[f"parity_{parity.format}"] = parity.largest
     step = folder / FOLDER / STEP
     if step.exists():
         checks.append(gate.check_step(source, step, windows))

@@ -59,11 +59,11 @@ def _log(source: Source, endpoint: Endpoint, values: np.ndarray, name: str) -> A
     spec = model_pb2.ModelSpec(name=name, signature_name=endpoint.name)
     if endpoint.name in ("classify", "regress"):
         example = examples.make_example(values, source.spec.features)
-        given = input_pb2.Input(example_list=input_pb2.ExampleList(examples=[example]))
+        content = input_pb2.Input(example_list=input_pb2.ExampleList(examples=[example]))
         if endpoint.method == CLASSIFY:
-            request = classification_pb2.ClassificationRequest(model_spec=spec, input=given)
+            request = classification_pb2.ClassificationRequest(model_spec=spec, input=content)
             return prediction_log_pb2.PredictionLog(classify_log=prediction_log_pb2.ClassifyLog(request=request))
-        request = regression_pb2.RegressionRequest(model_spec=spec, input=given)
+        request = regression_pb2.RegressionRequest(model_spec=spec, input=content)
         return prediction_log_pb2.PredictionLog(regress_log=prediction_log_pb2.RegressLog(request=request))
     request = predict_pb2.PredictRequest(model_spec=spec, inputs=_tensors(source, endpoint, values))
     return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
@@ -72,15 +72,15 @@ def _log(source: Source, endpoint: Endpoint, values: np.ndarray, name: str) -> A
 def _tensors(source: Source, endpoint: Endpoint, values: np.ndarray) -> dict[str, Any]:
     import tensorflow as tf
 
-    given: dict[str, Any] = {}
+    tensors: dict[str, Any] = {}
     for known in endpoint.signature:
         if known.name == "values":
-            given["values"] = values[:1] if endpoint.name == "step" else values[None]
+            tensors["values"] = values[:1] if endpoint.name == "step" else values[None]
         elif known.name == "lengths":
-            given["lengths"] = np.array([len(values)], np.int32)
+            tensors["lengths"] = np.array([len(values)], np.int32)
         elif known.name == "examples":
             encode = examples.encode_sequence if source.spec.variable_length else examples.encode_example
-            given["examples"] = np.array([encode(values, source.spec.features)], object)
+            tensors["examples"] = np.array([encode(values, source.spec.features)], object)
         else:
-            given[known.name] = np.zeros((1, *known.shape[1:]), np.float32)
-    return {key: tf.make_tensor_proto(value) for key, value in given.items()}
+            tensors[known.name] = np.zeros((1, *known.shape[1:]), np.float32)
+    return {key: tf.make_tensor_proto(value) for key, value in tensors.items()}

@@ -71,21 +71,21 @@ class Contract:
         Raises:
             DataError: names what is unknown, missing or at the wrong place.
         """
-        given = tuple(str(name) for name in names)
-        if given == self.features:
+        columns = tuple(str(name) for name in names)
+        if columns == self.features:
             return
-        for name in given:
+        for name in columns:
             if name not in self.features:
                 raise DataError(f"Feature '{name}' is not one the model takes{nearest(name, self.features)}")
-        absent = [name for name in self.features if name not in given]
+        absent = [name for name in self.features if name not in columns]
         if absent:
             raise DataError(f"Feature '{absent[0]}' is missing; the model takes {', '.join(self.features)}.")
-        if len(given) != len(self.features):
+        if len(columns) != len(self.features):
             raise DataError(
-                f"Features are named twice: {', '.join(given)}; the model takes {', '.join(self.features)}."
+                f"Features are named twice: {', '.join(columns)}; the model takes {', '.join(self.features)}."
             )
         raise DataError(
-            f"Features are in the order {', '.join(given)}, but the model takes {', '.join(self.features)}; "
+            f"Features are in the order {', '.join(columns)}, but the model takes {', '.join(self.features)}; "
             "reorder the last axis of the values."
         )
 
@@ -132,20 +132,20 @@ class Contract:
         if lengths is None:
             self._check_steps(steps, steps)
             return np.full(batch, steps, np.int32)
-        given = np.asarray(lengths)
-        if given.shape != (batch,) or given.dtype.kind not in "iu":
+        real = np.asarray(lengths)
+        if real.shape != (batch,) or real.dtype.kind not in "iu":
             raise DataError(
-                f"lengths has shape {given.shape} and type {given.dtype}, expected whole numbers ({batch},): "
+                f"lengths has shape {real.shape} and type {real.dtype}, expected whole numbers ({batch},): "
                 "the real steps of every row of values."
             )
-        longest, shortest = int(given.max()), int(given.min())
+        longest, shortest = int(real.max()), int(real.min())
         if shortest < 0 or longest > steps:
             raise DataError(
                 f"lengths holds {shortest if shortest < 0 else longest}, but values has {steps} steps; give numbers "
                 f"from 0 to {steps}."
             )
         self._check_steps(longest, shortest)
-        return given.astype(np.int32, copy=False)
+        return real.astype(np.int32, copy=False)
 
     def _check_steps(self, longest: int, shortest: int) -> None:
         if longest > self.time:

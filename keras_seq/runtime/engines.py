@@ -43,15 +43,15 @@ class OnnxEngine:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has a class of its own for every failure
             raise _unreadable(path, "ONNX", error) from None
-        said = self.session.get_modelmeta().custom_metadata_map
-        self.described = _parsed(said.get(KEY), path)
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        self.described = _parsed(metadata.get(KEY), path)
         self.outputs = [output.name for output in self.session.get_outputs()]
-        self.takes_lengths = any(given.name == "lengths" for given in self.session.get_inputs())
+        self.takes_lengths = any(argument.name == "lengths" for argument in self.session.get_inputs())
 
     def run(self, values: np.ndarray, lengths: np.ndarray) -> Arrays:
         """Answers by name for ``values (batch, time, features)``, all rows in one call."""
-        given = {"values": values, "lengths": lengths} if self.takes_lengths else {"values": values}
-        return dict(zip(self.outputs, self.session.run(self.outputs, given), strict=True))
+        inputs = {"values": values, "lengths": lengths} if self.takes_lengths else {"values": values}
+        return dict(zip(self.outputs, self.session.run(self.outputs, inputs), strict=True))
 
 
 class TfliteEngine:
@@ -79,10 +79,10 @@ class TfliteEngine:
             runner = self.interpreter.get_signature_runner()
         except (ValueError, RuntimeError) as error:
             raise _unreadable(path, "TFLite", error) from None
-        given, answers = runner.get_input_details(), runner.get_output_details()
-        self.inputs = {name: detail["index"] for name, detail in given.items()}
+        arguments, answers = runner.get_input_details(), runner.get_output_details()
+        self.inputs = {name: detail["index"] for name, detail in arguments.items()}
         self.outputs = {name: detail["index"] for name, detail in answers.items()}
-        self.window = np.zeros(given["values"]["shape"], np.float32)
+        self.window = np.zeros(arguments["values"]["shape"], np.float32)
 
     def run(self, values: np.ndarray, lengths: np.ndarray) -> Arrays:
         """Answers by name for ``values (batch, time, features)``, row by row: the file has batch 1 and a fixed time."""

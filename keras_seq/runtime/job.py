@@ -23,10 +23,10 @@ def predict(model: str, inputs: str, out: str, engine: str = "") -> dict[str, li
     """
     predictor = load(model, engine=engine)
     with np.load(inputs) as stored:
-        given = dict(stored)
-    names = sorted({key.partition("/")[0] for key in given})
-    answers = {name: predictor.predict(given[f"{name}/values"], given.get(f"{name}/lengths")) for name in names}
-    arrays = {f"{name}/{key}": value for name, found in answers.items() for key, value in found.items()}
+        arrays_in = dict(stored)
+    names = sorted({key.partition("/")[0] for key in arrays_in})
+    answers = {name: predictor.predict(arrays_in[f"{name}/values"], arrays_in.get(f"{name}/lengths")) for name in names}
+    arrays = {f"{name}/{key}": value for name, named in answers.items() for key, value in named.items()}
     with Path(out).open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-    return {name: sorted(found) for name, found in answers.items()}
+    return {name: sorted(named) for name, named in answers.items()}

@@ -90,11 +90,11 @@ class Stepper:
             given = states[0]
         else:
             given = {name: np.concatenate([state[name] for state in states]) for name in self._shapes}
-        found = dict(zip(self._outputs, self._session.run(self._outputs, {"values": rows, **given}), strict=True))
-        after = {name: found.pop(f"next_{name}") for name in self._shapes}
+        answers = dict(zip(self._outputs, self._session.run(self._outputs, {"values": rows, **given}), strict=True))
+        after = {name: answers.pop(f"next_{name}") for name in self._shapes}
         for row, unit in enumerate(units):
             self._states[unit] = {name: value[row : row + 1] for name, value in after.items()}
-        return found
+        return answers
 
     def forget(self, unit: Hashable) -> None:
         """Drop a unit's state; its next row is its first. An unknown unit is no error."""

@@ -85,20 +85,22 @@ def attention_weights(masked: MaskedModel) -> AttentionWeights:
         length, width = int(masked.samples.lengths[k]), int(masked.width[k])
         inputs = masked.explained.inputs(masked.samples.values[k : k + 1, :width], masked.samples.lengths[k : k + 1])
         flat = reader([inputs[tensor.name] for tensor in model.inputs], training=False)
-        given = _regrouped(flat if isinstance(flat, (list, tuple)) else [flat], read)
-        found = [np.asarray(layer.scores(*one))[:, :, :, :] for layer, one in zip(layers, given, strict=False)]
-        if any(len(one) != 1 for one in found):
+        inputs_by_layer = _regrouped(flat if isinstance(flat, (list, tuple)) else [flat], read)
+        scores = [
+            np.asarray(layer.scores(*one))[:, :, :, :] for layer, one in zip(layers, inputs_by_layer, strict=False)
+        ]
+        if any(len(one) != 1 for one in scores):
             raise ModelError(
                 "Method 'attention': the layers of a channel-independent model see one sensor at a time, so there is "
                 "no common weight of a step; use another method."
             )
-        for layer, one in zip(layers, found, strict=True):
+        for layer, one in zip(layers, scores, strict=True):
             full = np.zeros((one.shape[1], time_axis, time_axis), np.float32)
             steps = min(one.shape[2], length)
             full[:, :steps, :steps] = one[0, :, :steps, :steps]
             heads[layer.name].append(full)
-        pool = None if pooling is None else np.asarray(pooling.weights_over_time(*given[-1]))[0, :, 0]
-        rolled[k] = _rollout([one[0].mean(0) for one in found], pool, last, length, time_axis)
+        pool = None if pooling is None else np.asarray(pooling.weights_over_time(*inputs_by_layer[-1]))[0, :, 0]
+        rolled[k] = _rollout([one[0].mean(0) for one in scores], pool, last, length, time_axis)
     return AttentionWeights({name: np.stack(parts) for name, parts in heads.items()}, rolled)
 
 
@@ -110,9 +112,9 @@ def _attends(name: str, explained: ExplainedModel, model: keras.Model) -> None:
 def attention(masked: MaskedModel) -> Attribution:
     """The rollout as one column, summing to 1 over the real steps of each sample."""
     start = time.perf_counter()
-    found = attention_weights(masked)
+    weights = attention_weights(masked)
     return Attribution(
-        found.rollout[:, :, None].astype(np.float32),
+        weights.rollout[:, :, None].astype(np.float32),
         masked.base,
         masked.predictions,
         masked.samples.lengths,
@@ -124,13 +126,13 @@ def attention(masked: MaskedModel) -> Attribution:
         masked.samples.names,
         False,
         masked.output_range,
-        {"layers": list(found.heads), "seconds": time.perf_counter() - start},
+        {"layers": list(weights.heads), "seconds": time.perf_counter() - start},
     )
 
 
 def _inputs(layer: keras.layers.Layer) -> list[Any]:
-    given = layer.input
-    return list(given) if isinstance(given, (list, tuple)) else [given]
+    tensors = layer.input
+    return list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
 
 
 def _regrouped(flat: Sequence[Any], like: list[list[Any]]) -> list[list[Any]]:
@@ -142,9 +144,9 @@ def _rollout(
     layers: list[NDArray[Any]], pool: NDArray[Any] | None, last: bool, length: int, time_axis: int
 ) -> NDArray[np.float64]:
     """Share of every step ``(time_axis,)``; a residual connection counts as half of a layer."""
-    found = np.zeros(time_axis)
+    rollout = np.zeros(time_axis)
     if not length:
-        return found
+        return rollout
     own = layers[0].shape[0] if layers else len(pool)  # type: ignore[arg-type]
     steps = max(1, round(length * own / time_axis)) if own < length else length  # patches are fewer than steps
     product = np.eye(steps)
@@ -153,5 +155,5 @@ def _rollout(
     reads = pool[:steps] if pool is not None else np.eye(steps)[-1] if last else np.full(steps, 1.0 / steps)
     share = reads @ product
     wide = np.repeat(share, -(-length // steps))[:length] if steps < length else share
-    found[:length] = wide / max(wide.sum(), 1e-12)
-    return found
+    rollout[:length] = wide / max(wide.sum(), 1e-12)
+    return rollout

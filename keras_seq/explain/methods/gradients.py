@@ -59,8 +59,8 @@ def integrated_gradients(
         ladder.append(2 * ladder[-1])
     with masked.ticker.stage("integrated gradients", count) as tick:
         for batch in _batches(masked, np.arange(count)):
-            found, error[batch], used[batch] = _complete(masked, batch, ladder, tolerance)
-            for k, one in zip(batch, found, strict=True):
+            totals, error[batch], used[batch] = _complete(masked, batch, ladder, tolerance)
+            for k, one in zip(batch, totals, strict=True):
                 values[k] = one
             tick(len(batch))
     return masked.attribution(
@@ -87,11 +87,11 @@ def _complete(
     todo = {i: np.arange(len(goal)) for i, goal in enumerate(goals)}
     for now in ladder:
         places, weights = gauss_legendre(now)
-        for i, found in _walk(masked, batch, todo, places, weights):
+        for i, integrals in _walk(masked, batch, todo, places, weights):
             if not len(paths[i]):
-                paths[i] = found
+                paths[i] = integrals
             else:
-                paths[i][todo[i]] = found
+                paths[i][todo[i]] = integrals
             nodes[i][todo[i]] = now
         misses = [path.sum(axis=(1, 2), dtype=np.float64) - goal for path, goal in zip(paths, goals, strict=True)]
         allowed = tolerance * masked.output_range
@@ -105,8 +105,8 @@ def _complete(
 def _worst(misses: NDArray[np.float64], allowed: float) -> NDArray[np.int64]:
     """Paths to walk again: those that leave the others together at most half of what is allowed."""
     order = np.argsort(np.abs(misses))
-    kept = np.cumsum(np.abs(misses[order])) / len(misses) <= 0.5 * allowed
-    return np.sort(order[~kept])
+    left = np.cumsum(np.abs(misses[order])) / len(misses) <= 0.5 * allowed
+    return np.sort(order[~left])
 
 
 def _walk(
@@ -127,11 +127,13 @@ def _walk(
         if not pending:
             continue
         rows = [_rows(masked, int(batch[j]), todo[j], places) for j in pending]
-        found = masked.explained.path_gradients(*(np.concatenate(parts) for parts in zip(*rows, strict=True)))
-        found = np.einsum("bntf,n->btf", found.reshape(-1, len(weights), *found.shape[1:]), weights.astype(np.float32))
+        products = masked.explained.path_gradients(*(np.concatenate(parts) for parts in zip(*rows, strict=True)))
+        products = np.einsum(
+            "bntf,n->btf", products.reshape(-1, len(weights), *products.shape[1:]), weights.astype(np.float32)
+        )
         low = 0
         for j in pending:
-            yield j, found[low : low + len(todo[j])]
+            yield j, products[low : low + len(todo[j])]
             low += len(todo[j])
         pending = []
 
@@ -177,14 +179,14 @@ def gradient_times_input(masked: MaskedModel) -> Attribution:
     values: list[NDArray[np.float64]] = []
     for k in range(len(masked.samples)):
         other = masked.beside(k).mean(0, keepdims=True)
-        found = masked.explained.path_gradients(
+        products = masked.explained.path_gradients(
             masked.sample(k)[None],
             other,
             np.ones(1, np.float32),
             masked.samples.lengths[k : k + 1],
             masked.select[k : k + 1],
         )
-        values.append(found[0].astype(np.float64))
+        values.append(products[0].astype(np.float64))
     return masked.attribution(values, "gradient_times_input", additive=False, seconds=time.perf_counter() - start)
 
 

@@ -59,8 +59,8 @@ def kernel(masked: MaskedModel, *, blocks: int = BLOCKS, evaluations: int = EVAL
     def solve(shap: ModuleType, mean_answers: Callable[[Any], NDArray[np.float64]], groups: int) -> NDArray[np.float64]:
         np.random.seed(seed)
         explainer = shap.KernelExplainer(mean_answers, np.zeros((1, groups)))
-        found = explainer.shap_values(np.ones((1, groups)), nsamples=evaluations, l1_reg=0, silent=True)
-        return np.asarray(found, np.float64).reshape(-1)
+        values = explainer.shap_values(np.ones((1, groups)), nsamples=evaluations, l1_reg=0, silent=True)
+        return np.asarray(values, np.float64).reshape(-1)
 
     return _grouped(masked, "kernel", solve, blocks, evaluations=evaluations, seed=seed)
 
@@ -84,22 +84,22 @@ def partition(
     masked: MaskedModel, *, blocks: int = BLOCKS, evaluations: int = EVALUATIONS, seed: int = 0
 ) -> Attribution:
     """Owen values down a tree: all, then sensors, then blocks of time within a sensor (shap's PartitionExplainer)."""
-    found: list[NDArray[np.float64]] = []
+    values: list[NDArray[np.float64]] = []
     shap, start = _shap(), time.perf_counter()
     with masked.ticker.stage("partition", len(masked.samples)) as tick:
         for k in range(len(masked.samples)):
             groups = make_groups(masked, k, blocks)
             if len(groups) < 2:
-                found.append(groups.spread(_alone(masked, k, groups)))
+                values.append(groups.spread(_alone(masked, k, groups)))
             else:
                 masker = shap.maskers.Partition(np.zeros((1, len(groups))), clustering=_sensor_tree(groups))
                 explainer = shap.PartitionExplainer(_mean_answers_of(masked, k, groups), masker)
                 one = explainer(np.ones((1, len(groups))), max_evals=evaluations, silent=True)
-                found.append(groups.spread(np.asarray(one.values, np.float64).reshape(-1)))
+                values.append(groups.spread(np.asarray(one.values, np.float64).reshape(-1)))
             tick()
     seconds = time.perf_counter() - start
     return masked.attribution(
-        found, "partition", additive=True, blocks=blocks, evaluations=evaluations, seed=seed, seconds=seconds
+        values, "partition", additive=True, blocks=blocks, evaluations=evaluations, seed=seed, seconds=seconds
     )
 
 
@@ -122,18 +122,18 @@ def gradient_shap(masked: MaskedModel, *, draws: int = 200, seed: int = 0) -> At
         for k in range(len(masked.samples)):
             width, windows = int(masked.width[k]), np.nan_to_num(masked.beside(k))
             if width not in built:
-                given = keras.Input(windows.shape[1:], dtype="float32")
+                tensor = keras.Input(windows.shape[1:], dtype="float32")
                 layer = SingleSample(masked.explained, windows.shape[1:])
                 model = keras.Model(
-                    [given], layer(given)
+                    [tensor], layer(tensor)
                 )  # a model: of tensors shap makes one of whichever Keras is loaded
                 built[width] = layer, shap.GradientExplainer(model, windows, batch_size=draws)
             layer, explainer = built[width]
             layer.set(int(masked.samples.lengths[k]), masked.select[k], np.isnan(masked.sample(k)))
             explainer.explainer.data = [windows]
             sample = np.nan_to_num(masked.sample(k))[None]
-            found = explainer.shap_values(sample, nsamples=draws, rseed=seed + k)
-            values.append(np.asarray(found, np.float64).reshape(windows.shape[1:]))
+            shares = explainer.shap_values(sample, nsamples=draws, rseed=seed + k)
+            values.append(np.asarray(shares, np.float64).reshape(windows.shape[1:]))
             tick()
     seconds = time.perf_counter() - start
     return masked.attribution(values, "gradient_shap", additive=False, draws=draws, seed=seed, seconds=seconds)
@@ -171,21 +171,21 @@ def tree(masked: MaskedModel, *, model: keras.Model) -> Attribution:
     values, base, answers = [], [], []
     with masked.ticker.stage("tree", len(masked.samples)) as tick:
         for k in range(len(masked.samples)):
-            found, start_at, answer = _tree_sample(masked, k, taken, shap, probability=link == "sigmoid" and not logit)
-            values.append(found)
+            shares, start_at, answer = _tree_sample(masked, k, taken, shap, probability=link == "sigmoid" and not logit)
+            values.append(shares)
             base.append(start_at)
             answers.append(answer)
             tick()
     seconds = time.perf_counter() - start
-    made = masked.attribution(values, "tree", additive=True, base=base, seconds=seconds, margin=margin)
+    attribution = masked.attribution(values, "tree", additive=True, base=base, seconds=seconds, margin=margin)
     if not margin or link == "sigmoid":
-        return made
+        return attribution
     from dataclasses import replace
 
     return replace(
-        made,
+        attribution,
         predictions=np.array(answers),
-        output=f"margin behind {made.output}",
+        output=f"margin behind {attribution.output}",
         output_range=max(float(np.ptp([*answers, *base])), 1e-9),
     )
 
@@ -197,8 +197,8 @@ def tree_importance(trees: Any, rows: NDArray[Any]) -> NDArray[np.float64]:
         trees: fitted scikit-learn trees.
         rows: ``(rows, columns)`` to explain.
     """
-    found = np.abs(np.asarray(_shap().TreeExplainer(trees).shap_values(rows, check_additivity=False), np.float64))
-    return (found.sum(-1) if found.ndim == 3 else found).mean(0)
+    shares = np.abs(np.asarray(_shap().TreeExplainer(trees).shap_values(rows, check_additivity=False), np.float64))
+    return (shares.sum(-1) if shares.ndim == 3 else shares).mean(0)
 
 
 def _tree_sample(
@@ -229,8 +229,8 @@ def _tree_sample(
     sample = masked.sample(k)[:length]
     shares = sources(taken.layers, sample, known[:length])
     shares = shares[: len(columns)]
-    found = np.zeros(known.shape)
-    found[:length] = np.einsum("k,ktf->tf", columns[: len(shares)], shares)
+    spread = np.zeros(known.shape)
+    spread[:length] = np.einsum("k,ktf->tf", columns[: len(shares)], shares)
     if level is not None:
         spec = masked.explained.spec
         each = weights.reshape(spec.horizon, len(spec.targets)).sum(0)  # the level is the same at every step ahead
@@ -240,8 +240,8 @@ def _tree_sample(
         for part, feature in zip(change, spec.target_index, strict=True):
             seen = np.flatnonzero(known[:, feature])
             if len(seen):
-                found[seen[-1], feature] += part
-    return found, base, answer
+                spread[seen[-1], feature] += part
+    return spread, base, answer
 
 
 def _grouped(masked: MaskedModel, method: str, solve: Solve, blocks: int, **details: int) -> Attribution:
@@ -252,12 +252,12 @@ def _grouped(masked: MaskedModel, method: str, solve: Solve, blocks: int, **deta
         for k in range(len(masked.samples)):
             groups = make_groups(masked, k, blocks)
             if len(groups) < 2:
-                found = _alone(masked, k, groups)
+                worth = _alone(masked, k, groups)
             else:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    found = solve(shap, _mean_answers_of(masked, k, groups), len(groups))
-            values.append(groups.spread(found))
+                    worth = solve(shap, _mean_answers_of(masked, k, groups), len(groups))
+            values.append(groups.spread(worth))
             tick()
     seconds = time.perf_counter() - start
     return masked.attribution(values, method, additive=True, blocks=blocks, seconds=seconds, **details)
