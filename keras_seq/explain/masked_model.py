@@ -6,7 +6,8 @@ put in. Knowing nothing is the base, knowing all is the prediction; attributions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -159,12 +160,23 @@ class MaskedModel:
             means[low : low + size] = self.answers(k, rows).reshape(-1, len(windows)).mean(1)
         return means
 
+    def attribute_each(
+        self, method: str, explain: Callable[[int], NDArray[Any]], *, additive: bool, **details: object
+    ) -> Attribution:
+        """Attributions by a function that explains one sample, given its number, as ``(width, features)``."""
+        start, values = time.perf_counter(), []
+        with self.ticker.stage(method.replace("_", " "), len(self.samples)) as tick:
+            for k in range(len(self.samples)):
+                values.append(explain(k))
+                tick()
+        return self.attribution(values, method, additive=additive, **details, seconds=time.perf_counter() - start)
+
     def attribution(
         self, values: Sequence[NDArray[Any]], method: str, *, additive: bool, base: object = None, **details: object
     ) -> Attribution:
         """Attributions of the samples ``(width, features)`` each, as the common result."""
-        time = self.samples.values.shape[1]
-        joined = np.zeros((len(values), time, len(self.explained.spec.features)), np.float32)
+        steps = self.samples.values.shape[1]
+        joined = np.zeros((len(values), steps, len(self.explained.spec.features)), np.float32)
         for k, (row, one) in enumerate(zip(joined, values, strict=True)):
             real = min(int(self.samples.lengths[k]), len(one))
             row[:real] = np.where(self.known(k)[:real], one[:real], 0.0)

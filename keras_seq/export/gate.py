@@ -23,7 +23,6 @@ from keras_seq.evaluation.measures import MEASURES
 from keras_seq.export.canary import Arrays, Canary
 from keras_seq.export.metadata import Source
 from keras_seq.export.parity import BRANCH, ParityReport, called_otherwise, has_trees, judged, scale_of
-from keras_seq.export.serving_graph import served
 
 LIMIT = 1e-5  # of the canary's answers, in deviations of the target or as probability
 ADDITIVE = 1e-4  # of an explanation: float32 sums over all cells
@@ -131,8 +130,7 @@ def check_canary(
         answers_by_signature = canary(folder, windows)
     except KerasSeqError as error:
         return Check(label, "no answers", (str(error),)), {}
-    graph = served(source.model, source.spec, decision=source.decision, quantiles=source.quantiles)
-    expected = {key: np.asarray(value) for key, value in graph.function(**windows).items()}
+    expected = source.answers(windows)
     apart, reasons = {}, []
     if "serving_default" not in answers_by_signature:
         reasons.append("it gave no answers of serving_default")
@@ -177,8 +175,7 @@ def check_step(source: Source, path: Path, windows: Mapping[str, np.ndarray]) ->
         answers = last_answers(windows, lambda rows: stepper.step_many(rows, units))
     except KerasSeqError as error:
         return Check(label, "no answers", (str(error),))
-    graph = served(source.model, source.spec, decision=source.decision, quantiles=source.quantiles)
-    expected = {key: np.asarray(value) for key, value in graph.function(**windows).items()}
+    expected = source.answers(windows)
     apart = _apart(expected, answers, source)
     reason = f"it differs from the whole sequences' answers by {apart:.2g}, more than {LIMIT:.0e}"
     text = f"differs by at most {apart:.2g} at the end of {len(values)} windows"

@@ -80,10 +80,9 @@ def _tensorflow(kind: str, path: str, threads: int) -> Call:
     else:
         from keras_seq.bundle import load_bundle
         from keras_seq.export.metadata import source_of
-        from keras_seq.export.serving_graph import served
 
         source = source_of(load_bundle(path))
-        graph = served(source.model, source.spec, decision=source.decision, quantiles=source.quantiles)
+        graph = source.graph()
         loaded, function = graph, tf.function(graph.function, input_signature=graph.signature)
 
     def call(inputs: dict[str, np.ndarray], loaded: Any = loaded) -> dict[str, np.ndarray]:

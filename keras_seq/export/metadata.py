@@ -14,13 +14,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from keras_seq import files
 from keras_seq.bundle import Bundle
 from keras_seq.data.series import Schema
 from keras_seq.data.spec import DataSpec
+from keras_seq.export.serving_graph import ServingGraph, served
 from keras_seq.machine import library_versions
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_seq.explain.served import ServedExplanation
 
 FORMAT = 1
 KEY = "keras_seq"  # of the text in an ONNX file; a TFLite file holds keras_seq.json
@@ -37,16 +45,29 @@ class Source:
         quantiles: levels of a quantile model.
         schema: meaning of the columns, if known.
         sha256: of ``model.keras``, if it lies in a bundle.
-        explain: a ``keras_seq.explain.served.ServedExplanation`` that becomes the signature ``explain``.
+        explain: what becomes the signature ``explain``.
     """
 
-    model: Any
+    model: keras.Model
     spec: DataSpec
     decision: Mapping[str, Any] = field(default_factory=dict)
     quantiles: Sequence[float] = ()
     schema: Schema | None = None
     sha256: str = ""
-    explain: Any = None
+    explain: ServedExplanation | None = None
+
+    def graph(self, model: keras.Model | None = None) -> ServingGraph:
+        """The served graph, of ``model`` in place of the own one."""
+        return served(
+            self.model if model is None else model, self.spec, decision=self.decision, quantiles=self.quantiles
+        )
+
+    def answers(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Final answers of the Keras model by name, for ``values`` [and ``lengths``]."""
+        import tensorflow as tf
+
+        tensors = {name: tf.constant(array) for name, array in inputs.items()}
+        return {name: np.asarray(answer) for name, answer in self.graph().function(**tensors).items()}
 
 
 def source_of(bundle: Bundle | Source) -> Source:

@@ -18,7 +18,6 @@ from keras_seq.bundle import Bundle
 from keras_seq.errors import ExportError
 from keras_seq.export.metadata import KEY, Source, describe, source_of, write_digest
 from keras_seq.export.onnx_fold import fold
-from keras_seq.export.serving_graph import served
 
 if TYPE_CHECKING:
     import onnx
@@ -68,7 +67,7 @@ def write_onnx(bundle: Bundle | Source, path: str | Path, *, opset: int = OPSET)
 
     source = source_of(bundle)
     twin = plain_twin(source.model, FOR_ONNX)
-    graph = served(twin, source.spec, decision=source.decision, quantiles=source.quantiles)
+    graph = source.graph(twin)
     proto = convert(graph.function, graph.signature, opset=opset)
     return save_onnx(proto, path, describe(source, kind="onnx", precision="float32"))
 

@@ -25,8 +25,6 @@ from keras_seq.export.isolated import run_apart
 from keras_seq.export.metadata import Source, source_of
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     import keras
 
 Arrays = dict[str, np.ndarray]
@@ -106,7 +104,7 @@ def check_parity(bundle: Bundle | Source, windows: Mapping[str, np.ndarray], fil
         return ParityReport(())
     source = source_of(bundle)
     probes = make_probes(windows, source.spec)
-    expected = {name: _keras(source, inputs) for name, inputs in probes.items()}
+    expected = {name: source.answers(inputs) for name, inputs in probes.items()}
     return ParityReport(tuple(_one(name, path, source, probes, expected) for name, path in files.items()))
 
 
@@ -136,20 +134,6 @@ def make_probes(windows: Mapping[str, np.ndarray], spec: DataSpec) -> dict[str, 
         steps = max(int(lengths[row]), 1)  # no padding at all
         probes[f"single_{row}"] = probe(values[row : row + 1, :steps], lengths[row : row + 1])
     return probes
-
-
-def _keras(source: Source, inputs: Arrays) -> Arrays:
-    """The Keras model's answers."""
-    import tensorflow as tf
-
-    from keras_seq.export.serving_graph import served
-
-    graph = served(source.model, source.spec, decision=source.decision, quantiles=source.quantiles)
-    return {name: np.asarray(value) for name, value in graph.function(**_tensors(tf, inputs)).items()}
-
-
-def _tensors(tf: ModuleType, inputs: Arrays) -> dict[str, Any]:
-    return {name: tf.constant(value) for name, value in inputs.items()}
 
 
 def _one(name: str, path: Path, source: Source, probes: dict[str, Arrays], expected: dict[str, Arrays]) -> FormatParity:

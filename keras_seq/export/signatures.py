@@ -27,7 +27,7 @@ import tensorflow as tf
 from keras_seq import files
 from keras_seq.export import examples
 from keras_seq.export.metadata import Source
-from keras_seq.export.serving_graph import ServingGraph, served
+from keras_seq.export.serving_graph import ServingGraph
 from keras_seq.export.step import COUNT, make_step, why_no_step
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Endpoint:
 
 def make_endpoints(source: Source) -> list[Endpoint]:
     """All signatures that fit a model, the default first."""
-    graph = served(source.model, source.spec, decision=source.decision, quantiles=source.quantiles)
+    graph = source.graph()
     about = "windows in raw units, NaN where missing"
     if graph.takes_lengths:
         about += "; lengths: real steps, the rest is padding"

@@ -24,7 +24,6 @@ from keras_seq.bundle import Bundle
 from keras_seq.errors import ExportError, nearest
 from keras_seq.export.isolated import SECONDS, run_apart
 from keras_seq.export.metadata import KEY, Source, describe, source_of, write_digest
-from keras_seq.export.serving_graph import served
 
 MODES = ("float32", "float16", "dynamic", "int8")
 HALVED = 1024  # elements from which a constant is worth halving; scalers and thresholds keep their digits
@@ -101,7 +100,7 @@ def _write_fixed(source: Source, folder: Path) -> None:
 
     spec = source.spec
     twin = plain_twin(source.model, FOR_TFLITE)
-    graph = served(twin, spec, decision=source.decision, quantiles=source.quantiles)
+    graph = source.graph(twin)
     shapes = {"values": (1, spec.time, len(spec.features)), "lengths": (1,)}
     signature = [tf.TensorSpec(shapes[known.name], known.dtype, name=known.name) for known in graph.signature]
     archive = keras.export.ExportArchive()

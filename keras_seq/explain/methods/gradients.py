@@ -148,23 +148,14 @@ def expected_gradients(masked: MaskedModel, *, places: int = 1, seed: int = 0) -
         ModelError: the model's answer moves in steps.
     """
     masked.explained.require_gradient("expected_gradients")
-    start = time.perf_counter()
     rng = np.random.default_rng(seed)
-    values: list[NDArray[np.float64]] = [np.zeros(0)] * len(masked.samples)
-    with masked.ticker.stage("expected gradients", len(masked.samples)) as tick:
-        for k in range(len(masked.samples)):
-            shares = rng.random((len(masked.beside(k)), places))
-            rows = _rows(masked, k, np.arange(len(shares)), shares)
-            values[k] = masked.explained.path_gradients(*rows).mean(0, dtype=np.float64)
-            tick()
-    return masked.attribution(
-        values,
-        "expected_gradients",
-        additive=False,
-        places=places,
-        seed=seed,
-        seconds=time.perf_counter() - start,
-    )
+
+    def explain(k: int) -> NDArray[np.float64]:
+        shares = rng.random((len(masked.beside(k)), places))
+        rows = _rows(masked, k, np.arange(len(shares)), shares)
+        return masked.explained.path_gradients(*rows).mean(0, dtype=np.float64)
+
+    return masked.attribute_each("expected_gradients", explain, additive=False, places=places, seed=seed)
 
 
 @register(check=needs_gradient, rank=3)

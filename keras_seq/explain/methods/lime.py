@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,15 +37,12 @@ def lime(masked: MaskedModel, *, blocks: int = BLOCKS, draws: int = 500, seed: i
     """
     if draws < 10:
         raise ConfigError(f"'draws' is {draws}; a linear model of the surroundings needs at least 10.")
-    start, values = time.perf_counter(), []
-    with masked.ticker.stage("lime", len(masked.samples)) as tick:
-        for k in range(len(masked.samples)):
-            groups = make_groups(masked, k, blocks)
-            values.append(groups.spread(_coefficients(masked, k, groups, draws, seed)))
-            tick()
-    return masked.attribution(
-        values, "lime", additive=False, blocks=blocks, draws=draws, seed=seed, seconds=time.perf_counter() - start
-    )
+
+    def explain(k: int) -> NDArray[np.float64]:
+        groups = make_groups(masked, k, blocks)
+        return groups.spread(_coefficients(masked, k, groups, draws, seed))
+
+    return masked.attribute_each("lime", explain, additive=False, blocks=blocks, draws=draws, seed=seed)
 
 
 def _coefficients(masked: MaskedModel, k: int, groups: FeatureGroups, draws: int, seed: int) -> NDArray[np.float64]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.feature_groups import BLOCKS, make_groups
@@ -23,11 +23,10 @@ def occlusion(masked: MaskedModel, *, blocks: int = BLOCKS) -> Attribution:
 
     Not additive: what two groups tell together is counted twice, or not at all.
     """
-    start, values = time.perf_counter(), []
-    with masked.ticker.stage("occlusion", len(masked.samples)) as tick:
-        for k in range(len(masked.samples)):
-            groups = make_groups(masked, k, blocks)
-            without = groups.present(~np.eye(len(groups), dtype=bool))
-            values.append(groups.spread(masked.predictions[k] - masked.mean_answers(k, without, most=BACKGROUNDS)))
-            tick()
-    return masked.attribution(values, "occlusion", additive=False, blocks=blocks, seconds=time.perf_counter() - start)
+
+    def explain(k: int) -> NDArray[np.float64]:
+        groups = make_groups(masked, k, blocks)
+        without = groups.present(~np.eye(len(groups), dtype=bool))
+        return groups.spread(masked.predictions[k] - masked.mean_answers(k, without, most=BACKGROUNDS))
+
+    return masked.attribute_each("occlusion", explain, additive=False, blocks=blocks)

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from keras_seq.errors import ConfigError
 from keras_seq.explain.attribution import Attribution
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 EVALUATIONS = 500  # sets of groups a sample
 
-Solve = Callable[[Any, Callable[[Any], NDArray[np.float64]], int], NDArray[np.float64]]
+Answer = Callable[[ArrayLike], NDArray[np.float64]]  # of rows of 0 and 1 ``(sets, groups)``
+Solve = Callable[[ModuleType, Answer, FeatureGroups], ArrayLike]
 
 
 def _shap() -> ModuleType:
@@ -56,11 +57,10 @@ def kernel(masked: MaskedModel, *, blocks: int = BLOCKS, evaluations: int = EVAL
         seed: of the sets.
     """
 
-    def solve(shap: ModuleType, mean_answers: Callable[[Any], NDArray[np.float64]], groups: int) -> NDArray[np.float64]:
+    def solve(shap: ModuleType, answer: Answer, groups: FeatureGroups) -> ArrayLike:
         np.random.seed(seed)
-        explainer = shap.KernelExplainer(mean_answers, np.zeros((1, groups)))
-        values = explainer.shap_values(np.ones((1, groups)), nsamples=evaluations, l1_reg=0, silent=True)
-        return np.asarray(values, np.float64).reshape(-1)
+        explainer = shap.KernelExplainer(answer, np.zeros((1, len(groups))))
+        return explainer.shap_values(np.ones((1, len(groups))), nsamples=evaluations, l1_reg=0, silent=True)
 
     return _grouped(masked, "kernel", solve, blocks, evaluations=evaluations, seed=seed)
 
@@ -71,10 +71,10 @@ def permutation(
 ) -> Attribution:
     """Shapley values by walking random orders of the groups forwards and backwards (shap's PermutationExplainer)."""
 
-    def solve(shap: ModuleType, mean_answers: Callable[[Any], NDArray[np.float64]], groups: int) -> NDArray[np.float64]:
-        explainer = shap.PermutationExplainer(mean_answers, np.zeros((1, groups)), seed=seed)
-        most = max(evaluations, 2 * groups + 1)
-        return np.asarray(explainer(np.ones((1, groups)), max_evals=most, silent=True).values, np.float64).reshape(-1)
+    def solve(shap: ModuleType, answer: Answer, groups: FeatureGroups) -> ArrayLike:
+        explainer = shap.PermutationExplainer(answer, np.zeros((1, len(groups))), seed=seed)
+        most = max(evaluations, 2 * len(groups) + 1)
+        return explainer(np.ones((1, len(groups))), max_evals=most, silent=True).values
 
     return _grouped(masked, "permutation", solve, blocks, evaluations=evaluations, seed=seed)
 
@@ -84,23 +84,13 @@ def partition(
     masked: MaskedModel, *, blocks: int = BLOCKS, evaluations: int = EVALUATIONS, seed: int = 0
 ) -> Attribution:
     """Owen values down a tree: all, then sensors, then blocks of time within a sensor (shap's PartitionExplainer)."""
-    values: list[NDArray[np.float64]] = []
-    shap, start = _shap(), time.perf_counter()
-    with masked.ticker.stage("partition", len(masked.samples)) as tick:
-        for k in range(len(masked.samples)):
-            groups = make_groups(masked, k, blocks)
-            if len(groups) < 2:
-                values.append(groups.spread(_alone(masked, k, groups)))
-            else:
-                masker = shap.maskers.Partition(np.zeros((1, len(groups))), clustering=_sensor_tree(groups))
-                explainer = shap.PartitionExplainer(_mean_answers_of(masked, k, groups), masker)
-                one = explainer(np.ones((1, len(groups))), max_evals=evaluations, silent=True)
-                values.append(groups.spread(np.asarray(one.values, np.float64).reshape(-1)))
-            tick()
-    seconds = time.perf_counter() - start
-    return masked.attribution(
-        values, "partition", additive=True, blocks=blocks, evaluations=evaluations, seed=seed, seconds=seconds
-    )
+
+    def solve(shap: ModuleType, answer: Answer, groups: FeatureGroups) -> ArrayLike:
+        masker = shap.maskers.Partition(np.zeros((1, len(groups))), clustering=_sensor_tree(groups))
+        explainer = shap.PartitionExplainer(answer, masker)
+        return explainer(np.ones((1, len(groups))), max_evals=evaluations, silent=True).values
+
+    return _grouped(masked, "partition", solve, blocks, evaluations=evaluations, seed=seed)
 
 
 @register(check=needs_gradient, rank=4)
@@ -115,28 +105,23 @@ def gradient_shap(masked: MaskedModel, *, draws: int = 200, seed: int = 0) -> At
     from keras_seq.explain.single_sample import SingleSample
 
     masked.explained.require_gradient("gradient_shap")
-    shap, start = _shap(), time.perf_counter()
+    shap = _shap()
     built: dict[int, tuple[SingleSample, Any]] = {}
-    values = []
-    with masked.ticker.stage("gradient shap", len(masked.samples)) as tick:
-        for k in range(len(masked.samples)):
-            width, windows = int(masked.width[k]), np.nan_to_num(masked.beside(k))
-            if width not in built:
-                tensor = keras.Input(windows.shape[1:], dtype="float32")
-                layer = SingleSample(masked.explained, windows.shape[1:])
-                model = keras.Model(
-                    [tensor], layer(tensor)
-                )  # a model: of tensors shap makes one of whichever Keras is loaded
-                built[width] = layer, shap.GradientExplainer(model, windows, batch_size=draws)
-            layer, explainer = built[width]
-            layer.set(int(masked.samples.lengths[k]), masked.select[k], np.isnan(masked.sample(k)))
-            explainer.explainer.data = [windows]
-            sample = np.nan_to_num(masked.sample(k))[None]
-            shares = explainer.shap_values(sample, nsamples=draws, rseed=seed + k)
-            values.append(np.asarray(shares, np.float64).reshape(windows.shape[1:]))
-            tick()
-    seconds = time.perf_counter() - start
-    return masked.attribution(values, "gradient_shap", additive=False, draws=draws, seed=seed, seconds=seconds)
+
+    def explain(k: int) -> NDArray[np.float64]:
+        width, windows = int(masked.width[k]), np.nan_to_num(masked.beside(k))
+        if width not in built:
+            tensor = keras.Input(windows.shape[1:], dtype="float32")
+            layer = SingleSample(masked.explained, windows.shape[1:])
+            model = keras.Model([tensor], layer(tensor))  # of tensors shap makes one of whichever Keras is loaded
+            built[width] = layer, shap.GradientExplainer(model, windows, batch_size=draws)
+        layer, explainer = built[width]
+        layer.set(int(masked.samples.lengths[k]), masked.select[k], np.isnan(masked.sample(k)))
+        explainer.explainer.data = [windows]
+        shares = explainer.shap_values(np.nan_to_num(masked.sample(k))[None], nsamples=draws, rseed=seed + k)
+        return np.asarray(shares, np.float64).reshape(windows.shape[1:])
+
+    return masked.attribute_each("gradient_shap", explain, additive=False, draws=draws, seed=seed)
 
 
 def _has_trees(name: str, explained: ExplainedModel, model: keras.Model) -> None:
@@ -245,31 +230,21 @@ def _tree_sample(
 
 
 def _grouped(masked: MaskedModel, method: str, solve: Solve, blocks: int, **details: int) -> Attribution:
-    shap, start, values = _shap(), time.perf_counter(), []
+    """Attributions of groups by one of shap's explainers; a single group gets the whole difference."""
+    shap = _shap()
     if details.get("evaluations", 1) < 1:
         raise ConfigError(f"'evaluations' is {details['evaluations']}; at least 1 set of groups is asked.")
-    with masked.ticker.stage(method, len(masked.samples)) as tick:
-        for k in range(len(masked.samples)):
-            groups = make_groups(masked, k, blocks)
-            if len(groups) < 2:
-                worth = _alone(masked, k, groups)
-            else:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    worth = solve(shap, _mean_answers_of(masked, k, groups), len(groups))
-            values.append(groups.spread(worth))
-            tick()
-    seconds = time.perf_counter() - start
-    return masked.attribution(values, method, additive=True, blocks=blocks, seconds=seconds, **details)
 
+    def explain(k: int) -> NDArray[np.float64]:
+        groups = make_groups(masked, k, blocks)
+        if len(groups) < 2:
+            return groups.spread(np.full(len(groups), masked.predictions[k] - masked.base[k]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shares = solve(shap, lambda rows: masked.mean_answers(k, groups.present(np.asarray(rows) > 0.5)), groups)
+        return groups.spread(np.asarray(shares, np.float64).reshape(-1))
 
-def _alone(masked: MaskedModel, k: int, groups: FeatureGroups) -> NDArray[np.float64]:
-    return np.full(len(groups), masked.predictions[k] - masked.base[k])
-
-
-def _mean_answers_of(masked: MaskedModel, k: int, groups: FeatureGroups) -> Callable[[Any], NDArray[np.float64]]:
-    """Worth of rows of 0 and 1 ``(sets, groups)``."""
-    return lambda rows: masked.mean_answers(k, groups.present(np.asarray(rows) > 0.5))
+    return masked.attribute_each(method, explain, additive=True, blocks=blocks, **details)
 
 
 def _sensor_tree(groups: FeatureGroups) -> NDArray[np.float64]:
