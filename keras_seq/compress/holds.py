@@ -12,7 +12,7 @@ import numpy as np
 LEAST = 8  # elements: scalars and shapes are not weights
 
 
-def held(path: Path) -> dict[str, int]:
+def bytes_by_type(path: Path) -> dict[str, int]:
     """Bytes of the constants of an ONNX, TFLite or Keras file by number type, most first.
 
     Args:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_seq import files
-from keras_seq.compress.holds import held
+from keras_seq.compress.holds import bytes_by_type
 from keras_seq.compress.kernels import file_sizes
 from keras_seq.compress.scoring import Scorer
 from keras_seq.config import Experiment
@@ -113,7 +113,7 @@ def measure_forms(
             part: score(served.answered(answers[part], task), prepared.spec, experiment, part=part)[metric]
             for part, served in windows.items()
         }
-        forms[name] = {"file": path.name, **file_sizes(path), "holds": held(path), **judged}
+        forms[name] = {"file": path.name, **file_sizes(path), "holds": bytes_by_type(path), **judged}
     return forms
 
 
@@ -138,4 +138,4 @@ def keras_int8(path: Path, target: Path, prepared: Prepared, experiment: Experim
         with files.new_file(target) as partial:
             model.save(partial)
     scorer = Scorer(model, prepared, experiment)
-    return {"file": target.name, **file_sizes(target), "holds": held(target), "validation": scorer()}
+    return {"file": target.name, **file_sizes(target), "holds": bytes_by_type(target), "validation": scorer()}

@@ -103,7 +103,7 @@ def compress(
 
 
 def default_folder(bundle: Bundle, method: str) -> Path:
-    """Beside the bundle's run: ``<run>-<method>``."""
+    """Run folder of the result, beside the bundle's run: ``<run>-<method>``."""
     run = bundle.folder.parent if bundle.folder.name == "bundle" else bundle.folder
     return run.with_name(f"{run.name}-{method.replace('+', '-')}")
 
@@ -132,7 +132,7 @@ def _sparsity(bundle: Bundle, plan: CompressionPlan, sensitivity: Sensitivity | 
 def _stages(
     bundle: Bundle, plan: CompressionPlan, by_layer: Mapping[str, float], folder: Path, say: Say
 ) -> tuple[list[dict[str, Any]], list[Any] | None]:
-    """Run what is not there yet; what happened, and the weights of the last stage."""
+    """Run the stages that are not there yet; their outcomes, and the weights of the last."""
     outcomes, previous = [], ""
     key = files.sha256(bundle.folder / "manifest.json")
     for number, stage in enumerate((name for name in plan.stages if name != "ptq"), 1):
@@ -150,7 +150,7 @@ def _stages(
 
 
 def _run(bundle: Bundle, stage: str, options: dict[str, Any], weights: str, done: Path, seconds: float) -> None:
-    """One stage; ``done`` appears last and complete."""
+    """Run one stage in a child process; ``done`` appears last and complete."""
     done.parent.mkdir(parents=True, exist_ok=True)
     partial = done.with_name(f".{done.stem}.partial-{os.getpid()}.npz")
     arguments = {"bundle": str(bundle.folder), "stage": stage, "options": options, "weights": weights}
@@ -285,5 +285,5 @@ def smaller(form: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
 
 
 def _kept_metrics(bundle: Bundle) -> dict[str, Any]:
-    """Of the original's metrics what still holds."""
+    """Metrics of the original that still hold."""
     return {name: bundle.metrics[name] for name in ("baseline", "ceiling", "performance") if name in bundle.metrics}

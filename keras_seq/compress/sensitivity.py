@@ -17,7 +17,7 @@ SHARES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What was measured.
+    """Sensitivity of each layer, as measured.
 
     Attributes:
         metric: name of the metric.

@@ -37,7 +37,7 @@ PRUNING_SHARE = 0.4  # of the steps; the rest trains what is left
 
 
 class Treatment(ABC):
-    """What fine-tuning needs to know of a method."""
+    """A compression method as fine-tuning needs it."""
 
     @abstractmethod
     def wrap(self, name: str, layer: tf_keras.layers.Layer) -> Any:

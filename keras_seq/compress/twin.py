@@ -47,7 +47,7 @@ class Twin:
             self.original.get_layer(name).set_weights([variable.numpy() for variable in variables])
 
 
-class Kept(tf_keras.layers.Layer):
+class Keras3Layer(tf_keras.layers.Layer):
     """Runs a Keras 3 layer, or a function of tensors, as a tf_keras layer and trains its weights.
 
     Args:
@@ -90,7 +90,7 @@ def make_twin(model: keras.Model, wrap: Wrap = lambda name, layer: layer) -> Twi
     variables: dict[str, list[tf.Variable]] = {}
 
     def operation(layer: keras.layers.Layer) -> Any:
-        call = _replaced(layer, wrap, variables) if layer.name in chosen else Kept(layer, layer.name)
+        call = _replaced(layer, wrap, variables) if layer.name in chosen else Keras3Layer(layer, layer.name)
         # the node keeps what Keras filled in when the model was built; the twin decides for itself
         return lambda *args, training=None, mask=None, **named: call(*args, **named)
 
@@ -116,7 +116,7 @@ def _replaced(layer: keras.layers.Layer, wrap: Wrap, variables: dict[str, list[t
         def attend(x: Tensor, lengths: Tensor = None) -> Any:
             named = {"value": x}
             if lengths is not None or layer.causal:
-                allowed = Kept(layer.allowed, f"{layer.name}_allowed")
+                allowed = Keras3Layer(layer.allowed, f"{layer.name}_allowed")
                 named["attention_mask"] = allowed(x, None) if lengths is None else allowed(x, lengths)
             inner = layer.attention
             twin = tf_keras.layers.MultiHeadAttention(
@@ -130,8 +130,8 @@ def _replaced(layer: keras.layers.Layer, wrap: Wrap, variables: dict[str, list[t
         def convolve(x: Tensor, lengths: Tensor = None) -> Any:
             if lengths is None:
                 return made(_convolution(layer), x)
-            x = Kept(zero_padding, f"{layer.name}_before")(x, lengths)
-            return Kept(zero_padding, f"{layer.name}_after")(made(_convolution(layer), x), lengths)
+            x = Keras3Layer(zero_padding, f"{layer.name}_before")(x, lengths)
+            return Keras3Layer(zero_padding, f"{layer.name}_after")(made(_convolution(layer), x), lengths)
 
         return convolve
     return lambda x: made(_plain(layer), x)

@@ -106,7 +106,7 @@ class Attribution:
         return np.abs(self.by_feature()).mean(axis=0)
 
     def take(self, numbers: NDArray[np.integer] | NDArray[np.bool_]) -> Attribution:
-        """Some of the samples."""
+        """Attributions of some samples, by number or mask."""
         arrays = {name: getattr(self, name)[numbers] for name in ARRAYS}
         return replace(self, **arrays, samples=tuple(np.array(self.samples, object)[numbers]))
 

@@ -1,4 +1,4 @@
-"""What stands in for a value that is not known: real training windows, laid beside a sample step for step.
+"""Background windows: real training windows that stand in for unknown values, laid beside a sample step for step.
 
 The decisions, shared by all methods, so that they explain the same thing:
 

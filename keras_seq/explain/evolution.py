@@ -1,4 +1,4 @@
-"""How an answer and its reasons came to be: the same explanation after every few steps."""
+"""Evolution of an answer and its attributions: the same explanation after every few steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do attributions point at what really happened? Known only for the caster, whose generator knows its events.
+"""Localisation of true events by attributions, known only for the caster, whose generator knows its events.
 
 For every correctly called defect with a visible precursor: attribution on the values that the true event moved (its
 surge on the mould level, its rise on each thermocouple row) against that on the values moved by decoys in the same

@@ -1,4 +1,4 @@
-"""Where long work is, and how long it still takes."""
+"""Progress of long work: silent, or a bar with the time left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Ticker:
-    """Told how far work is; this one says nothing."""
+    """Silent progress: takes how far work is."""
 
     @contextlib.contextmanager
     def stage(self, text: str, total: float) -> Iterator[Any]:

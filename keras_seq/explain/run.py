@@ -1,4 +1,4 @@
-"""From a bundle to explanations: open it, ask it, judge the answers, write the folder."""
+"""From a bundle to explanations: open it, attribute, score the attributions, write the folder."""
 
 from __future__ import annotations
 

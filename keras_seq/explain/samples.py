@@ -1,4 +1,4 @@
-"""Which windows are explained, cut from a bundle's own data."""
+"""Windows to explain, cut from a bundle's own data."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Samples:
         return len(self.values)
 
     def take(self, numbers: NDArray[np.integer] | NDArray[np.bool_]) -> Samples:
-        """Some of them."""
+        """Samples by number or mask."""
         return Samples(
             self.values[numbers],
             self.lengths[numbers],

@@ -32,7 +32,7 @@ NODES = 8
 
 @dataclass(frozen=True)
 class ServedExplanation:
-    """What becomes a signature.
+    """The signature ``explain``.
 
     Attributes:
         function: takes the tensors of ``signature``; returns ``attributions (batch, time, features)``, ``base

@@ -60,7 +60,7 @@ def load_and_answer(folder: Path, windows: Mapping[str, np.ndarray], *, only: Se
 
 
 def load(folder: Path, windows: Mapping[str, np.ndarray], *, only: Sequence[str] = ()) -> dict[str, Arrays]:
-    """The same of a version that may have been changed.
+    """Answers as ``load_and_answer`` gives them, of a version whose seal is not checked.
 
     Raises:
         ExportError: as ``load_and_answer``.
@@ -75,7 +75,7 @@ def load(folder: Path, windows: Mapping[str, np.ndarray], *, only: Sequence[str]
 
 
 def answer(folder: str, windows: str, out: str, only: Sequence[str] = ()) -> dict[str, list[str]]:
-    """The other process's part: write ``SIGNATURE/ANSWER`` arrays; the answers' names by signature."""
+    """Child-process side of ``load``: writes ``SIGNATURE/ANSWER`` arrays; names of the answers by signature."""
     with np.load(windows) as stored:
         answers = answers_of(folder, dict(stored), only=only)
     np.savez(out, **{f"{name}/{key}": value for name, part in answers.items() for key, value in part.items()})  # type: ignore[arg-type]

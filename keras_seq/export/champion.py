@@ -98,7 +98,7 @@ def _takes_lengths(version: Path) -> bool:
 
 
 def _whole(index: WindowIndex, bundle: Bundle) -> Any:
-    """Windows that fill the model's window."""
+    """Index of the windows as long as the model's window."""
     whole = np.flatnonzero(index.length >= bundle.spec.time)
     if not len(whole):
         raise ExportError(
@@ -116,7 +116,7 @@ def _windows(bundle: Bundle, chosen: Any, lengths: bool) -> Arrays:
 
 
 def _prediction(answers: Arrays, bundle: Bundle, version: Path) -> Any:
-    """The point answers, of whatever version, as the metrics take them."""
+    """Point predictions of a version, as the metrics take them."""
     task = TASKS[bundle.spec.task]
     name, width = task.output, task.width(len(bundle.spec.targets), len(bundle.spec.classes))
     if name not in answers:

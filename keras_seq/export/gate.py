@@ -22,7 +22,7 @@ from keras_seq.errors import ConfigError, KerasSeqError, nearest
 from keras_seq.evaluation.measures import MEASURES
 from keras_seq.export.canary import Arrays, Canary
 from keras_seq.export.metadata import Source
-from keras_seq.export.parity import BRANCH, ParityReport, called_otherwise, has_trees, judged, scale_of
+from keras_seq.export.parity import BRANCH, ParityReport, called_otherwise, has_trees, largest_difference, scale_of
 
 LIMIT = 1e-5  # of the canary's answers, in deviations of the target or as probability
 ADDITIVE = 1e-4  # of an explanation: float32 sums over all cells
@@ -204,7 +204,9 @@ def _apart(expected: Arrays, answers: Arrays, source: Source) -> float:
             return float("inf")
         scale = scale_of("prediction" if key == "outputs" else key, source.spec)
         difference = np.abs(np.asarray(answers[key], np.float64) - value) / scale
-        largest = max(largest, judged(np.where(np.isfinite(difference), difference, np.inf), LIMIT, trees=trees)[0])
+        largest = max(
+            largest, largest_difference(np.where(np.isfinite(difference), difference, np.inf), LIMIT, trees=trees)[0]
+        )
     return largest
 
 

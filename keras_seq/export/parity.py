@@ -109,7 +109,7 @@ def check_parity(bundle: Bundle | Source, windows: Mapping[str, np.ndarray], fil
 
 
 def make_probes(windows: Mapping[str, np.ndarray], spec: DataSpec) -> dict[str, Arrays]:
-    """Inputs to compare on, by name; see the module."""
+    """Probe inputs by name: real windows, single ones, and where lengths vary short, empty and padded ones."""
     values = np.asarray(windows["values"], np.float32)
     if not spec.variable_length:
         singles = {f"single_{row}": {"values": values[row : row + 1]} for row in range(min(3, len(values)))}
@@ -154,7 +154,7 @@ def _one(name: str, path: Path, source: Source, probes: dict[str, Arrays], expec
     every = np.concatenate(parts)
     padding = _largest(answers_of_file["prefixes"], answers_of_file["padding"], spec) if spec.variable_length else None
     trees = has_trees(source.model)
-    largest, branches = judged(every, form.limit, trees=trees)
+    largest, branches = largest_difference(every, form.limit, trees=trees)
     margin = max(form.limit, BRANCH) if trees else form.limit
     classes = called_otherwise(
         expected["windows"], answers_of_file["windows"], margin, source.decision.get("threshold", 0.5)
@@ -174,12 +174,12 @@ def _one(name: str, path: Path, source: Source, probes: dict[str, Arrays], expec
 
 
 def _reasons(parity: FormatParity, lossy: bool) -> tuple[str, ...]:
-    judged, kind = (parity.mean, "mean") if lossy else (parity.largest, "largest")
+    off, kind = (parity.mean, "mean") if lossy else (parity.largest, "largest")
     reasons = []
-    if not judged <= parity.limit:
+    if not off <= parity.limit:
         worst = max(parity.answers, key=lambda key: parity.answers[key])
         reasons.append(
-            f"its {kind} difference to the Keras model is {judged:.2g}, more than {parity.limit:.2g} (worst: {worst})"
+            f"its {kind} difference to the Keras model is {off:.2g}, more than {parity.limit:.2g} (worst: {worst})"
         )
     if parity.padding is not None and not parity.padding <= 1e-5:
         reasons.append(f"its answers change by {parity.padding:.2g} with the content of padding")
@@ -213,13 +213,13 @@ def scale_of(answer: str, spec: DataSpec) -> Any:
 
 
 def has_trees(model: keras.Model) -> bool:
-    """Whether a model answers in steps."""
+    """Whether a model holds a tree ensemble, which answers in steps."""
     from keras_seq.models.tree_ensemble import TreeEnsemble
 
     return any(isinstance(layer, TreeEnsemble) for layer in model._flatten_layers())
 
 
-def judged(apart: np.ndarray, limit: float, *, trees: bool) -> tuple[float, int]:
+def largest_difference(apart: np.ndarray, limit: float, *, trees: bool) -> tuple[float, int]:
     """The largest of all differences, and how many answers of trees were left out of it as other branches."""
     ordered = np.sort(apart, axis=None)
     above = int((ordered > limit).sum())
@@ -234,7 +234,7 @@ def _largest(one: Arrays, other: Arrays, spec: DataSpec) -> float:
 
 
 def called_otherwise(truth: Arrays, answers: Arrays, limit: float, threshold: float | None) -> int:
-    """Windows called otherwise that are no near ties."""
+    """Count of windows of another class that are no near ties."""
     if "class" not in truth:
         return 0
     differs = (truth["class"] != answers["class"]).reshape(len(truth["class"]))

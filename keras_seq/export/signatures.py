@@ -39,7 +39,7 @@ SERIALIZED = (None,)
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One signature.
+    """A signature: its function, its arguments and what to send.
 
     Attributes:
         name: of the signature.

@@ -131,7 +131,7 @@ def export_version(
 
 
 def _refer(bundle: Bundle, folder: Path, say: Say) -> None:
-    """The reference of a version; one that cannot be made is said and stops no export."""
+    """Write the reference for drift; one that cannot be made is said and stops no export."""
     try:
         write_reference(make_reference(bundle), folder)
     except KerasSeqError as error:
@@ -205,7 +205,7 @@ def _step(
 def _parity(
     source: Source, folder: Path, windows: Mapping[str, np.ndarray], written: Mapping[str, Path]
 ) -> ParityReport:
-    """Of the files; the SavedModel is compared through the canary, step.onnx beside it."""
+    """Parity of the files; the SavedModel is compared through the canary, step.onnx beside it."""
     return check_parity(source, windows, {name: path for name, path in written.items() if name in FORMATS})
 
 

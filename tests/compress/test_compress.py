@@ -190,11 +190,11 @@ def test_a_file_is_kept_only_if_it_is_smaller_at_the_same_loss(name, found, kept
 def test_a_file_says_what_it_holds(tmp_path):
     import onnx
 
-    from keras_seq.compress.holds import held, in_words
+    from keras_seq.compress.holds import bytes_by_type, in_words
 
     arrays = {"a": np.zeros((8, 8), np.float32), "b": np.zeros(64, np.int8), "size": np.zeros(2, np.int64)}
     tensors = [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
     graph = onnx.helper.make_graph([], "g", [], [], initializer=tensors)
     onnx.save(onnx.helper.make_model(graph), tmp_path / "model.onnx")
-    assert held(tmp_path / "model.onnx") == {"float32": 256, "int8": 64}
+    assert bytes_by_type(tmp_path / "model.onnx") == {"float32": 256, "int8": 64}
     assert in_words({"float32": 256, "int8": 64}) == "float32 80%, int8 20%"

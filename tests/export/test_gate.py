@@ -278,14 +278,15 @@ def test_a_champion_of_another_split_is_measured_on_the_candidates_rows(exported
 
 
 def test_a_tree_may_take_another_branch_now_and_then():
-    from keras_seq.export.parity import BRANCH, judged
+    from keras_seq.export.parity import BRANCH, largest_difference
 
     apart = np.full(1000, 1e-7)
     apart[:5] = 0.03
-    assert judged(apart, 1e-5, trees=True) == (1e-7, 5)
-    assert judged(apart, 1e-5, trees=False) == (0.03, 0)
+    assert largest_difference(apart, 1e-5, trees=True) == (1e-7, 5)
+    assert largest_difference(apart, 1e-5, trees=False) == (0.03, 0)
     apart[5] = 0.03  # more than the share that rounding explains
-    assert judged(apart, 1e-5, trees=True) == (0.03, 0)
-    assert judged(np.array([0.0, BRANCH * 1.01]), 1e-5, trees=True) == (BRANCH * 1.01, 0)  # no single branch
-    assert judged(np.array([0.0, 0.03]), 1e-5, trees=True) == (0.0, 1)
-    assert judged(np.array([0.0, np.inf]), 1e-5, trees=True)[0] == np.inf
+    assert largest_difference(apart, 1e-5, trees=True) == (0.03, 0)
+    beyond = BRANCH * 1.01
+    assert largest_difference(np.array([0.0, beyond]), 1e-5, trees=True) == (beyond, 0)  # no single branch
+    assert largest_difference(np.array([0.0, 0.03]), 1e-5, trees=True) == (0.0, 1)
+    assert largest_difference(np.array([0.0, np.inf]), 1e-5, trees=True)[0] == np.inf

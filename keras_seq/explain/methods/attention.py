@@ -39,7 +39,7 @@ class AttentionWeights:
 
 
 def has_attention(model: keras.Model) -> bool:
-    """Whether there is anything to look at."""
+    """Whether a model has an attention layer or attention pooling."""
     from keras_seq.models.attention import SelfAttention
     from keras_seq.models.blocks import AttentionPooling
 
