@@ -11,7 +11,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_own_csv(tmp_path):
     command = [sys.executable, ROOT / "examples/own_csv.py", tmp_path / "study"]

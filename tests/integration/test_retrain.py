@@ -123,7 +123,6 @@ def test_a_version_that_the_server_cannot_load_is_withdrawn(place):
     assert len(list((place / "served" / "engines").glob(".withdrawn-2-*"))) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_killed_half_way_it_goes_on_and_a_better_version_is_served(place):
     """SIGKILL while it exports: nothing to load is there; the same command ends the same job."""

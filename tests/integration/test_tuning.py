@@ -221,7 +221,7 @@ def test_a_space_of_one_value_is_done_after_it(tmp_path, tuner):
     check_once(open_study(tmp_path / "tiny"), 1)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_study_lies_under_the_name_of_the_configuration(tmp_path):
     tree = with_tuning(tuner="grid", space={"model.penalty": [1.0, 10.0, 100.0]}) | {"name": "wear-7"}
     done = run(tmp_path, "--tracking", "none", "--workers", "2", tree=tree, file="another_stem.yaml")
@@ -236,7 +236,6 @@ def test_the_study_lies_under_the_name_of_the_configuration(tmp_path):
     assert named.returncode == 0 and len(open_study(tmp_path / "other").records()) == 4
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_a_chief_for_other_machines_ends_with_the_space(tmp_path):
     """The values are fewer than the trials asked for; a chief without workers of its own once waited for ever."""

@@ -88,7 +88,7 @@ def test_one_origin_is_no_backtest(tmp_path):
         backtest(experiment(CO2, tmp_path), origins=1)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_backtest_trains_every_origin_and_is_a_contender(tmp_path):
     small = experiment(CO2, tmp_path, **{"training.epochs": 1, "data.windows.horizon": 1})
     outcome = backtest(small, origins=2)

@@ -79,7 +79,6 @@ def test_a_changed_file_is_trained_on_anew(experiment, tmp_path, caplog, monkeyp
     assert "trained again, the data have changed since" in caplog.text
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_a_backtest_never_mixes_old_and_new(experiment, tmp_path) -> None:
     first = backtest(experiment, origins=3)
