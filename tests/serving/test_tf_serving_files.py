@@ -370,6 +370,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+    def log_message(self, *words):
+        pass
 http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
 
