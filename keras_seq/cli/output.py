@@ -96,16 +96,16 @@ def _aside(stream: TextIO) -> Iterator[TextIO]:
         yield stream
         return
     stream.flush()
-    kept = os.dup(1)
+    standard_output = os.dup(1)
     os.dup2(2, 1)
     try:
-        with open(os.dup(kept), "w", encoding="utf-8", closefd=True) as out:
+        with open(os.dup(standard_output), "w", encoding="utf-8", closefd=True) as out:
             yield out
     finally:
         with suppress(OSError, ValueError):
             stream.flush()  # what slipped into its buffer goes where all the rest went
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(standard_output, 1)
+        os.close(standard_output)
 
 
 def write(fields: Mapping[str, Any], *, seconds: float | None = None, error: BaseException | None = None) -> None:

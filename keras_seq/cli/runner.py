@@ -40,9 +40,9 @@ def command(name: str, *, actions: Sequence[str] = ()) -> Callable[[Body], Calla
         @functools.wraps(body)
         def main(argv: Sequence[str] | None = None) -> int:
             _show_progress()
-            given = list(sys.argv[1:] if argv is None else argv)
-            words = [word for word in given if word != output.FLAG]
-            if len(words) == len(given):
+            words_given = list(sys.argv[1:] if argv is None else argv)
+            words = [word for word in words_given if word != output.FLAG]
+            if len(words) == len(words_given):
                 return _show(body(words))
             with output.only_json(title(words)):
                 return _write(body, words)
@@ -70,35 +70,35 @@ def _show_progress() -> None:
         logger.propagate = False
 
 
-def _show(found: Result | Lines | int | None) -> int:
+def _show(result: Result | Lines | int | None) -> int:
     """For people."""
-    if isinstance(found, Lines):
-        found.show()
+    if isinstance(result, Lines):
+        result.show()
         return 0
-    if not isinstance(found, Result):
-        return found or 0
-    if callable(found.show):
-        found.show()
-    elif found.show:
-        print(found.show)
-    return _complain(found.error) if found.error else 0
+    if not isinstance(result, Result):
+        return result or 0
+    if callable(result.show):
+        result.show()
+    elif result.show:
+        print(result.show)
+    return _complain(result.error) if result.error else 0
 
 
 def _write(body: Body, words: Sequence[str]) -> int:
     """For programs."""
     start = time.perf_counter()
     try:
-        found = body(words)
+        result = body(words)
     except SystemExit as leaving:  # help or a version, which is written
         return int(leaving.code or 0)
-    if isinstance(found, Lines):
-        for row in found.rows:
+    if isinstance(result, Lines):
+        for row in result.rows:
             output.write_line(row)
         return 0
-    if not isinstance(found, Result):
-        return found or 0
-    output.write(found.fields, seconds=time.perf_counter() - start, error=found.error)
-    return _complain(found.error) if found.error else 0
+    if not isinstance(result, Result):
+        return result or 0
+    output.write(result.fields, seconds=time.perf_counter() - start, error=result.error)
+    return _complain(result.error) if result.error else 0
 
 
 def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> int:
@@ -130,9 +130,9 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
             fail(error)
             raise
         where = f" '{error.filename}'" if error.filename else ""
-        told = OutputError(f"Writing{where} failed: {error.strerror}. Free space, or choose another folder.")
-        fail(told)
-        return _complain(told)
+        problem = OutputError(f"Writing{where} failed: {error.strerror}. Free space, or choose another folder.")
+        fail(problem)
+        return _complain(problem)
     except Exception as error:  # a bug: it keeps its traceback, and programs get their document all the same
         fail(error)
         raise

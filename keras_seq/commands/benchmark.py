@@ -55,29 +55,29 @@ def main(argv: Sequence[str]) -> cli.Result:
 
     bundle = load_bundle(options.bundle)
     kinds = tuple(options.formats.split(",")) if options.formats else KINDS
-    found = benchmark(bundle, kinds, threads=threads, most_windows=options.windows, seconds=options.seconds, say=say)
+    measured = benchmark(bundle, kinds, threads=threads, most_windows=options.windows, seconds=options.seconds, say=say)
     folder = files.ensure_writable(options.output or bundle.folder.parent / "benchmark")
-    text = report.to_markdown(found, bundle.experiment.name)
+    text = report.to_markdown(measured, bundle.experiment.name)
     files.write_text(folder / "benchmark.md", text)
-    files.write_text(folder / "benchmark.csv", report.to_csv(found))
-    rows = [row.to_dict() | {"loss": found.loss(row)} for row in found.rows]
-    told = {"metric": found.metric, "judged": found.judged, "rows": rows, "failed": found.failed}
-    files.write_json(folder / "benchmark.json", told)
-    report.draw(found, folder / "benchmark.png")
-    _record(bundle, found, folder)
-    named = [f"Format {name} was not measured: {reason}" for name, reason in found.failed.items()]
+    files.write_text(folder / "benchmark.csv", report.to_csv(measured))
+    rows = [row.to_dict() | {"loss": measured.loss(row)} for row in measured.rows]
+    document = {"metric": measured.metric, "judged": measured.judged, "rows": rows, "failed": measured.failed}
+    files.write_json(folder / "benchmark.json", document)
+    report.draw(measured, folder / "benchmark.png")
+    _record(bundle, measured, folder)
+    named = [f"Format {name} was not measured: {reason}" for name, reason in measured.failed.items()]
     failed = ExportError(" ".join(named)) if named else None
-    return cli.Result({**told, "folder": folder}, f"{text}\nwritten to {folder}", failed)
+    return cli.Result({**document, "folder": folder}, f"{text}\nwritten to {folder}", failed)
 
 
-def _record(bundle: Bundle, found: Benchmark, folder: Path) -> None:
+def _record(bundle: Bundle, measured: Benchmark, folder: Path) -> None:
     """The folder and the main numbers as a run in the tracking store."""
     from keras_seq import tracking
 
     with tracking.track(bundle.experiment, run_name="benchmark", kind="benchmark") as tracker:
-        for row in found.rows:
+        for row in measured.rows:
             name = f"{row.format.replace('-', '_')}_{row.threads}_threads"
-            tracker.log_metrics({f"{name}_ms": row.batches["1"]["p50"], f"{name}_loss": found.loss(row)})
+            tracker.log_metrics({f"{name}_ms": row.batches["1"]["p50"], f"{name}_loss": measured.loss(row)})
         tracker.log_folder(folder, "benchmark")
 
 

@@ -41,8 +41,8 @@ def main(argv: Sequence[str]) -> cli.Result:
     from keras_seq.torch_import.mapping import read_map
     from keras_seq.torch_import.read import read_weights
 
-    given, weights = read_map(options.map), read_weights(options.weights)
-    return cli.Result(bring(weights, experiment, options.output, given, check=options.check).to_dict())
+    weight_map, weights = read_map(options.map), read_weights(options.weights)
+    return cli.Result(bring(weights, experiment, options.output, weight_map, check=options.check).to_dict())
 
 
 if __name__ == "__main__":

@@ -62,22 +62,22 @@ def parser_of(command: Command, action: str = "") -> cli.Parser:
 
 def collect() -> dict[str, Words]:
     """Words by path: ``keras_seq.train``, ``tuning best``."""
-    found: dict[str, Words] = {}
+    words_by_path: dict[str, Words] = {}
     for command in COMMANDS.values():
         parser = parser_of(command)
-        found[command.name] = words = _words(parser, command.name)
+        words_by_path[command.name] = words = _words(parser, command.name)
         subparsers = {
-            name: made
+            name: subparser
             for action in parser._actions
             if isinstance(action, argparse._SubParsersAction)
-            for name, made in action.choices.items()
+            for name, subparser in action.choices.items()
         }
-        given = getattr(import_module(command.module).main, "actions", ())
-        words.actions = tuple(dict.fromkeys((*subparsers, *given)))
+        actions = getattr(import_module(command.module).main, "actions", ())
+        words.actions = tuple(dict.fromkeys((*subparsers, *actions)))
         for name in words.actions:
             below = subparsers.get(name) or parser_of(command, name)
-            found[f"{command.name} {name}"] = _words(below, f"{command.name} {name}")
-    return found
+            words_by_path[f"{command.name} {name}"] = _words(below, f"{command.name} {name}")
+    return words_by_path
 
 
 def field_values() -> dict[str, tuple[str, ...]]:
@@ -85,8 +85,8 @@ def field_values() -> dict[str, tuple[str, ...]]:
     from keras_seq.data.sources import known_sources
     from keras_seq.models.registry import names
 
-    found = {name: _values_of(name, info.annotation) for name, info in config.fields().items()}
-    return found | {"data.source": tuple(known_sources()), "model.family": tuple(names())}
+    values = {name: _values_of(name, info.annotation) for name, info in config.fields().items()}
+    return values | {"data.source": tuple(known_sources()), "model.family": tuple(names())}
 
 
 def _words(parser: cli.Parser, path: str) -> Words:
@@ -124,11 +124,11 @@ def _argument_values(action: argparse.Action) -> tuple[str, ...]:
 
 def _keys(wanted: Iterable[str]) -> tuple[str, ...]:
     """Full names of the fields that ``Parser(keys=...)`` means."""
-    names, found = list(config.fields()), dict[str, None]()
+    names, keys = list(config.fields()), dict[str, None]()
     for key in wanted:
         group = [name for name in names if name.startswith(key)] if not key or key.endswith(".") else [key]
-        found |= dict.fromkeys(group)
-    return tuple(found)
+        keys |= dict.fromkeys(group)
+    return tuple(keys)
 
 
 def _values_of(name: str, annotation: Any) -> tuple[str, ...]:
@@ -145,20 +145,20 @@ def _values_of(name: str, annotation: Any) -> tuple[str, ...]:
 
 def tables() -> shells.Tables:
     """All words, as the scripts need them."""
-    found, values = collect(), field_values()
-    given: dict[str, tuple[str, ...]] = {f"--{name}": of for name, of in values.items()}
-    for path, words in found.items():
-        given |= {f"{path} {name}": of for name, of in words.options.items() if of}
+    words_by_path, values = collect(), field_values()
+    completions: dict[str, tuple[str, ...]] = {f"--{name}": of for name, of in values.items()}
+    for path, words in words_by_path.items():
+        completions |= {f"{path} {name}": of for name, of in words.options.items() if of}
         bare = [key for key in words.keys if key not in values]  # of the data commands: fields without 'data.'
-        given |= {f"{path} --{key}": values.get(f"data.{key}", (OPEN,)) for key in bare}
-        given |= {f"{path} {name}": of for name, of in words.values.items()}
+        completions |= {f"{path} --{key}": values.get(f"data.{key}", (OPEN,)) for key in bare}
+        completions |= {f"{path} {name}": of for name, of in words.values.items()}
     return shells.Tables(
         short={command.short: name for name, command in COMMANDS.items()},
-        options={path: tuple(words.options) for path, words in found.items()},
-        keys={path: tuple(f"--{key}" for key in words.keys) for path, words in found.items()},
-        first={path: words.first for path, words in found.items()},
-        actions={path: words.actions for path, words in found.items() if words.actions},
-        values=given,
+        options={path: tuple(words.options) for path, words in words_by_path.items()},
+        keys={path: tuple(f"--{key}" for key in words.keys) for path, words in words_by_path.items()},
+        first={path: words.first for path, words in words_by_path.items()},
+        actions={path: words.actions for path, words in words_by_path.items() if words.actions},
+        values=completions,
     )
 
 

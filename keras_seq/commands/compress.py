@@ -78,11 +78,11 @@ def _sensitivity(bundle: str, output: str | None, say: Say) -> cli.Result:
 
     folder = Path(output) if output else default_folder(load_bundle(bundle), "sensitivity")
     files.ensure_writable(folder)
-    found = sensitivity_of(bundle, say=say)
-    files.write_json(folder / "sensitivity.json", found.to_dict())
-    files.write_text(folder / "sensitivity.md", found.to_markdown())
-    drawn = draw_sensitivity(found.to_dict(), folder / "sensitivity.png")
-    return cli.Result(found.to_dict() | {"picture": drawn}, f"{found.to_markdown()}\n  picture: {drawn}")
+    sensitivity = sensitivity_of(bundle, say=say)
+    files.write_json(folder / "sensitivity.json", sensitivity.to_dict())
+    files.write_text(folder / "sensitivity.md", sensitivity.to_markdown())
+    drawn = draw_sensitivity(sensitivity.to_dict(), folder / "sensitivity.png")
+    return cli.Result(sensitivity.to_dict() | {"picture": drawn}, f"{sensitivity.to_markdown()}\n  picture: {drawn}")
 
 
 if __name__ == "__main__":

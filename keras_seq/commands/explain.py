@@ -90,7 +90,7 @@ def main(argv: Sequence[str]) -> cli.Result:
     from keras_seq.explain.record import record
     from keras_seq.reports import summary
 
-    found = explain(
+    explanations = explain(
         options.bundle,
         plan,
         output=options.output,
@@ -100,15 +100,21 @@ def main(argv: Sequence[str]) -> cli.Result:
     )
     bundle = load_bundle(options.bundle)
     experiment = config.from_dict(config.override(config.to_dict(bundle.experiment), overrides))
-    run_id = record(experiment, found)
+    run_id = record(experiment, explanations)
 
     def show() -> None:
-        for number, one in enumerate(found.findings, 1):
+        for number, one in enumerate(explanations.findings, 1):
             summary.say(f"{number}. {one['title']}. {one['text']}")
-        summary.print_paths({"explanations": found.folder, "record": run_id or "none"})
+        summary.print_paths({"explanations": explanations.folder, "record": run_id or "none"})
 
     return cli.Result(
-        {"folder": found.folder, "record": run_id, "summary": found.summary, "findings": found.findings}, show
+        {
+            "folder": explanations.folder,
+            "record": run_id,
+            "summary": explanations.summary,
+            "findings": explanations.findings,
+        },
+        show,
     )
 
 

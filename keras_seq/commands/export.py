@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> cli.Result:
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)
     machine.load_tensorflow()
-    found = export(
+    exported = export(
         bundle,
         formats,
         output=options.output,
@@ -60,10 +60,10 @@ def main(argv: Sequence[str]) -> cli.Result:
         explain=options.explain,
         say=_say,
     )
-    outcome = found.to_dict() | {"warnings": notes, "pushed": None, "forced": False}
-    refused = _push(found, options, outcome) if options.push else ""
-    _record(bundle, found, outcome, options.push)
-    named = [f"Format {name} was not written: {reason}" for name, reason in found.failed.items()]
+    outcome = exported.to_dict() | {"warnings": notes, "pushed": None, "forced": False}
+    refused = _push(exported, options, outcome) if options.push else ""
+    _record(bundle, exported, outcome, options.push)
+    named = [f"Format {name} was not written: {reason}" for name, reason in exported.failed.items()]
     failure = ExportError(" ".join([*named, refused]).strip()) if named or refused else None
     return cli.Result(outcome, lambda: _print(outcome), failure)
 
@@ -104,24 +104,24 @@ def _load(path: str, overrides: dict[str, Any]) -> Bundle:
     return dataclasses.replace(bundle, experiment=config.from_dict(tree))
 
 
-def _push(found: Exported, options: Any, outcome: dict[str, Any]) -> str:
+def _push(exported: Exported, options: Any, outcome: dict[str, Any]) -> str:
     """Push and note it; why it was refused, or nothing."""
     from keras_seq.export.push import push
 
     try:
-        target = push(found.folder, options.push, force=options.force)
+        target = push(exported.folder, options.push, force=options.force)
     except ExportError as error:
         return str(error)
-    outcome |= {"pushed": str(target), "forced": not found.verdict.blessed}
+    outcome |= {"pushed": str(target), "forced": not exported.verdict.blessed}
     return ""
 
 
-def _record(bundle: Bundle, found: Exported, outcome: dict[str, Any], base: str | None) -> None:
+def _record(bundle: Bundle, exported: Exported, outcome: dict[str, Any], base: str | None) -> None:
     """On record; a store that is away does not undo an export."""
     from keras_seq.export.record import record
 
     try:
-        outcome["record"] = record(bundle, found.folder, outcome, base)
+        outcome["record"] = record(bundle, exported.folder, outcome, base)
     except KerasSeqError as error:
         outcome["record"] = None
         outcome["warnings"].append(str(error))

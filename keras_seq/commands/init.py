@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> cli.Result:
     path = Path(options.file).expanduser()
     out = Path(options.out or f"{name_of(path)}.yaml").expanduser()
     refuse_existing(out, overwrite=options.overwrite)
-    found = look(
+    findings = look(
         path,
         out,
         targets=tuple(name for name in options.target.split(",") if name),
@@ -62,12 +62,12 @@ def main(argv: Sequence[str]) -> cli.Result:
         ask=ask_for_target if sys.stdin.isatty() and not output.wanted() else None,
         reading=_reading(rest) | ({"strict": True} if options.strict else {}),
     )
-    if found.schema_text:
-        files.write_text(found.schema_file, found.schema_text)
+    if findings.schema_text:
+        files.write_text(findings.schema_file, findings.schema_text)
     from keras_seq.autoconfig.write import write
 
-    write(out, found.text)
-    return cli.Result(found.to_dict(), found.to_text())
+    write(out, findings.text)
+    return cli.Result(findings.to_dict(), findings.to_text())
 
 
 def _reading(words: Sequence[str]) -> dict[str, Any]:

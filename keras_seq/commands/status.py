@@ -31,8 +31,8 @@ def make_parser() -> cli.Parser:
 def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
     options = make_parser().parse_args(argv)
-    found = status(options.uri, monitor=options.monitor)
-    return cli.Result(found, to_text(found))
+    summary = status(options.uri, monitor=options.monitor)
+    return cli.Result(summary, to_text(summary))
 
 
 if __name__ == "__main__":

@@ -57,8 +57,8 @@ def _launch(words: Sequence[str], experiment: config.Experiment, workers: int, r
     """Let several processes train; the chief's result."""
     from keras_seq.training import launch
 
-    told = [*launch.words_without(words), *([output.FLAG] if output.wanted() else [])]
-    command = [sys.executable, "-m", "keras_seq.train", *told]
+    words_of_workers = [*launch.words_without(words), *([output.FLAG] if output.wanted() else [])]
+    command = [sys.executable, "-m", "keras_seq.train", *words_of_workers]
     with tempfile.TemporaryFile() as file:
         out = file if output.wanted() else None
         code = launch.WorkerJob(command, workers, run_folder(experiment) / "workers", restarts, out=out).run()

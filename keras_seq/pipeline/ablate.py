@@ -47,7 +47,7 @@ def ablate(
 
     experiment = resolve_experiment(experiment)
     task = _task(experiment)
-    found = ablation.variants(experiment, task, off)
+    variants = ablation.variants(experiment, task, off)
     folder = files.ensure_writable(Path(experiment.output) / f"{experiment.name}_ablation")
     base = config.replace(experiment, output=str(folder), **{"evaluation.baseline": False})
 
@@ -63,7 +63,7 @@ def ablate(
     full = runs("full", {})
     components: dict[str, Any] = {}
     failed: dict[str, str] = {}
-    for name, changes in found.items():
+    for name, changes in variants.items():
         try:
             row = ablation.compare(full, runs(f"without_{name}", changes), task, part)
             components[name] = row | {"changes": changes}

@@ -164,8 +164,8 @@ def to_markdown(outcome: dict[str, Any]) -> str:
 
 
 def _first(outcome: dict[str, Any]) -> dict[str, float]:
-    found: dict[str, float] = next(iter(outcome["pooled"].values()))
-    return found
+    metrics: dict[str, float] = next(iter(outcome["pooled"].values()))
+    return metrics
 
 
 def _draw(results: Sequence[dict[str, Any]], path: Path) -> None:

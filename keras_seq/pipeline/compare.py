@@ -96,12 +96,12 @@ def compare(
         candidates, models=tuple(model for model in candidates.models if model.name in answers.predictions)
     )
     comparison = compare_answers(answers, spec, deciding=metric, resamples=resamples, seed=seed, level=level)
-    found = _costs(candidates, say) if costs else {}
-    verdict = pick_winner(comparison, found, rule=rule, level=level)
+    measured_costs = _costs(candidates, say) if costs else {}
+    verdict = pick_winner(comparison, measured_costs, rule=rule, level=level)
     facts = _facts(candidates, answers, comparison)
-    folder = _write(Path(output), comparison, verdict, found, answers, facts)
-    run_id = _record(candidates, comparison, verdict, found, facts, folder)
-    return ComparisonResult(comparison, verdict, found, answers, facts, folder, run_id)
+    folder = _write(Path(output), comparison, verdict, measured_costs, answers, facts)
+    run_id = _record(candidates, comparison, verdict, measured_costs, facts, folder)
+    return ComparisonResult(comparison, verdict, measured_costs, answers, facts, folder, run_id)
 
 
 def _costs(candidates: Candidates, say: Any) -> dict[str, Costs]:

@@ -98,21 +98,21 @@ def train_apart(experiment: config.Experiment, workers: int = 1, now: DataNow | 
     from keras_seq.pipeline.context import run_folder
 
     folder = run_folder(experiment)
-    found, changed = (now or DataNow()).finished(folder, experiment)
+    metrics, changed = (now or DataNow()).finished(folder, experiment)
     if changed:
         logger.info(f"  {folder}: trained again, {changed}")
-    if found is None:
+    if metrics is None:
         files.ensure_writable(folder)
         files.write_text(folder / "crossval.yaml", config.to_yaml(experiment))
         command = [sys.executable, "-m", "keras_seq.train", "--config", str(folder / "crossval.yaml"), "--json"]
         done = subprocess.run(command, env=_share_of_cores(workers), capture_output=True, text=True, check=False)
         if done.returncode:
             raise KerasSeqError(f"Run '{folder}' failed: {done.stderr.strip().splitlines()[-1]}")
-        found = json.loads(done.stdout.splitlines()[-1])["metrics"]
+        metrics = json.loads(done.stdout.splitlines()[-1])["metrics"]
     split = experiment.data.split
     piece = f"origin {split.origin}" if split.origins else f"fold {split.fold}"
     logger.info(f"  seed {experiment.seed} {piece}: {folder}")
-    return {"seed": experiment.seed, "fold": split.fold, "folder": str(folder), "metrics": found}
+    return {"seed": experiment.seed, "fold": split.fold, "folder": str(folder), "metrics": metrics}
 
 
 def refuse_other_data(path: str, experiment: config.Experiment) -> None:

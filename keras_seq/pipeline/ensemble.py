@@ -162,9 +162,9 @@ def _combine(
     about["ensemble"] |= {"asked": asked, "notes": notes}
     seconds = 60 * training_minutes([m for group in held_out.groups for m in group.members])
     result = FitResult(history={}, best_epoch=0, seconds=seconds, device="CPU", stopped="combined")
-    given = {} if honest is None else {"validation": honest}
+    held_out_predictions = {} if honest is None else {"validation": honest}
     context = RunContext(experiment, held_out.prepared, folder, tracker, silent if quiet else summary.say)
-    run = finalize(context, model, result, held_out=given, about=about)
+    run = finalize(context, model, result, held_out=held_out_predictions, about=about)
     worse = behind_a_member(spec.task, run.metrics["validation"], about["ensemble"]["groups"])
     for note in [*notes, *([worse] if worse else [])]:
         logger.info(f"  warning: {note}")

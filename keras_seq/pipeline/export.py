@@ -76,9 +76,9 @@ def _explanation(bundle: Bundle, count: int) -> Any:
     from keras_seq.explain.served import make_explain
     from keras_seq.export.samples import sample_windows
 
-    given = sample_windows(bundle, part="train", count=count)
-    lengths = given.get("lengths", [bundle.spec.time] * len(given["values"]))
-    background = from_windows(given["values"], lengths, bundle.spec, count=count)
+    windows = sample_windows(bundle, part="train", count=count)
+    lengths = windows.get("lengths", [bundle.spec.time] * len(windows["values"]))
+    background = from_windows(windows["values"], lengths, bundle.spec, count=count)
     target = make_target(
         bundle.spec, quantiles=bundle.experiment.model.quantiles, target_unit=bundle.schema.target_unit
     )

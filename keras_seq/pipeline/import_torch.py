@@ -23,7 +23,7 @@ def bring(
     weights: Weights,
     experiment: config.Experiment,
     output: str | Path,
-    given: WeightMap,
+    weight_map: WeightMap,
     *,
     check: str | Path | None = None,
     say: Say = print,
@@ -34,7 +34,7 @@ def bring(
         weights: of the network, as ``read_weights`` gives them.
         experiment: data and the equivalent model.
         output: run folder; the bundle lands in ``output/bundle``.
-        given: the map.
+        weight_map: names of layers and their weights.
         check: windows and answers, see ``keras_seq.torch_import.check``.
         say: where progress goes.
 
@@ -56,9 +56,9 @@ def bring(
 
     with session(experiment.training, seed=experiment.seed) as device:
         prepared = prepare(experiment.data)
-        prepared = dataclasses.replace(prepared, spec=scaled_as(prepared.spec, given))
+        prepared = dataclasses.replace(prepared, spec=scaled_as(prepared.spec, weight_map))
         model = build_model(experiment.model, prepared.spec, fast_lstm=experiment.training.fast_lstm)
-        imported = import_weights(model, weights, given)
+        imported = import_weights(model, weights, weight_map)
         say(imported.to_markdown())
         about: dict[str, Any] = {"imported": imported.to_dict()}
         if Path(imported.source).is_file():

@@ -49,11 +49,11 @@ def select(
         if data.conditions:
             always += [schema.features[i] for i in schema.condition_indices]
         table = train_table(prepared, target_cap=data.target_cap, seed=experiment.seed)
-        found = select.select(table, schema.features, method=method, keep=keep, always=always, seed=experiment.seed)
-        rows.append({"fold": data.split.fold, **found})
-        by_chance = f", {found['noise']['expected_false']:.2g} expected by chance" if "noise" in found else ""
-        kept = f"{len(found['features'])} of {len(schema.features)}{by_chance}"
-        logger.info(f"  fold {fold}: {kept}")
+        selection = select.select(table, schema.features, method=method, keep=keep, always=always, seed=experiment.seed)
+        rows.append({"fold": data.split.fold, **selection})
+        by_chance = f", {selection['noise']['expected_false']:.2g} expected by chance" if "noise" in selection else ""
+        shown = f"{len(selection['features'])} of {len(schema.features)}{by_chance}"
+        logger.info(f"  fold {fold}: {shown}")
     assert series is not None
     outcome: dict[str, Any] = {
         "name": experiment.name,

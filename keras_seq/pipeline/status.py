@@ -55,12 +55,12 @@ def newest_events(folder: str | Path | None) -> dict[str, Any]:
     return newest
 
 
-def to_text(found: Mapping[str, Any]) -> str:
+def to_text(summary: Mapping[str, Any]) -> str:
     """The summary for people."""
-    lines = [f"store {found['uri']}"]
-    if not found["experiments"]:
+    lines = [f"store {summary['uri']}"]
+    if not summary["experiments"]:
         lines.append("  no run is recorded yet")
-    for experiment in found["experiments"]:
+    for experiment in summary["experiments"]:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(experiment["kinds"].items()))
         extra = "".join(f", {experiment[key]} {key}" for key in ("running", "failed") if experiment[key])
         lines.append(
@@ -74,19 +74,19 @@ def to_text(found: Mapping[str, Any]) -> str:
                 if best[part] is not None
             )
             lines.append(f"  best: {best['run']}{family} of {best['started']}: {best['metric']} {numbers}")
-    lines.append("\nregistered models" if found["models"] else "\nno model is registered")
-    for model in found["models"]:
+    lines.append("\nregistered models" if summary["models"] else "\nno model is registered")
+    for model in summary["models"]:
         aliases = ", ".join(f"{name} = {version}" for name, version in sorted(model["aliases"].items())) or "no alias"
         lines.append(f"  {model['name']}: {model['versions']} versions, newest {model['newest']}; {aliases}")
-    lines += _events(found)
+    lines += _events(summary)
     return "\n".join(lines)
 
 
-def _events(found: Mapping[str, Any]) -> list[str]:
+def _events(summary: Mapping[str, Any]) -> list[str]:
     lines = []
-    if one := found["comparison"]:
+    if one := summary["comparison"]:
         lines.append(f"\nlast comparison, {one['started']}, {one['run']}: {one['words'] or one['winner']}")
-    if one := found["study"]:
+    if one := summary["study"]:
         best = "no score yet" if one["best"] is None else f"best {one['objective']} {figure(one['best'])}"
         trials = ", ".join(
             f"{one[key]} {key}" for key in ("completed", "pruned", "failed") if one[key] not in (None, "0")
@@ -95,14 +95,14 @@ def _events(found: Mapping[str, Any]) -> list[str]:
             f"\nlast study, {one['started']}, {one['run']}: {one['tuner']}, {best}{', ' if trials else ''}{trials}"
         )
     for kind in ("drift", "retraining"):
-        if one := found[kind]:
-            told = {k: v for k, v in one.items() if k not in ("experiment", "run", "run_id", "started", "event")}
-            lines.append(f"\nlast {kind}, {one['started']}, {one['run']}: {_told(told)}")
+        if one := summary[kind]:
+            facts = {k: v for k, v in one.items() if k not in ("experiment", "run", "run_id", "started", "event")}
+            lines.append(f"\nlast {kind}, {one['started']}, {one['run']}: {_told(facts)}")
         else:
             lines.append(f"\nno {kind} on record")
-    for kind, one in found["watcher"].items():
-        told = {key: value for key, value in one.items() if key not in ("id", "time", "event")}
-        lines.append(f"\nwatcher's last '{kind}', {_clock(one.get('time'))}: {_told(told)}")
+    for kind, one in summary["watcher"].items():
+        facts = {key: value for key, value in one.items() if key not in ("id", "time", "event")}
+        lines.append(f"\nwatcher's last '{kind}', {_clock(one.get('time'))}: {_told(facts)}")
     return lines
 
 

@@ -85,8 +85,8 @@ def open_stepper(bundle: Bundle) -> Stepper:
     from keras_seq.export.record import METADATA
 
     digest = files.sha256(bundle.folder / "manifest.json")
-    found = (bundle.folder.parent / "export").glob("[0-9]*/keras_seq/step.onnx")
-    for path in sorted(found, key=lambda path: int(path.parts[-3]), reverse=True):
+    graphs = (bundle.folder.parent / "export").glob("[0-9]*/keras_seq/step.onnx")
+    for path in sorted(graphs, key=lambda path: int(path.parts[-3]), reverse=True):
         metadata = path.parents[1] / METADATA
         if metadata.exists() and files.read_json(metadata).get("bundle_sha256") == digest:
             return Stepper(path)

@@ -52,10 +52,10 @@ def analyse(
     from keras_seq.evaluation.temporal import detection, evolve
     from keras_seq.reports import temporal as report
 
-    found = evolve(bundle, prepared, part, answers=answers)
-    tables = bands(found, bundle)
+    evolution = evolve(bundle, prepared, part, answers=answers)
+    tables = bands(evolution, bundle)
     per_unit = prepared.series.schema.target_per == "unit"
-    detected = detection(found, bundle.threshold) if bundle.spec.task == "binary" and per_unit else None
+    detected = detection(evolution, bundle.threshold) if bundle.spec.task == "binary" and per_unit else None
     folder = Path(output) if output else bundle.folder.parent / "temporal"
     outcome: dict[str, Any] = {
         "bands": {name: [dataclasses.asdict(band) for band in table] for name, table in tables.items()},
@@ -67,16 +67,16 @@ def analyse(
     report.bands(tables, next(iter(next(iter(tables.values()))[0].values)), folder / "bands.png")
     if bundle.spec.task != "multiclass":
         name, cap = bundle.spec.targets[0], experiment.data.target_cap
-        report.evolution(found, folder / "evolution.png", detected=detected, name=name, cap=cap)
+        report.evolution(evolution, folder / "evolution.png", detected=detected, name=name, cap=cap)
     return outcome
 
 
-def bands(found: PredictionEvolution, bundle: Bundle) -> dict[str, list[Band]]:
+def bands(evolution: PredictionEvolution, bundle: Bundle) -> dict[str, list[Band]]:
     """Errors by truth (values only), unit length, steps seen and share seen; by length at each unit's last answer."""
     from keras_seq.evaluation.bands import RUL_BANDS, equal_edges, error_by_band
     from keras_seq.training.metrics import deviations
 
-    points, task, cap = found.points, bundle.spec.task, bundle.experiment.data.target_cap
+    points, task, cap = evolution.points, bundle.spec.task, bundle.experiment.data.target_cap
     truth = points.truth if cap is None else np.minimum(points.truth, cap)
     answer, std = points.prediction, bundle.spec.target_std
     if len(std) > 1:  # several targets: in each one's deviation
@@ -90,9 +90,9 @@ def bands(found: PredictionEvolution, bundle: Bundle) -> dict[str, list[Band]]:
     if task == "regression":
         raw = points.truth.reshape(len(points.unit), -1)[:, 0]
         tables["truth"] = table(raw, RUL_BANDS[1:] if cap else equal_edges(raw))
-    tables["length of the unit, at its end"] = table(found.length, equal_edges(found.length[last]), last)
+    tables["length of the unit, at its end"] = table(evolution.length, equal_edges(evolution.length[last]), last)
     tables["steps seen"] = table(points.steps, equal_edges(points.steps))
-    tables["share seen"] = table(found.share, (0.2, 0.4, 0.6, 0.8))
+    tables["share seen"] = table(evolution.share, (0.2, 0.4, 0.6, 0.8))
     return tables
 
 

@@ -146,8 +146,8 @@ def connect(experiment: config.Experiment) -> StoreConnection:
     try:
         _begin_store(mlflow, uri)
         client = mlflow.MlflowClient(uri)
-        found = client.get_experiment_by_name(name)
-        number = found.experiment_id if found else client.create_experiment(name, _artifacts(Path(experiment.output)))
+        known = client.get_experiment_by_name(name)
+        number = known.experiment_id if known else client.create_experiment(name, _artifacts(Path(experiment.output)))
     except Exception as error:  # any store, any driver
         if hide_passwords(str(error)) == str(error):
             raise

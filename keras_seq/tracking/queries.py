@@ -49,17 +49,17 @@ def summarise(client: MlflowClient) -> dict[str, Any]:
 
 def runs_of(client: MlflowClient, experiment_id: str, wanted: str = "") -> list[MlflowRun]:
     """Runs of an experiment, newest first, page by page; ``wanted`` is a filter as mlflow reads it."""
-    found: list[MlflowRun] = []
+    runs: list[MlflowRun] = []
     token = None
-    while len(found) < MOST:
+    while len(runs) < MOST:
         page = client.search_runs(
             [experiment_id], wanted, max_results=PAGE, order_by=["attributes.start_time DESC"], page_token=token
         )
-        found += page
+        runs += page
         token = page.token
         if not token:
             break
-    return found
+    return runs
 
 
 def kind_of(run: MlflowRun) -> str:
@@ -102,13 +102,13 @@ def best_run(runs: Sequence[MlflowRun]) -> tuple[MlflowRun, str] | None:
 
 def models(client: MlflowClient) -> list[dict[str, Any]]:
     """Registered models with their newest version and the version of every alias (``champion``, ``challenger``)."""
-    found = []
+    registered = []
     for model in client.search_registered_models():
         versions = client.search_model_versions(f"name='{model.name}'")
         aliases = {alias: int(version) for alias, version in dict(model.aliases or {}).items()}
         newest = max((int(version.version) for version in versions), default=None)
-        found.append({"name": model.name, "versions": len(versions), "newest": newest, "aliases": aliases})
-    return sorted(found, key=lambda one: str(one["name"]))
+        registered.append({"name": model.name, "versions": len(versions), "newest": newest, "aliases": aliases})
+    return sorted(registered, key=lambda one: str(one["name"]))
 
 
 def _experiment(name: str, runs: Sequence[MlflowRun]) -> dict[str, Any]:
@@ -119,10 +119,10 @@ def _experiment(name: str, runs: Sequence[MlflowRun]) -> dict[str, Any]:
     running = sum(run.info.status == "RUNNING" for run in runs)
     failed = sum(run.info.status == "FAILED" for run in runs if kind_of(run) != "trial")
     outcome: dict[str, Any] = {"name": name, "runs": len(runs), "kinds": kinds, "running": running, "failed": failed}
-    found = best_run([run for run in runs if kind_of(run) in ("training", "ensemble")])
-    if found is None:
+    best = best_run([run for run in runs if kind_of(run) in ("training", "ensemble")])
+    if best is None:
         return outcome | {"best": None}
-    run, metric = found
+    run, metric = best
     numbers = {part: run.data.metrics.get(f"{part}_{metric}") for part in ("validation", "test", "baseline_test")}
     about = {"family": run.data.params.get("model.family", ""), "metric": metric, **numbers}
     return outcome | {"best": _about(run) | about}
