@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-sys.path.insert(0, str(Path(__file__).parent))
-from test_fit import experiment, make_series
-
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from keras_seq.data.prepare import prepare_series
 from keras_seq.data.series import Column, Schema, Series, build_series
 from keras_seq.models.build import build_model
 from keras_seq.training import distribute
 from keras_seq.training.device import session
 from keras_seq.training.fit import fit
+from tests.integration.test_fit import experiment, make_series
 
 COMMON = {"training__batch_size": 15, "training__epochs": 2, "training__jit": False, "training__warmup": 0.5}
 PER_STEP = ("tcn_steps", "augmented")
