@@ -13,6 +13,7 @@ from keras_seq.data.prepare import prepare, prepare_series
 from keras_seq.errors import DataError
 from keras_seq.training.class_weights import class_shares
 from tests.factories.series import data_config, make_series
+from tests.factories.tiers import tiers
 
 SLIDING = {"windows": {"mode": "sliding", "length": 5}}
 KINDS = {
@@ -169,8 +170,7 @@ def test_only_short_units_are_an_error():
         prepare_series(make_series([3, 2, 4], task="forecast"), data_config(windows=windows))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("family", "per_step"), [("ridge", False), ("gru", True)])
+@pytest.mark.parametrize(("family", "per_step"), tiers([("ridge", False), ("gru", True)], slow=[("gru", True)]))
 def test_missing_targets_are_trained_judged_and_kept(family, per_step, file, tmp_path):
     from keras_seq.config import from_dict
     from keras_seq.pipeline.train import train

@@ -89,6 +89,7 @@ def test_rounding_in_training_is_that_of_the_forms(tmp_path):
     assert np.abs(answers - exact).max() > 1e-5
 
 
+@pytest.mark.nightly
 def test_a_bundle_pruned_and_clustered(tmp_path):
     """From the command line to a bundle that is loaded, judged, exported and as small as it says."""
     from keras_seq.bundle import load_bundle

@@ -114,7 +114,8 @@ def test_only_the_chief_writes(trained: Path) -> None:
     assert list((trained / "workers-0").rglob("history.csv")) and not (trained / "workers-1").exists()
 
 
-@pytest.mark.parametrize("more", [[], pytest.param(["--training.rematerialise", "true"], marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("more", [[], ["--training.rematerialise", "true"]])
 def test_the_command_mirrors_on_a_cpu(more: list[str], tmp_path: Path) -> None:
     histories = []
     for strategy in ("none", "mirrored"):

@@ -6,7 +6,6 @@ import random
 import pytest
 
 from tests.factories.commands import run_commands
-from tests.factories.tiers import tiers
 
 PLACES = {
     "C": {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
@@ -52,7 +51,8 @@ def test_a_first_look_names_columns_and_files(folder, place):
     assert b"k_che.yaml" in again
 
 
-@pytest.mark.parametrize("place", tiers(["C", "Latin-1 terminal"], slow=["C"]))
+@pytest.mark.nightly
+@pytest.mark.parametrize("place", ["C", "Latin-1 terminal"])
 def test_a_table_is_trained_predicted_and_reported(folder, place):
     run(
         folder, place,

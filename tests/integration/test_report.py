@@ -14,7 +14,7 @@ from tests.factories.browser import CHROMIUM, Browser
 from tests.factories.bundles import CASTER, experiment
 from tests.factories.study import make_study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 RIVAL = "<script>alert(1)</script>"
 NASTY = "<img src=x onerror=alert(1)>"
 SECTIONS = ("summary", "data", "training", "metrics", "decision", "answers", "comparison", "tuning", "temporal")

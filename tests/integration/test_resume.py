@@ -57,6 +57,7 @@ def finish(child: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_twice_it_ends_with_the_weights_of_an_undisturbed_run(tmp_path: Path) -> None:
     finish(start(tmp_path / "whole"))
     disturbed = tmp_path / "disturbed"

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from tests.factories.serving_process import Server, read_reply, request
+from tests.factories.tiers import tiers
 
 pytestmark = pytest.mark.slow
 SHARED = Path(os.environ.get("KERAS_SEQ_DATA", "")).parent / "serving"
@@ -519,7 +520,7 @@ def test_grpc_metadata_and_status(server):
         service.GetModelStatus(asked)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", tiers([1, 2], slow=[2]))
 def test_grpc_reload(folder, workers):
     from google.protobuf import text_format
 
