@@ -92,7 +92,7 @@ CASES = {
 }
 
 
-SLOW = ("rare", "three classes", "capped values of two targets", "quantiles", "by time, a forecast")
+SLOW = ["rare", "by time, a forecast"]
 
 
 @pytest.mark.parametrize("name", tiers(CASES, slow=SLOW))

@@ -168,6 +168,7 @@ def test_ctrl_c_ends_running_trials_and_the_same_command_goes_on(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_failed_and_too_large_trials_are_recorded_with_their_reason_and_the_study_goes_on(tmp_path):
     tree = TREE | {"model": {"family": "transformer", "units": 6, "layers": 1, "ff_dim": 8, "hidden_dims": []}}
     tree["tuning"] = TREE["tuning"] | {"space": {"model.heads": [2, 4, 3, 1]}, "tuner": "grid"}
