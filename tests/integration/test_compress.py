@@ -155,6 +155,7 @@ def test_forms_are_measured(tmp_path):
     assert lying == kept and "model.int8.onnx" in kept
 
 
+@pytest.mark.nightly
 def test_files_of_a_small_model_that_are_larger_are_not_kept(tmp_path):
     from keras_seq.compress.plan import CompressionPlan
     from keras_seq.compress.run import compress

@@ -276,7 +276,8 @@ def test_members_that_answer_at_every_step_join_those_that_answer_once(data_home
     np.testing.assert_allclose(answers[0], (answers[1] + answers[2]) / 2, rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", tiers(["bagging", "snapshot"], slow=["bagging"]))
+@pytest.mark.nightly
+@pytest.mark.parametrize("method", ["bagging", "snapshot"])
 def test_members_trained_for_an_ensemble(tmp_path, method):
     path = tmp_path / "small.yaml"
     training = {"epochs": 4, "batch_size": 16}

@@ -125,6 +125,7 @@ def test_a_folder_that_cannot_be_written_is_one_paragraph(large):
     assert done.returncode == 2 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.nightly
 def test_training_and_evaluation_from_shards(tmp_path):
     path = archive(table(units=24), tmp_path / "in")
     write_shards(table_config(path), tmp_path / "out", format="parquet", shard_bytes=4000, workers=1)

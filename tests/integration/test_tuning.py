@@ -155,6 +155,7 @@ def test_a_dying_worker_is_replaced_and_its_trial_goes_on(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_ctrl_c_ends_running_trials_and_the_same_command_goes_on(tmp_path):
     process = start(tmp_path, "--trials", "5", "--tracking", "none")
     wait_for(lambda: ended(tmp_path) >= 1)
