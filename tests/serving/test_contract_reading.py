@@ -253,6 +253,7 @@ def test_the_quick_way_never_answers_differently(case):
 @pytest.mark.slow
 @settings(max_examples=5000)
 @given(mutated())
+@pytest.mark.nightly
 def test_the_quick_way_never_answers_differently_at_length(case):
     body, inputs = case
     signatures = signature(**inputs)

@@ -61,6 +61,7 @@ def backend_of(study):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_sixty_trials_are_sixty_children_and_stay_sixty(begin):
     study = begin(60)
     began = time.monotonic()
@@ -184,6 +185,7 @@ def test_nothing_is_tracked_on_request_and_unknown_names_are_refused(tmp_path, m
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_in_the_midst_every_trial_is_there_once(begin):
     study = begin(60)
     store = study.experiment.tracking.uri.removeprefix("sqlite:///")
