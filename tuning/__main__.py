@@ -39,7 +39,9 @@ def main(argv: Sequence[str]) -> cli.Result | int:
         return commands.run(words[0], words[1:])
     options, rest = make_parser().parse_known_args(words)
     overrides = cli.read_overrides(rest)
-    overrides |= {f"tuning.{name}": getattr(options, name) for name in ("trials", "tuner") if getattr(options, name)}
+    overrides |= {
+        f"tuning.{name}": getattr(options, name) for name in ("trials", "tuner") if getattr(options, name) is not None
+    }
     start: dict[str, Any] = {} if "data.source" in overrides else MAIN_JOB
     plan = load_plan(options.config, overrides, start)
     folder = Path(options.studies) / plan.experiment.name

@@ -10,7 +10,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from keras_seq.cli import output
 from keras_seq.cli.output import Lines, Result
@@ -39,13 +40,13 @@ def command(name: str, *, actions: Sequence[str] = ()) -> Callable[[Body], Calla
     def wrap(body: Body) -> Callable[..., int]:
         @functools.wraps(body)
         def main(argv: Sequence[str] | None = None) -> int:
-            _show_progress()
             words_given = list(sys.argv[1:] if argv is None else argv)
             words = [word for word in words_given if word != output.FLAG]
-            if len(words) == len(words_given):
-                return _show(body(words))
-            with output.only_json(title(words)):
-                return _write(body, words)
+            with _progress_shown():
+                if len(words) == len(words_given):
+                    return _show(body(words))
+                with output.only_json(title(words)):
+                    return _write(body, words)
 
         main.title, main.actions = title, tuple(actions)  # type: ignore[attr-defined]
         return main
@@ -61,13 +62,20 @@ class _Progress(logging.Handler):
         print(self.format(record), file=sys.stderr, flush=True)
 
 
-def _show_progress() -> None:
-    """Let people see what our modules log, once, whatever libraries do with the root logger."""
-    logger = logging.getLogger("keras_seq")
-    if not logger.handlers:
-        logger.addHandler(_Progress())
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
+@contextmanager
+def _progress_shown() -> Iterator[None]:
+    """Let people see what our modules log while a command runs, whatever libraries do with the root logger."""
+    logger, handler = logging.getLogger("keras_seq"), _Progress()
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 def _show(result: Result | Lines | int | None) -> int:

@@ -49,6 +49,8 @@ def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
     options = make_parser().parse_args(argv)
     if options.stream == bool(options.file) or (options.stream and (options.out or options.every or options.whole)):
         raise ConfigError("Give either a file or --stream, which reads standard input and takes no other option.")
+    if options.every < 0:
+        raise ConfigError(f"--every must be 0 (only at the end) or a number of steps, got {options.every}.")
     from keras_seq.bundle import load_bundle
 
     bundle = load_bundle(options.bundle)
@@ -59,7 +61,7 @@ def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
             sys.stdin.reconfigure(encoding=bundle.schema.reading.encoding)
         return cli.Lines(as_values(answer(bundle, sys.stdin), bundle), lambda: stream(bundle, sys.stdin, sys.stdout))
     machine.load_tensorflow()
-    answers = answer_file(bundle, options.file, every=max(options.every, 0), whole=options.whole)
+    answers = answer_file(bundle, options.file, every=options.every, whole=options.whole)
     return tell(answers, options.out, {})
 
 

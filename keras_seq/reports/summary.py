@@ -18,10 +18,10 @@ def print_metrics(task: str, columns: Mapping[str, Mapping[str, float]], *, titl
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("metric")
     for name in columns:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     for metric, label in _rows(task, columns):
         values = [column.get(metric) for column in columns.values()]
         if any(value is not None for value in values):
@@ -63,12 +63,12 @@ def print_paths(paths: Mapping[str, Any]) -> None:
     """Where everything was written."""
     console = _console()
     for name, path in paths.items():
-        console.print(f"  {name:<12} {path}", soft_wrap=True, highlight=False)
+        console.print(f"  {name:<12} {path}", soft_wrap=True, highlight=False, markup=False)
 
 
 def say(text: str) -> None:
     """A line of progress."""
-    _console().print(text, highlight=False, soft_wrap=True)
+    _console().print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def _console() -> Any:
