@@ -96,10 +96,10 @@ def make_parser() -> cli.Parser:
 def _load(path: str, overrides: dict[str, Any]) -> Bundle:
     from keras_seq.bundle import load_bundle
 
-    bundle = load_bundle(path)
     foreign = [name for name in overrides if not name.startswith(("data.", "tracking."))]
     if foreign:
         raise ConfigError(f"Option '--{foreign[0]}' cannot change a trained model; --data.* and --tracking.* can.")
+    bundle = load_bundle(path)
     tree = config.override(config.to_dict(bundle.experiment), overrides)
     return dataclasses.replace(bundle, experiment=config.from_dict(tree))
 
