@@ -143,7 +143,7 @@ def test_a_message_that_names_nothing_is_seen():
 
 def write() -> None:
     """Write the file anew, the same command lines in the same order."""
-    head = GOLDEN.read_text(encoding="utf-8").partition("$ ")[0]
+    head = GOLDEN.read_text(encoding="utf-8").partition("\n$ ")[0] + "\n"
     with tempfile.TemporaryDirectory() as name, place(Path(name)):
         texts = {line: answer(line, Path(name)) for line in entries()}
     GOLDEN.write_text(head + "\n".join(f"$ {line}\n{text}\n" for line, text in texts.items()), encoding="utf-8")
