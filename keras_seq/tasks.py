@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,7 @@ REGRESSION = Task(
     monitor="loss",
     shown=("rmse", "mae", "r2", "phm08", "rmse_uncapped"),
 )
-FORECAST = Task(
-    name="forecast",
-    output="prediction",
-    activation="linear",
-    link="identity",
-    default_loss="huber",
-    plain_loss="mse",
-    metric="rmse",
-    higher_is_better=False,
-    monitor="loss",
-    shown=("rmse", "mae", "mase", "mse_scaled", "mae_scaled", "r2"),
-)
+FORECAST = replace(REGRESSION, name="forecast", shown=("rmse", "mae", "mase", "mse_scaled", "mae_scaled", "r2"))
 BINARY = Task(
     name="binary",
     output="probability",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from keras_seq import config
 from keras_seq.config import Experiment
 from keras_seq.errors import DataError, KerasSeqError, TrainingError
+from keras_seq.figures import silent
 from keras_seq.machine import resident_mb
 from tuning import space as spaces
 from tuning.folds import DataCache, fewer_units, fingerprints, parts
@@ -140,7 +141,7 @@ class _Trial:
                 model = self._trained(number, experiment, prepared)
             else:
                 with self._timed("fit"):
-                    model = family.fit(experiment, prepared, lambda text: None)
+                    model = family.fit(experiment, prepared, silent)
             with self._timed("judge"):
                 return self._judge(model, experiment, prepared)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from keras_seq.config import Experiment, ModelConfig
 from keras_seq.data.windows import WindowIndex
 from keras_seq.errors import ConfigError, DataError, KerasSeqError
+from keras_seq.figures import silent
 from keras_seq.models.registry import get_family, resolve
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _fit(family: str, experiment: Experiment, prepared: Prepared) -> FittedBasel
 
     own = _with_family(experiment, family)
     with precision("none"):  # trees split at float32 numbers, whatever the network computes in
-        model = get_family(family).fit(own, prepared, lambda text: None)  # type: ignore[misc]
+        model = get_family(family).fit(own, prepared, silent)  # type: ignore[misc]
     return FittedBaseline(
         family, own, lambda index: predict_windows(model, prepared.series, index, prepared.spec, own.data)
     )

@@ -113,3 +113,22 @@ def read_overrides(words: Sequence[str]) -> dict[str, Any]:
         else:
             overrides[name] = None  # validation names the nearest known key
     return overrides
+
+
+def refuse_other_sections(overrides: Mapping[str, Any], *sections: str, when: str = "") -> None:
+    """Refuse options of sections that a trained model no longer takes.
+
+    Args:
+        overrides: dotted options.
+        sections: that it takes: ``data``, ``evaluation``, ``tracking``.
+        when: what else must be given for them.
+
+    Raises:
+        ConfigError: names the first option of another section, and the sections that are taken.
+    """
+    prefixes = tuple(f"{section}." for section in sections)
+    foreign = [name for name in overrides if not name.startswith(prefixes)]
+    if foreign:
+        *others, last = (f"--{prefix}*" for prefix in prefixes)
+        taken = f"{', '.join(others)} and {last}" if others else last
+        raise ConfigError(f"Option '--{foreign[0]}' cannot change a trained model; {taken} can{when}.")

@@ -5,13 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from keras_seq import cli
 from keras_seq.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 from keras_seq.pipeline.backtest import backtest, to_markdown
 
 DESCRIPTION = """Rolling-origin backtest of a forecast or any other split by time.

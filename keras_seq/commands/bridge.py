@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from keras_seq import cli, config
-
-if TYPE_CHECKING:
-    pass
 from keras_seq.pipeline.import_torch import FAMILIES, bring
 
 DESCRIPTION = f"""Import the weights of an equivalent PyTorch network and leave a bundle like that of a training run.

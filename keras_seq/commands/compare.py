@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from keras_seq import cli, files
 from keras_seq.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 from keras_seq.pipeline.compare import compare
 
 DESCRIPTION = """Compare trained models on the same data, the same split and the same question.
@@ -53,11 +49,7 @@ def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
     options, rest = make_parser().parse_known_args(argv)
     overrides = cli.read_overrides(rest)
-    foreign = [name for name in overrides if not name.startswith(("data.", "evaluation.", "tracking."))]
-    if foreign:
-        raise ConfigError(
-            f"Option '--{foreign[0]}' cannot change a trained model; --data.*, --evaluation.* and --tracking.* can."
-        )
+    cli.refuse_other_sections(overrides, "data", "evaluation", "tracking")
     if options.resamples < 100 or not 0 < options.level < 1:
         raise ConfigError(
             f"--resamples must be at least 100 and --level within (0, 1), got {options.resamples}, {options.level:g}."

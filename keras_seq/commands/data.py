@@ -105,15 +105,14 @@ def _list(home: Path) -> cli.Result:
 
 
 def _print_list(home: Path) -> None:
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     console = _console()
-    table = Table("source", "task", "state", "what", title=f"data home: {escape(str(home))}", title_justify="left")
+    table = Table("source", "task", "state", "what", title=f"data home: {home}", title_justify="left")
     for info in known_sources().values():
-        table.add_row(
-            info.name, info.task or "any", state(info, home), f"{info.what}\n[dim]{info.licence}[/dim]".rstrip()
-        )
+        what = Text.assemble(info.what, "\n", (info.licence, "dim"))
+        table.add_row(info.name, info.task or "any", state(info, home), what)
     console.print(table)
 
 
@@ -175,7 +174,6 @@ def _of_parts(series: Series, data: config.DataConfig) -> list[Finding]:
 
 
 def _print_statistics(facts: dict[str, Any]) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     console = _console()
@@ -186,21 +184,16 @@ def _print_statistics(facts: dict[str, Any]) -> None:
         f"{facts['features']} features, {facts['missing_share']:.2%} missing, {facts['size_mb']:g} MB",
         soft_wrap=True,
         highlight=False,
-        markup=False,
     )
     if set(facts["official"]) != {""}:
         console.print("official split:", ", ".join(f"{k or 'none'} {v} units" for k, v in facts["official"].items()))
     if "stamps" in facts:
-        console.print("stamps:", facts["stamps"], soft_wrap=True, highlight=False, markup=False)
+        console.print("stamps:", facts["stamps"], soft_wrap=True, highlight=False)
     if "classes" in facts:
-        console.print(
-            "classes:", ", ".join(f"{name} {share:.2%}" for name, share in facts["classes"].items()), markup=False
-        )
+        console.print("classes:", ", ".join(f"{name} {share:.2%}" for name, share in facts["classes"].items()))
     table = Table("column", "min", "mean", "max", "deviation", "missing")
     for name, column in {**facts["columns"], **{f"target {k}": v for k, v in facts.get("targets", {}).items()}}.items():
-        table.add_row(
-            escape(name), *(_short(column.get(key)) for key in ("min", "mean", "max", "std")), str(column["missing"])
-        )
+        table.add_row(name, *(_short(column.get(key)) for key in ("min", "mean", "max", "std")), str(column["missing"]))
     console.print(table)
 
 
@@ -211,9 +204,9 @@ def _short(value: float | None) -> str:
 def _console() -> Console:
     from rich.console import Console
 
-    # Piped into a file, a table keeps its columns instead of being folded to 80 characters.
-    console = Console()
-    return console if console.is_terminal else Console(width=130)
+    # Names of columns hold brackets. Piped into a file, a table keeps its columns, not folded to 80 characters.
+    console = Console(markup=False)
+    return console if console.is_terminal else Console(width=130, markup=False)
 
 
 if __name__ == "__main__":

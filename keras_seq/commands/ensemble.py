@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from keras_seq import cli, config
 from keras_seq.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 from keras_seq.pipeline.ensemble import FREE, ensemble, train_members
 
 DESCRIPTION = """Combine trained models into one, which is a bundle like any other: one graph, one served version.

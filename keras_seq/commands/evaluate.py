@@ -5,14 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_seq import cli, files
 from keras_seq.data.rows import refused_line
 from keras_seq.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 from keras_seq.pipeline.evaluate import evaluate_file, evaluate_part
 
 FITTED = ("threshold", "beta", "cost", "recall", "calibration", "conformal", "coverage")  # of the evaluation section
@@ -46,15 +43,13 @@ def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
     options, rest = make_parser().parse_known_args(argv)
     overrides = cli.read_overrides(rest)
-    foreign = [name for name in overrides if not name.startswith(("data.", "evaluation."))]
     fitted = [name for name in overrides if name.split(".")[:2] in [["evaluation", field] for field in FITTED]]
     if fitted:
         raise ConfigError(
             f"Option '--{fitted[0]}' was fitted on validation when the model was trained and lies in the bundle; train "
             "again to change it. --evaluation.at and --evaluation.min_steps can be given here."
         )
-    if foreign:
-        raise ConfigError(f"Option '--{foreign[0]}' cannot change a trained model; --data.* and --evaluation.* can.")
+    cli.refuse_other_sections(overrides, "data", "evaluation")
     if options.file is not None:
         return _judge_file(options, overrides)
     if options.whole:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from keras_seq import cli, config, machine
 from keras_seq.cli import output
-from keras_seq.errors import ConfigError
 from keras_seq.explain.registry import method_names
 
 DESCRIPTION = f"""Explain samples of a trained bundle; writes <run>/explanations.
@@ -57,9 +56,7 @@ def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
     options, rest = make_parser().parse_known_args(argv)
     overrides = cli.read_overrides(rest)
-    foreign = [name for name in overrides if not name.startswith(("data.", "tracking."))]
-    if foreign:
-        raise ConfigError(f"Option '--{foreign[0]}' cannot change a trained model; --data.* and --tracking.* can.")
+    cli.refuse_other_sections(overrides, "data", "tracking")
     from keras_seq.explain.explainer import ExplanationPlan
     from keras_seq.explain.progress import SILENT, Bar
     from keras_seq.explain.registry import check_names

@@ -96,9 +96,7 @@ def make_parser() -> cli.Parser:
 def _load(path: str, overrides: dict[str, Any]) -> Bundle:
     from keras_seq.bundle import load_bundle
 
-    foreign = [name for name in overrides if not name.startswith(("data.", "tracking."))]
-    if foreign:
-        raise ConfigError(f"Option '--{foreign[0]}' cannot change a trained model; --data.* and --tracking.* can.")
+    cli.refuse_other_sections(overrides, "data", "tracking")
     bundle = load_bundle(path)
     tree = config.override(config.to_dict(bundle.experiment), overrides)
     return dataclasses.replace(bundle, experiment=config.from_dict(tree))

@@ -5,15 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_seq import cli, config, files
+from keras_seq.autoconfig.look import look
 from keras_seq.cli import output
 from keras_seq.errors import ConfigError, nearest
-
-if TYPE_CHECKING:
-    pass
-from keras_seq.autoconfig.look import look
 
 READING = (
     "delimiter",

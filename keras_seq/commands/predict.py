@@ -6,14 +6,11 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_seq import cli, machine
 from keras_seq.errors import ConfigError
 from keras_seq.evaluation.answered import AnswerTable
-
-if TYPE_CHECKING:
-    pass
 from keras_seq.pipeline.predict import answer_file, write_table
 
 DESCRIPTION = """Predict for every unit of a CSV or Parquet file, raw units in and out.

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 
 from keras_seq import cli
-from keras_seq.errors import ConfigError
 from keras_seq.pipeline.report import write_report
 
 DESCRIPTION = """Write one HTML file with everything that is known of a run; it needs no other file and no network.
@@ -40,9 +39,7 @@ def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
     options, rest = make_parser().parse_known_args(argv)
     overrides = cli.read_overrides(rest)
-    foreign = [name for name in overrides if not name.startswith("data.")]
-    if foreign:
-        raise ConfigError(f"Option '--{foreign[0]}' cannot change a trained model; --data.* can, with --answers.")
+    cli.refuse_other_sections(overrides, "data", when=", with --answers")
     from keras_seq.reports.sources import MARKS
 
     written = write_report(

@@ -5,13 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from keras_seq import cli
 from keras_seq.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 from keras_seq.pipeline.temporal import analyse
 
 DESCRIPTION = """Error by band of the truth, by length and by position; answers as steps arrive; detection delay.
@@ -38,9 +34,7 @@ def main(argv: Sequence[str]) -> cli.Result:
     """Command line."""
     options, rest = make_parser().parse_known_args(argv)
     overrides = cli.read_overrides(rest)
-    foreign = [name for name in overrides if not name.startswith(("data.", "evaluation."))]
-    if foreign:
-        raise ConfigError(f"Option '--{foreign[0]}' cannot change a trained model; --data.* and --evaluation.* can.")
+    cli.refuse_other_sections(overrides, "data", "evaluation")
     if options.answers < 1:
         raise ConfigError(f"--answers must be at least 1, got {options.answers}.")
     outcome = analyse(

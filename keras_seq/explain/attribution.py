@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq import files
 from keras_seq.errors import DataError
-
-if TYPE_CHECKING:
-    pass
 
 Float = NDArray[np.float32]
 ARRAYS = ("values", "base", "predictions", "lengths")

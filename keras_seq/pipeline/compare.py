@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from keras_seq import config, files, machine
 from keras_seq.cli.output import plain
 from keras_seq.errors import ConfigError
+from keras_seq.figures import silent
 
 if TYPE_CHECKING:
     from keras_seq.evaluation.answers import CandidateAnswers
@@ -84,7 +85,7 @@ def compare(
 
     if rule not in RULES:
         raise ConfigError(f"Option '--rule' must be one of {', '.join(RULES)}, got '{rule}'.")
-    say = (lambda text: None) if quiet else (lambda text: print(text, file=sys.stderr, flush=True))
+    say = silent if quiet else (lambda text: print(text, file=sys.stderr, flush=True))
     candidates = gather(words, overrides or {}, part=part)
     spec = candidates.models[0].first.spec
     measures_of(spec, metric)  # a wrong name is answered before models load

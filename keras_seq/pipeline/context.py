@@ -33,6 +33,11 @@ class RunContext:
     tracker: Tracker
     say: Say = silent
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is told."""
+        return self.say is silent
+
 
 @dataclass(frozen=True)
 class Run:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_seq import config, files, machine
 from keras_seq.errors import ConfigError, KerasSeqError, ModelError, nearest
-from keras_seq.figures import silent
+from keras_seq.figures import Say, silent
 from keras_seq.pipeline.reuse import DataNow, refuse_mixed
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def ensemble(
         quiet: print nothing.
 
     Returns:
-        The run, as ``keras_seq.train.train`` gives it; validation metrics are of held-out answers.
+        The run, as ``keras_seq.pipeline.train.train`` gives it; validation metrics are of held-out answers.
 
     Raises:
         ConfigError: members that do not go together; names them.
@@ -63,7 +63,7 @@ def ensemble(
     from keras_seq.reports import summary
     from keras_seq.training.device import session
 
-    say = (lambda text: None) if quiet else summary.say
+    say = silent if quiet else summary.say
     folder = files.ensure_writable(output)
     families, failed = _members(paths, crossval, say, resampled)
     everyone = [member for members in families.values() for member in members]
@@ -74,7 +74,7 @@ def ensemble(
     ):
         tracker.log_params({"method": method, "members": len(everyone), "name": experiment.name})
         held_out = from_folds(families, experiment, say) if crossval else from_validation(everyone, experiment, say)
-        return _combine(held_out, experiment, method, meta, memory, folder, tracker, failed, quiet=quiet)
+        return _combine(held_out, experiment, method, meta, memory, folder, tracker, failed, say)
 
 
 def _check_request(method: str, paths: Sequence[Any], crossval: Sequence[Any]) -> None:
@@ -142,8 +142,7 @@ def _combine(
     folder: Path,
     tracker: Any,
     failed: Sequence[dict[str, str]],
-    *,
-    quiet: bool,
+    say: Say,
 ) -> Run:
     """Learn the rule, build the graph, judge and save."""
     from keras_seq.ensembles.enough import behind_a_member
@@ -151,7 +150,6 @@ def _combine(
     from keras_seq.ensembles.graph import build_ensemble
     from keras_seq.pipeline.context import RunContext
     from keras_seq.pipeline.finalize import finalize
-    from keras_seq.reports import summary
     from keras_seq.training.fit import FitResult
 
     asked, (method, notes) = method, settle(held_out, method, meta=meta)
@@ -163,13 +161,13 @@ def _combine(
     seconds = 60 * training_minutes([m for group in held_out.groups for m in group.members])
     result = FitResult(history={}, best_epoch=0, seconds=seconds, device="CPU", stopped="combined")
     held_out_predictions = {} if honest is None else {"validation": honest}
-    context = RunContext(experiment, held_out.prepared, folder, tracker, silent if quiet else summary.say)
+    context = RunContext(experiment, held_out.prepared, folder, tracker, say)
     run = finalize(context, model, result, held_out=held_out_predictions, about=about)
     worse = behind_a_member(spec.task, run.metrics["validation"], about["ensemble"]["groups"])
     for note in [*notes, *([worse] if worse else [])]:
         logger.info(f"  warning: {note}")
-    if not quiet:
-        _print_members(about, run, rule, summary, spec.task)
+    if not context.quiet:
+        _print_members(about, run, rule, say, spec.task)
     return run
 
 
@@ -179,19 +177,19 @@ def training_minutes(members: Sequence[Any]) -> float:
     return float(sum(known))
 
 
-def _print_members(about: dict[str, Any], run: Run, rule: Rule, summary: Any, task: str) -> None:
+def _print_members(about: dict[str, Any], run: Run, rule: Rule, say: Say, task: str) -> None:
     from keras_seq.figures import figure
     from keras_seq.tasks import deciding
 
     name = deciding(task)
-    summary.say(f"\n  {name:<44}{'held out':>10}{'test':>10}{'weight':>10}")
+    say(f"\n  {name:<44}{'held out':>10}{'test':>10}{'weight':>10}")
     weights = rule.weights or ("",) * len(about["ensemble"]["groups"])
     for row, weight in zip(about["ensemble"]["groups"], weights, strict=True):
         shown = figure(weight, 3)
         parts = [row["metrics"][part][name] for part in ("validation", "test")]
-        summary.say(f"  {row['name'][:43]:<44}{figure(parts[0]):>10}{figure(parts[1]):>10}{shown:>10}")
+        say(f"  {row['name'][:43]:<44}{figure(parts[0]):>10}{figure(parts[1]):>10}{shown:>10}")
     parts = [run.metrics[part][name] for part in ("validation", "test")]
-    summary.say(f"  {'ensemble':<44}{figure(parts[0]):>10}{figure(parts[1]):>10}")
+    say(f"  {'ensemble':<44}{figure(parts[0]):>10}{figure(parts[1]):>10}")
 
 
 def train_members(

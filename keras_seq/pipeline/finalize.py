@@ -14,7 +14,7 @@ from keras_seq.errors import ConfigError
 from keras_seq.evaluation import profile
 from keras_seq.evaluation.naive_reference import naive_reference
 from keras_seq.evaluation.postprocessed import ModelScores
-from keras_seq.figures import figure, silent
+from keras_seq.figures import figure
 from keras_seq.pipeline.context import Run, RunContext
 from keras_seq.pipeline.scores import example_windows, measure, score_baseline, score_model
 from keras_seq.reports import interval_plots, plots, summary
@@ -76,7 +76,7 @@ def _finalize(
     if result.stopped != "interrupted":  # else the same command goes on from there
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     run_id = context.tracker.run_id
-    if context.say is not silent:
+    if not context.quiet:
         for note in scores.decision.get("notes", ()):
             context.say(f"  note: {note}")
         _print(context, metrics, {"bundle": bundle, "served": saved_model, "plots": drawn, "record": run_id})

@@ -39,8 +39,7 @@ def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
     from keras_seq.training import distribute
 
     group = distribute.current_group()
-    quiet = quiet or not group.chief
-    say = silent if quiet else summary.say
+    say = summary.say if group.chief and not quiet else silent
     folder, experiment = _check_early(experiment, group)
     from keras_seq import tracking
     from keras_seq.models.registry import get_family
@@ -53,7 +52,7 @@ def train(experiment: config.Experiment, *, quiet: bool = False) -> Run:
         tracker.log_params(tracking.flatten(config.to_dict(experiment)))
         context = RunContext(experiment, _prepare(experiment, say), folder, tracker, say)
         if get_family(experiment.model.family).fit is None:
-            model, result = _train(context, quiet=quiet)
+            model, result = _train(context)
             say(
                 f"trained on {result.device} in {result.seconds:.0f} s, stopped by {result.stopped}, "
                 f"weights of the {experiment.training.keep} epoch, {result.best_epoch}"
@@ -145,7 +144,7 @@ def _fit(context: RunContext) -> tuple[keras.Model, FitResult]:
     return model, FitResult(history={}, best_epoch=0, seconds=seconds, device="CPU", stopped="fitted")
 
 
-def _train(context: RunContext, *, quiet: bool) -> tuple[keras.Model, FitResult]:
+def _train(context: RunContext) -> tuple[keras.Model, FitResult]:
     from keras_seq.models.build import build_model
     from keras_seq.training.fit import fit
 
@@ -158,7 +157,7 @@ def _train(context: RunContext, *, quiet: bool) -> tuple[keras.Model, FitResult]
         model,
         prepared,
         context.folder,
-        quiet=quiet,
+        quiet=context.quiet,
         keep_state=True,  # finalize, which takes as long as some epochs, removes it
         on_epoch=lambda epoch, row: context.tracker.log_metrics(row, step=epoch),
     )

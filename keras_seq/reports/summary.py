@@ -15,17 +15,16 @@ MOST_TARGETS = 8  # with more, metrics.json tells of each
 
 def print_metrics(task: str, columns: Mapping[str, Mapping[str, float]], *, title: str) -> None:
     """One row per metric, one column per part or model."""
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("metric")
     for name in columns:
-        table.add_column(escape(name), justify="right")
+        table.add_column(name, justify="right")
     for metric, label in _rows(task, columns):
         values = [column.get(metric) for column in columns.values()]
         if any(value is not None for value in values):
-            table.add_row(escape(label), *(figure(value) for value in values))
+            table.add_row(label, *(figure(value) for value in values))
     _console().print(table)
 
 
@@ -47,13 +46,14 @@ def _rows(task: str, columns: Mapping[str, Mapping[str, float]]) -> Iterator[tup
 def print_targets(rows: Sequence[Mapping[str, Any]]) -> None:
     """Measured values beside the configured targets."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title="Targets", title_justify="left")
     for name in ("measured", "value", "target", "met"):
         table.add_column(name, justify="left" if name == "measured" else "right")
     for row in rows:
         sign = ">" if row["larger"] else "<"
-        met = "[green]yes[/]" if row["met"] else "[yellow]no[/]"
+        met = Text("yes", style="green") if row["met"] else Text("no", style="yellow")
         value = f"{figure(row['value'])} {row['unit']}"
         table.add_row(row["name"], value, f"{sign} {row['target']:g} {row['unit']}", met)
     _console().print(table)
@@ -63,15 +63,15 @@ def print_paths(paths: Mapping[str, Any]) -> None:
     """Where everything was written."""
     console = _console()
     for name, path in paths.items():
-        console.print(f"  {name:<12} {path}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"  {name:<12} {path}", soft_wrap=True, highlight=False)
 
 
 def say(text: str) -> None:
     """A line of progress."""
-    _console().print(text, highlight=False, soft_wrap=True, markup=False)
+    _console().print(text, highlight=False, soft_wrap=True)
 
 
 def _console() -> Any:
     from rich.console import Console
 
-    return Console()
+    return Console(markup=False)  # names of columns and folders hold brackets

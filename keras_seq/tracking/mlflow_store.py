@@ -136,10 +136,7 @@ def connect(experiment: config.Experiment) -> StoreConnection:
     A store that cannot be reached is given up after seconds, not minutes; whoever asks tries again later. What the
     driver raises is passed on.
     """
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    mlflow = _import_mlflow()
-    _limit_retries()
+    mlflow = _import_impatient()
     settings = experiment.tracking
     uri = with_password(settings.uri)
     name = settings.experiment or experiment.name
@@ -180,6 +177,15 @@ def _import_mlflow() -> Any:
 
     for name in ("mlflow", "alembic", "mlflow.utils.requirements_utils"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    return mlflow
+
+
+def _import_impatient() -> Any:
+    """MLflow, giving up a store that does not answer after seconds."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    mlflow = _import_mlflow()
+    _limit_retries()
     return mlflow
 
 
@@ -234,16 +240,8 @@ def open_store(uri: str) -> Any:
     """
     _check_file(uri)
     whole = with_password(uri)
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     try:
-        mlflow = _import_mlflow()
-        import mlflow.store.db.utils as stores
-
-        stores.MAX_RETRY_COUNT = 2  # ten, as it stands, take 100 s
-        logging.getLogger("mlflow.store.db.utils").setLevel(
-            logging.CRITICAL
-        )  # its tracebacks say what is raised anyway
+        mlflow = _import_impatient()
         client = mlflow.MlflowClient(tracking_uri=whole, registry_uri=whole)
         client.search_experiments(max_results=1)
     except Exception as error:  # any store, any driver: all mean "not readable"
