@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import shutil
 
 import numpy as np
@@ -108,7 +109,8 @@ def test_the_step_graph_of_another_bundle_is_not_taken(casts, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_forecasts_have_a_column_a_step_ahead(capsys):
+def test_forecasts_have_a_column_a_step_ahead(caplog):
+    caplog.set_level(logging.INFO, logger="keras_seq")
     bundle = judged("co2")
     values = np.linspace(350, 360, 25)
     name, out = bundle.spec.features[0], io.StringIO()
@@ -117,7 +119,7 @@ def test_forecasts_have_a_column_a_step_ahead(capsys):
     rows = list(csv.DictReader(out.getvalue().splitlines()))
     target = bundle.spec.targets[0]
     assert {f"{target}_ahead1", f"{target}_ahead2", f"{target}_lower_ahead1"} <= set(rows[0]) and len(rows) == 25
-    assert "windows of 20 rows" in capsys.readouterr().err
+    assert "windows of 20 rows" in caplog.text
 
 
 @pytest.mark.slow
