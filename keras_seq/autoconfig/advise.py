@@ -101,6 +101,17 @@ def _window(facts: ConfigurationFacts, shortest: int, horizon: int) -> tuple[int
     return min(usual, room), "steps" + (" (as many as the data bear)" if room < usual else ", a usual start")
 
 
+def official(facts: ConfigurationFacts) -> list[Choice]:
+    """``data.part``, or ``data.validation_path`` and ``data.test_path``, of a split that comes with the data."""
+    if facts.official is None:
+        return []
+    if facts.official.column:
+        return [Choice("data.part", facts.official.column, "says which units are the official test part")]
+    named = {"validation_path": facts.official.validation, "test_path": facts.official.test}
+    why = "named as the official part beside this file"
+    return [Choice(f"data.{name}", [str(path) for path in paths], why) for name, paths in named.items() if paths]
+
+
 def split(facts: ConfigurationFacts, attempt: int = 0) -> list[Choice]:
     """``data.split``; ``attempt`` counts on to wider shares where a part lacked a class or rows."""
     units = len(facts.lengths)
@@ -111,6 +122,9 @@ def split(facts: ConfigurationFacts, attempt: int = 0) -> list[Choice]:
             "another --target or --unit."
         )
     share = (0.15, 0.2, 0.3)[min(attempt, 2)]
+    if facts.official:
+        chosen = Choice("data.split.by", "official", "the test part that comes with the data", "unit, or time")
+        return [chosen, *([] if facts.official.validation else [Choice("data.split.validation", share)])]
     if by_time(facts) or (attempt > 2 and not facts.question.per_unit):
         what = "one cut in time: trained on the past, judged on what came after"
         instead = "" if units < 3 else "unit: how well does it do on units never seen?"

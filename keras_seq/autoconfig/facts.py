@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_seq.autoconfig.conditions import Conditions
+from keras_seq.autoconfig.official import OfficialSplit
 from keras_seq.autoconfig.question import TargetQuestion
 from keras_seq.autoconfig.roles import ColumnRole
 
@@ -32,6 +33,7 @@ class ConfigurationFacts:
         weekdays: dates leave weekends out.
         shares: share of each class among units or rows; empty where there are none.
         conditions: operating conditions, or None.
+        official: the split that comes with the data, or None.
     """
 
     parts: dict[str, ColumnRole]
@@ -41,6 +43,7 @@ class ConfigurationFacts:
     weekdays: bool = False
     shares: dict[str, float] = field(default_factory=dict)
     conditions: Conditions | None = None
+    official: OfficialSplit | None = None
 
     @property
     def rows(self) -> int:

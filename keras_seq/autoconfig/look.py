@@ -128,6 +128,7 @@ def look(
         ConfigError, DataError: what is wrong with the file or the options, and how to mend it.
     """
     from keras_seq.autoconfig import plan
+    from keras_seq.autoconfig.official import official_split
     from keras_seq.autoconfig.table import read_table
     from keras_seq.autoconfig.target import settle
 
@@ -137,8 +138,14 @@ def look(
     for name in targets:
         if name not in table.columns:
             raise ConfigError(f"Option '--target': '{path}' has no column '{name}'{nearest(name, table.columns)}")
-    parts = plan.settle_parts(table, asked or {}, set(targets))
+    roles = table.roles
+    own = {"unit": roles.unit, "time": roles.time} | {part: name for part, name in (asked or {}).items() if name}
+    if not targets and roles.targets:
+        targets, task = roles.targets, task or roles.task
+    parts = plan.settle_parts(table, own, set(targets))
+    official = official_split(table)
     taken = {part.column for part in parts.values() if part.column}
+    taken |= {official.column} if official and official.column else set()
     why = ""
     if not targets:
         targets, why = _target(table, parts, taken, ask=ask)
@@ -149,6 +156,7 @@ def look(
         raise ConfigError(f"Column '{both.pop()}' is a target and tells the unit, group or time; name one part for it.")
     question = settle(table, targets, parts["unit"].column, taken, task=task, horizon=horizon)
     facts = plan.gather(table, parts, question)
+    facts.official = official
     return _prove(table, facts, out, horizon, why, reading or {})
 
 

@@ -108,6 +108,7 @@ def _columns(table: TableProfile, facts: ConfigurationFacts, schema_file: str | 
         Choice("data.source", "table", "your own file"),
         Choice("data.path", str(table.path), f"{table.rows} rows; as seen from where the command is given"),
     ]
+    choices += advise.official(facts)
     if schema_file:
         choices.append(Choice("data.schema_file", schema_file, "says which columns tell the operating condition"))
     for part, option in (("unit", "--unit"), ("group", "--group"), ("time", "--time")):

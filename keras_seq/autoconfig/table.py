@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
-from keras_seq.data.reading.batches import read_batches
+from keras_seq.data.formats.roles import Roles
+from keras_seq.data.reading.batches import column_roles, read_batches
 from keras_seq.data.reading.dates import parse_dates
 from keras_seq.data.reading.numbers import PLAIN, to_numbers
 from keras_seq.data.reading.reading import Marks
@@ -117,6 +118,7 @@ class TableProfile:
         columns: facts by name, in file order.
         rows: of the whole file.
         head: its first rows; float64 where numbers, text elsewhere.
+        roles: parts that the file itself gives to its columns.
         clocks: columns that could tell the time, as rising numbers of the head's rows (dates: nanoseconds).
     """
 
@@ -126,6 +128,7 @@ class TableProfile:
     columns: dict[str, ColumnProfile]
     rows: int
     head: pd.DataFrame
+    roles: Roles
     clocks: dict[str, NDArray[Any]]
 
     def is_date(self, name: str) -> bool:
@@ -180,7 +183,8 @@ def read_table(path: Path, reading: Mapping[str, Any] | None = None) -> TablePro
             f"No column of '{path}' holds dates of the format {config.date_format} (data.date_format) in every row; "
             f"its columns: {_kinds(columns)}."
         )
-    return TableProfile(path, facts.remarks, facts.choices, columns, rows, head, clocks)
+    roles = column_roles(path, facts.reading)
+    return TableProfile(path, facts.remarks, facts.choices, columns, rows, head, roles, clocks)
 
 
 def _numbers(texts: pa.Array, name: str, facts: TableFacts) -> tuple[pa.Array, NDArray[np.float64]]:

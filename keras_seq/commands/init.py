@@ -20,11 +20,14 @@ READING = (
     "row_names",
     "date_format",
     "zone",
+    "sheet",
+    "header_row",
+    "dataset",
     "missing_codes",
     "missing_texts",
     "strict",
 )
-DESCRIPTION = """Look at a CSV or Parquet file and write a commented configuration for it.
+DESCRIPTION = """Look at a table (CSV, Parquet, Excel, .ts, .npz ...) and write a commented configuration for it.
 
   python -m keras_seq.init pumps.csv --target wear
   python -m keras_seq.init sales.csv --target sales --horizon 4 --out sales.yaml
@@ -86,7 +89,9 @@ def make_parser() -> cli.Parser:
     """The options of the command."""
     keys = [f"data.{name}" for name in READING]
     parser = cli.Parser(prog="python -m keras_seq.init", description=DESCRIPTION, keys=keys)
-    parser.add_argument("file", metavar="FILE", help="CSV of any dialect (also gzip) or Parquet")
+    parser.add_argument(
+        "file", metavar="FILE", help="table of any format: CSV of any dialect, Parquet, a workbook, ..."
+    )
     parser.add_argument("--out", metavar="FILE", help="the configuration; default: the table's name with .yaml")
     parser.add_argument("--target", default="", metavar="NAME[,NAME]", help="column(s) to predict")
     parser.add_argument("--task", choices=("regression", "binary", "multiclass", "forecast"), help="default: guessed")

@@ -113,7 +113,9 @@ class DataConfig(ConfigSection):
     source: str = Field("caster", description="known source (python -m keras_seq.data lists them) or 'table'")
     subset: str | None = Field(None, description="part of a source: FD001, sp500, ...")
     home: str | None = Field(None, description="data home; default KERAS_SEQ_DATA or ~/.cache/keras_seq")
-    path: str | None = Field(None, description="CSV or Parquet file of source 'table'; folder of source 'shards'")
+    path: str | None = Field(
+        None, description="table file or folder of source 'table' (CSV, Parquet, Excel ...); folder of source 'shards'"
+    )
     validation_path: tuple[str, ...] = Field(
         (), description="file(s) like data.path that are the validation part; needs data.split.by=official"
     )
@@ -130,12 +132,23 @@ class DataConfig(ConfigSection):
     row_names: bool | None = Field(None, description="rows begin with a field that the header does not name")
     date_format: str | None = Field(None, description="of its time column (%d/%m/%Y %H:%M); none: told from all rows")
     zone: str | None = Field(None, description="time zone whose clock tells hours and days; none: as stamps tell it")
+    sheet: str | None = Field(
+        None, description="of a workbook: its sheet by name, or by number from 1; none: the one with most cells"
+    )
+    header_row: int | None = Field(None, ge=1, description="of a sheet: row of the column names; none: told from it")
+    dataset: str | None = Field(
+        None, description="of a file of arrays (.npz, .mat, .h5): name or path of the one to read; none: the only one"
+    )
     missing_codes: tuple[float, ...] = Field((), description="numbers that stand for a missing value: -200, -999")
     missing_texts: tuple[str, ...] = Field((), description="words that stand for a missing value: '?', 'bad'")
     strict: bool = Field(False, description="refuse a table of which two readings fit and nothing decides")
     unit: str | None = Field(None, description="unit column of that file (none: one unit)")
     group: str | None = Field(None, description="group column of that file")
     time: str | None = Field(None, description="time column of that file")
+    part: str | None = Field(
+        None,
+        description="column that says whether a unit is train, validation or test; needs data.split.by=official",
+    )
     task: TaskName | None = Field(None, description="what is predicted; default: the source's own task")
     targets: tuple[str, ...] = Field((), description="target columns; default: the source's own")
     positive: str | None = Field(
@@ -169,6 +182,18 @@ class DataConfig(ConfigSection):
     @classmethod
     def _one_file_is_a_list(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _part_of_a_table(self) -> DataConfig:
+        if self.part is None:
+            return self
+        if self.source != "table":
+            raise ValueError(f"part is read by source 'table' only, but source is '{self.source}'")
+        if self.split.by != "official":
+            raise ValueError(f"part needs data.split.by=official, got {self.split.by}")
+        if self.test_path or not self.cache:
+            raise ValueError("part needs data.cache=true and no data.test_path: the parts of one file, held in memory")
+        return self
 
     @model_validator(mode="after")
     def _parts_of_their_own(self) -> DataConfig:

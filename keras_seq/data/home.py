@@ -10,6 +10,7 @@ from keras_seq.errors import DataError
 
 VARIABLE = "KERAS_SEQ_DATA"
 DEFAULT = Path("~/.cache/keras_seq")
+STORES = "KERAS_SEQ_STORES"
 
 
 def data_home(config_home: str | None = None) -> Path:
@@ -18,6 +19,13 @@ def data_home(config_home: str | None = None) -> Path:
     The folder need not exist; ``require`` complains where files of it are needed.
     """
     return Path(config_home or os.environ.get(VARIABLE) or DEFAULT).expanduser()
+
+
+def stores_home() -> Path:
+    """Folder of what is kept of users' tables: ``KERAS_SEQ_STORES``, else ``keras_seq/stores`` in the cache folder."""
+    named = os.environ.get(STORES)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(named).expanduser() if named else cache / "keras_seq" / "stores"
 
 
 def absent(home: Path, folder: str, files: Iterable[str]) -> list[str]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,9 +22,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from keras_seq.config import DataConfig
+from keras_seq.data.formats.converted import content_digest
 from keras_seq.data.series import Schema, Series
 from keras_seq.errors import DataError
-from keras_seq.files import read_json, sha256
+from keras_seq.files import read_json
 
 FORMAT = 1
 PIECE = 1 << 16  # rows read at once where single rows are asked for
@@ -145,13 +145,6 @@ def is_stored(series: Series) -> bool:
     return isinstance(series, StoredSeries)
 
 
-def stores_home() -> Path:
-    """Folder of the stores: ``KERAS_SEQ_STORES``, else ``keras_seq/stores`` in the user's cache folder."""
-    named = os.environ.get("KERAS_SEQ_STORES")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(named).expanduser() if named else cache / "keras_seq" / "stores"
-
-
 def store_key(config: DataConfig) -> str:
     """Name of the store of ``config.path``: changes with the file's content and every option that shapes the rows.
 
@@ -160,8 +153,8 @@ def store_key(config: DataConfig) -> str:
     """
     try:
         file = Path(config.path or "").expanduser().resolve()
-        content = sha256(file)
-        schema = sha256(config.schema_file) if config.schema_file else ""
+        content = content_digest(file)
+        schema = content_digest(Path(config.schema_file)) if config.schema_file else ""
     except OSError as error:
         raise DataError(f"File '{error.filename}' cannot be read ({error.strerror}).") from None
     options = config.model_dump(mode="json", exclude=NOT_SHAPING) | {"per_step": config.windows.per_step}

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
+from keras_seq.data.home import stores_home
 from keras_seq.data.known import first_known
 from keras_seq.data.quality import Finding, QualityReport, check_rows, check_sample
 from keras_seq.data.reading.labels import number_text
@@ -24,7 +25,7 @@ from keras_seq.data.sources.table import (
     settle_target_per,
 )
 from keras_seq.data.sources.table_layout import Layout, plan_table
-from keras_seq.data.store import FORMAT, HEADER, StoredArray, StoredSeries, open_store, store_key, stores_home
+from keras_seq.data.store import FORMAT, HEADER, StoredArray, StoredSeries, open_store, store_key
 from keras_seq.errors import DataError
 from keras_seq.files import ensure_writable, new_folder, read_json
 from keras_seq.tasks import classifies

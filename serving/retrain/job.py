@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_seq import config, files
-from keras_seq.data.reading.batches import is_parquet
+from keras_seq.data.reading.batches import is_typed
 from keras_seq.data.series import Schema
 from keras_seq.data.sources.registry import source_info
 from keras_seq.errors import ConfigError, ExportError, KerasSeqError, TrainingError
@@ -175,8 +175,8 @@ def reading_options(start: Start, path: str) -> dict[str, Any]:
     if not source_info(data.source).is_table or schema is None or schema.reading is None:
         return {}
     reading = schema.reading
-    known: dict[str, Any] = {}
-    if not is_parquet(Path(path)) and not is_parquet(Path(str(data.path))):
+    known: dict[str, Any] = {name: getattr(reading, name) for name in ("sheet", "header_row", "dataset")}
+    if not is_typed(Path(path)) and not is_typed(Path(str(data.path))):
         known |= {name: getattr(reading, name) for name in ("encoding", "delimiter", "row_names")}
         if not reading.marks:  # else columns differ, and the file tells which
             known |= {"decimal": reading.decimal, "thousands": reading.thousands}

@@ -231,8 +231,16 @@ def test_no_path_and_no_file(tmp_path):
 
 def test_parquet_with_text_for_numbers(tmp_path):
     pd.DataFrame({"x": ["1", "u"], "y": [1.0, 2.0]}).to_parquet(tmp_path / "p.parquet")
-    with pytest.raises(DataError, match=r"Column 'x' of .* must hold numbers, got '1' \(its type is"):
+    with pytest.raises(DataError, match=r"Column 'x' of .* must hold numbers, got 'u' \(data row 2\)"):
         load_series(DataConfig(source="table", path=str(tmp_path / "p.parquet"), targets=("y",)))
+
+
+def test_parquet_with_numbers_written_as_text(tmp_path):
+    texts = {"x": ["1.234,5", "2,25", None] * 4, "on": ["true", "False", "TRUE"] * 4}
+    pd.DataFrame({**texts, "y": np.arange(12.0)}).to_parquet(tmp_path / "p.parquet")
+    config = DataConfig(source="table", path=str(tmp_path / "p.parquet"), targets=("y",), impute="forward")
+    series = load_series(config)
+    np.testing.assert_array_equal(series.values[:3], np.array([[1234.5, 1], [2.25, 0], [np.nan, 1]], np.float32))
 
 
 def test_missing_values_are_allowed_with_imputation(tmp_path):

@@ -1,4 +1,4 @@
-"""CSV and Parquet files in batches of typed columns, as a ``Reading`` says; a fault names file, line and column.
+"""Table files in batches of typed columns, as a ``Reading`` says; a fault names file, line and column.
 
 CSV goes through Arrow's streaming reader: rows become typed columns block by block, so that neither text nor Python
 objects of a whole file are ever in memory, and a line with too few columns is refused instead of being filled up.
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.data.formats.converted import is_text, parquet_of
+from keras_seq.data.formats.roles import Roles, roles_of
 from keras_seq.data.reading import faults
 from keras_seq.data.reading.dialect import csv_names, trailing_names
 from keras_seq.data.reading.numbers import to_numbers
@@ -26,13 +28,12 @@ if TYPE_CHECKING:
     from pyarrow import csv, parquet
 
 BLOCK = 2**20  # bytes of CSV turned into columns at once; Arrow reads up to 32 blocks ahead
-PARQUET = (".parquet", ".pq")
 ROW_NAME = "\x00row"  # stands for the names of rows among Arrow's columns
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether the name ends like a Parquet file's."""
-    return path.suffix.lower() in PARQUET
+def is_typed(path: Path) -> bool:
+    """Whether the file gives its columns types: Parquet, or a format that is converted to it."""
+    return not is_text(path)
 
 
 def column_names(path: Path, reading: Reading) -> list[str]:
@@ -42,8 +43,8 @@ def column_names(path: Path, reading: Reading) -> list[str]:
         DataError: the file is missing, empty, not readable, without a header or with a doubled name.
     """
     check_file(path)
-    if is_parquet(path):
-        names = list(_parquet(path).schema_arrow.names)
+    if is_typed(path):
+        names = list(_parquet(path, reading).schema_arrow.names)
     else:
         names = csv_names(path, reading)
         names = names[: len(names) - trailing_names(names)]
@@ -55,24 +56,31 @@ def column_names(path: Path, reading: Reading) -> list[str]:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is no file, or an empty one."""
+    """Refuse what is no file, or an empty one; a folder is one where a format reads folders."""
+    if path.is_dir() and is_typed(path):
+        return
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise DataError(f"File '{path}' {what}; data.path must name a CSV or Parquet file.")
+        what = "is a folder without tables" if path.is_dir() else "does not exist"
+        raise DataError(f"File '{path}' {what}; data.path must name a table file, such as CSV, Parquet or Excel.")
     if path.stat().st_size == 0:
         raise DataError(f"File '{path}' is empty; it needs a header line and rows.")
 
 
-def row_bound(path: Path) -> int:
+def row_bound(path: Path, reading: Reading) -> int:
     """At least as many rows as the file has (exact but for blank lines and quoted line ends)."""
-    return int(_parquet(path).metadata.num_rows) if is_parquet(path) else count_lines(path)
+    return int(_parquet(path, reading).metadata.num_rows) if is_typed(path) else count_lines(path)
 
 
-def parquet_types(path: Path) -> dict[str, pa.DataType]:
-    """Arrow types of a Parquet file's columns; dictionaries by what they hold."""
+def column_roles(path: Path, reading: Reading) -> Roles:
+    """The parts that the file itself gives to its columns."""
+    return roles_of(_parquet(path, reading).schema_arrow) if is_typed(path) else Roles()
+
+
+def column_types(path: Path, reading: Reading) -> dict[str, pa.DataType]:
+    """Arrow types of the columns of a file that has them; dictionaries by what they hold."""
     import pyarrow as pa
 
-    types = {field.name: field.type for field in _parquet(path).schema_arrow}
+    types = {field.name: field.type for field in _parquet(path, reading).schema_arrow}
     return {name: kind.value_type if pa.types.is_dictionary(kind) else kind for name, kind in types.items()}
 
 
@@ -90,8 +98,8 @@ def read_batches(
     Numbers that stand for a missing value are null, as are empty texts.
 
     Args:
-        path: CSV or Parquet file.
-        kinds: what to read each column as; dates come as text from CSV and as timestamps from Parquet.
+        path: table file.
+        kinds: what to read each column as; dates come as text from CSV and as timestamps where they have that type.
         reading: how the file is written.
         rows: batch size for Parquet (CSV batches are blocks of bytes).
         block: bytes of a CSV block; None: ``BLOCK``.
@@ -100,8 +108,8 @@ def read_batches(
     Raises:
         DataError: a line has another number of columns, or a value is not of its kind.
     """
-    if is_parquet(path):
-        batches = _parquet_batches(path, kinds, rows, span)
+    if is_typed(path):
+        batches = _parquet_batches(path, kinds, reading, rows, span)
     else:
         batches = _csv_batches(path, kinds, reading, block or BLOCK, span)
     codes = np.unique(np.array([[code, np.float32(code)] for code in reading.missing_codes], np.float64).ravel())
@@ -202,13 +210,7 @@ def _settled(
     import pyarrow.compute as pc
 
     if name in by_text:
-        absent = pc.is_in(column, value_set=pa.array(reading.all_missing_texts))
-        texts = pc.if_else(absent, pa.scalar(None, pa.string()), column)
-        numbers, wrong = to_numbers(texts, reading.marks_of(name))
-        if wrong.any():
-            at = int(wrong.argmax())
-            raise faults.not_a_number(path, name, texts[at].as_py(), seen + at + 1, reading)
-        return pa.array(numbers, pa.float64(), from_pandas=True)
+        return _from_text(column, name, kind, path, reading, seen)
     if kind in ("text", "date"):
         absent = pc.equal(column, "")
         if kind == "date":
@@ -219,23 +221,46 @@ def _settled(
     return column
 
 
-def _parquet(path: Path) -> parquet.ParquetFile:
+def _from_text(column: pa.Array, name: str, kind: Kind, path: Path, reading: Reading, seen: int) -> pa.Array:
+    """Numbers, or true and false, that a column writes as texts; ``seen`` rows came before.
+
+    Raises:
+        DataError: a text is none of them; names its row.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    absent = pc.is_in(column, value_set=pa.array(reading.all_missing_texts))
+    texts = pc.if_else(absent, pa.scalar(None, pa.string()), column)
+    if kind == "flag":
+        lower = pc.utf8_lower(texts)
+        flags, wrong = pc.equal(lower, "true"), pc.invert(pc.is_in(lower, value_set=pa.array(["true", "false", None])))
+        wrong = np.asarray(wrong.to_numpy(zero_copy_only=False), bool)
+    else:
+        numbers, wrong = to_numbers(texts, reading.marks_of(name))
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise faults.not_a_number(path, name, texts[at].as_py(), seen + at + 1, reading)
+    return flags if kind == "flag" else pa.array(numbers, pa.float64(), from_pandas=True)
+
+
+def _parquet(path: Path, reading: Reading) -> parquet.ParquetFile:
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
         # Pre-buffering would keep the whole file in memory; buffered streams read large row groups in pieces.
-        return parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20)
+        return parquet.ParquetFile(parquet_of(path, reading), pre_buffer=False, buffer_size=2**20)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"File '{path}' cannot be read as Parquet: {str(error).splitlines()[0]}") from None
 
 
 def _parquet_batches(
-    path: Path, kinds: dict[str, Kind], rows: int, span: tuple[int, int] | None
+    path: Path, kinds: dict[str, Kind], reading: Reading, rows: int, span: tuple[int, int] | None
 ) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
-    file = _parquet(path)
+    file = _parquet(path, reading)
     if not file.metadata.num_rows:
         raise DataError(f"File '{path}' holds no rows.")
     lost = next((name for name in kinds if name not in file.schema_arrow.names), None)
@@ -243,15 +268,17 @@ def _parquet_batches(
         raise DataError(faults.no_column(path, lost, list(file.schema_arrow.names), None))
     try:
         groups = list(range(*span)) if span else None
+        seen = 0
         for batch in file.iter_batches(batch_size=rows, columns=list(kinds), row_groups=groups):
-            columns = [_cast(batch.column(name), name, kind, path) for name, kind in kinds.items()]
+            columns = [_cast(batch.column(name), name, kind, path, reading, seen) for name, kind in kinds.items()]
+            seen += batch.num_rows
             yield pa.RecordBatch.from_arrays(columns, names=list(kinds))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"File '{path}' cannot be read as Parquet: {str(error).splitlines()[0]}") from None
 
 
-def _cast(column: pa.Array, name: str, kind: Kind, path: Path) -> pa.Array:
-    """A Parquet column as its kind; text in place of numbers is refused."""
+def _cast(column: pa.Array, name: str, kind: Kind, path: Path, reading: Reading, seen: int) -> pa.Array:
+    """A typed column as its kind; words in place of numbers are refused."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
@@ -269,6 +296,8 @@ def _cast(column: pa.Array, name: str, kind: Kind, path: Path) -> pa.Array:
         return column
     if pa.types.is_null(own):
         return column.cast(pa.float64())
+    if pa.types.is_string(own) or pa.types.is_large_string(own):
+        return _from_text(column.cast(pa.string()), name, kind, path, reading, seen)
     if not (
         pa.types.is_integer(own) or pa.types.is_floating(own) or pa.types.is_decimal(own) or pa.types.is_boolean(own)
     ):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.data.reading import faults
-from keras_seq.data.reading.batches import check_file, column_names, is_parquet, parquet_types, read_batches
+from keras_seq.data.reading.batches import check_file, column_names, column_types, is_typed, read_batches
 from keras_seq.data.reading.dates import ISO, DateRule, parse_dates
 from keras_seq.data.reading.labels import own_text
 from keras_seq.data.reading.reading import Kind, Reading
@@ -30,7 +30,7 @@ def read_by_schema(
     """The columns of a file that a schema names, as training reads them; columns it does not name are passed over.
 
     Args:
-        path: CSV or Parquet file, of the kind of the table that the schema was made from.
+        path: table file, of the kind of the table that the schema was made from.
         schema: of the trained data; without a ``reading`` the file is understood anew, as when a table is new.
         also: targets to be read too; labels stay text.
         time_kind: "date" or "clock"; None: as the schema's reading has dates or not.
@@ -97,11 +97,12 @@ def _kinds(
     if schema.time_column:
         dated = time_kind == "date" if time_kind else reading.date_format is not None
         kinds[schema.time_column] = "date" if dated else "clock"
-    if is_parquet(path):
+    if is_typed(path):
         import pyarrow as pa
 
-        flags = {name for name, kind in parquet_types(path).items() if pa.types.is_boolean(kind)}
-        kinds = {name: "number" if kind == "flag" and name not in flags else kind for name, kind in kinds.items()}
+        types = column_types(path, reading)
+        numeric = {name for name, kind in types.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)}
+        kinds = {name: "number" if kind == "flag" and name in numeric else kind for name, kind in kinds.items()}
     return kinds
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from keras_seq.data.formats.converted import is_text
 from keras_seq.data.reading.reading import Kind, Reading
 from keras_seq.data.reading.stream import file_lines, header_line, is_plain
 from keras_seq.errors import DataError, nearest, shorten
@@ -48,7 +49,9 @@ def not_a_number(
     path: Path, name: str, value: str, row: int | None, reading: Reading, *, clock: bool = False
 ) -> DataError:
     """A value that is no number, by its data row from 1 (None: not known)."""
-    where = f"line {_line(path, row, reading)[0]}" if row else "a line"
+    where = (
+        f"data row {row}" if row and not is_text(path) else f"line {_line(path, row, reading)[0]}" if row else "a line"
+    )
     if clock:
         return DataError(
             f"Column '{name}' of '{path}' must hold a time, a number as in its other rows, got {shorten(value)} "

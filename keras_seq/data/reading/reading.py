@@ -45,7 +45,7 @@ class Marks(ConfigSection):
 class Reading(ConfigSection):
     """Reading of a table: dialect, number marks, dates, missing values.
 
-    The defaults are those of a plain CSV file; Parquet needs only the last five.
+    The defaults are those of a plain CSV file; files whose columns have types need only those from ``marks`` on.
 
     Numbers are read by ``marks[column]``, else by ``decimal`` and ``thousands``. Texts of units, groups and labels
     are never taken for missing unless they are empty.
@@ -66,6 +66,9 @@ class Reading(ConfigSection):
     zone: str | None = Field(None, description="time zone of the stamps; none: they are a local clock's")
     offsets: bool = Field(False, description="stamps carry their offset from universal time")
     stamp_format: str | None = Field(None, description="in which the table writes its stamps, for new ones")
+    sheet: str | None = Field(None, description="of a workbook: name, or number from 1; none: the one with most cells")
+    header_row: int | None = Field(None, description="of a sheet: row of the column names, from 1; none: told from it")
+    dataset: str | None = Field(None, description="of a file of arrays: name or path of the one to read")
 
     def marks_of(self, column: str) -> Marks:
         """The marks in the numbers of a column."""

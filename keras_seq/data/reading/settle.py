@@ -57,17 +57,14 @@ def settle_table(path: Path, config: DataConfig) -> TableFacts:
     """
     batches.check_file(path)
     missing = {"missing_texts": config.missing_texts, "missing_codes": config.missing_codes}
-    if batches.is_parquet(path):
-        types = batches.parquet_types(path)
-        kinds = {name: _parquet_kind(types[name]) for name in batches.column_names(path, Reading())}
-        flags = tuple(name for name, kind in kinds.items() if kind == "flag")
-        return TableFacts(path, Reading(flags=flags, **missing), kinds, (), (), {})
+    if batches.is_typed(path):
+        return _settle_typed(path, config, Reading(**missing, **_format_options(config)))
     options = Options(config.encoding, config.delimiter, config.row_names)
     dialect, remarks = sniff_dialect(path, options)
-    reading = dialect.model_copy(update=missing)
-    samples = _sample(path, reading)
+    reading = dialect.model_copy(update=missing | _format_options(config))
+    samples = _sample(path, reading, csv_names(path, reading))
     numbers = {name: inspect_numbers(texts, _candidates(config)) for name, texts in samples.items() if len(texts)}
-    kinds = {name: _csv_kind(samples[name], numbers.get(name)) for name in batches.column_names(path, reading)}
+    kinds = {name: _text_kind(samples[name], numbers.get(name)) for name in batches.column_names(path, reading)}
     kinds = {name: kind for name, kind in kinds.items() if kind != "empty" or not name.startswith(UNNAMED)}
     file_marks, exceptions, two_fit = settle_marks(
         {name: numbers[name] for name, kind in kinds.items() if kind == "number"}, reading.delimiter
@@ -100,7 +97,7 @@ def settle_time(name: str, facts: TableFacts, config: DataConfig) -> DateRule:
     import pandas as pd
 
     if facts.kinds[name] == "date":
-        zone = getattr(batches.parquet_types(facts.path)[name], "tz", None)
+        zone = getattr(batches.column_types(facts.path, facts.reading)[name], "tz", None)
         return DateRule(ISO, config.zone or zone, offsets=zone is not None)
     compact = facts.kinds[name] == "number" and config.date_format is None
     asked = {"date_format": COMPACT if compact else config.date_format, "zone": config.zone}
@@ -123,12 +120,39 @@ def _candidates(config: DataConfig) -> tuple[Marks, ...]:
     )
 
 
-def _sample(path: Path, reading: Reading) -> dict[str, Any]:
-    """Filled texts of every column in the first block, as Arrow arrays."""
+def _format_options(config: DataConfig) -> dict[str, Any]:
+    """Options of formats, kept in the reading."""
+    return {"sheet": config.sheet, "header_row": config.header_row, "dataset": config.dataset}
+
+
+def _settle_typed(path: Path, config: DataConfig, reading: Reading) -> TableFacts:
+    """Facts of a file whose columns have types; what its texts hold is told as of CSV."""
+    types = batches.column_types(path, reading)
+    kinds = {name: _typed_kind(types[name]) for name in batches.column_names(path, reading)}
+    texts = [name for name, kind in kinds.items() if kind == "text"]
+    samples = _sample(path, reading, texts) if texts else {}
+    numbers = {name: inspect_numbers(column, _candidates(config)) for name, column in samples.items() if len(column)}
+    kinds |= {name: _text_kind(samples[name], numbers.get(name)) for name in texts}
+    file_marks, exceptions, two_fit = settle_marks(
+        {name: numbers[name] for name in texts if kinds[name] == "number"}, reading.delimiter
+    )
+    remarks = [_told_marks(file_marks, exceptions)] if file_marks != Marks() or exceptions else []
+    reading = reading.model_copy(
+        update={
+            "decimal": file_marks.decimal,
+            "thousands": file_marks.thousands,
+            "marks": exceptions,
+            "flags": tuple(name for name, kind in kinds.items() if kind == "flag"),
+        }
+    )
+    return TableFacts(path, reading, kinds, tuple(remarks), tuple(two_fit), samples)
+
+
+def _sample(path: Path, reading: Reading, names: list[str]) -> dict[str, Any]:
+    """Filled texts of columns in the first block, as Arrow arrays."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    names = csv_names(path, reading)
     unique = list(dict.fromkeys(names))
     if len(unique) < len(names):
         return {name: pa.array([], pa.string()) for name in unique}  # refused by ``column_names``
@@ -143,7 +167,7 @@ def _sample(path: Path, reading: Reading) -> dict[str, Any]:
     }
 
 
-def _csv_kind(texts: pa.Array, numbers: NumberColumn | None) -> ColumnKind:
+def _text_kind(texts: pa.Array, numbers: NumberColumn | None) -> ColumnKind:
     import pyarrow.compute as pc
 
     if numbers is None:
@@ -156,7 +180,7 @@ def _csv_kind(texts: pa.Array, numbers: NumberColumn | None) -> ColumnKind:
     return "text"
 
 
-def _parquet_kind(kind: pa.DataType) -> ColumnKind:
+def _typed_kind(kind: pa.DataType) -> ColumnKind:
     import pyarrow as pa
 
     if pa.types.is_null(kind):

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from keras_seq.data.home import stores_home
 from keras_seq.data.running_stats import Moments
 from keras_seq.data.series import Schema
 from keras_seq.data.shards.merge import FORMAT
 from keras_seq.data.shards.writer import WORK, parquet_names
-from keras_seq.data.store import StoredArray, StoredSeries, stores_home
+from keras_seq.data.store import StoredArray, StoredSeries
 from keras_seq.errors import DataError, KerasSeqError
 from keras_seq.files import read_json, sha256, write_json
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq.config import DataConfig
+from keras_seq.data.formats.converted import parquet_of
+from keras_seq.data.formats.registry import PARQUET_SUFFIXES
 from keras_seq.data.reading import Reading
-from keras_seq.data.reading.batches import PARQUET, column_names, is_parquet, read_batches
+from keras_seq.data.reading.batches import column_names, is_typed, read_batches
 from keras_seq.data.reading.labels import number_text
 from keras_seq.data.reading.settle import settle_table
 from keras_seq.data.reading.stream import is_plain, line_starts
@@ -22,7 +24,7 @@ from keras_seq.data.sources.table_layout import Layout, plan_table
 from keras_seq.errors import ConfigError, DataError
 
 WORDS = {"number": "numbers", "flag": "true and false", "text": "text", "date": "dates", "empty": "nothing"}
-ENDINGS = (".csv", ".csv.gz", *PARQUET)
+ENDINGS = (".csv", ".csv.gz", *PARQUET_SUFFIXES)
 PIECE_BYTES = 2**20  # rows stored together, about
 HEAD_BYTES = 2**20  # of a CSV, to tell how long its lines are
 
@@ -194,8 +196,8 @@ def _few_enough(found: Counter[Any], name: str, file: Path) -> None:
 
 
 def _spans(file: Path, shard_bytes: int, row: int, reading: Reading) -> Iterator[tuple[int, int] | None]:
-    if is_parquet(file):
-        yield from _row_groups(file, max(1, shard_bytes // row))
+    if is_typed(file):
+        yield from _row_groups(parquet_of(file, reading), max(1, shard_bytes // row))
     elif file.suffix == ".gz" or not is_plain(file, reading):
         yield None  # cannot be entered in the middle
     else:

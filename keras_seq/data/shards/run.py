@@ -200,11 +200,12 @@ def _enough_space(folder: Path, recipe: Recipe, jobs: Sequence[ShardJob], kept: 
         rows = sum(job.span[1] - job.span[0] for job in jobs if job.span)
         need = rows * row_bytes(recipe.schema)
     else:
-        from keras_seq.data.reading.batches import is_parquet, row_bound
+        from keras_seq.data.reading.batches import is_typed, row_bound
 
         paths = {Path(job.path) for job in jobs}
-        need = sum(row_bound(p) * row_bytes(recipe.schema) for p in paths if is_parquet(p))
-        need += sum(p.stat().st_size // 4 for p in paths if not is_parquet(p))
+        reading = recipe.layout.reading
+        need = sum(row_bound(p, reading) * row_bytes(recipe.schema) for p in paths if is_typed(p))
+        need += sum(p.stat().st_size // 4 for p in paths if not is_typed(p))
     need = int(need * (1 - kept / max(len(jobs), 1)))
     ensure_writable(folder, need_mb=need // 2**20 + 20)
     return need

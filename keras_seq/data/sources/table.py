@@ -20,6 +20,7 @@ from keras_seq.data.reading.batches import read_batches, row_bound
 from keras_seq.data.reading.dates import parse_dates
 from keras_seq.data.reading.labels import natural, number_text, own_text
 from keras_seq.data.series import Float, Int, Schema, Series
+from keras_seq.data.sources.part_column import unit_parts
 from keras_seq.data.sources.positive import count_labels, order_classes
 from keras_seq.data.sources.table_layout import Layout, plan_table
 from keras_seq.errors import ConfigError, DataError
@@ -87,7 +88,7 @@ def load_table(config: DataConfig) -> Series:
         unit_ids=np.array(arrays.units),
         groups=_groups(arrays, offsets),
         time=arrays.clock(offsets),
-        official=np.array([""] * len(arrays.units)),
+        official=unit_parts(arrays.part, arrays.parts, offsets, arrays.units, arrays.file_row),
         info=_info(layout, arrays),
     )
     return _per_unit(series, layout, config)
@@ -127,6 +128,8 @@ class _Arrays:
     units: list[str]
     groups: list[str]
     labels: list[str]
+    part: NDArray[np.int32] | None
+    parts: list[str]
     precision: list[dict[str, Any]]  # columns of which float32 loses something
     order: Int | None = None  # file row of each row, where they were sorted
 
@@ -141,6 +144,7 @@ class _Arrays:
         self.unit = self.unit[self.order]
         self.group = None if self.group is None else self.group[self.order]
         self.time = None if self.time is None else self.time[self.order]
+        self.part = None if self.part is None else self.part[self.order]
 
     def offsets(self) -> Int:
         """Row offsets of the units ``(units + 1,)``."""
@@ -202,11 +206,12 @@ def _watched(batch: pa.RecordBatch, names: tuple[str, ...]) -> dict[str, NDArray
 
 def _read(layout: Layout) -> _Arrays:
     """The whole file in arrays reserved once."""
-    schema, bound = layout.schema, row_bound(layout.path)
+    schema, bound = layout.schema, row_bound(layout.path, layout.reading)
     values = np.empty((bound, len(schema.columns)), np.float32)
     targets = np.empty((bound, len(schema.targets)), np.float32)
     unit = np.zeros(bound, np.int32)
     group = np.zeros(bound, np.int32) if schema.group_column else None
+    part_of = np.zeros(bound, np.int32) if layout.part else None
     dates = schema.time_column is not None and layout.kinds[schema.time_column] == "date"
     time = np.empty(bound, "datetime64[ns]" if dates else np.float64) if schema.time_column else None
     codes = {name: _Codes(labels=name in schema.targets) for name, kind in layout.kinds.items() if kind == "text"}
@@ -228,6 +233,8 @@ def _read(layout: Layout) -> _Arrays:
             unit[part] = _present(columns[schema.unit_column], rows, schema.unit_column, "unit", layout)
         if group is not None and schema.group_column:
             group[part] = _present(columns[schema.group_column], rows, schema.group_column, "group", layout)
+        if part_of is not None and layout.part:
+            part_of[part] = _present(columns[layout.part], rows, layout.part, "part", layout)
         if time is not None and schema.time_column:
             time[part] = columns[schema.time_column]
         rows = part.stop
@@ -241,6 +248,8 @@ def _read(layout: Layout) -> _Arrays:
         units=list(codes[schema.unit_column].numbers) if schema.unit_column else [layout.path.stem],
         groups=list(codes[schema.group_column].numbers) if schema.group_column in codes else [],
         labels=list(codes[label].numbers) if label in codes else [],
+        part=None if part_of is None else part_of[:rows],
+        parts=list(codes[layout.part].numbers) if layout.part else [],
         precision=lossy_columns(taker),
     )
 

@@ -10,7 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from keras_seq.config import DataConfig, TaskName, yaml_text
+from keras_seq.data.formats.roles import Roles
 from keras_seq.data.reading import Kind, Reading
+from keras_seq.data.reading.batches import column_roles
 from keras_seq.data.reading.dates import ISO, DateRule
 from keras_seq.data.reading.reading import UNNAMED
 from keras_seq.data.reading.settle import TableFacts, holds_dates, settle_table, settle_time
@@ -32,6 +34,7 @@ class Layout:
         span: which part of the file to read (see ``read_batches``); None: all.
         positive: of two classes the one asked for by ``data.positive``.
         choices: what two readings of the file fit, and which was taken.
+        part: column that says which part a unit belongs to.
     """
 
     path: Path
@@ -42,6 +45,7 @@ class Layout:
     span: tuple[int, int] | None = None
     positive: str | None = None
     choices: tuple[str, ...] = ()
+    part: str | None = None
 
     @property
     def reading(self) -> Reading:
@@ -66,7 +70,8 @@ def plan_table(config: DataConfig) -> Layout:
     path = Path(config.path).expanduser()
     facts = settle_table(path, config)
     names = facts.names
-    described = _read_schema(Path(config.schema_file), path) if config.schema_file else {}
+    own = _described(column_roles(path, facts.reading), config)
+    described = own | (_read_schema(Path(config.schema_file), path) if config.schema_file else {})
     roles = {role: getattr(config, role) or described.get(f"{role}_column") for role in ("unit", "group", "time")}
     for role, name in roles.items():
         _known(name, f"the {role} column", names, path)
@@ -98,8 +103,29 @@ def plan_table(config: DataConfig) -> Layout:
         raise DataError(f"File '{path}' can be read in two ways (data.strict): {undecided[0]}.")
     reading = facts.reading.model_copy(update=dates.fields) if dates else facts.reading
     schema = schema.model_copy(update={"reading": reading})
-    task_given = bool(config.task or described.get("task"))
-    return Layout(path, schema, kinds, task_given, "target_per" in described, choices=choices, positive=config.positive)
+    _known(config.part, "the part column", names, path)
+    if config.part:
+        kinds.setdefault(config.part, "text")
+    return Layout(
+        path,
+        schema,
+        kinds,
+        task_given=bool(config.task or described.get("task")),
+        per_given="target_per" in described,
+        choices=choices,
+        positive=config.positive,
+        part=config.part,
+    )
+
+
+def _described(roles: Roles, config: DataConfig) -> dict[str, Any]:
+    """What the file itself says of its columns, as fields of a schema; no targets where others are asked for."""
+    parts = {"unit_column": roles.unit, "time_column": roles.time}
+    targets: dict[str, Any] = {}
+    if roles.targets and config.targets in ((), roles.targets) and config.task in (None, roles.task):
+        targets = {"targets": roles.targets, "target_per": roles.target_per, "task": roles.task}
+        targets |= {"classes": roles.classes} if len(roles.classes) > 2 else {}
+    return {name: value for name, value in (parts | targets).items() if value is not None}
 
 
 def _read_schema(file: Path, table: Path) -> dict[str, Any]:
@@ -191,7 +217,7 @@ def _columns(
         _known(name, "a column of the schema", names, path)
     for name in config.features:
         _known(name, "a feature", names, path)
-    parts = {name for name in roles.values() if name}
+    parts = {name for name in (*roles.values(), config.part) if name}
     wanted = list(config.features or described or [name for name in names if name not in parts])
     if task != "forecast":
         if not config.features:
