@@ -14,7 +14,7 @@ from keras_seq.config import Experiment, ModelConfig
 from keras_seq.data.features.window_settings import GRID
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, DataError
-from keras_seq.models import blocks, history, preprocess, window_features
+from keras_seq.models import blocks, history, preprocess, window_features, words
 from keras_seq.models.body import Variants
 from keras_seq.models.heads import target_scale
 from keras_seq.models.tensor import Tensor
@@ -101,7 +101,11 @@ def make_inputs(model: ModelConfig, spec: DataSpec, kind: Kind) -> Inputs:
     values, lengths = tensors["values"], tensors.get("lengths")
     call, level = blocks.with_lengths, None
     if kind == "window":
-        center, scale = spec.scaling.center[0], spec.scaling.scale[0]
+        center, scale = list(spec.scaling.center[0]), list(spec.scaling.scale[0])
+        if spec.words:
+            expand = words.ExpandWords(words.settings(spec), len(spec.features), name="words")
+            values, center = expand(values), [*center, *[0.0] * expand.channels.count]
+            scale += [1.0] * expand.channels.count
         length = model.length_feature and spec.variable_length
         layer = window_features.WindowFeatures(center, scale, length, name="window_features")
         return Inputs(tensors, window_features.Grid(GRID, name="grid")(call(layer, values, lengths)))

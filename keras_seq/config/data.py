@@ -155,6 +155,9 @@ class DataConfig(ConfigSection):
         None, description="of two classes the positive one, as the table writes it; default: the rarer one"
     )
     features: tuple[str, ...] = Field((), description="input features; default: all")
+    categories: tuple[str, ...] = Field(
+        (), description="input columns whose values are words, also where they are written as numbers"
+    )
     covariates: CovariatesConfig = Field(default_factory=CovariatesConfig)
     target_cap: float | None = Field(None, description="largest target value in training (RUL: 125)")
     caster: CasterConfig = Field(default_factory=CasterConfig)

@@ -43,6 +43,11 @@ class Augmenter:
         amounts = ("jitter", "scaling", "time_warp", "window_slice", "mixup")
         return any(getattr(self.config, name) > 0 for name in amounts)
 
+    @property
+    def words(self) -> NDArray[np.bool_]:
+        """``(features,)``: columns of codes, moved in time with their rows, never changed or blended."""
+        return np.isin(np.arange(len(self.spec.features)), [column.feature for column in self.spec.words])
+
     def __call__(
         self, inputs: dict[str, Tensor], targets: Tensor, weights: Tensor, seed: Tensor
     ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
@@ -58,14 +63,15 @@ class Augmenter:
         if config.time_warp or config.window_slice:
             values, lengths, targets, weights = self._retime(values, lengths, targets, weights, chosen, seeds[:3])
         if config.scaling:
-            values = tf.where(chosen[:, None, None], scaling(values, lengths, config.scaling, seeds[3]), values)
+            stretched = scaling(values, lengths, config.scaling, seeds[3])
+            values = tf.where(chosen[:, None, None] & ~self.words, stretched, values)
         if config.jitter:
             noisy = jitter(values, lengths, config.jitter * deviation, seeds[4])
-            values = tf.where(chosen[:, None, None], noisy, values)
+            values = tf.where(chosen[:, None, None] & ~self.words, noisy, values)
         if config.mixup:
             if self.spec.task == "multiclass":
                 targets = tf.one_hot(targets, len(self.spec.classes) or int(self.rarest) + 1)
-            values, targets = mixup(
+            mixed, targets = mixup(
                 values,
                 lengths,
                 targets,
@@ -75,6 +81,7 @@ class Augmenter:
                 known=tf.greater(weights, 0),
                 per_step=self.spec.per_step,
             )
+            values = tf.where(self.words, values, mixed)
         changed = {"values": values}
         if "lengths" in inputs:
             changed["lengths"] = lengths
@@ -111,7 +118,10 @@ class Augmenter:
         if self.config.time_warp:
             warped = time_warp(new_lengths, time, self.config.time_warp, seeds[1])
             positions = tf.squeeze(resample(positions[:, :, None], warped, new_lengths), -1)
-        changed = tf.where(chosen[:, None, None], resample(values, positions, lengths, new_lengths), values)
+        moved = resample(values, positions, lengths, new_lengths)
+        if self.spec.words:
+            moved = tf.where(self.words, resample(values, tf.round(positions), lengths, new_lengths), moved)
+        changed = tf.where(chosen[:, None, None], moved, values)
         real_lengths = tf.where(chosen, new_lengths, lengths)
         if self.spec.per_step:
             moved, known = _resample_known(targets, weights > 0, positions, lengths, new_lengths)

@@ -16,6 +16,7 @@ from keras_seq.data.reading.dates import ISO, DateRule, parse_dates
 from keras_seq.data.rows import Rows, arrange
 from keras_seq.data.series import Schema
 from keras_seq.data.table_rows import complete, own_schema
+from keras_seq.data.words import code_words
 from keras_seq.errors import DataError
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ def frame_rows(table: pd.DataFrame, schema: Schema, covariates: CovariatesConfig
             columns[name] = _times(table[name], own)
         elif name in (own.unit_column, own.group_column):
             columns[name] = _texts(table[name])
-        if name in own.features:
+        if name in own.vocabularies:
+            words = table[name].astype(object).where(table[name].notna(), None)
+            columns[name] = code_words(words, own.vocabularies[name])
+        elif name in own.features:
             columns[name] = numbers_of(table[name], own.reading.missing_codes if own.reading else ())
     typed = pd.DataFrame(columns, index=table.index)
     rows = arrange(typed, own, where=WHERE, alone="table")

@@ -16,6 +16,7 @@ from keras_seq.data.reading.numbers import number_of
 from keras_seq.data.reading.reading import Marks, Reading
 from keras_seq.data.reading.zones import zone_info
 from keras_seq.data.series import Schema
+from keras_seq.data.words import word_of
 from keras_seq.errors import DataError, nearest
 
 DELIMITERS = ",;\t|"
@@ -75,7 +76,11 @@ class LineReader:
         self._time = names.index(self.clock) if self.clock else None
         self._least = 1 + max([*self._places.values(), self._unit or 0, self._time or 0])
         self._last: dict[str, Any] = {}
-        self._numbers = {name: NumberReader(name, self._reading) for name in schema.features}
+        words = schema.vocabularies
+        self._fields: dict[str, NumberReader | WordReader] = {
+            name: WordReader(words[name], self._reading) if name in words else NumberReader(name, self._reading)
+            for name in schema.features
+        }
 
     def __iter__(self) -> Iterator[Line]:
         """Every row, as soon as it is there.
@@ -102,7 +107,7 @@ class LineReader:
         clock = None if self._time is None else row[self._time]
         if clock is not None:
             self._check_time(unit, clock)
-        values = [self._numbers[name].read(row[place]) for name, place in self._places.items()]
+        values = [self._fields[name].read(row[place]) for name, place in self._places.items()]
         return Line(number, unit, clock, np.array(values, np.float32))
 
     def _check_time(self, unit: str, text: str) -> None:
@@ -170,6 +175,18 @@ class NumberReader:
                 f"column '{self.name}' holds '{text}', expected a number{marks}, or nothing where it is missing."
             )
         return number
+
+
+class WordReader:
+    """Codes of the words of one column."""
+
+    def __init__(self, vocabulary: Sequence[str], reading: Reading) -> None:
+        self._codes = {word: float(number) for number, word in enumerate(vocabulary, 1)}
+        self._missing = frozenset(reading.missing_texts)
+
+    def read(self, text: str) -> float:
+        """The code of a word; 0 where it is missing or not in the vocabulary."""
+        return 0.0 if text in self._missing else self._codes.get(word_of(text), 0.0)
 
 
 def _reading_of(schema: Schema, header: str) -> Reading:

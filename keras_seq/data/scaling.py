@@ -12,6 +12,7 @@ from keras_seq.data.running_stats import Moments, sample_rows
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec, Scaling
 from keras_seq.data.splits import Part, Splits
+from keras_seq.data.train_words import leave_codes, train_words
 from keras_seq.data.windows import window_runs
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.tasks import classifies
@@ -43,6 +44,7 @@ def fit_spec(series: Series, splits: Splits, config: DataConfig) -> DataSpec:
     check_task(series, config)
     time, variable = window_time(series, splits, config)
     scaling = _fit_scaling(series, splits.train, config)
+    words = train_words(series, part_rows(series, splits.train))
     mean, std = _target_statistics(series, splits.train, config) if not classifies(task) else ((), ())
     positions = [schema.features.index(name) for name in schema.targets if name in schema.features]
     return DataSpec(
@@ -59,7 +61,8 @@ def fit_spec(series: Series, splits: Splits, config: DataConfig) -> DataSpec:
         target_index=tuple(positions) if task == "forecast" and len(positions) == len(schema.targets) else (),
         impute=config.impute,
         missing_indicator=config.missing_indicator,
-        scaling=scaling,
+        scaling=leave_codes(scaling, [column.feature for column in words]),
+        words=words,
     )
 
 

@@ -24,11 +24,12 @@ class Column(ConfigSection):
     """One input column: what it measures and what is allowed in it."""
 
     name: str
-    kind: Literal["feature", "condition"] = "feature"  # condition: also tells the operating condition
+    kind: Literal["feature", "condition", "category"] = "feature"  # condition: also tells the operating condition
     unit: str = ""  # physical unit, for plots and messages
     minimum: float | None = None
     maximum: float | None = None
     missing: bool = Field(False, description="may hold missing values")
+    vocabulary: tuple[str, ...] = Field((), description="words of the codes 1, 2, ... of a category; 0: other")
     known_ahead: bool = Field(False, description="tells of later steps what is known before they come (a calendar)")
 
 
@@ -63,6 +64,11 @@ class Schema(ConfigSection):
     def condition_indices(self) -> tuple[int, ...]:
         """Positions on the feature axis of the columns that tell the operating condition."""
         return tuple(i for i, column in enumerate(self.columns) if column.kind == "condition")
+
+    @property
+    def vocabularies(self) -> dict[str, tuple[str, ...]]:
+        """Words of the columns of categories, by name."""
+        return {column.name: column.vocabulary for column in self.columns if column.kind == "category"}
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,14 @@ class Scaling(ConfigSection):
     centroids: tuple[tuple[float, ...], ...] = ()  # (conditions, condition_features), in raw units
 
 
+class WordColumn(ConfigSection):
+    """A feature that holds codes of words: 0 missing or other, ``n`` the ``n``-th word of the vocabulary."""
+
+    feature: int  # position on the feature axis
+    vocabulary: tuple[str, ...]
+    seen: tuple[int, ...]  # codes that the train part holds, rising; the others are taken for 0
+
+
 class DataSpec(ConfigSection):
     """Shapes, names and fitted numbers that turn raw windows into model inputs and back.
 
@@ -46,6 +54,7 @@ class DataSpec(ConfigSection):
     impute: Literal["none", "forward", "interpolate", "mean"] = "none"
     missing_indicator: bool = False
     scaling: Scaling
+    words: tuple[WordColumn, ...] = ()
 
     @property
     def classifies(self) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from keras_seq.data.features.window_settings import LAGS, MOST_PAIRED, QUANTILES, RECENT_LAGS, SEGMENTS, THRESHOLDS
 from keras_seq.models.history import History
 from keras_seq.models.window_features import RecentFeatures, WindowFeatures
+from keras_seq.models.words import ExpandWords, WordChannels
 
 RECENT = 5  # steps of the short mean in RecentFeatures
 
@@ -33,23 +34,45 @@ def sources(layers: list[Any], sample: NDArray[np.float32], known: NDArray[np.bo
     length, features = sample.shape
     window = next((layer for layer in layers if isinstance(layer, WindowFeatures)), None)
     history = next((layer for layer in layers if isinstance(layer, History)), None)
+    owners = _owners(layers, features)
     if window is not None:
-        columns = _window(sample, known)
+        columns = _window(*_with_words(sample, known, layers))
     elif any(isinstance(layer, RecentFeatures) for layer in layers):
-        columns = _recent(length, _channels(layers, features))
+        columns = _recent(length, len(owners))
     else:
-        columns = _history(history.config if history else None, length, features, _channels(layers, features))
+        columns = _history(history.config if history else None, length, features, len(owners))
     shares_by_column = np.zeros((len(columns), length, features))
     for row, shares in zip(shares_by_column, columns, strict=True):
         for feature, weights in shares:
-            own = feature % features  # indicators of missing values come after the signals
+            own = owners[feature]
             row[:, own] += _observed(weights, known[:, own]) / len(shares)
     return shares_by_column
 
 
-def _channels(layers: list[Any], features: int) -> int:
+def _coded(layers: list[Any]) -> WordChannels | None:
+    """Channels of words that a model reads."""
+    coded = (layer.channels if isinstance(layer, ExpandWords) else getattr(layer, "coded", None) for layer in layers)
+    return next((channels for channels in coded if channels is not None), None)
+
+
+def _owners(layers: list[Any], features: int) -> list[int]:
+    """Feature of each channel: the signals, channels of words, indicators of missing values."""
+    coded = _coded(layers)
     doubled = any(getattr(layer, "missing_indicator", False) for layer in layers)
-    return 2 * features if doubled else features
+    return [*range(features), *(coded.owners if coded else []), *(range(features) if doubled else [])]
+
+
+def _with_words(
+    sample: NDArray[np.float32], known: NDArray[np.bool_], layers: list[Any]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A window as ``WindowFeatures`` takes it, and what of it was observed."""
+    coded = _coded(layers)
+    if coded is None:
+        return sample, known
+    channels = [np.asarray(part) for part in coded(np.nan_to_num(sample))]
+    numbers = np.where(coded.numbers > 0, sample, np.float32(0.0))
+    known = known | (coded.numbers == 0)
+    return np.concatenate([numbers, *channels], axis=1), known[:, [*range(sample.shape[1]), *coded.owners]]
 
 
 def _even(inside: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -95,6 +95,7 @@ def answers_of(folder: str | Path, windows: Mapping[str, np.ndarray], *, only: S
         if only and name not in only:
             continue
         ask = {"serving_examples": _ask_examples, "classify": _ask_examples, "regress": _ask_examples, "step": _walk}
+        ask["serving_words"] = _ask_words
         answers[name] = ask.get(name, _ask)(signature, windows, Path(folder))
     return answers
 
@@ -104,6 +105,19 @@ def _ask(signature: Any, windows: Mapping[str, np.ndarray], folder: Path) -> Arr
 
     answers = signature(**{name: tf.constant(value) for name, value in windows.items()})
     return {name: value.numpy() for name, value in answers.items()}
+
+
+def _ask_words(signature: Any, windows: Mapping[str, np.ndarray], folder: Path) -> Arrays:
+    """The words of the windows as texts, in place of their codes."""
+    from keras_seq.export.record import read_metadata
+    from keras_seq.export.word_codes import texts_of
+
+    columns = enumerate(read_metadata(folder)["features"])
+    vocabularies = {place: column["words"] for place, column in columns if "words" in column}
+    values = windows["values"].copy()
+    texts = texts_of(values, vocabularies)
+    values[..., list(vocabularies)] = 0.0
+    return _ask(signature, {**windows, "values": values, "words": texts}, folder)
 
 
 def _ask_examples(signature: Any, windows: Mapping[str, np.ndarray], folder: Path) -> Arrays:

@@ -3,7 +3,7 @@
 ::
 
     {"format": 1, "name": ..., "model_sha256": ..., "versions": {...}, "task": ...,
-     "features": [{"name", "unit", "minimum", "maximum", "missing"}, ...],
+     "features": [{"name", "unit", "minimum", "maximum", "missing", "words"}, ...],
      "targets": [...], "target_unit": ..., "classes": [...], "time": 50, "variable_length": true,
      "horizon": 0, "threshold": 0.5, "quantiles": []}
 """
@@ -90,6 +90,7 @@ def describe(source: Source, **extra: Any) -> dict[str, Any]:
     """The text of a file as a dictionary; ``extra`` is what only the format knows."""
     spec, schema = source.spec, source.schema
     columns = {column.name: column for column in schema.columns} if schema else {}
+    words = {spec.features[column.feature]: column.vocabulary for column in spec.words}
     features = []
     for name in spec.features:
         column = columns.get(name)
@@ -100,6 +101,7 @@ def describe(source: Source, **extra: Any) -> dict[str, Any]:
                 "unit": column.unit if column else "",
                 **{key: value for key, value in limits.items() if value is not None},
                 "missing": column.missing if column else True,
+                **({"words": list(words[name])} if name in words else {}),
             }
         )
     return {

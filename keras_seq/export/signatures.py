@@ -4,12 +4,14 @@
 ``serving_default``   ``values`` [``lengths``]                       answers
 ``serving_examples``  ``examples``: ``Example`` for windows of fixed  answers
                       length, else ``SequenceExample``
+``serving_words``     ``values`` [``lengths``], ``words``            answers
 ``classify``          ``inputs``: ``Example``                        ``classes``, ``scores``
 ``regress``           ``inputs``: ``Example``                        ``outputs``
 ``step``              ``values`` of one step, ``state_*``            answers, ``state_*``
 ====================  =============================================  ============================
 
-``classify`` is for classes, ``regress`` for one number, ``step`` for models that can stream. See
+``serving_words`` is for models with columns of words, ``classify`` for classes, ``regress`` for one number, ``step``
+for models that can stream. See
 ``keras_seq.export.examples`` for the examples.
 """
 
@@ -29,6 +31,7 @@ from keras_seq.export import examples
 from keras_seq.export.metadata import Source
 from keras_seq.export.serving_graph import ServingGraph
 from keras_seq.export.step import COUNT, make_step, why_no_step
+from keras_seq.export.word_codes import insert_codes
 
 if TYPE_CHECKING:
     from keras_seq.models.tensor import Tensor
@@ -66,6 +69,8 @@ def make_endpoints(source: Source) -> list[Endpoint]:
         about += "; lengths: real steps, the rest is padding"
     endpoints = [Endpoint("serving_default", graph.function, graph.signature, PREDICT, about, graph.model)]
     endpoints.append(_serialized(source, graph))
+    if source.spec.words:
+        endpoints.append(_words(source, graph))
     if source.spec.classifies:
         endpoints.append(_classify(source, graph))
     elif source.spec.task == "regression" and len(source.spec.targets) == 1:
@@ -96,6 +101,22 @@ def _serialized(source: Source, graph: ServingGraph) -> Endpoint:
 
     argument = tf.TensorSpec(SERIALIZED, tf.string, name="examples")
     return Endpoint("serving_examples", lambda examples: answer(examples), [argument], PREDICT, about, graph.model)
+
+
+def _words(source: Source, graph: ServingGraph) -> Endpoint:
+    spec = source.spec
+    named = ", ".join(f"'{spec.features[column.feature]}'" for column in spec.words)
+    about = f"as serving_default, with the words of {named} as texts in their order; values are not read there"
+    argument = tf.TensorSpec((None, None, len(spec.words)), tf.string, name="words")
+
+    def sequences(values: Tensor, lengths: Tensor, words: Tensor) -> dict[str, Any]:
+        return graph.function(values=insert_codes(values, words, spec), lengths=lengths)
+
+    def windows(values: Tensor, words: Tensor) -> dict[str, Any]:
+        return graph.function(values=insert_codes(values, words, spec))
+
+    answer = sequences if graph.takes_lengths else windows
+    return Endpoint("serving_words", answer, [*graph.signature, argument], PREDICT, about, graph.model)
 
 
 def _of_examples(source: Source, graph: ServingGraph) -> Callable[[Any], dict[str, Any]]:

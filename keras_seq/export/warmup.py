@@ -11,6 +11,7 @@ import numpy as np
 from keras_seq.export import examples
 from keras_seq.export.metadata import Source
 from keras_seq.export.signatures import CLASSIFY, Endpoint, make_endpoints
+from keras_seq.export.word_codes import texts_of
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 REQUESTS = 8  # of each signature; TensorFlow Serving replays 1000 at most
@@ -81,6 +82,9 @@ def _tensors(source: Source, endpoint: Endpoint, values: np.ndarray) -> dict[str
         elif known.name == "examples":
             encode = examples.encode_sequence if source.spec.variable_length else examples.encode_example
             tensors["examples"] = np.array([encode(values, source.spec.features)], object)
+        elif known.name == "words":
+            vocabularies = {column.feature: list(column.vocabulary) for column in source.spec.words}
+            tensors["words"] = texts_of(values[None], vocabularies)
         else:
             tensors[known.name] = np.zeros((1, *known.shape[1:]), np.float32)
     return {key: tf.make_tensor_proto(value) for key, value in tensors.items()}

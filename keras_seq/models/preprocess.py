@@ -19,6 +19,7 @@ from keras_seq.errors import ConfigError
 from keras_seq.models.blocks import shift, step_mask
 from keras_seq.models.layer import Float32Layer, SameShape, package
 from keras_seq.models.tensor import LayerOptions, Shape, Tensor
+from keras_seq.models.words import WordChannels, settings
 
 LARGEST = 3.0e38  # what is larger counts as infinite in float32
 
@@ -65,6 +66,9 @@ class Preprocess(Float32Layer):
     stands ``fill``. Non-finite values count as missing. A value is carried over gaps of at least
     ``time`` steps. A feature that was constant in train scales to 0. Output is 0 at padded steps, whatever they hold.
 
+    Columns of words (``words``) hold codes: they are neither imputed nor scaled; 0 stands in their place, and behind
+    the columns come the channels of their words (see ``keras_seq.models.words``), then the indicators.
+
     Streaming state of ``step``: per feature the last observed (or filled) value: ``(batch, features)``.
 
     Args:
@@ -72,6 +76,7 @@ class Preprocess(Float32Layer):
         impute: see above.
         missing_indicator: append one 0/1 channel per feature.
         time: longest sequence expected (steps).
+        words: columns of words; see ``WordChannels``.
     """
 
     def __init__(
@@ -80,9 +85,12 @@ class Preprocess(Float32Layer):
         impute: str = "none",
         missing_indicator: bool = False,
         time: int = 1,
+        words: Sequence[dict[str, Any]] = (),
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)  # raw units do not fit half precision
+        self.words = list(words)
+        self.coded = WordChannels(self.words, len(scaling["fill"])) if words else None
         self.scaling, self.impute, self.missing_indicator, self.time = scaling, impute, missing_indicator, time
         self.center = np.asarray(scaling["center"], np.float32)
         self.scale = np.asarray(scaling["scale"], np.float32)
@@ -97,18 +105,19 @@ class Preprocess(Float32Layer):
     def from_spec(cls, spec: DataSpec, **kwargs: Unpack[LayerOptions]) -> Preprocess:
         """The layer for data of ``spec``."""
         scaling = spec.scaling.model_dump(mode="json")
-        return cls(scaling, spec.impute, spec.missing_indicator, spec.time, **kwargs)
+        return cls(scaling, spec.impute, spec.missing_indicator, spec.time, settings(spec), **kwargs)
 
     def call(self, x: Tensor, lengths: Tensor = None) -> Tensor:
-        """``(batch, time, features)`` raw to ``(batch, time, features [+ features])``."""
+        """``(batch, time, features)`` raw to ``(batch, time, features [+ channels of words] [+ features])``."""
         real = None if lengths is None else step_mask(x, lengths)
         x, observed = finite(x)
         if real is not None:
             observed = ops.logical_and(observed, real)
+        coded, x, observed = self._apart(x, observed)
         seen = ops.cast(observed, "float32")
         x = x * seen
         scaled = self._scaled(self._imputed(x, seen), seen)
-        channels = ops.concatenate([scaled, 1.0 - seen], axis=-1) if self.missing_indicator else scaled
+        channels = self._joined(scaled, coded, seen)
         return channels if real is None else ops.where(real, channels, 0.0)
 
     def step(self, x: Tensor, state: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
@@ -120,12 +129,23 @@ class Preprocess(Float32Layer):
         if self.impute == "interpolate":
             raise ValueError("impute='interpolate' looks ahead within the window, so it cannot stream; use 'forward'.")
         x, observed = finite(x)
+        coded, x, observed = self._apart(x, observed)
         seen = ops.cast(observed, "float32")
         stand_in = state["last"] if self.impute == "forward" else ops.broadcast_to(self.fill, ops.shape(x))
         filled = ops.where(observed, x, stand_in)
         scaled = self._scaled(filled[:, None], seen[:, None])[:, 0]
-        channels = ops.concatenate([scaled, 1.0 - seen], axis=-1) if self.missing_indicator else scaled
-        return channels, {"last": filled}
+        return self._joined(scaled, coded, seen), {"last": filled}
+
+    def _apart(self, x: Tensor, observed: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Channels of words; the columns with 0, observed, in place of codes; what was observed."""
+        if self.coded is None:
+            return [], x, observed
+        known = ops.logical_or(observed, ops.cast(1.0 - self.coded.numbers, "bool"))
+        return self.coded(x), x * self.coded.numbers, known
+
+    def _joined(self, scaled: Tensor, coded: list[Tensor], seen: Tensor) -> Tensor:
+        parts = [scaled, *coded, *([1.0 - seen] if self.missing_indicator else [])]
+        return ops.concatenate(parts, axis=-1) if len(parts) > 1 else scaled
 
     def initial_state(self, batch: int) -> dict[str, Any]:
         """State before the first step."""
@@ -175,8 +195,9 @@ class Preprocess(Float32Layer):
         return scaled * seen if self.impute == "mean" else scaled
 
     def compute_output_shape(self, x_shape: Shape) -> Shape:
-        """Indicators double the channels."""
-        return (*x_shape[:-1], x_shape[-1] * (2 if self.missing_indicator else 1))
+        """Indicators double the columns; words add channels."""
+        words = 0 if self.coded is None else self.coded.count
+        return (*x_shape[:-1], x_shape[-1] * (2 if self.missing_indicator else 1) + words)
 
 
 @package

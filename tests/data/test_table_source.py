@@ -231,7 +231,7 @@ def test_no_path_and_no_file(tmp_path):
 
 def test_parquet_with_text_for_numbers(tmp_path):
     pd.DataFrame({"x": ["1", "u"], "y": [1.0, 2.0]}).to_parquet(tmp_path / "p.parquet")
-    with pytest.raises(DataError, match=r"Column 'x' of .* must hold numbers, got 'u' \(data row 2\)"):
+    with pytest.raises(DataError, match=r"Column 'x' of .* holds text such as '1' where a number is expected"):
         load_series(DataConfig(source="table", path=str(tmp_path / "p.parquet"), targets=("y",)))
 
 

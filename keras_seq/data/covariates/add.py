@@ -132,10 +132,12 @@ def _past_only(series: Series, unit: int, config: CovariatesConfig, anchored: Ca
 
 
 def _own_past(series: Series, config: CovariatesConfig) -> list[str]:
-    """Targets among the features, else the first feature: whose past is described."""
+    """Targets among the features, else the first feature of numbers: whose past is described."""
     if not (config.lags or config.rolling or config.stl):
         return []
-    return [name for name in series.schema.targets if name in series.schema.features] or [series.schema.features[0]]
+    schema = series.schema
+    numbers = [name for name in schema.features if name not in schema.vocabularies]
+    return [name for name in schema.targets if name in numbers] or numbers[:1]
 
 
 def _indicators(series: Series, low: int, high: int, config: CovariatesConfig) -> Columns:

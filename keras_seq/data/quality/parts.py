@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_seq.data.quality.report import Finding, listed
 from keras_seq.data.quality.rows import number
+from keras_seq.data.quality.words import count_codes, words_not_in_train
 from keras_seq.data.running_stats import Moments
 from keras_seq.data.scaling import is_constant, known_moments, part_rows
 from keras_seq.data.series import Series
@@ -53,7 +54,7 @@ def check_parts(series: Series, splits: Splits, index: dict[str, WindowIndex], h
     findings += _targets(series, facts[0])
     for other in facts[1:]:
         findings += _missing_apart(series, facts[0], other) + _far_away(series, facts[0], other)
-    return findings + _constant(series, facts)
+    return findings + _constant(series, facts) + _new_words(series, facts)
 
 
 def _facts(series: Series, name: str, part: Part) -> PartFacts:
@@ -145,6 +146,8 @@ def _constant(series: Series, facts: Sequence[PartFacts]) -> list[Finding]:
     train, later = facts[0], facts[1:]
     findings = []
     for j, name in enumerate(series.schema.features):
+        if name in series.schema.vocabularies:
+            continue
         still = bool(is_constant(train.values)[j])
         if still and (moved := [part for part in later if _moves(part.values, train.values, j)]):
             findings.append(Finding("warning", "constant in train", _still_in_train(train, moved, j), column=name))
@@ -153,6 +156,20 @@ def _constant(series: Series, facts: Sequence[PartFacts]) -> list[Finding]:
                 message = f"is always {number(part.values.low[j])} in the {part.name} part, which {share:.0%} of the "
                 message += "train rows are: what it tells cannot be judged there"
                 findings.append(Finding("warning", f"constant in {part.name}", message, column=name))
+    return findings
+
+
+def _new_words(series: Series, facts: Sequence[PartFacts]) -> list[Finding]:
+    """Words of later parts that train does not hold."""
+    findings = []
+    for j, column in enumerate(series.schema.columns):
+        if column.kind == "category":
+            counts = [
+                count_codes(column, (series.values[rows][:, j] for rows in _pieces(series, part.part)))
+                for part in facts
+            ]
+            for part, count in zip(facts[1:], counts[1:], strict=True):
+                findings += words_not_in_train(column, counts[0], count, part.name)
     return findings
 
 
@@ -205,7 +222,7 @@ def _far_away(series: Series, train: PartFacts, other: PartFacts) -> list[Findin
         beyond = np.maximum(other.values.high - high, low - other.values.low)
         far = np.flatnonzero(~is_constant(train.values) & (other.values.count > 0) & (beyond > FAR * width))
     findings = []
-    for j in far:
+    for j in (j for j in far if series.schema.columns[j].kind != "category"):
         rows = 0
         for piece in _pieces(series, other.part):
             values = series.values[piece][:, j]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from keras_seq.data.quality.report import Finding, at_row
 from keras_seq.data.quality.rows import number
+from keras_seq.data.quality.words import word_at
 from keras_seq.data.series import Column, Series
 
 MISSING_MUCH = 0.5  # share of missing values in a column worth a warning
@@ -43,7 +44,8 @@ def check_values(series: Series) -> list[Finding]:
             findings.append(at_row(series, "warning", "missing", message, missing, column.name))
         if len(known) and known.min() == known.max() and column.name not in lossy:
             rounded = " in float32" if abs(known[0]) >= 2**24 else ""
-            message = f"is always {number(float(known[0]))}{rounded}: it tells nothing"
+            value = f"'{word_at(column, known[0])}'" if column.kind == "category" else number(float(known[0]))
+            message = f"is always {value}{rounded}: it tells nothing"
             findings.append(Finding("warning", "constant", message, column=column.name))
     return findings
 

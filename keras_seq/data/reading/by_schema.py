@@ -15,6 +15,7 @@ from keras_seq.data.reading.dates import ISO, DateRule, parse_dates
 from keras_seq.data.reading.labels import own_text
 from keras_seq.data.reading.reading import Kind, Reading
 from keras_seq.data.reading.zones import to_local, zone_info
+from keras_seq.data.words import code_column
 from keras_seq.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ def read_by_schema(
 
     Returns:
         One row a file row, in file order. Features float64, NaN where missing; units, groups and labels their own
-        text, None where empty; the time ``datetime64[ns]`` (universal time where there is a zone, NaT where missing)
-        or float64. Columns that the file lacks are lacking; ``attrs["reading"]`` is the reading used.
+        text, None where empty; words as their codes; the time ``datetime64[ns]`` (universal time where there is a
+        zone, NaT where missing) or float64. Columns that the file lacks are lacking; ``attrs["reading"]`` is the
+        reading used.
 
     Raises:
         DataError: the file is missing or malformed, or a value is not what the schema says; names row and column.
@@ -91,6 +93,7 @@ def _kinds(
     kinds: dict[str, Kind] = {name: "flag" if name in reading.flags else "number" for name in schema.features}
     for name in also:
         kinds[name] = "text" if labels else "flag" if name in reading.flags else "number"
+    kinds |= dict.fromkeys(schema.vocabularies, "text")
     for role in (schema.unit_column, schema.group_column):
         if role:
             kinds.setdefault(role, "text")
@@ -109,6 +112,8 @@ def _kinds(
 def _column(
     column: pa.Array, name: str, kind: Kind, schema: Schema, rule: DateRule, path: Path, before: int
 ) -> NDArray[Any]:
+    if name in schema.vocabularies:
+        return code_column(column, schema.vocabularies[name])
     if kind == "text":
         texts = column.to_pandas().astype(object)
         return (texts.map(own_text, na_action="ignore") if name in schema.targets else texts).to_numpy(object)

@@ -23,6 +23,7 @@ from keras_seq.data.series import Float, Int, Schema, Series
 from keras_seq.data.sources.part_column import unit_parts
 from keras_seq.data.sources.positive import count_labels, order_classes
 from keras_seq.data.sources.table_layout import Layout, plan_table
+from keras_seq.data.words import code_column
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.tasks import classifies
 
@@ -174,6 +175,8 @@ def _columns(layout: Layout, rows: int = 65536, taker: PrecisionTaker | None = N
 def _plain(column: pa.Array, name: str, layout: Layout, before: int) -> Any:
     """A column of a batch as an array; ``before`` rows of the file came before it."""
     kind = layout.kinds[name]
+    if name in layout.schema.vocabularies:
+        return code_column(column, layout.schema.vocabularies[name])
     if kind == "text":
         texts = column.to_pandas()
         return texts.map(own_text, na_action="ignore") if name in layout.schema.targets else texts
@@ -214,7 +217,8 @@ def _read(layout: Layout) -> _Arrays:
     part_of = np.zeros(bound, np.int32) if layout.part else None
     dates = schema.time_column is not None and layout.kinds[schema.time_column] == "date"
     time = np.empty(bound, "datetime64[ns]" if dates else np.float64) if schema.time_column else None
-    codes = {name: _Codes(labels=name in schema.targets) for name, kind in layout.kinds.items() if kind == "text"}
+    texts = {name for name, kind in layout.kinds.items() if kind == "text"} - set(schema.vocabularies)
+    codes = {name: _Codes(labels=name in schema.targets) for name in texts}
     taker = number_taker(layout)
     rows = 0
     for batch in read_batches(layout.path, layout.kinds, layout.reading):

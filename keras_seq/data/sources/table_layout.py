@@ -15,8 +15,9 @@ from keras_seq.data.reading import Kind, Reading
 from keras_seq.data.reading.batches import column_roles
 from keras_seq.data.reading.dates import ISO, DateRule
 from keras_seq.data.reading.reading import UNNAMED
-from keras_seq.data.reading.settle import TableFacts, holds_dates, settle_table, settle_time
+from keras_seq.data.reading.settle import ColumnKind, TableFacts, holds_dates, settle_table, settle_time
 from keras_seq.data.series import Column, Schema
+from keras_seq.data.words import check_vocabulary, settle_vocabularies
 from keras_seq.errors import ConfigError, DataError, nearest, shorten
 from keras_seq.tasks import classifies
 
@@ -79,7 +80,7 @@ def plan_table(config: DataConfig) -> Layout:
     for name in targets:
         _known(name, "a target", names, path)
     task = config.task or described.get("task") or _guess_task(targets, facts, config)
-    columns, targets = _columns(config, described, names, roles, targets, task, path)
+    columns, targets = _columns(config, described, facts.kinds, roles, targets, task, path)
     _apart(roles, columns, targets, task)
     schema = Schema(
         name=described.get("name", path.stem),
@@ -94,6 +95,7 @@ def plan_table(config: DataConfig) -> Layout:
         time_column=roles["time"],
         calendar=described.get("calendar"),
     )
+    schema = _with_words(schema, facts, config)
     kinds = _kinds(schema, facts, config)
     dated = schema.time_column is not None and kinds[schema.time_column] == "date"
     dates = settle_time(str(schema.time_column), facts, config) if dated else None
@@ -205,13 +207,14 @@ def _guess_task(targets: tuple[str, ...], facts: TableFacts, config: DataConfig)
 def _columns(
     config: DataConfig,
     given: dict[str, Any],
-    names: list[str],
+    kinds: dict[str, ColumnKind],
     roles: dict[str, str | None],
     targets: tuple[str, ...],
     task: TaskName,
     path: Path,
 ) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Input columns, and targets (all inputs of a forecast that names none)."""
+    names = list(kinds)
     described = {column.name: column for column in given.get("columns", ())}
     for name in described:
         _known(name, "a column of the schema", names, path)
@@ -228,7 +231,8 @@ def _columns(
     if task == "forecast" and lost:
         raise ConfigError(f"data.features leave out '{lost[0]}', the series to be forecast; add it.")
     if not targets and task == "forecast":
-        targets = tuple(wanted)
+        words = {*config.categories, *(name for name, column in described.items() if column.kind == "category")}
+        targets = tuple(name for name in wanted if name not in words and kinds[name] != "text")
     elif not targets:
         raise ConfigError(f"Source 'table' needs data.targets, the column(s) of '{path}' to predict.")
     if not wanted:
@@ -247,6 +251,33 @@ def _columns(
             column = column.model_copy(update={"missing": allowed})
         columns.append(column)
     return tuple(columns), targets
+
+
+def _with_words(schema: Schema, facts: TableFacts, config: DataConfig) -> Schema:
+    """The schema with its columns of words marked, and their vocabularies."""
+    for name in config.categories:
+        _known(name, "a category (data.categories)", list(facts.kinds), facts.path)
+    asked = {*config.categories, *schema.vocabularies}
+    columns = tuple(
+        column.model_copy(update={"kind": "category"})
+        if column.name in asked or (facts.kinds[column.name] == "text" and column.kind == "feature")
+        else column
+        for column in schema.columns
+    )
+    given = {column.name: column.vocabulary for column in columns if column.kind == "category"}
+    clash = next((name for name in schema.targets if name in given), None)
+    if clash is not None:
+        raise ConfigError(f"'{clash}' holds words, and a forecast is of numbers; choose other data.targets.")
+    if not given:
+        return schema
+    for name, words in given.items():
+        check_vocabulary(name, words)
+    vocabularies = settle_vocabularies(facts.path, given, asked, facts.reading)
+    columns = tuple(
+        column.model_copy(update={"vocabulary": vocabularies[column.name]}) if column.name in given else column
+        for column in columns
+    )
+    return schema.model_copy(update={"columns": columns})
 
 
 def _apart(roles: dict[str, str | None], columns: tuple[Column, ...], targets: tuple[str, ...], task: TaskName) -> None:
@@ -269,8 +300,8 @@ def _kinds(schema: Schema, facts: TableFacts, config: DataConfig) -> dict[str, K
     """What each column that is needed is read as; labels keep the file's own text."""
     kinds: dict[str, Kind] = {}
     for name in (*schema.features, *schema.targets):
-        label = name in schema.targets and schema.classifies
-        kinds[name] = "text" if label else "flag" if facts.kinds[name] == "flag" else "number"
+        text = (name in schema.targets and schema.classifies) or name in schema.vocabularies
+        kinds[name] = "text" if text else "flag" if facts.kinds[name] == "flag" else "number"
     if schema.time_column:
         kinds[schema.time_column] = "date" if holds_dates(schema.time_column, facts, config) else "clock"
     for role in (schema.unit_column, schema.group_column):
