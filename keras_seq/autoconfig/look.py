@@ -132,20 +132,25 @@ def look(
     from keras_seq.autoconfig.table import read_table
     from keras_seq.autoconfig.target import settle
 
-    table = read_table(path, reading)
+    asked = dict(asked or {})
+    listed = _listed_time(asked.get("time"), path)
+    table = read_table(path, reading, listed)
+    if listed:
+        asked["time"] = " ".join(listed)
     if ",".join(targets) in table.columns:
         targets = (",".join(targets),)  # one name that holds a comma
     for name in targets:
         if name not in table.columns:
             raise ConfigError(f"Option '--target': '{path}' has no column '{name}'{nearest(name, table.columns)}")
     roles = table.roles
-    own = {"unit": roles.unit, "time": roles.time} | {part: name for part, name in (asked or {}).items() if name}
+    own = {"unit": roles.unit, "time": roles.time} | {part: name for part, name in asked.items() if name}
     if not targets and roles.targets:
         targets, task = roles.targets, task or roles.task
     parts = plan.settle_parts(table, own, set(targets))
     official = official_split(table)
     taken = {part.column for part in parts.values() if part.column}
     taken |= {official.column} if official and official.column else set()
+    taken |= set(table.time_parts) if table.joined_time in taken else set()
     why = ""
     if not targets:
         targets, why = _target(table, parts, taken, ask=ask)
@@ -158,6 +163,22 @@ def look(
     facts = plan.gather(table, parts, question)
     facts.official = official
     return _prove(table, facts, out, horizon, why, reading or {})
+
+
+def _listed_time(asked: str | None, path: Path) -> tuple[str, ...] | None:
+    """Columns of ``--time date,hour``; None where the option names one column or is not given."""
+    names = tuple(name for name in (asked or "").strip("[] ").replace(", ", ",").split(",") if name)
+    if len(names) < 2:
+        return None
+    from keras_seq.data.reading.settle import settle_table
+
+    known = settle_table(path, config.DataConfig()).names
+    if asked in known:
+        return None
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"Option '--time': '{path}' has no column '{name}'{nearest(name, known)}")
+    return names
 
 
 def _target(

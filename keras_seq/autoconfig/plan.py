@@ -44,7 +44,7 @@ def settle_parts(table: TableProfile, asked: dict[str, str | None], taken: set[s
             parts[part] = ColumnRole(name, f"as asked for with --{part} {word if name else NONE}")
         elif part == "unit":
             # Columns named as time or group cannot be the unit.
-            parts[part] = guess_unit(table, used | {w for w in asked.values() if w})
+            parts[part] = guess_unit(table, used | set(table.time_parts) | {w for w in asked.values() if w})
         elif part == "time":
             parts[part] = guess_time(table, unit, used)
         else:
@@ -115,7 +115,14 @@ def _columns(table: TableProfile, facts: ConfigurationFacts, schema_file: str | 
         chosen = facts.parts[part]
         others = ", ".join(chosen.others)
         instead = f"{option} {chosen.others[0]} (could be: {others})" if others else ""
-        choices.append(Choice(f"data.{part}", chosen.column, chosen.why, instead))
+        joined = part == "time" and chosen.column is not None and chosen.column == table.joined_time
+        value = list(table.time_parts) if joined else chosen.column
+        choices.append(Choice(f"data.{part}", value, chosen.why, instead))
+    date_format = table.formats.get(facts.parts["time"].column or "")
+    if date_format:
+        what = "days as Excel counts them" if date_format == "excel" else "time since 1970 (universal time)"
+        instead = "none: numbers as they are; data.zone names the clock for hours and days"
+        choices.append(Choice("data.date_format", date_format, f"its numbers count {what}", instead))
     others_task = {
         "forecast": "regression (the target of the window's own last row, from the other columns)",
         "regression": "forecast with --horizon (the target's own future)",

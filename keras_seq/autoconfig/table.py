@@ -19,9 +19,12 @@ from keras_seq.config import DataConfig
 from keras_seq.data.formats.roles import Roles
 from keras_seq.data.reading.batches import column_roles, read_batches
 from keras_seq.data.reading.dates import parse_dates
+from keras_seq.data.reading.joined_time import propose_parts
+from keras_seq.data.reading.labels import number_text
+from keras_seq.data.reading.named_dates import plausible_number_format
 from keras_seq.data.reading.numbers import PLAIN, to_numbers
 from keras_seq.data.reading.reading import Marks
-from keras_seq.data.reading.settle import TableFacts, settle_table
+from keras_seq.data.reading.settle import SHOWN_PARTS, TableFacts, settle_table, with_joined_time
 from keras_seq.data.sources.table_layout import plan_table
 from keras_seq.errors import ConfigError, DataError
 
@@ -120,6 +123,8 @@ class TableProfile:
         head: its first rows; float64 where numbers, text elsewhere.
         roles: parts that the file itself gives to its columns.
         clocks: columns that could tell the time, as rising numbers of the head's rows (dates: nanoseconds).
+        time_parts: columns that only together tell a time; it is among ``columns`` under their joined names.
+        formats: the ``data.date_format`` of columns whose numbers count seconds or days.
     """
 
     path: Path
@@ -130,6 +135,13 @@ class TableProfile:
     head: pd.DataFrame
     roles: Roles
     clocks: dict[str, NDArray[Any]]
+    time_parts: tuple[str, ...] = ()
+    formats: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def joined_time(self) -> str | None:
+        """Name of the joined time column."""
+        return " ".join(self.time_parts) or None
 
     def is_date(self, name: str) -> bool:
         """Whether a column holds dates."""
@@ -140,18 +152,24 @@ class TableProfile:
         return [name for name, column in self.columns.items() if column.kind in ("number", "flag")]
 
 
-def read_table(path: Path, reading: Mapping[str, Any] | None = None) -> TableProfile:
+def read_table(
+    path: Path, reading: Mapping[str, Any] | None = None, time_parts: tuple[str, ...] | None = None
+) -> TableProfile:
     """Look at the whole file once.
 
     Args:
         path: CSV or Parquet file.
         reading: fields of ``data`` that say how it is read, such as ``delimiter``.
+        time_parts: columns that are joined into the time; None: those that look so.
 
     Raises:
         DataError: it cannot be read (see ``settle_table``), has too few rows or no column of numbers.
     """
     config = DataConfig.model_validate({"source": "table", "path": str(path), **(reading or {})})
     facts = settle_table(path, config)
+    time_parts = _proposed_parts(facts) if time_parts is None else time_parts
+    facts = with_joined_time(facts, time_parts) if time_parts else facts
+    config = config.model_copy(update={"time": time_parts or None})
     names = facts.names
     columns = {name: ColumnProfile(name) for name in names}
     texts: dict[str, list[Any]] = {name: [] for name in names}
@@ -177,14 +195,26 @@ def read_table(path: Path, reading: Mapping[str, Any] | None = None) -> TablePro
             "file with the measurements."
         )
     head = _head(columns, texts, values)
-    clocks = _clocks(config, columns, head)
+    clocks, formats = _clocks(config, columns, head)
+    joined = " ".join(time_parts)
+    if joined and joined not in clocks:  # words that are no dates
+        del columns[joined]
+        head, time_parts = head.drop(columns=joined), ()
     if config.date_format and not any(column.kind == "date" for column in columns.values()):
         raise ConfigError(
             f"No column of '{path}' holds dates of the format {config.date_format} (data.date_format) in every row; "
             f"its columns: {_kinds(columns)}."
         )
-    roles = column_roles(path, facts.reading)
-    return TableProfile(path, facts.remarks, facts.choices, columns, rows, head, roles, clocks)
+    roles, remarks = column_roles(path, facts.reading), facts.remarks
+    return TableProfile(path, remarks, facts.choices, columns, rows, head, roles, clocks, time_parts, formats)
+
+
+def _proposed_parts(facts: TableFacts) -> tuple[str, ...]:
+    """Columns that only together tell a time; () where there are none, or where joining them fails."""
+    kinds: dict[str, Any] = {name: "text" for name in facts.names}
+    batch = next(read_batches(facts.path, kinds, facts.reading))
+    texts = {name: batch.column(name).drop_null().to_pylist()[:SHOWN_PARTS] for name in facts.names}
+    return propose_parts(texts, {name: facts.kinds[name] == "number" for name in facts.names})
 
 
 def _numbers(texts: pa.Array, name: str, facts: TableFacts) -> tuple[pa.Array, NDArray[np.float64]]:
@@ -248,27 +278,38 @@ def _head(
     return pd.DataFrame(parts)
 
 
-def _clocks(config: DataConfig, columns: dict[str, ColumnProfile], head: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """Dates as nanoseconds, and complete columns of numbers; dates are marked as such."""
+def _clocks(
+    config: DataConfig, columns: dict[str, ColumnProfile], head: pd.DataFrame
+) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Dates as nanoseconds, and complete columns of numbers, dates marked as such; and formats of numbers as dates."""
+    formats: dict[str, str] = {}
     numbers = [name for name, column in columns.items() if column.kind == "number"]
     clocks: dict[str, NDArray[Any]] = {}
     for name, column in columns.items():
         words = column.kind == "text" and any(map(str.isdigit, column.word))
         digits = column.kind == "number" and column.whole and 19_000_101 <= column.low <= column.high < 21_000_000
         other = next((number for number in numbers if number != name), None)
-        dates = _dates(config, name, other, head) if (words or digits) and other and not column.missing else None
+        asked = config
+        if column.kind == "number" and not (config.date_format or digits or column.missing):
+            counted = plausible_number_format(column.low, column.high, name)
+            asked = config.model_copy(update={"date_format": counted}) if counted else config
+            digits = counted is not None
+        dates = _dates(asked, name, other, head) if (words or digits) and other and not column.missing else None
         if dates is not None:
+            if asked is not config:
+                formats[name] = str(asked.date_format)
             column.kind, clocks[name] = "date", dates
         elif column.kind == "number" and not column.missing and not column.infinite:
             clocks[name] = head[name].to_numpy()
-    return clocks
+    return clocks, formats
 
 
 def _dates(config: DataConfig, name: str, number: str, head: pd.DataFrame) -> NDArray[np.int64] | None:
     """The head's dates as the source 'table' would read them; None where the column holds none."""
     import pyarrow as pa
 
-    part = {"time": name, "task": "forecast", "targets": (number,), "features": (number,), "strict": False}
+    time = config.time if isinstance(config.time, tuple) and " ".join(config.time) == name else name
+    part = {"time": time, "task": "forecast", "targets": (number,), "features": (number,), "strict": False}
     asked = config.model_copy(update=part)
     try:
         layout = plan_table(asked)
@@ -276,7 +317,7 @@ def _dates(config: DataConfig, name: str, number: str, head: pd.DataFrame) -> ND
         return None
     if layout.kinds[name] != "date":
         return None
-    texts = head[name] if head[name].dtype.kind == "O" or head[name].dtype == "str" else head[name].map("{:.0f}".format)
+    texts = head[name] if head[name].dtype.kind == "O" or head[name].dtype == "str" else head[name].map(number_text)
     try:
         dates = parse_dates(pa.array(texts.tolist(), pa.string()), layout.dates, name, layout.path)
     except DataError:

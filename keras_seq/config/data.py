@@ -130,7 +130,10 @@ class DataConfig(ConfigSection):
         None, description="mark between thousands in its numbers; none: told from them"
     )
     row_names: bool | None = Field(None, description="rows begin with a field that the header does not name")
-    date_format: str | None = Field(None, description="of its time column (%d/%m/%Y %H:%M); none: told from all rows")
+    date_format: str | None = Field(
+        None,
+        description="of its time column: %d/%m/%Y %H:%M, epoch_s, epoch_ms, excel, year; none: told from all rows",
+    )
     zone: str | None = Field(None, description="time zone whose clock tells hours and days; none: as stamps tell it")
     sheet: str | None = Field(
         None, description="of a workbook: its sheet by name, or by number from 1; none: the one with most cells"
@@ -144,7 +147,9 @@ class DataConfig(ConfigSection):
     strict: bool = Field(False, description="refuse a table of which two readings fit and nothing decides")
     unit: str | None = Field(None, description="unit column of that file (none: one unit)")
     group: str | None = Field(None, description="group column of that file")
-    time: str | None = Field(None, description="time column of that file")
+    time: str | tuple[str, ...] | None = Field(
+        None, description="time column of that file, or several that are joined: [date, time], [year, month, day, hour]"
+    )
     part: str | None = Field(
         None,
         description="column that says whether a unit is train, validation or test; needs data.split.by=official",
@@ -180,6 +185,15 @@ class DataConfig(ConfigSection):
         if self.positive is not None and self.source != "table":
             raise ValueError(f"positive is read by source 'table' only, but source is '{self.source}'")
         return self
+
+    @field_validator("time")
+    @classmethod
+    def _one_column_is_a_name(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if not isinstance(value, tuple):
+            return value
+        if not value or len(set(value)) < len(value):
+            raise ValueError(f"time names the columns that are joined into one stamp, each once, got {list(value)}")
+        return value[0] if len(value) == 1 else value
 
     @field_validator("validation_path", "test_path", mode="before")
     @classmethod

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from keras_seq.config.forecasting import CovariatesConfig
 from keras_seq.data.observe_calendar import check_steps
 from keras_seq.data.reading.dates import ISO, DateRule, parse_dates
+from keras_seq.data.reading.joined_time import join_columns, joined_name
+from keras_seq.data.reading.labels import number_text
 from keras_seq.data.rows import Rows, arrange
 from keras_seq.data.series import Schema
 from keras_seq.data.table_rows import complete, own_schema
@@ -44,7 +46,8 @@ def frame_rows(table: pd.DataFrame, schema: Schema, covariates: CovariatesConfig
     if not len(table):
         raise DataError(f"{WHERE} holds no rows.")
     names = _names(table, schema)
-    table = table.set_axis(names, axis=1).reset_index(drop=True)
+    table = _with_joined_time(table.set_axis(names, axis=1).reset_index(drop=True), schema)
+    names = list(table.columns)
     own = own_schema(schema, names, covariates)
     columns: dict[str, Any] = {}
     roles = dict.fromkeys([*own.features, own.unit_column, own.group_column, own.time_column])
@@ -83,6 +86,15 @@ def _names(table: pd.DataFrame, schema: Schema) -> list[str]:
     if hidden:
         raise DataError(f"{WHERE} has '{hidden[0]}' as its index, not as a column; call table.reset_index() before.")
     return names
+
+
+def _with_joined_time(table: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """The table with the time joined of several columns, where the model's was and the table has its parts."""
+    reading = schema.reading
+    name = joined_name(reading) if reading else None
+    if reading is None or name is None or name in table or not all(part in table for part in reading.time_parts):
+        return table
+    return table.assign(**{name: join_columns({part: table[part].to_numpy() for part in reading.time_parts}, reading)})
 
 
 def numbers_of(column: pd.Series, codes: tuple[float, ...] = ()) -> NDArray[np.float64]:
@@ -138,6 +150,11 @@ def _texts(column: pd.Series) -> pd.Series:
     return texts.where(texts.notna(), pd.NA)
 
 
+def _date_text(value: object) -> str:
+    """A date as a file would write it: 2010.0 is the year 2010."""
+    return number_text(float(value)) if isinstance(value, (float, np.floating)) else str(value)
+
+
 def _times(column: pd.Series, schema: Schema) -> NDArray[Any]:
     """Times as numbers, or as the stamps that the schema's reading makes of them."""
     import pandas as pd
@@ -149,7 +166,7 @@ def _times(column: pd.Series, schema: Schema) -> NDArray[Any]:
     if pd.api.types.is_numeric_dtype(column.dtype) and not (schema.reading and schema.reading.date_format):
         return numbers_of(column)
     if not dated:
-        dates = [str(value) if there else None for value, there in zip(column, column.notna(), strict=True)]
+        dates = [_date_text(value) if there else None for value, there in zip(column, column.notna(), strict=True)]
         column = pd.Series(dates, index=column.index, name=column.name, dtype="str")
     reading = schema.reading
     if reading is None:  # a source of the project or an older bundle: the stamps are taken as they are

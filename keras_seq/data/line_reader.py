@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.data.reading.joined_time import join_columns
+from keras_seq.data.reading.named_dates import is_epoch, is_named, parse_named
 from keras_seq.data.reading.numbers import number_of
 from keras_seq.data.reading.reading import Marks, Reading
 from keras_seq.data.reading.zones import zone_info
@@ -67,14 +69,15 @@ class LineReader:
             if name not in names:
                 what = "unit column" if name == schema.unit_column else "feature column"
                 raise DataError(f"Line 1, the header, lacks the {what} '{name}'{nearest(name, names)}")
-        self.clock = schema.time_column if schema.time_column in names else None
-        for name in [*parts, *([self.clock] if self.clock else [])]:
+        times = list(self._reading.time_parts) or [str(schema.time_column)]
+        self.clock = schema.time_column if all(name in names for name in times) else None
+        for name in [*parts, *(times if self.clock else [])]:
             if names.count(name) > 1:
                 raise DataError(f"Line 1, the header, names column '{name}' twice.")
         self._places = {name: names.index(name) for name in schema.features}
         self._unit = names.index(schema.unit_column) if schema.unit_column else None
-        self._time = names.index(self.clock) if self.clock else None
-        self._least = 1 + max([*self._places.values(), self._unit or 0, self._time or 0])
+        self._time = {name: names.index(name) for name in times} if self.clock else {}
+        self._least = 1 + max([*self._places.values(), self._unit or 0, *self._time.values()])
         self._last: dict[str, Any] = {}
         words = schema.vocabularies
         self._fields: dict[str, NumberReader | WordReader] = {
@@ -104,11 +107,18 @@ class LineReader:
         unit = "stdin" if self._unit is None else row[self._unit]
         if not unit or unit in self._reading.missing_texts:
             raise DataError(f"column '{self._schema.unit_column}' names no unit; fill it.")
-        clock = None if self._time is None else row[self._time]
+        clock = self._clock(row) if self._time else None
         if clock is not None:
             self._check_time(unit, clock)
         values = [self._fields[name].read(row[place]) for name, place in self._places.items()]
         return Line(number, unit, clock, np.array(values, np.float32))
+
+    def _clock(self, row: Sequence[str]) -> str:
+        """The time of a row as it is written, its parts joined; "" where one is missing."""
+        texts = {name: row[place] for name, place in self._time.items()}
+        if not self._reading.time_parts:
+            return next(iter(texts.values()))
+        return join_columns({name: np.array([text], object) for name, text in texts.items()}, self._reading)[0] or ""
 
     def _check_time(self, unit: str, text: str) -> None:
         last = self._last.get(unit)
@@ -127,7 +137,10 @@ class LineReader:
             if date_format is None:
                 return NumberReader(str(self.clock), self._reading).number(text)
             is_iso = date_format == "ISO8601"
-            stamp = datetime.fromisoformat(text.strip()) if is_iso else datetime.strptime(text.strip(), date_format)
+            if is_named(date_format):
+                stamp = _named_stamp(text, date_format)
+            else:
+                stamp = datetime.fromisoformat(text.strip()) if is_iso else datetime.strptime(text.strip(), date_format)
         except (DataError, ValueError):
             if date_format is None and (stamps := _iso(text)):
                 return stamps
@@ -199,6 +212,21 @@ def _header(line: str, reading: Reading) -> list[str]:
     if not any(names):
         raise DataError("Line 1 must be a header with the names of the columns, got nothing.")
     return ["", *names] if reading.row_names else names
+
+
+def _named_stamp(text: str, date_format: str) -> datetime:
+    """The stamp of an epoch, quarter or the like.
+
+    Raises:
+        ValueError: the text has not the format.
+    """
+    import pandas as pd
+
+    stamp = parse_named(pd.Series([text], dtype="str"), date_format).iloc[0]
+    if pd.isna(stamp):
+        raise ValueError(text)
+    own: datetime = stamp.to_pydatetime(warn=False)
+    return own if is_epoch(date_format) else own.replace(tzinfo=None)
 
 
 def _iso(text: str) -> float | None:

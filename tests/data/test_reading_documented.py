@@ -53,6 +53,8 @@ def test_example(tmp_path, example):
     path.write_text(content, encoding="utf-8")
     pairs = [option.split("=", 1) for option in options.split()]
     tree = {name: [value] if name in LISTS else value for name, value in pairs}
+    if "," in tree.get("time", ""):
+        tree["time"] = tree["time"].split(",")
     config = DataConfig.model_validate({"source": "table", "path": str(path), **tree})
     if kind == "text":
         assert rows(load_series(config, checked=False)) == expected.splitlines()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from keras_seq.data.formats.converted import is_text, parquet_of
 from keras_seq.data.formats.roles import Roles, roles_of
-from keras_seq.data.reading import faults
+from keras_seq.data.reading import faults, joined_time
 from keras_seq.data.reading.dialect import csv_names, trailing_names
 from keras_seq.data.reading.numbers import to_numbers
 from keras_seq.data.reading.reading import Kind, Reading
@@ -37,7 +37,7 @@ def is_typed(path: Path) -> bool:
 
 
 def column_names(path: Path, reading: Reading) -> list[str]:
-    """Names of the columns, in file order; columns at the end without a name are left out.
+    """Names of the columns, in file order, and of the joined time; columns at the end without a name are left out.
 
     Raises:
         DataError: the file is missing, empty, not readable, without a header or with a doubled name.
@@ -52,7 +52,8 @@ def column_names(path: Path, reading: Reading) -> list[str]:
     if doubled:
         places = [i + 1 for i, name in enumerate(names) if name == doubled[0]]
         raise DataError(f"File '{path}' names column '{doubled[0]}' twice (columns {places}); rename one of them.")
-    return names
+    joined = joined_time.joined_name(reading)
+    return [*names, joined] if joined and all(name in names for name in reading.time_parts) else names
 
 
 def check_file(path: Path) -> None:
@@ -108,6 +109,11 @@ def read_batches(
     Raises:
         DataError: a line has another number of columns, or a value is not of its kind.
     """
+    if reading.time_parts and joined_time.joined_name(reading) in kinds:
+        parts = joined_time.part_kinds(kinds, reading)
+        for batch in read_batches(path, parts, reading, rows=rows, block=block, span=span):
+            yield joined_time.with_joined(batch, kinds, reading)
+        return
     if is_typed(path):
         batches = _parquet_batches(path, kinds, reading, rows, span)
     else:
@@ -290,6 +296,8 @@ def _cast(column: pa.Array, name: str, kind: Kind, path: Path, reading: Reading,
         return column.cast(pa.string())
     if kind == "date":
         if pa.types.is_string(own) or pa.types.is_large_string(own):
+            return column.cast(pa.string())
+        if pa.types.is_integer(own) or pa.types.is_floating(own):  # 20240131, or an epoch
             return column.cast(pa.string())
         return column if pa.types.is_timestamp(own) else column.cast(pa.timestamp("us"))
     if kind == "flag" and pa.types.is_boolean(own):

@@ -13,6 +13,7 @@ from keras_seq.data.reading import faults
 from keras_seq.data.reading.batches import check_file, column_names, column_types, is_typed, read_batches
 from keras_seq.data.reading.dates import ISO, DateRule, parse_dates
 from keras_seq.data.reading.labels import own_text
+from keras_seq.data.reading.named_dates import is_epoch, is_named, write_named
 from keras_seq.data.reading.reading import Kind, Reading
 from keras_seq.data.reading.zones import to_local, zone_info
 from keras_seq.data.words import code_column
@@ -79,11 +80,14 @@ def format_stamps(time: NDArray[np.datetime64], reading: Reading) -> NDArray[np.
         stamps = pd.DatetimeIndex(time).tz_localize("UTC").tz_convert(zone_info(reading.zone or "UTC"))
         texts = [stamp.isoformat().replace("+00:00", "Z") if stamp is not pd.NaT else "" for stamp in stamps]
         return np.array(texts, object)
+    if is_epoch(reading.date_format):
+        return np.asarray(write_named(pd.DatetimeIndex(time), str(reading.date_format)).fillna(""), object)
     stamps = pd.DatetimeIndex(to_local(time, reading.zone))
     written = reading.stamp_format or (reading.date_format if reading.date_format != ISO else None)
     if not written:
         written = "%Y-%m-%d" if (stamps == stamps.normalize()).all() else "%Y-%m-%d %H:%M:%S"
-    return np.asarray(stamps.strftime(written).fillna(""), object)
+    shown: Any = write_named(stamps, written) if is_named(written) else stamps.strftime(written)
+    return np.asarray(shown.fillna(""), object)
 
 
 def _kinds(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.data.reading.named_dates import ALIASES, MONTHS, is_epoch, is_named, parse_named, period_formats
 from keras_seq.data.reading.zones import OFFSET, to_universal, zone_info, zone_of_offsets
 from keras_seq.errors import DataError, shorten
 
@@ -22,6 +23,7 @@ COMPACT = "%Y%m%d"
 _WITH_OFFSET = OFFSET.replace("([Zz]", "(?:[Zz]")
 _SHORT_DAYS = ("%m/%d/%y", "%d.%m.%y", "%m-%d-%y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d-%b-%y", "%d %b %y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H.%M", " %H.%M.%S", " %I:%M %p", " %I:%M:%S %p")
+_MIDNIGHT = r"[T ]24[:.]00(?:[:.]00)?$"  # an hour that ends its day
 NEAR = (0.75, 1.35)  # of the usual step: months and quarters are even, weeks and month starts are not
 
 
@@ -66,7 +68,7 @@ def settle_dates(texts: pd.Series, name: str, path: Path, *, date_format: str | 
     Raises:
         DataError: no one format fits all rows.
     """
-    candidates = [date_format] if date_format else _candidates(texts)
+    candidates = _asked(date_format, texts) if date_format else _candidates(texts)
     fitting: dict[str, Any] = {}
     bad = texts.iloc[0] if len(texts) else ""
     for candidate in candidates:
@@ -122,7 +124,7 @@ def parse_dates(column: pa.Array, rule: DateRule, name: str, path: Path, first_r
         at = int(wrong.argmax())
         raise DataError(_not_like(name, path, texts.iloc[at], first_row + at + 1, rule.format))
     _check_offsets(texts, offsets, filled, rule, name, path, first_row)
-    if rule.zone and not offsets.any():
+    if rule.zone and not offsets.any() and not is_epoch(rule.format):
         try:
             stamps = to_universal(stamps.dt.tz_localize(None), rule.zone)
         except ValueError as error:
@@ -154,10 +156,19 @@ def are_compact_dates(texts: pa.Array) -> bool:
     return bool(stamps.notna().all() and len(stamps) > 2)
 
 
+def _asked(date_format: str, texts: pd.Series) -> list[str]:
+    """The format that the user says; of quarters and weeks as they are written."""
+    if date_format in ("quarter", "week"):
+        return period_formats(texts.iloc[:20].tolist()) or [date_format]
+    return [ALIASES.get(date_format, date_format)]
+
+
 def _candidates(texts: pd.Series) -> list[str]:
     """Formats that the first texts look like, ISO first."""
     from pandas.tseries.api import guess_datetime_format
 
+    if periods := period_formats(texts.iloc[:20].tolist()):
+        return periods
     formats = []
     for text in dict.fromkeys(texts.iloc[:20]):
         for day_first in (False, True):
@@ -167,7 +178,7 @@ def _candidates(texts: pd.Series) -> list[str]:
             if date_format:
                 formats += [ISO, date_format] if date_format.startswith("%Y-%m-%d") else [date_format]
     if not formats:
-        formats = [day + clock for day in _SHORT_DAYS for clock in _CLOCKS]
+        formats = [*(day + clock for day in _SHORT_DAYS for clock in _CLOCKS), *MONTHS]
     swapped = [_swapped(date_format) for date_format in formats]
     candidates = dict.fromkeys([*formats, *(date_format for date_format in swapped if date_format)])
     return [date_format for date_format in candidates if ISO not in candidates or not date_format.startswith("%Y-%d")]
@@ -186,7 +197,14 @@ def _parse(texts: pd.Series, date_format: str) -> pd.Series:
     """Stamps in UTC as a pandas series, NaT where a text has not the format."""
     import pandas as pd
 
-    return pd.to_datetime(texts, format=date_format, errors="coerce", utc=True)
+    if is_named(date_format):
+        return parse_named(texts, date_format)
+    midnight = texts.str.contains(_MIDNIGHT, na=False)
+    if not midnight.any():
+        return pd.to_datetime(texts, format=date_format, errors="coerce", utc=True)
+    texts = texts.where(~midnight, texts.str.replace(r"([T ])24(?=[:.]00)", r"\g<1>00", regex=True))
+    stamps = pd.to_datetime(texts, format=date_format, errors="coerce", utc=True)
+    return stamps + pd.to_timedelta(np.where(midnight, 1, 0), unit="D")
 
 
 def _most_even(fitting: dict[str, pd.Series], name: str) -> tuple[str, str, bool]:

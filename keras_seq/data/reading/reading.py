@@ -62,6 +62,9 @@ class Reading(ConfigSection):
     flags: tuple[str, ...] = Field((), description="columns of true and false, read as 1 and 0")
     missing_texts: tuple[str, ...] = Field((), description="further texts that stand for a missing value")
     missing_codes: tuple[float, ...] = Field((), description="numbers that stand for a missing value")
+    time_parts: dict[str, str] = Field(
+        default_factory=dict, description="columns joined into the time, and what each tells of it: date, clock, hour"
+    )
     date_format: str | None = Field(None, description="of the time column in text, as strptime has it, or ISO8601")
     zone: str | None = Field(None, description="time zone of the stamps; none: they are a local clock's")
     offsets: bool = Field(False, description="stamps carry their offset from universal time")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,13 +10,16 @@ from keras_seq.config import DataConfig
 from keras_seq.data.reading import batches
 from keras_seq.data.reading.dates import COMPACT, ISO, DateRule, are_compact_dates, settle_dates
 from keras_seq.data.reading.dialect import Options, csv_names, sniff_dialect
+from keras_seq.data.reading.joined_time import are_whole, settle_parts
 from keras_seq.data.reading.numbers import CANDIDATES, NumberColumn, inspect_numbers, settle_marks
 from keras_seq.data.reading.reading import UNNAMED, Marks, Reading
+from keras_seq.errors import ConfigError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 HEAD = 2**20  # bytes of CSV looked at to tell the kinds of columns
+SHOWN_PARTS = 200  # first values by which the parts of a joined time are told
 MOSTLY = 0.5  # share of a column's texts that must be numbers for the others to be mistakes
 ColumnKind = Literal["number", "flag", "text", "date", "empty"]  # date: a type of Parquet; in CSV dates are text
 _FLAGS = {"true", "false"}
@@ -79,6 +82,33 @@ def settle_table(path: Path, config: DataConfig) -> TableFacts:
         update={"decimal": file_marks.decimal, "thousands": file_marks.thousands, "marks": exceptions, "flags": flags}
     )
     return TableFacts(path, reading, kinds, tuple(remarks), tuple(two_fit), samples)
+
+
+def with_joined_time(facts: TableFacts, columns: tuple[str, ...]) -> TableFacts:
+    """The facts with a further column of dates, joined of several (``data.time: [date, hour]``).
+
+    Raises:
+        ConfigError: they do not make a time, or a column has the joined one's name.
+        DataError: a part cannot be read.
+    """
+    kinds: dict[str, Any] = {name: "text" for name in columns}
+    head = next(batches.read_batches(facts.path, kinds, facts.reading, block=HEAD))
+    texts = {name: head.column(name).drop_null().to_pylist()[:SHOWN_PARTS] for name in columns}
+    parts = settle_parts(texts, {name: facts.kinds[name] == "number" for name in columns})
+    joined = " ".join(columns)
+    lacks = are_whole(parts)
+    if lacks or joined in facts.kinds or len(set(parts.values())) < len(parts):
+        told = ", ".join(f"'{name}' the {part}" for name, part in parts.items())
+        why = f"lack {lacks}" if lacks else "tell the same twice" if joined not in facts.kinds else "stand joined, too"
+        raise ConfigError(
+            f"Columns {', '.join(columns)} of '{facts.path}' (data.time) do not make one time: they {why} ({told}). "
+            "Name a date and a clock or hour, or year, month, day and hour."
+        )
+    reading = facts.reading.model_copy(update={"time_parts": parts})
+    sample = next(batches.read_batches(facts.path, {joined: "date"}, reading, block=HEAD)).column(0).drop_null()
+    return replace(
+        facts, reading=reading, kinds={**facts.kinds, joined: "text"}, samples={**facts.samples, joined: sample}
+    )
 
 
 def holds_dates(name: str, facts: TableFacts, config: DataConfig) -> bool:

@@ -14,8 +14,16 @@ from keras_seq.data.formats.roles import Roles
 from keras_seq.data.reading import Kind, Reading
 from keras_seq.data.reading.batches import column_roles
 from keras_seq.data.reading.dates import ISO, DateRule
+from keras_seq.data.reading.joined_time import joined_name
 from keras_seq.data.reading.reading import UNNAMED
-from keras_seq.data.reading.settle import ColumnKind, TableFacts, holds_dates, settle_table, settle_time
+from keras_seq.data.reading.settle import (
+    ColumnKind,
+    TableFacts,
+    holds_dates,
+    settle_table,
+    settle_time,
+    with_joined_time,
+)
 from keras_seq.data.series import Column, Schema
 from keras_seq.data.words import check_vocabulary, settle_vocabularies
 from keras_seq.errors import ConfigError, DataError, nearest, shorten
@@ -74,13 +82,17 @@ def plan_table(config: DataConfig) -> Layout:
     own = _described(column_roles(path, facts.reading), config)
     described = own | (_read_schema(Path(config.schema_file), path) if config.schema_file else {})
     roles = {role: getattr(config, role) or described.get(f"{role}_column") for role in ("unit", "group", "time")}
+    facts, parts_of_time = _joined(facts, config.time)
+    if parts_of_time:
+        roles["time"] = joined_name(facts.reading)
     for role, name in roles.items():
-        _known(name, f"the {role} column", names, path)
+        _known(name, f"the {role} column", facts.names, path)
     targets = config.targets or tuple(described.get("targets", ()))
     for name in targets:
         _known(name, "a target", names, path)
     task = config.task or described.get("task") or _guess_task(targets, facts, config)
-    columns, targets = _columns(config, described, facts.kinds, roles, targets, task, path)
+    apart = roles | {f"time ({name})": name for name in parts_of_time}
+    columns, targets = _columns(config, described, facts.kinds, apart, targets, task, path)
     _apart(roles, columns, targets, task)
     schema = Schema(
         name=described.get("name", path.stem),
@@ -128,6 +140,15 @@ def _described(roles: Roles, config: DataConfig) -> dict[str, Any]:
         targets = {"targets": roles.targets, "target_per": roles.target_per, "task": roles.task}
         targets |= {"classes": roles.classes} if len(roles.classes) > 2 else {}
     return {name: value for name, value in (parts | targets).items() if value is not None}
+
+
+def _joined(facts: TableFacts, time: str | tuple[str, ...] | None) -> tuple[TableFacts, tuple[str, ...]]:
+    """The facts with the joined time where several columns are named, and those columns."""
+    if time is None or isinstance(time, str):
+        return facts, ()
+    for name in time:
+        _known(name, "a part of the time", facts.names, facts.path)
+    return with_joined_time(facts, time), time
 
 
 def _read_schema(file: Path, table: Path) -> dict[str, Any]:

@@ -1,0 +1,38 @@
+"""``init`` joins columns that only together tell a time, and reads numbers that count seconds or days as dates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_seq.commands.init import main
+from keras_seq.config import load
+
+HOURS = pd.date_range("2023-01-01", periods=600, freq="h")
+Y = np.random.default_rng(0).normal(size=600).cumsum().round(2)
+SECONDS = HOURS.astype("datetime64[s]").astype("int64")
+
+
+@pytest.mark.parametrize(("columns", "time", "date_format"), [
+    ({"dteday": HOURS.strftime("%Y-%m-%d"), "hr": HOURS.hour}, ("dteday", "hr"), None),
+    ({"Date": HOURS.strftime("%d.%m.%Y"), "Time": HOURS.strftime("%H.%M.%S")}, ("Date", "Time"), None),
+    ({"year": HOURS.year, "month": HOURS.month, "day": HOURS.day, "hour": HOURS.hour},
+     ("year", "month", "day", "hour"), None),
+    ({"timestamp": SECONDS}, "timestamp", "epoch_s"),
+    ({"ts": SECONDS * 1000}, "ts", "epoch_ms"),
+    ({"date": SECONDS / 86400 + 25569}, "date", "excel"),
+    ({"cycle": SECONDS}, "cycle", None),
+])  # fmt: skip
+def test_a_time_is_proposed(here, columns, time, date_format):
+    pd.DataFrame({**columns, "y": Y}).to_csv("table.csv", index=False)
+    assert main(["table.csv", "--target", "y", "--horizon", "1"]) == 0
+    data = load("table.yaml").data
+    assert data.time == time and data.date_format == date_format
+    assert data.features == ("y",)
+
+
+def test_a_time_of_several_columns_is_asked_for(here):
+    pd.DataFrame({"d": HOURS.strftime("%Y-%m-%d"), "x": HOURS.hour, "y": Y}).to_csv("table.csv", index=False)
+    assert main(["table.csv", "--target", "y", "--horizon", "1", "--time", "d,x"]) == 0
+    assert load("table.yaml").data.time == ("d", "x")
