@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_seq import files
+from keras_seq.data.formats.child import convert_apart
 from keras_seq.data.formats.registry import CSV, PARQUET, TableFormat, format_name, known_formats
 from keras_seq.data.home import stores_home
 from keras_seq.data.reading.reading import Reading
@@ -48,7 +49,10 @@ def parquet_of(path: Path, reading: Reading) -> Path:
     target = stores_home() / "tables" / f"{path.stem}-{key}.parquet"
     if not target.is_file():
         table_format.require(path)
-        _convert(path, table_format, reading, target)
+        if table_format.apart:
+            convert_apart(path, table_format.what, name, reading, target)
+        else:
+            convert(path, table_format, reading, target)
     return target
 
 
@@ -78,8 +82,12 @@ def _remembered(path: Path, marks: tuple[object, ...]) -> str:
     return content_digest(path)
 
 
-def _convert(path: Path, table_format: TableFormat, reading: Reading, target: Path) -> None:
-    """Write a table as Parquet, batch by batch."""
+def convert(path: Path, table_format: TableFormat, reading: Reading, target: Path) -> None:
+    """Write a table as Parquet, batch by batch.
+
+    Raises:
+        DataError: as ``parquet_of``.
+    """
     from pyarrow import parquet
 
     batches = _checked(path, table_format, reading)

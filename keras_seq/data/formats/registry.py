@@ -48,6 +48,7 @@ class TableFormat:
         holds: tells the kind from a file or folder where neither name nor first bytes do; None: they suffice.
         extra: optional dependencies of keras_seq that it needs, and the package: ("excel", "python_calamine").
         options: fields of ``Reading`` that it reads.
+        apart: whether its library may break off over a damaged file; it then runs in a process of its own.
         read: yields record batches of one schema; set by ``register``. Numbers, booleans, timestamps and texts;
             it raises ``DataError``, or what its library raises.
     """
@@ -59,6 +60,7 @@ class TableFormat:
     holds: Callable[[Path], bool] | None = None
     extra: tuple[str, str] | None = None
     options: tuple[str, ...] = ()
+    apart: bool = False
     read: ReadTable | None = None
 
     def require(self, path: Path) -> None:
@@ -113,11 +115,13 @@ def format_name(path: Path) -> str:
     formats = known_formats().values()
     named = [one for one in formats if suffix in one.suffixes]
     for one in (*named, *formats):
-        if head.startswith(one.magic) if one.magic else one in named:
+        if head.startswith(one.magic) if one.magic else one in named and one.holds is None:
             return one.name
-    for one in formats:
+    for one in (*named, *formats):
         if one.holds is not None and one.holds(path):
             return one.name
+    if named and named[0].holds is not None and head and b"\0" not in head:
+        return CSV  # text under another name, as web pages offer it
     return PARQUET if suffix in PARQUET_SUFFIXES else named[0].name if named else CSV
 
 

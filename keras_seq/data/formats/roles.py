@@ -22,6 +22,7 @@ class Roles(ConfigSection):
     target_per: Literal["step", "unit"] = "step"
     task: TaskName | None = None
     classes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()  # of how the file was read, behind "the file"
 
 
 def with_roles(schema: pa.Schema, roles: Roles) -> pa.Schema:

@@ -166,7 +166,8 @@ def _settle_typed(path: Path, config: DataConfig, reading: Reading) -> TableFact
     file_marks, exceptions, two_fit = settle_marks(
         {name: numbers[name] for name in texts if kinds[name] == "number"}, reading.delimiter
     )
-    remarks = [_told_marks(file_marks, exceptions)] if file_marks != Marks() or exceptions else []
+    remarks = list(batches.column_roles(path, reading).remarks)
+    remarks += [_told_marks(file_marks, exceptions)] if file_marks != Marks() or exceptions else []
     reading = reading.model_copy(
         update={
             "decimal": file_marks.decimal,
