@@ -20,6 +20,8 @@ def is_empty(cell: Cell) -> bool:
 
 def cell_kind(cell: Cell) -> str:
     """Kind of a filled cell: text, flag, whole, number, moment, day, time, span."""
+    if isinstance(cell, int) and abs(cell) >= 2**63:
+        return "text"
     if isinstance(cell, float):
         return "whole" if cell.is_integer() and abs(cell) < WHOLE else "number"
     kinds = {str: "text", bool: "flag", int: "whole", datetime.datetime: "moment", datetime.date: "day"}
@@ -63,7 +65,7 @@ def cell_text(cell: Cell) -> str:
         return str(cell).strip()
     if kind == "flag":
         return str(cell).lower()
-    return str(int(cell)) if kind == "whole" else repr(cell) if kind == "number" else str(cell)
+    return str(int(cell)) if kind == "whole" else str(cell)
 
 
 def _as_kind(cells: Iterable[Cell], kind: str) -> list[Any]:

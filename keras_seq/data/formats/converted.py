@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_seq import files
-from keras_seq.data.formats.child import convert_apart
+from keras_seq.data.formats.apart import convert_apart
 from keras_seq.data.formats.registry import CSV, PARQUET, TableFormat, format_name, known_formats
 from keras_seq.data.home import stores_home
 from keras_seq.data.reading.reading import Reading

@@ -60,9 +60,7 @@ def find_table(rows: Callable[[], Iterator[Sequence[Cell]]], header_row: int | N
         table.remarks.append(f"has words in row {header + 2} between names and values, passed over")
     kinds, filled, table.notes = _kinds(rows(), table.first)
     if table.notes:
-        table.remarks.append(
-            f"has a note in {len(table.notes)} of its rows (first: {min(table.notes) + 1}), passed over"
-        )
+        table.remarks.append(f"has notes in {len(table.notes)} rows (first: {min(table.notes) + 1}), passed over")
     above = head[header - 1] if header else ()
     names = {i: " ".join(cell_text(cell).split()) for i, cell in enumerate(head[header]) if not is_empty(cell)}
     columns = _without_side_tables(sorted({*names, *kinds}), names, filled, table)

@@ -71,7 +71,7 @@ def test_titles_units_notes_and_side_tables_are_passed_over(tmp_path):
     assert table.kinds == {"t": "number", "x": "number", "y": "number"}
     remarks = " | ".join(table.remarks)
     assert "names in row 3" in remarks and "words in row 4" in remarks
-    assert "a note in 1 of its rows" in remarks and "2 columns of another table" in remarks
+    assert "notes in 1 rows" in remarks and "2 columns of another table" in remarks
 
 
 def test_equal_names_take_the_title_above_them():
@@ -134,7 +134,7 @@ def test_a_workbook_under_another_name_is_one(tmp_path):
 def test_what_unpacks_into_too_much_is_refused(tmp_path, monkeypatch):
     path = write(tmp_path / "a.xlsx", Data=ROWS)
     monkeypatch.setattr(zipped, "MOST_BYTES", 1000)
-    with pytest.raises(DataError, match="unpacks into .* GB, at most"):
+    with pytest.raises(DataError, match=r"unpacks into .* GB, at most"):
         zipped.check_zip(path)
 
 
