@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_seq.config import DataConfig
+from keras_seq.data.formats.ts_cases import open_ts
 from keras_seq.data.home import data_home
 from keras_seq.data.sources import known_sources, load_series
-from keras_seq.data.sources.jvowels import read_ts
 from keras_seq.errors import ConfigError, DataError
 
 
@@ -244,20 +244,20 @@ HEADER = "@problemName toy\n@timeStamps false\n@classLabel true a b\n@data\n"
         (HEADER + "1,2:3:a\n", r"different length \(1 and 2 steps\)"),
         (HEADER + "1,2:3,4:a\n\n1:b\n", "Line 7 of .* has 1 dimensions, the cases before have 2"),
         (HEADER + "a\n", "must hold dimensions and a class"),
-        (HEADER.replace("timeStamps false", "timeStamps true") + "1:a\n", "@timeStamps true are not supported"),
-        (HEADER.replace("classLabel true a b", "classLabel false") + "1:a\n", "must hold '@classLabel true"),
+        (HEADER.replace("timeStamps false", "timeStamps true") + "1:a\n", r"expected pairs '\(time,value\)', got '1'"),
+        (HEADER.replace("classLabel true a b", "targetLabel true") + "1,2:a\n", "value 1: expected a number, got 'a'"),
     ],
 )
 def test_malformed_ts(tmp_path, text, match):
     path = tmp_path / "toy.ts"
     path.write_text(text)
     with pytest.raises(DataError, match=match):
-        read_ts(path)
+        list(open_ts(path)[1])
 
 
 def test_absent_ts(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
-        read_ts(tmp_path / "none.ts")
+        open_ts(tmp_path / "none.ts")
 
 
 @st.composite
@@ -281,7 +281,8 @@ def test_ts_round_trip(tmp_path_factory, case, blank):
     ]
     path = tmp_path_factory.mktemp("ts") / "toy.ts"
     path.write_text("# comment\n" + HEADER + ("\n\n" if blank else "\n").join(lines) + "\n")
-    read = read_ts(path)
-    assert read.labels == labels and read.classes == ("a", "b") and read.name == "toy"
-    for found, unit in zip(read.units, units, strict=True):
-        np.testing.assert_array_equal(found, unit)
+    header, found = open_ts(path)
+    assert header.classes == ("a", "b") and header.name == "toy"
+    for case, unit, label in zip(found, units, labels, strict=True):
+        np.testing.assert_array_equal(case.values, unit)
+        assert case.label == label

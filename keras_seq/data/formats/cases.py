@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 UNIT, STEP, LABEL, PART = "case", "step", "label", "part"
-Case = tuple[NDArray[np.float64], str | float | None]
+Case = tuple[NDArray[np.float64], str | float | None, Sequence[str] | None]
 
 
 def case_batches(
@@ -26,32 +26,40 @@ def case_batches(
     classes: Sequence[str] | None,
     labelled: bool = True,
     parts: Sequence[str] = (),
+    stamped: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """Record batches of cases, one each.
 
     Args:
-        cases: values ``(time, channels)``, NaN where missing, and the label of each: a text of ``classes``, a number
-            where there are none, or None where it is not known.
+        cases: values ``(time, channels)``, NaN where missing, the label of each (a text of ``classes``, a number where
+            there are none, or None where it is not known), and the times of its steps (None: counted from 0).
         channels: names of the channels.
         classes: the labels in the order of their numbers; empty: told from the cases; None: labels are numbers.
         labelled: whether the cases have labels at all.
         parts: train, validation or test for each case; none: the file is of one part.
+        stamped: whether the cases have times, as texts.
     """
     import pyarrow as pa
 
     kind = pa.float64() if classes is None else pa.string()
-    fields = [(UNIT, pa.string()), (STEP, pa.int64()), *((name, pa.float64()) for name in channels)]
+    fields = [
+        (UNIT, pa.string()),
+        (STEP, pa.string() if stamped else pa.int64()),
+        *((name, pa.float64()) for name in channels),
+    ]
     roles = Roles(unit=UNIT, time=STEP, part=PART if parts else None)
     if labelled:
         fields.append((LABEL, kind))
-        task = "regression" if classes is None else "binary" if len(classes) == 2 else "multiclass"
+        many = "binary" if len(classes or ()) == 2 else "multiclass"
+        task = "regression" if classes is None else many if classes else None
         labels = {"targets": (LABEL,), "target_per": "unit", "task": task, "classes": tuple(classes or ())}
         roles = roles.model_copy(update=labels)
     if parts:
         fields.append((PART, pa.string()))
     schema = with_roles(pa.schema(fields), roles)
-    for number, (values, label) in enumerate(cases, start=1):
-        columns = [pa.repeat(pa.scalar(str(number)), len(values)), pa.array(np.arange(len(values)))]
+    for number, (values, label, stamps) in enumerate(cases, start=1):
+        times = pa.array(stamps, pa.string()) if stamped else pa.array(np.arange(len(values)))
+        columns = [pa.repeat(pa.scalar(str(number)), len(values)), times]
         columns += [pa.array(values[:, i], from_pandas=True) for i in range(len(channels))]
         if labelled:
             columns.append(pa.array([label] * len(values), kind))
@@ -83,7 +91,7 @@ def cases_of(path: Path, parts: Mapping[str, Mapping[str, NDArray]]) -> Iterator
     def cases() -> Iterator[Case]:
         for values, own, lengths in blocks.values():
             for i, case in enumerate(values):
-                yield np.asarray(case[: lengths[i]], np.float64), own[i] if own else None
+                yield np.asarray(case[: lengths[i]], np.float64), own[i] if own else None, None
 
     which = [part for part, (values, _, _) in blocks.items() for _ in values if part]
     yield from case_batches(cases(), names, classes=classes, labelled=bool(labels), parts=which)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 VERSION = 1  # of what is written; another one converts anew
 MOST_COLUMNS = 100_000
 ROW_GROUP = 2**17  # rows written together
+GATHERED = 2**26  # bytes above which fewer rows are
 
 
 def is_text(path: Path) -> bool:
@@ -100,9 +102,22 @@ def convert(path: Path, table_format: TableFormat, reading: Reading, target: Pat
             "columns are exchanged, turn the table round."
         )
     with files.new_file(target) as partial, parquet.ParquetWriter(partial, first.schema) as writer:
-        writer.write_batch(first, row_group_size=ROW_GROUP)
-        for batch in batches:
-            writer.write_batch(batch, row_group_size=ROW_GROUP)
+        for table in _gathered(itertools.chain([first], batches)):
+            writer.write_table(table, row_group_size=ROW_GROUP)
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Neighbouring batches together, as many as fill a row group or take ``GATHERED`` bytes."""
+    import pyarrow as pa
+
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(one.num_rows for one in waiting) >= ROW_GROUP or sum(one.nbytes for one in waiting) >= GATHERED:
+            yield pa.Table.from_batches(waiting)
+            waiting = []
+    if waiting:
+        yield pa.Table.from_batches(waiting)
 
 
 def _checked(path: Path, table_format: TableFormat, reading: Reading) -> Iterator[pa.RecordBatch]:

@@ -23,6 +23,8 @@ class Roles(ConfigSection):
     task: TaskName | None = None
     classes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()  # of how the file was read, behind "the file"
+    horizon: int | None = None  # steps that the data are meant to be forecast
+    aside: tuple[str, ...] = ()  # columns that are no inputs unless they are asked for
 
 
 def with_roles(schema: pa.Schema, roles: Roles) -> pa.Schema:

@@ -79,7 +79,8 @@ def plan_table(config: DataConfig) -> Layout:
     path = Path(config.path).expanduser()
     facts = settle_table(path, config)
     names = facts.names
-    own = _described(column_roles(path, facts.reading), config)
+    told = column_roles(path, facts.reading)
+    own = _described(told, config)
     described = own | (_read_schema(Path(config.schema_file), path) if config.schema_file else {})
     roles = {role: getattr(config, role) or described.get(f"{role}_column") for role in ("unit", "group", "time")}
     facts, parts_of_time = _joined(facts, config.time)
@@ -91,8 +92,10 @@ def plan_table(config: DataConfig) -> Layout:
     for name in targets:
         _known(name, "a target", names, path)
     task = config.task or described.get("task") or _guess_task(targets, facts, config)
+    asked = {*targets, *config.features, *(column.name for column in described.get("columns", ()))}
+    free = {name: kind for name, kind in facts.kinds.items() if name not in told.aside or name in asked}
     apart = roles | {f"time ({name})": name for name in parts_of_time}
-    columns, targets = _columns(config, described, facts.kinds, apart, targets, task, path)
+    columns, targets = _columns(config, described, free, apart, targets, task, path)
     _apart(roles, columns, targets, task)
     schema = Schema(
         name=described.get("name", path.stem),
@@ -134,6 +137,8 @@ def plan_table(config: DataConfig) -> Layout:
 
 def _described(roles: Roles, config: DataConfig) -> dict[str, Any]:
     """What the file itself says of its columns, as fields of a schema; no targets where others are asked for."""
+    if roles.task == "forecast" and not config.windows.horizon:
+        roles = roles.model_copy(update={"targets": (), "task": None})
     parts = {"unit_column": roles.unit, "time_column": roles.time}
     targets: dict[str, Any] = {}
     if roles.targets and config.targets in ((), roles.targets) and config.task in (None, roles.task):
