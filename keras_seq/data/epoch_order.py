@@ -70,12 +70,6 @@ def _in_order(windows: int, steps: int, batch: int) -> Int:
     return np.concatenate([order, ~np.resize(order, steps * batch - windows)]).reshape(steps, batch)
 
 
-def weighing(numbers: Int) -> tuple[Int, NDArray[np.bool_]]:
-    """Window numbers of a plan without the mark, and which of them weigh something; each ``(batch,)``."""
-    real = numbers >= 0
-    return np.where(real, numbers, ~numbers), real
-
-
 def _balanced(labels: Int, steps: int, batch: int, rng: np.random.Generator) -> Int:
     classes = np.unique(labels)
     slots = np.arange(steps * batch) % len(classes)  # round robin: equal shares, whatever the batch size

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_seq.config import DataConfig
 from keras_seq.data.augment import Augmenter
+from keras_seq.data.cutter import Batch, WindowCutter, WindowRows, series_rows
 from keras_seq.data.epoch_order import epoch_plan, steps_per_epoch
 from keras_seq.data.memory import keep_freed_memory
 from keras_seq.data.series import Series
@@ -21,7 +22,6 @@ from keras_seq.errors import ConfigError
 __all__ = ["make_dataset", "steps_per_epoch"]
 
 ENDLESS = 2**31 - 1
-Batch = tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]  # inputs, targets, weights
 
 
 def make_dataset(
@@ -60,14 +60,16 @@ def make_dataset(
     """
     keep_freed_memory()
     if is_stored(series):
-        dataset = _streamed(BlockReader(series, index, spec, config, batch_size), spec, training, seed, first_epoch)
+        cutter = WindowCutter(spec, config, gaps=True)
+        dataset = _streamed(BlockReader(series, index, spec, config, batch_size), cutter, training, seed, first_epoch)
     else:
-        cutter = _Cutter(series, index, spec, config)
+        cutter = WindowCutter(spec, config, gaps=bool(np.isnan(series.targets).any()))
+        rows = series_rows(series, index, spec, config)
         if training:
             numbers = _training_numbers(series, index, spec, config, batch_size, seed, first_epoch)
         else:
             numbers = tf.data.Dataset.range(len(index)).batch(batch_size)
-        dataset = numbers.map(cutter)
+        dataset = numbers.map(lambda chosen: cutter(rows, chosen))
     if training:
         first_step = first_epoch * steps_per_epoch(index, batch_size, shuffle=config.shuffle)
         dataset = _augmented(dataset, _augmenter(series, index, spec, config), seed, first_step)
@@ -86,24 +88,28 @@ def _augmented(dataset: tf.data.Dataset, augmenter: Augmenter, seed: int, first_
     return tf.data.Dataset.zip(tf.data.Dataset.counter(start=first_step), dataset).map(change)
 
 
-def _streamed(reader: BlockReader, spec: DataSpec, training: bool, seed: int, first_epoch: int) -> tf.data.Dataset:
-    """Batches that a reader cuts from blocks on disk."""
-    batch = reader.batch_size if training else None
-    time = None if spec.variable_length else spec.time
-    inputs = {"values": tf.TensorSpec((batch, time, len(spec.features)), tf.float32)}
-    if spec.variable_length:
-        inputs["lengths"] = tf.TensorSpec((batch,), tf.int32)
-    width = 1 if spec.task == "binary" else len(spec.targets)
-    targets = tf.TensorSpec((batch, width), tf.float32)
-    if spec.task == "multiclass":
-        targets = tf.TensorSpec((batch,), tf.int32)
-    elif spec.per_step or spec.horizon:
-        targets = tf.TensorSpec((batch, time if spec.per_step else spec.horizon, width), tf.float32)
-    weights = tf.TensorSpec((batch, time) if spec.per_step else (batch,), tf.float32)
-    return tf.data.Dataset.from_generator(
-        lambda: reader.training(seed, first_epoch) if training else reader.in_order(),
-        output_signature=(inputs, targets, weights),
+def _streamed(
+    reader: BlockReader, cutter: WindowCutter, training: bool, seed: int, first_epoch: int
+) -> tf.data.Dataset:
+    """Batches cut from pools of blocks that a reader brings from disk."""
+    series, batch = reader.series, reader.batch_size
+    columns, targets = len(series.schema.columns), len(series.schema.targets)
+    row = tf.TensorSpec((None,), tf.int64)
+    rows = WindowRows(
+        tf.TensorSpec((None, columns), tf.float32),
+        tf.TensorSpec((None, targets), tf.float32),
+        *(row, tf.TensorSpec((None,), tf.int32), row, row),
     )
+    pools = tf.data.Dataset.from_generator(
+        lambda: reader.training(seed, first_epoch) if training else reader.in_order(),
+        output_signature=(rows, tf.TensorSpec((None, batch) if training else (None,), tf.int64)),
+    )
+
+    def batches(rows: WindowRows, numbers: tf.Tensor) -> tf.data.Dataset:
+        of_pool = tf.data.Dataset.from_tensor_slices(numbers)
+        return (of_pool if training else of_pool.batch(batch)).map(lambda chosen: cutter(rows, chosen))
+
+    return pools.prefetch(1).flat_map(batches)
 
 
 def _training_numbers(
@@ -162,70 +168,3 @@ def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options.autotune.enabled = False  # with it on, fit stalls at each epoch's end
     options.deterministic = True
     return dataset.with_options(options)
-
-
-class _Cutter:
-    """Cuts one batch of windows out of the series, inside the graph."""
-
-    def __init__(self, series: Series, index: WindowIndex, spec: DataSpec, config: DataConfig) -> None:
-        self.spec, self.config = spec, config
-        targets = series.targets
-        if config.target_cap is not None and not spec.classifies:
-            targets = np.minimum(targets, np.float32(config.target_cap))
-        self.gaps = bool(np.isnan(targets).any())
-        self.per_unit = series.schema.target_per == "unit"
-        with tf.device("CPU:0"):
-            self.values = tf.convert_to_tensor(series.values)
-            self.targets = tf.convert_to_tensor(targets)
-            self.start = tf.convert_to_tensor(index.start)
-            self.length = tf.convert_to_tensor(index.length.astype(np.int32)) if spec.variable_length else None
-            self.unit = tf.convert_to_tensor(index.unit.astype(np.int32)) if self.per_unit else None
-            self.first = tf.convert_to_tensor(index.first) if spec.per_step else None
-
-    def __call__(self, numbers: tf.Tensor) -> Batch:
-        """Inputs, targets and weights of windows ``numbers (batch,)``; one written ``~number`` weighs nothing."""
-        inputs, targets, weights = self._cut(tf.where(numbers < 0, -1 - numbers, numbers))
-        real = tf.cast(numbers >= 0, tf.float32)
-        return inputs, targets, weights * (real[:, None] if self.spec.per_step else real)
-
-    def _cut(self, numbers: tf.Tensor) -> Batch:
-        start = tf.gather(self.start, numbers)
-        length: tf.Tensor = tf.gather(self.length, numbers) if self.spec.variable_length else self.spec.time
-        steps = self._steps(length)
-        rows = start[:, None] + tf.cast(steps, tf.int64)
-        last = start + tf.cast(length, tf.int64) - 1
-        if not self.spec.variable_length:
-            inputs, real = {"values": tf.gather(self.values, rows)}, tf.constant(True)
-        else:  # padding: read the window's last row, then write zeros
-            rows, real = tf.minimum(rows, last[:, None]), steps < length[:, None]
-            inputs = {"values": tf.where(real[:, :, None], tf.gather(self.values, rows), 0.0), "lengths": length}
-        return (inputs, *self._targets(numbers, rows, real, last))
-
-    def _steps(self, length: tf.Tensor | int) -> tf.Tensor:
-        """``(time,)`` numbers of the batch's steps."""
-        if not self.spec.variable_length:
-            return tf.range(self.spec.time, dtype=tf.int32)
-        bucket = self.config.bucket
-        time = tf.minimum(-(-tf.reduce_max(length) // bucket) * bucket, self.spec.time)
-        return tf.range(time, dtype=tf.int32)
-
-    def _targets(
-        self, numbers: tf.Tensor, rows: tf.Tensor, real: tf.Tensor, last: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        if self.spec.per_step:
-            targets = tf.gather(self.targets, rows)
-            owned = rows >= tf.gather(self.first, numbers)[:, None]
-            known = real & owned & tf.reduce_all(tf.math.is_finite(targets), axis=-1)
-            return tf.where(known[:, :, None], targets, 0.0), tf.cast(known, tf.float32)
-        answer = tf.gather(self.unit, numbers) if self.per_unit else last
-        weights = tf.ones_like(last, tf.float32)
-        if self.spec.horizon:
-            answer = last[:, None] + tf.range(1, self.spec.horizon + 1, dtype=tf.int64)
-        targets = tf.gather(self.targets, answer)
-        if self.gaps:
-            known = tf.math.is_finite(targets)
-            whole = tf.reduce_all(known, axis=list(range(1, targets.shape.rank)))
-            targets, weights = tf.where(known, targets, 0.0), tf.cast(whole, tf.float32)
-        if self.spec.task == "multiclass":
-            return tf.cast(targets[:, 0], tf.int32), weights
-        return targets[:, :1] if self.spec.task == "binary" else targets, weights

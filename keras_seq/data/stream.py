@@ -1,4 +1,4 @@
-"""Batches from a series on disk: blocks of rows are read, shuffled in a pool, and windows cut from them."""
+"""Pools of rows from a series on disk: blocks are read ahead, and those of a pool shuffled together."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
-from keras_seq.data.epoch_order import epoch_plan, weighing
+from keras_seq.data.cutter import WindowRows, window_rows
+from keras_seq.data.epoch_order import epoch_plan
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.data.windows import WindowIndex, WindowRuns
@@ -23,11 +23,11 @@ BLOCK_ROWS = 32768  # rows of one block, about
 POOL = 4  # blocks whose windows are shuffled together
 READERS = 2  # blocks read at the same time, ahead of their use
 
-Batch = tuple[dict[str, NDArray[Any]], NDArray[Any], NDArray[np.float32]]
+Pool = tuple[WindowRows, NDArray[np.int64]]  # rows, and numbers of the windows of each batch
 
 
 class BlockReader:
-    """Cuts windows out of a stored series, block after block, in memory that does not grow with the data.
+    """Brings the rows of a stored series and the windows in them, block after block, in memory that stays flat.
 
     Attributes:
         block: windows in one block, a multiple of the batch size.
@@ -50,21 +50,19 @@ class BlockReader:
         self.block = max(1, wanted // self.batch_size) * self.batch_size
         self.blocks = -(-len(index) // self.block)
 
-    def training(self, seed: int, first_epoch: int) -> Iterator[Batch]:
-        """Endless batches; blocks, and windows within a pool of blocks, in an order by (seed, epoch)."""
+    def training(self, seed: int, first_epoch: int) -> Iterator[Pool]:
+        """Endless pools with their batches, ``(steps, batch)``; both in an order by (seed, epoch)."""
         epoch = first_epoch
         while True:
             yield from self._epoch(seed, epoch)
             epoch += 1
 
-    def in_order(self) -> Iterator[Batch]:
-        """Every window once, in order; the last batch may be smaller."""
+    def in_order(self) -> Iterator[Pool]:
+        """Every block as a pool, its windows in order ``(windows,)``."""
         for block in self._read(range(self.blocks)):
-            rows = _Rows(self, [block])
-            for low in range(0, len(block.windows), self.batch_size):
-                yield rows.cut(np.arange(low, min(low + self.batch_size, len(block.windows))))
+            yield _joined(self, [block]), np.arange(len(block.windows))
 
-    def _epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
+    def _epoch(self, seed: int, epoch: int) -> Iterator[Pool]:
         shuffle = self.config.shuffle
         rng = np.random.default_rng([seed % 2**63, epoch, 1])
         order = rng.permutation(self.blocks) if shuffle else np.arange(self.blocks)
@@ -73,18 +71,17 @@ class BlockReader:
             order = np.concatenate([[self.blocks - 1], order[order != self.blocks - 1]])
         blocks = self._read(order.tolist(), in_turn=not shuffle or self.config.shards.deterministic)
         while pool := list(islice(blocks, self.pool)):
-            rows = _Rows(self, pool)
+            rows = _joined(self, pool)
             pool.clear()
             plan = epoch_plan(
-                rows.windows.length,
+                rows.length.astype(np.int64),
                 self.batch_size,
                 seed=int(rng.integers(2**62)),
                 epoch=epoch,
                 shuffle=shuffle,
                 group_lengths=self.spec.variable_length,
             )
-            for numbers in plan:
-                yield rows.cut(numbers)
+            yield rows, plan
 
     def _read(self, numbers: Iterable[int], *, in_turn: bool = True) -> Iterator[_Block]:
         """Blocks with their rows; the next ones are read while one is used."""
@@ -135,58 +132,20 @@ def _pool(series: Series, config: DataConfig) -> tuple[int, int]:
     return config.shards.interleave, max(1, int(config.shards.buffer_mb * 2**20 / row / config.shards.interleave))
 
 
-class _Rows:
-    """The rows of some blocks, and the windows in them."""
-
-    def __init__(self, reader: BlockReader, read: list[_Block]) -> None:
-        self.spec, self.config = reader.spec, reader.config
-        self.per_unit = reader.series.schema.target_per == "unit"
-        blocks = [block.windows for block in read]
-        begins = np.cumsum([0, *(len(block.values) for block in read)])
-        shifts = [np.full(len(b.windows), begin - b.low, np.int64) for b, begin in zip(read, begins, strict=False)]
-        self.values = read[0].values if len(read) == 1 else np.concatenate([block.values for block in read])
-        targets = [block.targets for block in read if block.targets is not None]
-        self.targets = np.asarray(reader.series.targets) if self.per_unit else np.concatenate(targets)
-        if self.config.target_cap is not None and not self.spec.classifies:
-            self.targets = np.minimum(self.targets, np.float32(self.config.target_cap))
-        self.windows = WindowIndex(
-            *(np.concatenate([getattr(block, name) for block in blocks]) for name in WindowIndex.__dataclass_fields__)
-        )
-        self.shift = np.concatenate(shifts)
-
-    def cut(self, numbers: NDArray[np.int64]) -> Batch:
-        """One batch, as ``make_dataset`` describes it; windows written ``~number`` have no weight."""
-        numbers, real = weighing(numbers)
-        inputs, targets, weights = self._cut(numbers)
-        return inputs, targets, weights * (real[:, None] if self.spec.per_step else real)
-
-    def _cut(self, numbers: NDArray[np.int64]) -> Batch:
-        windows, spec = self.windows, self.spec
-        start, length = windows.start[numbers] + self.shift[numbers], windows.length[numbers]
-        time = spec.time
-        if spec.variable_length:
-            time = min(-(-int(length.max()) // self.config.bucket) * self.config.bucket, spec.time)
-        steps = np.arange(time)
-        real = steps < length[:, None]
-        rows = start[:, None] + np.minimum(steps, length[:, None] - 1)
-        values = self.values.take(rows, axis=0)  # twice as fast as values[rows]
-        inputs: dict[str, NDArray[Any]] = {"values": values}
-        if spec.variable_length:
-            values[~real] = 0.0
-            inputs["lengths"] = length.astype(np.int32)
-        if spec.per_step:
-            owned = rows - self.shift[numbers][:, None] >= windows.first[numbers][:, None]
-            return inputs, *_known(self.targets[rows], real & owned)
-        answer = windows.unit[numbers] if self.per_unit else windows.target[numbers] + self.shift[numbers]
-        if spec.horizon:
-            answer = answer[:, None] + np.arange(spec.horizon)
-        targets = self.targets[answer]
-        finite = np.isfinite(targets)
-        weights: NDArray[np.float32] = np.asarray(finite.reshape(len(finite), -1).all(axis=1), np.float32)
-        targets = np.where(finite, targets, np.float32(0))
-        if spec.task == "multiclass":
-            return inputs, targets[:, 0].astype(np.int32), weights
-        return inputs, targets[:, :1] if spec.task == "binary" else targets, weights
+def _joined(reader: BlockReader, pool: list[_Block]) -> WindowRows:
+    """The rows of some blocks, one after another, and the windows in them."""
+    begins = np.cumsum([0, *(len(block.values) for block in pool)])
+    windows = WindowIndex(
+        *(np.concatenate([getattr(block.windows, name) for block in pool]) for name in WindowIndex.__dataclass_fields__)
+    )
+    shift = np.concatenate(
+        [np.full(len(b.windows), begin - b.low, np.int64) for b, begin in zip(pool, begins, strict=False)]
+    )
+    per_unit = reader.series.schema.target_per == "unit"
+    of_rows = [block.targets for block in pool if block.targets is not None]
+    targets = np.asarray(reader.series.targets) if per_unit else np.concatenate(of_rows)
+    values = np.concatenate([block.values for block in pool])
+    return window_rows(values, targets, windows, shift, reader.spec, reader.config, per_unit=per_unit)
 
 
 def _rows_of(index: WindowIndex | WindowRuns) -> int:
@@ -194,8 +153,3 @@ def _rows_of(index: WindowIndex | WindowRuns) -> int:
     if isinstance(index, WindowRuns):
         return int((index.run_end + (index.run_count - 1) * index.stride - index.run_begin).sum())
     return int((index.start + index.length).max() - index.start.min())
-
-
-def _known(targets: NDArray[np.float32], mine: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    known = mine & np.isfinite(targets).all(axis=-1)
-    return np.where(known[:, :, None], targets, np.float32(0)), known.astype(np.float32)

@@ -242,3 +242,10 @@ def with_known_targets(
             "Give the part other rows (data.split), or fill in targets that are known."
         )
     return index if answered.all() else index.take(np.flatnonzero(answered))
+
+
+def window_targets(series: Series, index: WindowIndex, horizon: int) -> NDArray[np.float32]:
+    """Targets of the windows: ``(windows, targets)``, or ``(windows, horizon, targets)`` of a forecast."""
+    if horizon:
+        return np.asarray(series.targets[index.target[:, None] + np.arange(horizon)])
+    return np.asarray(series.targets[index.unit if series.schema.target_per == "unit" else index.target])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
-from keras_seq.data.windows import WindowIndex
+from keras_seq.data.windows import WindowIndex, window_targets
 from keras_seq.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
@@ -128,15 +128,8 @@ def cut(series: Series, index: WindowIndex, spec: DataSpec) -> Samples:
     step = last - series.offsets[index.unit] + 1
     alone = len(np.unique(ids)) == len(ids) and len(ids) > 1
     names = tuple(str(name) if alone else f"{name} @ {at}" for name, at in zip(ids, step, strict=True))
-    return Samples(values, lengths, names, index.unit, last, _truth(series, index, spec, last))
-
-
-def _truth(series: Series, index: WindowIndex, spec: DataSpec, last: NDArray[np.int64]) -> NDArray[Any]:
-    if spec.horizon:
-        return np.asarray(series.targets[index.target[:, None] + np.arange(spec.horizon)])
-    if series.schema.target_per == "unit":
-        return np.asarray(series.targets[index.unit])
-    return np.asarray(series.targets[last])
+    truth = window_targets(series, index, spec.horizon)
+    return Samples(values, lengths, names, index.unit, last, truth)
 
 
 def _last_windows(series: Series, index: WindowIndex, units: Sequence[str], part: str) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from keras_seq.config import DataConfig, EvaluationConfig
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
-from keras_seq.data.windows import WindowIndex
+from keras_seq.data.windows import WindowIndex, window_targets
 
 if TYPE_CHECKING:
     import keras
@@ -86,13 +86,7 @@ def locate(series: Series, index: WindowIndex, spec: DataSpec) -> tuple[np.ndarr
         row = row + np.arange(index.length.sum())
         unit = np.repeat(index.unit, index.length)
         return series.targets[row], unit, row
-    row = index.start + index.length - 1
-    if spec.horizon:
-        ahead = index.target[:, None] + np.arange(spec.horizon)
-        return series.targets[ahead], index.unit, row
-    per_unit = series.schema.target_per == "unit"
-    truth = series.targets[index.unit if per_unit else index.target]
-    return truth, index.unit, row
+    return window_targets(series, index, spec.horizon), index.unit, index.start + index.length - 1
 
 
 def points(series: Series, index: WindowIndex, spec: DataSpec, prediction: np.ndarray) -> Points:
