@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq import cli, machine
+from keras_seq.data.static import with_table
 from keras_seq.errors import ConfigError
 from keras_seq.evaluation.answered import AnswerTable
 from keras_seq.pipeline.predict import answer_file, write_table
@@ -36,6 +38,7 @@ def make_parser() -> cli.Parser:
     parser.add_argument("--out", help="CSV or Parquet file to write; default: CSV on the terminal")
     parser.add_argument("--every", type=int, default=0, help="also answer every n steps (0: only at the end)")
     parser.add_argument("--whole", action="store_true", help="the file holds every unit from its first row on")
+    parser.add_argument("--static", help="companion table of the file's units, in place of data.static.path")
     parser.add_argument("--stream", action="store_true", help="answer each CSV row of standard input as it comes")
     return parser
 
@@ -51,6 +54,7 @@ def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
     from keras_seq.bundle import load_bundle
 
     bundle = load_bundle(options.bundle)
+    bundle = dataclasses.replace(bundle, schema=with_table(bundle.schema, options.static))
     if options.stream:
         from keras_seq.pipeline.stream import answer, as_values, stream
 

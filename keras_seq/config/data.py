@@ -107,6 +107,15 @@ class ShardsConfig(ConfigSection):
     verify: bool = Field(True, description="check the sha256 of shards that changed since they were last checked")
 
 
+class StaticConfig(ConfigSection):
+    """A companion table of ``data.path`` with one row a unit, whose columns become inputs of all rows of the unit."""
+
+    path: str | None = Field(
+        None, description="CSV or Parquet file with one row a unit, such as stores.csv; none: there is none"
+    )
+    unit: str | None = Field(None, description="its column that names the unit; default: data.unit")
+
+
 class DataConfig(ConfigSection):
     """From where the series come and how they are cut, mended, scaled and fed."""
 
@@ -163,6 +172,7 @@ class DataConfig(ConfigSection):
     categories: tuple[str, ...] = Field(
         (), description="input columns whose values are words, also where they are written as numbers"
     )
+    static: StaticConfig = Field(default_factory=StaticConfig)
     covariates: CovariatesConfig = Field(default_factory=CovariatesConfig)
     target_cap: float | None = Field(None, description="largest target value in training (RUL: 125)")
     caster: CasterConfig = Field(default_factory=CasterConfig)

@@ -17,6 +17,7 @@ from keras_seq.data.reading.joined_time import join_columns, joined_name
 from keras_seq.data.reading.labels import number_text
 from keras_seq.data.rows import Rows, arrange
 from keras_seq.data.series import Schema
+from keras_seq.data.static import StaticValues, lacking_static
 from keras_seq.data.table_rows import complete, own_schema
 from keras_seq.data.words import code_words
 from keras_seq.errors import DataError
@@ -48,7 +49,8 @@ def frame_rows(table: pd.DataFrame, schema: Schema, covariates: CovariatesConfig
     names = _names(table, schema)
     table = _with_joined_time(table.set_axis(names, axis=1).reset_index(drop=True), schema)
     names = list(table.columns)
-    own = own_schema(schema, names, covariates)
+    static = schema.static if schema.unit_column in names and lacking_static(schema, names) else None
+    own = own_schema(schema, [*names, *(static.columns if static else ())], covariates)
     columns: dict[str, Any] = {}
     roles = dict.fromkeys([*own.features, own.unit_column, own.group_column, own.time_column])
     for name in (name for name in roles if name is not None and name in names):
@@ -56,11 +58,15 @@ def frame_rows(table: pd.DataFrame, schema: Schema, covariates: CovariatesConfig
             columns[name] = _times(table[name], own)
         elif name in (own.unit_column, own.group_column):
             columns[name] = _texts(table[name])
+        if static and name in static.columns:
+            continue
         if name in own.vocabularies:
             words = table[name].astype(object).where(table[name].notna(), None)
             columns[name] = code_words(words, own.vocabularies[name])
         elif name in own.features:
             columns[name] = numbers_of(table[name], own.reading.missing_codes if own.reading else ())
+    if static:
+        columns |= StaticValues(schema).columns(columns[str(own.unit_column)].to_numpy(object, na_value=None))
     typed = pd.DataFrame(columns, index=table.index)
     rows = arrange(typed, own, where=WHERE, alone="table")
     if rows.clock is not None:

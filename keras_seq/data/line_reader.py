@@ -18,6 +18,7 @@ from keras_seq.data.reading.numbers import number_of
 from keras_seq.data.reading.reading import Marks, Reading
 from keras_seq.data.reading.zones import zone_info
 from keras_seq.data.series import Schema
+from keras_seq.data.static import StaticValues, lacking_static
 from keras_seq.data.words import word_of
 from keras_seq.errors import DataError, nearest
 
@@ -64,7 +65,10 @@ class LineReader:
             header = next(lines, "")
         self._rows = csv.reader(lines, delimiter=self._reading.delimiter)
         names = _header(header, self._reading)
-        parts = dict.fromkeys([*schema.features, *([schema.unit_column] if schema.unit_column else [])])
+        self._static = StaticValues(schema) if lacking_static(schema, names) else None
+        joined = self._static.table.columns if self._static else ()
+        fields = [name for name in schema.features if name not in joined]
+        parts = dict.fromkeys([*fields, *([schema.unit_column] if schema.unit_column else [])])
         for name in parts:
             if name not in names:
                 what = "unit column" if name == schema.unit_column else "feature column"
@@ -74,7 +78,7 @@ class LineReader:
         for name in [*parts, *(times if self.clock else [])]:
             if names.count(name) > 1:
                 raise DataError(f"Line 1, the header, names column '{name}' twice.")
-        self._places = {name: names.index(name) for name in schema.features}
+        self._places = {name: names.index(name) for name in fields}
         self._unit = names.index(schema.unit_column) if schema.unit_column else None
         self._time = {name: names.index(name) for name in times} if self.clock else {}
         self._least = 1 + max([*self._places.values(), self._unit or 0, *self._time.values()])
@@ -82,7 +86,7 @@ class LineReader:
         words = schema.vocabularies
         self._fields: dict[str, NumberReader | WordReader] = {
             name: WordReader(words[name], self._reading) if name in words else NumberReader(name, self._reading)
-            for name in schema.features
+            for name in fields
         }
 
     def __iter__(self) -> Iterator[Line]:
@@ -110,8 +114,10 @@ class LineReader:
         clock = self._clock(row) if self._time else None
         if clock is not None:
             self._check_time(unit, clock)
-        values = [self._fields[name].read(row[place]) for name, place in self._places.items()]
-        return Line(number, unit, clock, np.array(values, np.float32))
+        values = {name: self._fields[name].read(row[place]) for name, place in self._places.items()}
+        if self._static:
+            values |= dict(zip(self._static.table.columns, self._static.of([unit])[0].tolist(), strict=True))
+        return Line(number, unit, clock, np.array([values[name] for name in self._schema.features], np.float32))
 
     def _clock(self, row: Sequence[str]) -> str:
         """The time of a row as it is written, its parts joined; "" where one is missing."""

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from keras_seq.config import ConfigSection, TaskName
 from keras_seq.data.calendar import Calendar
+from keras_seq.data.reading.companion import StaticTable
 from keras_seq.data.reading.reading import Reading
 from keras_seq.tasks import classifies
 
@@ -48,6 +49,7 @@ class Schema(ConfigSection):
     time_column: str | None = None
     calendar: Calendar | None = None  # the rule of the stamps, as training read it off
     history: int | Literal["unit"] | None = None  # rows before a window that its covariates read; None: not kept
+    static: StaticTable | None = None  # from which some columns are joined by unit
     reading: Reading | None = None  # how the table was read; None: a source of the project, or an older bundle
 
     @property

@@ -155,6 +155,7 @@ def store_key(config: DataConfig) -> str:
         file = Path(config.path or "").expanduser().resolve()
         content = content_digest(file)
         schema = content_digest(Path(config.schema_file)) if config.schema_file else ""
+        schema += content_digest(Path(config.static.path).expanduser()) if config.static.path else ""
     except OSError as error:
         raise DataError(f"File '{error.filename}' cannot be read ({error.strerror}).") from None
     options = config.model_dump(mode="json", exclude=NOT_SHAPING) | {"per_step": config.windows.per_step}

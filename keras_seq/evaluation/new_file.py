@@ -16,6 +16,7 @@ from keras_seq.data.rows import RefusedUnit, Rows, refused_line
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
 from keras_seq.data.splits import Part, Splits
+from keras_seq.data.static import with_table
 from keras_seq.data.table_rows import read_rows
 from keras_seq.data.windows import index_windows
 from keras_seq.errors import DataError
@@ -62,7 +63,8 @@ def score_file(bundle: Bundle, path: str | Path, experiment: Experiment, *, whol
         DataError: the file deviates from the schema, holds no target, or no unit of it can be answered.
     """
     window = None if whole else bundle.spec.time
-    rows = read_rows(path, bundle.schema, experiment.data.covariates, window=window, with_targets=True)
+    schema = with_table(bundle.schema, experiment.data.static.path)
+    rows = read_rows(path, schema, experiment.data.covariates, window=window, with_targets=True)
     if not np.isfinite(rows.series.targets).any():
         raise DataError(f"File '{path}' holds no value of {', '.join(bundle.spec.targets)}, so nothing can be judged.")
     prepared, refused = _prepared(rows, bundle, experiment, str(path))

@@ -16,6 +16,7 @@ from keras_seq.data.reading.labels import own_text
 from keras_seq.data.reading.named_dates import is_epoch, is_named, write_named
 from keras_seq.data.reading.reading import Kind, Reading
 from keras_seq.data.reading.zones import to_local, zone_info
+from keras_seq.data.static import StaticValues, lacking_static
 from keras_seq.data.words import code_column
 from keras_seq.errors import DataError
 
@@ -63,6 +64,8 @@ def read_by_schema(
             parts[name].append(_column(batch.column(i), name, kind, schema, rule, path, rows))
         rows += batch.num_rows
     frame = pd.DataFrame({name: np.concatenate(pieces) for name, pieces in parts.items()})
+    if schema.unit_column in names and lacking_static(schema, names):
+        frame = frame.assign(**StaticValues(schema).columns(frame[schema.unit_column].to_numpy(object)))
     frame.attrs["reading"] = reading
     return frame
 

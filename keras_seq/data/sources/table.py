@@ -23,6 +23,7 @@ from keras_seq.data.series import Float, Int, Schema, Series
 from keras_seq.data.sources.part_column import unit_parts
 from keras_seq.data.sources.positive import count_labels, order_classes
 from keras_seq.data.sources.table_layout import Layout, plan_table
+from keras_seq.data.static import StaticValues
 from keras_seq.data.words import code_column
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.tasks import classifies
@@ -165,10 +166,14 @@ class _Arrays:
 def _columns(layout: Layout, rows: int = 65536, taker: PrecisionTaker | None = None) -> Iterator[dict[str, Any]]:
     """Batches as ``{name: array}``: float32, float64, datetime64 or text."""
     before = 0
+    static = StaticValues(layout.schema) if layout.schema.static else None
     for batch in read_batches(layout.path, layout.kinds, layout.reading, rows=rows, span=layout.span):
         if taker is not None:
             taker.add(_watched(batch, taker.names))
-        yield {name: _plain(batch.column(i), name, layout, before) for i, name in enumerate(batch.schema.names)}
+        columns = {name: _plain(batch.column(i), name, layout, before) for i, name in enumerate(batch.schema.names)}
+        if static and layout.schema.unit_column:
+            columns |= static.columns(columns[layout.schema.unit_column].to_numpy(object))
+        yield columns
         before += batch.num_rows
 
 
@@ -194,7 +199,7 @@ def _plain(column: pa.Array, name: str, layout: Layout, before: int) -> Any:
 def number_taker(layout: Layout) -> PrecisionTaker:
     """Collector of the precision of number columns, in float64 as the file has them."""
     schema = layout.schema
-    return PrecisionTaker(name for name in (*schema.features, *schema.targets) if layout.kinds[name] == "number")
+    return PrecisionTaker(name for name in (*schema.features, *schema.targets) if layout.kinds.get(name) == "number")
 
 
 def lossy_columns(taker: PrecisionTaker) -> list[dict[str, Any]]:
@@ -232,7 +237,8 @@ def _read(layout: Layout) -> _Arrays:
         }
         for array, names in ((values, schema.features), (targets, schema.targets)):
             for j, name in enumerate(names):
-                array[part, j] = columns[name]
+                if name in columns:  # static ones come once the units are known
+                    array[part, j] = columns[name]
         if schema.unit_column:
             unit[part] = _present(columns[schema.unit_column], rows, schema.unit_column, "unit", layout)
         if group is not None and schema.group_column:
@@ -243,6 +249,10 @@ def _read(layout: Layout) -> _Arrays:
             time[part] = columns[schema.time_column]
         rows = part.stop
     label = schema.targets[0]
+    if schema.static and schema.unit_column:
+        static = StaticValues(schema).of(list(codes[schema.unit_column].numbers))
+        for j, name in enumerate(schema.static.columns):
+            values[:rows, schema.features.index(name)] = static[unit[:rows], j]
     return _Arrays(
         values=values[:rows],
         targets=targets[:rows],

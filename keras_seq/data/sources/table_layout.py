@@ -13,6 +13,7 @@ from keras_seq.config import DataConfig, TaskName, yaml_text
 from keras_seq.data.formats.roles import Roles
 from keras_seq.data.reading import Kind, Reading
 from keras_seq.data.reading.batches import column_roles
+from keras_seq.data.reading.companion import StaticTable
 from keras_seq.data.reading.dates import ISO, DateRule
 from keras_seq.data.reading.joined_time import joined_name
 from keras_seq.data.reading.reading import UNNAMED
@@ -25,6 +26,7 @@ from keras_seq.data.reading.settle import (
     with_joined_time,
 )
 from keras_seq.data.series import Column, Schema
+from keras_seq.data.static import plan_static
 from keras_seq.data.words import check_vocabulary, settle_vocabularies
 from keras_seq.errors import ConfigError, DataError, nearest, shorten
 from keras_seq.tasks import classifies
@@ -95,7 +97,8 @@ def plan_table(config: DataConfig) -> Layout:
     asked = {*targets, *config.features, *(column.name for column in described.get("columns", ()))}
     free = {name: kind for name, kind in facts.kinds.items() if name not in told.aside or name in asked}
     apart = roles | {f"time ({name})": name for name in parts_of_time}
-    columns, targets = _columns(config, described, free, apart, targets, task, path)
+    static, static_kinds = plan_static(config, roles["unit"], names)
+    columns, targets = _columns(config, described, free | static_kinds, apart, targets, task, path)
     _apart(roles, columns, targets, task)
     schema = Schema(
         name=described.get("name", path.stem),
@@ -109,8 +112,9 @@ def plan_table(config: DataConfig) -> Layout:
         group_column=roles["group"],
         time_column=roles["time"],
         calendar=described.get("calendar"),
+        static=_joined(static, static_kinds, columns),
     )
-    schema = _with_words(schema, facts, config)
+    schema = _with_words(schema, {**facts.kinds, **static_kinds}, facts, config)
     kinds = _kinds(schema, facts, config)
     dated = schema.time_column is not None and kinds[schema.time_column] == "date"
     dates = settle_time(str(schema.time_column), facts, config) if dated else None
@@ -279,14 +283,22 @@ def _columns(
     return tuple(columns), targets
 
 
-def _with_words(schema: Schema, facts: TableFacts, config: DataConfig) -> Schema:
+def _joined(
+    static: StaticTable | None, kinds: dict[str, ColumnKind], columns: tuple[Column, ...]
+) -> StaticTable | None:
+    """The companion table with those of its columns that are inputs; None where none is."""
+    taken = tuple(column.name for column in columns if column.name in kinds)
+    return static.model_copy(update={"columns": taken}) if static is not None and taken else None
+
+
+def _with_words(schema: Schema, kinds: dict[str, ColumnKind], facts: TableFacts, config: DataConfig) -> Schema:
     """The schema with its columns of words marked, and their vocabularies."""
     for name in config.categories:
-        _known(name, "a category (data.categories)", list(facts.kinds), facts.path)
+        _known(name, "a category (data.categories)", list(kinds), facts.path)
     asked = {*config.categories, *schema.vocabularies}
     columns = tuple(
         column.model_copy(update={"kind": "category"})
-        if column.name in asked or (facts.kinds[column.name] == "text" and column.kind == "feature")
+        if column.name in asked or (kinds[column.name] == "text" and column.kind == "feature")
         else column
         for column in schema.columns
     )
@@ -298,7 +310,12 @@ def _with_words(schema: Schema, facts: TableFacts, config: DataConfig) -> Schema
         return schema
     for name, words in given.items():
         check_vocabulary(name, words)
-    vocabularies = settle_vocabularies(facts.path, given, asked, facts.reading)
+    joined = schema.static.columns if schema.static else ()
+    own = {name: words for name, words in given.items() if name not in joined}
+    vocabularies = settle_vocabularies(facts.path, own, asked, facts.reading)
+    if schema.static:
+        others = {name: words for name, words in given.items() if name in joined}
+        vocabularies |= settle_vocabularies(Path(schema.static.path), others, asked, schema.static.reading)
     columns = tuple(
         column.model_copy(update={"vocabulary": vocabularies[column.name]}) if column.name in given else column
         for column in columns
@@ -325,7 +342,8 @@ def _apart(roles: dict[str, str | None], columns: tuple[Column, ...], targets: t
 def _kinds(schema: Schema, facts: TableFacts, config: DataConfig) -> dict[str, Kind]:
     """What each column that is needed is read as; labels keep the file's own text."""
     kinds: dict[str, Kind] = {}
-    for name in (*schema.features, *schema.targets):
+    joined = schema.static.columns if schema.static else ()
+    for name in (name for name in (*schema.features, *schema.targets) if name not in joined):
         text = (name in schema.targets and schema.classifies) or name in schema.vocabularies
         kinds[name] = "text" if text else "flag" if facts.kinds[name] == "flag" else "number"
     if schema.time_column:
