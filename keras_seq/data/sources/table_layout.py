@@ -112,7 +112,7 @@ def plan_table(config: DataConfig) -> Layout:
         group_column=roles["group"],
         time_column=roles["time"],
         calendar=described.get("calendar"),
-        static=_joined(static, static_kinds, columns),
+        static=_static_inputs(static, static_kinds, columns),
     )
     schema = _with_words(schema, {**facts.kinds, **static_kinds}, facts, config)
     kinds = _kinds(schema, facts, config)
@@ -283,7 +283,7 @@ def _columns(
     return tuple(columns), targets
 
 
-def _joined(
+def _static_inputs(
     static: StaticTable | None, kinds: dict[str, ColumnKind], columns: tuple[Column, ...]
 ) -> StaticTable | None:
     """The companion table with those of its columns that are inputs; None where none is."""
