@@ -14,7 +14,7 @@ from keras_seq.bundle import Bundle, load_bundle
 from keras_seq.compress.twin import make_twin
 from keras_seq.data.pipeline import make_dataset, steps_per_epoch
 from keras_seq.models.views import plain_twin
-from keras_seq.training.class_weights import class_shares, class_weights
+from keras_seq.training.class_weights import chosen_weights, class_shares
 from keras_seq.training.compiled import XlaPlan
 from keras_seq.training.loop import Loop
 from keras_seq.training.losses import make_loss
@@ -111,7 +111,7 @@ def _loops(bundle: Bundle, prepared: Prepared, twin: tf_keras.Model, optimizer: 
     experiment, spec, series = bundle.experiment, prepared.spec, prepared.series
     training, index = experiment.training, prepared.index
     shares = class_shares(prepared, experiment.data)
-    weights = class_weights(shares, spec.task) if training.class_weight == "balanced" else None
+    weights = chosen_weights(training, shares, spec)
     unequal = spec.task == "binary" and weights is None
     loss = make_loss(training, experiment.model, spec, positive_share=float(shares[1]) if unequal else 0.5)
     size = training.batch_size

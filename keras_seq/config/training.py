@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from keras_seq.config.base import ConfigSection, Count, NonNegative, Positive, Share
 
@@ -35,6 +35,9 @@ class TrainingConfig(ConfigSection):
     huber_delta: Positive = Field(1.0, description="in target deviations")
     focal_gamma: NonNegative = Field(2.0, description="of loss=focal: how much easy samples count less")
     class_weight: Literal["none", "balanced"] = Field("none", description="balanced: each class weighs the same")
+    class_weights: tuple[Positive, ...] = Field(
+        (), description="weight of each class, in the order of the classes; instead of class_weight=balanced"
+    )
     label_smoothing: Share = Field(0.0, description="share of each target that is spread over the classes")
     monitor: str = Field("auto", description="validation metric watched; auto: auc_pr if binary, else loss")
     patience: Count = Field(8, description="epochs without improvement before stopping")
@@ -59,6 +62,12 @@ class TrainingConfig(ConfigSection):
     profile: str | None = Field(None, description="FIRST-LAST: batches traced for TensorBoard, such as 20-30")
     warm_start: str | None = Field(None, description="bundle to take weights from, by layer name")
     freeze: tuple[str, ...] = Field((), description="layer name patterns that do not train")
+
+    @model_validator(mode="after")
+    def _one_way_of_weights(self) -> TrainingConfig:
+        if self.class_weights and self.class_weight != "none":
+            raise ValueError(f"class_weights gives the weights, so class_weight must be none, got {self.class_weight}")
+        return self
 
     @field_validator("profile")
     @classmethod

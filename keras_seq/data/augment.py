@@ -124,8 +124,12 @@ class Augmenter:
         changed = tf.where(chosen[:, None, None], moved, values)
         real_lengths = tf.where(chosen, new_lengths, lengths)
         if self.spec.per_step:
-            moved, known = _resample_known(targets, weights > 0, positions, lengths, new_lengths)
-            targets = tf.where(chosen[:, None, None], moved, targets)
+            if self.spec.classifies:  # there is no class between two
+                positions = tf.round(positions)
+            own = targets[..., None] if self.spec.task == "multiclass" else targets
+            moved, known = _resample_known(tf.cast(own, tf.float32), weights > 0, positions, lengths, new_lengths)
+            moved = tf.where(chosen[:, None, None], tf.cast(moved, own.dtype), own)
+            targets = tf.reshape(moved, tf.shape(targets))
             weights = tf.where(chosen[:, None], tf.cast(known, tf.float32), weights)
         return changed, real_lengths, targets, weights
 

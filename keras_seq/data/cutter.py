@@ -112,7 +112,7 @@ class WindowCutter:
             targets = tf.gather(rows.targets, places)
             owned = places >= tf.gather(rows.first, numbers)[:, None]
             known = real & owned & tf.reduce_all(tf.math.is_finite(targets), axis=-1)
-            return tf.where(known[:, :, None], targets, 0.0), tf.cast(known, tf.float32)
+            return _as_task(tf.where(known[:, :, None], targets, 0.0), self.spec.task), tf.cast(known, tf.float32)
         answer = tf.gather(rows.answer, numbers)
         weights = tf.ones_like(answer, tf.float32)
         if self.spec.horizon:
@@ -122,6 +122,11 @@ class WindowCutter:
             known = tf.math.is_finite(targets)
             whole = tf.reduce_all(known, axis=list(range(1, targets.shape.rank)))
             targets, weights = tf.where(known, targets, 0.0), tf.cast(whole, tf.float32)
-        if self.spec.task == "multiclass":
-            return tf.cast(targets[:, 0], tf.int32), weights
-        return targets[:, :1] if self.spec.task == "binary" else targets, weights
+        return _as_task(targets, self.spec.task), weights
+
+
+def _as_task(targets: tf.Tensor, task: str) -> tf.Tensor:
+    """Targets ``(..., targets)`` as losses take them: class numbers ``(...)`` int32, 0/1 ``(..., 1)``, or values."""
+    if task == "multiclass":
+        return tf.cast(targets[..., 0], tf.int32)
+    return targets[..., :1] if task == "binary" else targets

@@ -41,8 +41,8 @@ def make_dataset(
       end; if ``spec.variable_length`` also ``"lengths": (batch,) int32``, and time is the batch's longest
       window rounded up to a multiple of ``config.bucket`` (at most ``spec.time``).
     - targets: regression ``(batch, targets)`` or, per step, ``(batch, time, targets)``; forecast
-      ``(batch, horizon, targets)``; binary ``(batch, 1)`` float32; multiclass ``(batch,)`` int32 (float32
-      ``(batch, classes)`` when mixup is on, in training). Capped at ``config.target_cap``.
+      ``(batch, horizon, targets)``; binary ``(batch[, time], 1)`` float32; multiclass ``(batch[, time])`` int32
+      (float32 with ``classes`` as last axis when mixup is on, in training). Capped at ``config.target_cap``.
     - weights: float32 ``(batch,)``, or per step ``(batch, time)``: 0 on padding, on missing targets and on
       steps whose target belongs to an earlier part of a split by time.
 
@@ -148,6 +148,11 @@ def _augmenter(series: Series, index: WindowIndex, spec: DataSpec, config: DataC
         if not spec.classifies:
             raise ConfigError(
                 f"data.augment.minority_only=true needs classes, but the task is '{spec.task}'. Set it to false."
+            )
+        if spec.per_step:
+            raise ConfigError(
+                "data.augment.minority_only=true changes windows of the rarest class, but with "
+                "data.windows.per_step=true every step of a window has a class of its own. Set it to false."
             )
         classes, counts = np.unique(_window_labels(series, index, spec), return_counts=True)
         rarest = int(classes[counts.argmin()])

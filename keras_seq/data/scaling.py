@@ -82,22 +82,28 @@ def check_task(series: Series, config: DataConfig) -> None:
         )
     if task == "forecast" and series.schema.target_per == "unit":
         raise ConfigError("Task 'forecast' needs a target per step, but this data set has one target per unit.")
-    if windows.per_step and (task != "regression" or series.schema.target_per == "unit"):
+    if windows.per_step and (task == "forecast" or series.schema.target_per == "unit"):
         raise ConfigError(
-            f"data.windows.per_step=true needs a regression with a target per step, but the task is '{task}' with a "
-            f"target per {series.schema.target_per}. Set data.windows.per_step=false."
+            f"data.windows.per_step=true needs values or classes with a target per step, but the task is '{task}' with "
+            f"a target per {series.schema.target_per}. Set data.windows.per_step=false."
+        )
+    if windows.per_step and config.balance == "oversample":
+        raise ConfigError(
+            "data.balance=oversample draws windows by their class, but with data.windows.per_step=true every step of a "
+            "window has one of its own. Use training.class_weight=balanced, which weighs steps."
         )
 
 
 def window_time(series: Series, splits: Splits, config: DataConfig) -> tuple[int, bool]:
     """Longest window of all parts, and whether shorter ones occur (only lengths are read).
 
-    Whole sequences: no longer than the longest unit. Sliding and last windows: ``windows.length``.
+    Whole sequences: no longer than the longest unit. Sliding and last windows: ``windows.length``. An answer at every
+    step is taught on every beginning of a window, so it may be asked of shorter ones too.
     """
     runs = [window_runs(series, part, config.windows) for _, part in splits.items()]
     longest, shortest = max(r.longest for r in runs), min(r.shortest for r in runs)
     time = longest if config.windows.mode == "whole" else config.windows.length
-    return time, shortest < time
+    return time, shortest < time or config.windows.per_step
 
 
 def part_rows(series: Series, part: Part, chunk: int = CHUNK) -> Iterator[tuple[int, int]]:

@@ -113,7 +113,10 @@ COMPONENTS: dict[str, tuple[str, Component]] = {
     "dropout": ("no dropout", _off({"model.dropout": 0.0, "model.head_dropout": 0.0})),
     "conditions": ("one scaling for all operating conditions", _conditions),
     "input_dense": ("no dense layer in front", _off({"model.input_dense": 0})),
-    "balance": ("classes as they are", _off({"training.class_weight": "none", "data.balance": "none"})),
+    "balance": (
+        "classes as they are",
+        _off({"training.class_weight": "none", "training.class_weights": [], "data.balance": "none"}),
+    ),
     "schedule": ("constant learning rate", _schedule),
 }
 

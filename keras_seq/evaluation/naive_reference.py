@@ -38,7 +38,8 @@ class NaiveReference:
         name: in words.
         season: rows looked back; 0: none.
         metrics: of "validation" and "test", as ``score`` gives them.
-        tried: validation error of every candidate, in deviations of the targets; empty for classes.
+        tried: validation error of every candidate: squared, in deviations of the targets, or Brier's of classes;
+            empty where there was one candidate.
     """
 
     name: str
@@ -54,7 +55,8 @@ class NaiveReference:
 def naive_reference(experiment: Experiment, prepared: Prepared) -> NaiveReference:
     """Best naive answers of a task, scored as a model is.
 
-    - classes: each with its share of the train part, which calls the commonest one;
+    - classes: each with its share of the train part, which calls the commonest one; of a class at every step in a
+      split by time also the unit's last known class, which is known only where truths come in time;
     - forecasts: the last value or that of a season before (``find_seasons``);
     - other values: the mean of training; in a split by time also the target's own last value or that of a season
       before, which are known only where truths come in time.
@@ -63,15 +65,48 @@ def naive_reference(experiment: Experiment, prepared: Prepared) -> NaiveReferenc
     (families ``naive``, ``seasonal_naive``, ``mean``) gets the best of the others.
     """
     if prepared.spec.classifies:
-        shares = _shares(prepared)
-        answers = {part: _repeated(shares, prepared, part) for part in ("validation", "test")}
-        name = f"always {_classes(prepared)[int(np.argmax(shares))]} ({shares.max():.1%} of training)"
-        return NaiveReference(name, 0, _judged(experiment, prepared, answers), {})
+        return _naive_classes(experiment, prepared)
     candidates = _candidates(experiment, prepared)
     tried = {words: _error(_answers(prepared, "validation", season), prepared) for season, words in candidates.items()}
     best = min(candidates, key=lambda season: tried[candidates[season]])
     answers = {part: _answers(prepared, part, best, cap=experiment.data.target_cap) for part in ("validation", "test")}
     return NaiveReference(candidates[best], best, _judged(experiment, prepared, answers), tried)
+
+
+def _naive_classes(experiment: Experiment, prepared: Prepared) -> NaiveReference:
+    """The commonest class, or of a class at every step the unit's last one where that is nearer on validation."""
+    shares = _shares(prepared)
+    commonest = f"always {_classes(prepared)[int(np.argmax(shares))]} ({shares.max():.1%} of training)"
+    answers = {part: _repeated(shares, prepared, part) for part in ("validation", "test")}
+    if not prepared.spec.per_step or experiment.data.split.by != "time":
+        return NaiveReference(commonest, 0, _judged(experiment, prepared, answers), {})
+    last = f"the last class{KNOWN}"
+    repeated = {part: _last_classes(shares, prepared, part) for part in ("validation", "test")}
+    tried = {name: _brier(own["validation"], prepared) for name, own in ((commonest, answers), (last, repeated))}
+    best = min(tried, key=tried.__getitem__)
+    chosen, season = (answers, 0) if best == commonest else (repeated, 1)
+    return NaiveReference(best, season, _judged(experiment, prepared, chosen), tried)
+
+
+def _last_classes(shares: Array, prepared: Prepared, part: str) -> Array:
+    """One-hot class of the row before each answer, shaped as a model's; ``shares`` before a unit's first known one."""
+    spec, series = prepared.spec, prepared.series
+    _, unit, row = locate(series, prepared.index[part], spec)
+    last = _last_known(series)[np.maximum(row - 1, 0), 0]
+    known = (last >= np.asarray(series.offsets)[unit]) & (last < row)
+    number = np.asarray(series.targets)[np.maximum(last, 0), 0]
+    one_hot = np.eye(len(shares))[np.where(known, number, 0).astype(np.int64)]
+    answers = np.where(known[:, None], one_hot, shares)
+    return answers[:, 1:2] if spec.task == "binary" else answers
+
+
+def _brier(answers: Array, prepared: Prepared) -> float:
+    """Mean squared error of probabilities on validation, over what is known and the part's own."""
+    found = points(prepared.series, prepared.index["validation"], prepared.spec, answers)
+    truth = found.truth.astype(np.int64)
+    if prepared.spec.task == "binary":
+        return float(np.mean((found.prediction - truth) ** 2))
+    return float(np.mean(np.sum((found.prediction - np.eye(answers.shape[1])[truth]) ** 2, axis=1)))
 
 
 def _candidates(experiment: Experiment, prepared: Prepared) -> dict[int, str]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.config import DataConfig, TaskName
+from keras_seq.config import DataConfig, TaskName, TrainingConfig
+from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def class_shares(prepared: Prepared, config: DataConfig) -> NDArray[np.float64]:
     elif spec.per_step:
         before = np.concatenate([[0], np.cumsum(index.length)[:-1]])
         rows = np.repeat(index.start - before, index.length) + np.arange(index.length.sum())
+        rows = rows[rows >= np.repeat(index.first, index.length)]  # those before are of an earlier part
     else:
         rows = index.target
     labels = series.targets[rows, 0]
@@ -49,3 +51,29 @@ def class_weights(shares: NDArray[np.float64], task: TaskName) -> list[float]:
     if not len(shares):
         raise ConfigError(f"Option 'training.class_weight' is 'balanced', but the task '{task}' has no classes.")
     return [float(1 / (len(shares) * share)) if share else 0.0 for share in shares]
+
+
+def chosen_weights(training: TrainingConfig, shares: NDArray[np.float64], spec: DataSpec) -> list[float] | None:
+    """Weight of each class as ``training`` asks for it: balanced, given, or none.
+
+    Args:
+        training: ``class_weight`` and ``class_weights``.
+        shares: of ``class_shares``.
+        spec: its classes are in the order of the weights.
+
+    Raises:
+        ConfigError: the task has no classes, or as many weights as classes were not given.
+    """
+    given = training.class_weights
+    if training.class_weight == "balanced":
+        return class_weights(shares, spec.task)
+    if not given:
+        return None
+    names = spec.classes or ("0", "1")
+    if not spec.classifies or len(given) != len(names):
+        wanted = f"has {len(names)} classes ({', '.join(names)})" if spec.classifies else "has no classes"
+        raise ConfigError(
+            f"Option 'training.class_weights' has {len(given)} weights, but the task '{spec.task}' {wanted}. "
+            "Give one weight a class, in that order, or none."
+        )
+    return list(given)

@@ -20,7 +20,7 @@ from keras_seq.data.pipeline import steps_per_epoch
 from keras_seq.models.inspect import freeze, warm_start
 from keras_seq.training import distribute, resume
 from keras_seq.training.callbacks import Best, HistoryFile, Interrupt, TensorBoard
-from keras_seq.training.class_weights import class_shares, class_weights
+from keras_seq.training.class_weights import chosen_weights, class_shares
 from keras_seq.training.device import choose_device, describe_device, determinism
 from keras_seq.training.loop import Loop, make_optimizer
 from keras_seq.training.losses import make_loss
@@ -148,7 +148,7 @@ class _Run:
         self.show = TrainingProgress(training.epochs, self.steps, quiet=quiet or not self.group.chief)
         self._start_from_others()
         shares = class_shares(prepared, experiment.data)
-        self.class_weights = class_weights(shares, spec.task) if training.class_weight == "balanced" else None
+        self.class_weights = chosen_weights(training, shares, spec)
         unequal = spec.task == "binary" and self.class_weights is None  # else nothing is left to make up for
         self.loss = make_loss(training, experiment.model, spec, positive_share=float(shares[1]) if unequal else 0.5)
         schedule = make_schedule(training, self.steps)

@@ -149,7 +149,7 @@ class ClassLoss(ConfiguredLoss):
         self.classes, self.gamma, self.smoothing = classes, gamma, smoothing
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """``(batch,)`` numbers or ``(batch, classes)`` shares against ``(batch, classes)``: ``(batch,)``."""
+        """Class numbers ``(batch[, time])``, or shares, against ``(batch[, time], classes)``: ``(batch[, time])``."""
         if len(y_true.shape) < len(y_pred.shape):
             y_true = ops.one_hot(ops.cast(y_true, "int32"), self.classes, dtype=self.dtype)
         truth = y_true * (1.0 - self.smoothing) + self.smoothing / self.classes
