@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from keras_seq.config.base import Amount, ConfigSection, Count, NonNegative, Positive, Share, TaskName
 from keras_seq.config.forecasting import CovariatesConfig
+from keras_seq.config.resampling import Duplicates, ResampleConfig
 
 
 class CasterConfig(ConfigSection):
@@ -151,6 +152,10 @@ class DataConfig(ConfigSection):
     dataset: str | None = Field(
         None, description="of a file of arrays (.npz, .mat, .h5): name or path of the one to read; none: the only one"
     )
+    duplicates: Duplicates = Field(
+        "error", description="rows of one stamp in one unit that contradict one another; copies are dropped"
+    )
+    resample: ResampleConfig = Field(default_factory=ResampleConfig)
     missing_codes: tuple[float, ...] = Field((), description="numbers that stand for a missing value: -200, -999")
     missing_texts: tuple[str, ...] = Field((), description="words that stand for a missing value: '?', 'bad'")
     strict: bool = Field(False, description="refuse a table of which two readings fit and nothing decides")

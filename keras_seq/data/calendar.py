@@ -98,12 +98,10 @@ def shift(calendar: Calendar, time: NDArray[Any], steps: int | Int) -> NDArray[A
     if calendar.kind == "step" and (calendar.zone is None or calendar.step % 86_400):
         later = stamps + number * round(calendar.step * 1e9)
     else:
-        wall = _shift_wall(calendar, _wall_ticks(stamps, calendar.zone), number)
-        later = _from_wall(wall, calendar.zone)
+        wall = _shift_wall(calendar, wall_ticks(stamps, calendar.zone), number)
+        later = from_wall(wall, calendar.zone)
         if calendar.zone is not None and calendar.within_days:  # in an hour that comes twice time does not go back
-            later = np.where(
-                (later - stamps) * np.sign(number) > 0, later, _from_wall(wall, calendar.zone, first=False)
-            )
+            later = np.where((later - stamps) * np.sign(number) > 0, later, from_wall(wall, calendar.zone, first=False))
     moved = np.where(number == 0, stamps, later).view("datetime64[ns]")
     return np.where(unknown, np.datetime64("NaT", "ns"), moved)
 
@@ -123,7 +121,7 @@ def position(calendar: Calendar, time: NDArray[Any]) -> Int:
     ticks = np.where(np.isnat(time), 0, _ticks(time))
     if calendar.kind == "step" and calendar.step % 86_400:
         return ticks // round(calendar.step * 1e9)
-    wall = _wall_ticks(ticks, calendar.zone)
+    wall = wall_ticks(ticks, calendar.zone)
     if calendar.kind == "step":
         return wall // round(calendar.step * 1e9)
     if calendar.kind == "cycle":
@@ -143,7 +141,7 @@ def wall_clock(calendar: Calendar | None, time: NDArray[Any]) -> NDArray[np.date
     """Local time of stamps in UTC ``(rows,)``: what years, weekdays and hours are read from."""
     if calendar is None or calendar.zone is None:
         return time
-    return _wall_ticks(_ticks(time), calendar.zone).view("datetime64[ns]")
+    return wall_ticks(_ticks(time), calendar.zone).view("datetime64[ns]")
 
 
 def forecast_stamps(calendar: Calendar, last: NDArray[Any], steps: int, unit: NDArray[np.str_]) -> Any:
@@ -204,7 +202,8 @@ def _ticks(time: NDArray[Any]) -> Int:
     return np.asarray(time).astype("datetime64[ns]").astype(np.int64)
 
 
-def _wall_ticks(stamps: Int, zone: str | None) -> Int:
+def wall_ticks(stamps: Int, zone: str | None) -> Int:
+    """Wall clock of universal time, both in nanoseconds since 1970 ``(rows,)``."""
     if zone is None:
         return stamps
     import pandas as pd
@@ -213,7 +212,7 @@ def _wall_ticks(stamps: Int, zone: str | None) -> Int:
     return local.to_numpy("datetime64[ns]").astype(np.int64)
 
 
-def _from_wall(wall: Int, zone: str | None, *, first: bool = True) -> Int:
+def from_wall(wall: Int, zone: str | None, *, first: bool = True) -> Int:
     """UTC of a wall clock; an hour that it skips is the one after it, of one that comes twice the first or second."""
     if zone is None:
         return wall

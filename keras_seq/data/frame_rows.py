@@ -15,7 +15,7 @@ from keras_seq.data.observe_calendar import check_steps
 from keras_seq.data.reading.dates import ISO, DateRule, parse_dates
 from keras_seq.data.reading.joined_time import join_columns, joined_name
 from keras_seq.data.reading.labels import number_text
-from keras_seq.data.rows import Rows, arrange
+from keras_seq.data.rows import Rows, arrange, stamps_like
 from keras_seq.data.series import Schema
 from keras_seq.data.static import StaticValues, lacking_static
 from keras_seq.data.table_rows import complete, own_schema
@@ -68,7 +68,7 @@ def frame_rows(table: pd.DataFrame, schema: Schema, covariates: CovariatesConfig
     if static:
         columns |= StaticValues(schema).columns(columns[str(own.unit_column)].to_numpy(object, na_value=None))
     typed = pd.DataFrame(columns, index=table.index)
-    rows = arrange(typed, own, where=WHERE, alone="table")
+    rows = arrange(typed, own, where=WHERE, alone="table", reading=own.reading)
     if rows.clock is not None:
         check_steps(schema.calendar, rows.series.time, rows.series.offsets, rows.series.unit_ids, Path("table"))
     rows = complete(rows, schema, covariates, WHERE, window)
@@ -76,7 +76,10 @@ def frame_rows(table: pd.DataFrame, schema: Schema, covariates: CovariatesConfig
         first = rows.file_row[rows.series.offsets[:-1]] - 1
         rows = dataclasses.replace(rows, units=table[own.unit_column].array[first])
     if rows.clock:
-        rows = dataclasses.replace(rows, stamps=table[rows.clock].array[rows.file_row - 1])
+        rules, shown = schema.row_rules, table[rows.clock].array
+        regular = rules is not None and rules.resample.every is not None
+        stamps = stamps_like(shown, rows.series.time, own.reading) if regular else shown[rows.file_row - 1]
+        rows = dataclasses.replace(rows, stamps=stamps)
     return rows
 
 

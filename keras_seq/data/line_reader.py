@@ -58,6 +58,11 @@ class LineReader:
     """
 
     def __init__(self, lines: Iterable[str], schema: Schema) -> None:
+        if schema.row_rules is not None and schema.row_rules.resample.every is not None:
+            raise DataError(
+                f"The model's rows are resampled to {schema.row_rules.resample.every} (data.resample), and a stream of "
+                "single rows does not tell when a bin is whole; give a file or a table instead of --stream."
+            )
         lines = iter(lines)
         header = next(lines, "").lstrip("\ufeff")
         self._schema, self._reading = schema, _reading_of(schema, header)

@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.config.resampling import ResampleConfig
+from keras_seq.data.duplicates import Merged
+from keras_seq.data.reading.by_schema import format_stamps
+from keras_seq.data.reading.reading import Reading
+from keras_seq.data.regular import ruled
 from keras_seq.data.series import Float, Int, Schema, Series
 from keras_seq.errors import DataError, nearest
 
@@ -122,6 +127,7 @@ def arrange(
     alone: str,
     with_targets: bool = False,
     stamps: NDArray[Any] | None = None,
+    reading: Reading | None = None,
 ) -> Rows:
     """A typed table as units of rows.
 
@@ -133,6 +139,7 @@ def arrange(
         alone: name of the one unit of a table whose schema has no unit column.
         with_targets: whether the target columns are needed.
         stamps: the time as the table writes it ``(rows,)``; None: as it is in ``frame``.
+        reading: of the table, to write the stamps of resampled rows.
 
     Raises:
         DataError: a column is missing; a row has no unit, no time, an infinite value or a missing one where none is
@@ -145,8 +152,6 @@ def arrange(
     clock = schema.time_column if schema.time_column in frame.columns else None
     time = _time(frame, clock, offsets, order)
     values = _values(frame, schema, order, where)
-    if clock:
-        _check_time(time, offsets, names, order, clock, where)
     targets = _targets(frame, schema, order, offsets, names, where) if with_targets else _unknown(schema, offsets)
     series = Series(
         schema=schema,
@@ -159,7 +164,58 @@ def arrange(
         official=np.full(len(names), ""),
         info={"origin": where},
     )
-    return Rows(series, order + 1, clock, _stamps(frame, clock, stamps, order))
+    rows = Rows(series, order + 1, clock, _stamps(frame, clock, stamps, order))
+    rows = rows if clock is None else _ruled(rows, where, reading)
+    _check_missing(rows, where)
+    return rows
+
+
+def _ruled(rows: Rows, where: str, reading: Reading | None) -> Rows:
+    """Rows by the rules of training: doubled stamps merged, resampled; time is known and rises."""
+    series, rules = rows.series, rows.series.schema.row_rules
+    regular = rules is not None and rules.resample.every is not None
+    _check_known(rows, where)
+    merged = ruled(series, rules.model_copy(update={"resample": ResampleConfig()}) if rules else None)
+    rows = _chosen(rows, merged)
+    _check_time(rows, where)
+    if not regular:
+        return rows
+    merged = ruled(rows.series, rules)
+    lost = np.flatnonzero(~np.isin(series.unit_ids, merged.series.unit_ids))
+    reason = f"no whole bin of {rules.resample.every}, to which the model's rows are resampled" if rules else ""
+    refused = tuple(
+        RefusedUnit(str(series.unit_ids[unit]), int(series.lengths[unit]), reason) for unit in lost.tolist()
+    )
+    shown = stamps_like(rows.stamps, merged.series.time, reading)
+    return dataclasses.replace(_chosen(rows, merged), stamps=shown, refused=refused)
+
+
+def _chosen(rows: Rows, merged: Merged) -> Rows:
+    """Rows after some were merged."""
+    return dataclasses.replace(
+        rows,
+        series=merged.series,
+        file_row=rows.file_row[merged.rows],
+        stamps=rows.stamps[merged.rows],
+        remarks=(*rows.remarks, *merged.remarks),
+    )
+
+
+def stamps_like(stamps: Any, time: NDArray[Any], reading: Reading | None) -> Any:
+    """Stamps ``(rows,)`` as a table writes them, of which ``stamps`` are some: texts, timestamps or numbers."""
+    import pandas as pd
+
+    some = next((stamp for stamp in stamps if stamp is not None), None)
+    if time.dtype.kind != "M":
+        return time.astype(np.int64) if (time == np.round(time)).all() else time
+    if isinstance(some, str):
+        return format_stamps(time, reading or Reading())
+    zone = getattr(some, "tzinfo", None)
+    if isinstance(some, (int, float, np.number)):
+        texts = format_stamps(time, reading or Reading())
+        return pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy()
+    local = pd.DatetimeIndex(time, tz="UTC").tz_convert(zone) if zone is not None else pd.DatetimeIndex(time)
+    return local.to_numpy() if zone is None else local.to_numpy(object)
 
 
 def _check_columns(frame: pd.DataFrame, schema: Schema, where: str, *, with_targets: bool) -> None:
@@ -224,21 +280,30 @@ def _stamps(frame: pd.DataFrame, clock: str | None, stamps: NDArray[Any] | None,
     return shown[order]
 
 
-def _check_time(time: NDArray[Any], offsets: Int, names: list[str], order: Int, clock: str, where: str) -> None:
-    def complain(row: int, what: str) -> DataError:
-        unit = names[int(np.searchsorted(offsets, row, side="right")) - 1]
-        return DataError(f"{where}: time column '{clock}' of unit '{unit}' {what}")
-
+def _check_known(rows: Rows, where: str) -> None:
+    time = rows.series.time
     unknown = np.isnat(time) if time.dtype.kind == "M" else ~np.isfinite(time.astype(np.float64))
     if unknown.any():
         row = int(np.argmax(unknown))
-        raise complain(row, f"is empty or infinite at row {order[row] + 1}; fill it.")
+        raise _bad_time(rows, row, where, f"is empty or infinite at row {rows.file_row[row]}; fill it.")
+
+
+def _check_time(rows: Rows, where: str) -> None:
+    time = rows.series.time
     falls = np.flatnonzero(~(time[1:] > time[:-1])) + 1
-    falls = np.setdiff1d(falls, offsets)
+    falls = np.setdiff1d(falls, rows.series.offsets)
     if len(falls):
         row = int(falls[0])
         after = f"{_shown(time[row])} after {_shown(time[row - 1])}"
-        raise complain(row, f"does not rise at row {order[row] + 1}: {after}. Sort the rows of each unit by time.")
+        mend = "Sort the rows of each unit by time."
+        if time[row] == time[row - 1]:
+            mend = "The rows differ; leave one, or train with data.duplicates first, last or mean."
+        raise _bad_time(rows, row, where, f"does not rise at row {rows.file_row[row]}: {after}. {mend}")
+
+
+def _bad_time(rows: Rows, row: int, where: str, what: str) -> DataError:
+    unit = rows.series.unit_ids[int(np.searchsorted(rows.series.offsets, row, side="right")) - 1]
+    return DataError(f"{where}: time column '{rows.clock}' of unit '{unit}' {what}")
 
 
 def _shown(time: float | np.datetime64) -> str:
@@ -257,14 +322,18 @@ def _values(frame: pd.DataFrame, schema: Schema, order: Int, where: str) -> Floa
                 f"{where} has an infinite '{column.name}' in data row {order[row] + 1}: {own[order[row]]}. Leave it "
                 "empty if it is missing."
             )
-        missing = np.isnan(values[:, j])
-        if missing.any() and not column.missing:
-            row = int(np.argmax(missing))
-            raise DataError(
-                f"{where} misses '{column.name}' in data row {order[row] + 1}, and the model was trained without "
-                "missing values in that column; fill it, or train with --data.impute forward."
-            )
     return values
+
+
+def _check_missing(rows: Rows, where: str) -> None:
+    """Refuse a missing value where training had none."""
+    for j, column in enumerate(rows.series.schema.columns):
+        missing = np.isnan(rows.series.values[:, j])
+        if missing.any() and not column.missing:
+            raise DataError(
+                f"{where} misses '{column.name}' in data row {rows.file_row[int(np.argmax(missing))]}, and the model "
+                "was trained without missing values in that column; fill it, or train with --data.impute forward."
+            )
 
 
 def _unknown(schema: Schema, offsets: Int) -> Float:

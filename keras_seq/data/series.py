@@ -15,6 +15,7 @@ from keras_seq.config import ConfigSection, TaskName
 from keras_seq.data.calendar import Calendar
 from keras_seq.data.reading.companion import StaticTable
 from keras_seq.data.reading.reading import Reading
+from keras_seq.data.row_rules import RowRules
 from keras_seq.tasks import classifies
 
 Float = NDArray[np.float32]
@@ -50,6 +51,7 @@ class Schema(ConfigSection):
     calendar: Calendar | None = None  # the rule of the stamps, as training read it off
     history: int | Literal["unit"] | None = None  # rows before a window that its covariates read; None: not kept
     static: StaticTable | None = None  # from which some columns are joined by unit
+    row_rules: RowRules | None = None  # how doubled stamps are merged and rows resampled; None: the usual ones
     reading: Reading | None = None  # how the table was read; None: a source of the project, or an older bundle
 
     @property

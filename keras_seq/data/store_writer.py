@@ -16,6 +16,7 @@ from keras_seq.data.home import stores_home
 from keras_seq.data.known import first_known
 from keras_seq.data.quality import Finding, QualityReport, check_rows, check_sample
 from keras_seq.data.reading.labels import number_text
+from keras_seq.data.regular import refuse_rules
 from keras_seq.data.series import Series
 from keras_seq.data.sources.table import (
     iter_table_chunks,
@@ -63,6 +64,7 @@ def write_store(config: DataConfig, folder: Path) -> None:
         DataError: rows are not sorted by unit and time, or fail the quality check.
         OutputError: the disk is full or cannot be written.
     """
+    refuse_rules(config, "data.cache=false keeps them on disk")
     layout = plan_table(config)
     size_mb = layout.path.stat().st_size >> 20
     ensure_writable(folder.parent, need_mb=size_mb + 100)

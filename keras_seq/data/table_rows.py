@@ -55,7 +55,8 @@ def read_rows(
     where = f"File '{path}'"
     dated = own.time_column in frame.columns and frame[own.time_column].dtype.kind == "M"
     stamps = _stamps(path, str(own.time_column), frame.attrs["reading"]) if dated else None
-    rows = arrange(frame, own, where=where, alone=path.stem, with_targets=with_targets, stamps=stamps)
+    reading = frame.attrs["reading"]
+    rows = arrange(frame, own, where=where, alone=path.stem, with_targets=with_targets, stamps=stamps, reading=reading)
     if rows.clock is not None:
         check_steps(schema.calendar, rows.series.time, rows.series.offsets, rows.series.unit_ids, path)
     return complete(rows, schema, covariates, where, window)

@@ -12,6 +12,7 @@ from keras_seq.data.observe_calendar import with_calendar
 from keras_seq.data.quality.report import Finding, at_row
 from keras_seq.data.series import Series
 
+DOUBLED = "mend the file, or let data.duplicates take the first, the last or the mean of them"
 GAP = 1.5  # a step this many times the usual one is a gap
 
 
@@ -26,7 +27,7 @@ def check_time(series: Series) -> list[Finding]:
     findings = []
     for rule, bad, what in (
         ("time order", steps < zero, "goes back in time; sort the rows of each unit by time"),
-        ("duplicate time", steps == zero, "has the same time as the row before; remove one of them"),
+        ("duplicate time", steps == zero, f"has the same time as the row before, with other values; {DOUBLED}"),
     ):
         rows = np.append(False, bad & inside)
         if rows.any():

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from keras_seq.config import DataConfig
+from keras_seq.data.regular import refuse_rules
 from keras_seq.data.series import Series
 from keras_seq.data.shards.folder import INDEX, MANIFEST, ShardSeries, open_shards, remember
 from keras_seq.data.shards.jobs import Recipe, ShardJob, input_files, plan_files, plan_rows, row_bytes
@@ -114,6 +115,7 @@ def _plan(
 
     if wanted(config.covariates):
         raise ConfigError("data.covariates are computed in memory; write them into the file, or leave them out.")
+    refuse_rules(config, "shards are written row by row")
     facts: Any
     if source.is_table:
         files = input_files(config)

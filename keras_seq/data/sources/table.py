@@ -19,6 +19,7 @@ from keras_seq.data.quality.precision import PrecisionTaker, precision_findings
 from keras_seq.data.reading.batches import read_batches, row_bound
 from keras_seq.data.reading.dates import parse_dates
 from keras_seq.data.reading.labels import natural, number_text, own_text
+from keras_seq.data.regular import ruled, rules_of
 from keras_seq.data.series import Float, Int, Schema, Series
 from keras_seq.data.sources.part_column import unit_parts
 from keras_seq.data.sources.positive import count_labels, order_classes
@@ -93,7 +94,7 @@ def load_table(config: DataConfig) -> Series:
         official=unit_parts(arrays.part, arrays.parts, offsets, arrays.units, arrays.file_row),
         info=_info(layout, arrays),
     )
-    return _per_unit(series, layout, config)
+    return _per_unit(ruled(series, rules_of(config), learn=True).series, layout, config)
 
 
 def _info(layout: Layout, arrays: _Arrays) -> dict[str, Any]:
