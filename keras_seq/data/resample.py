@@ -78,9 +78,11 @@ def resample(series: Series, rules: RowRules) -> Merged:
         )
     start, place, lengths = _grid(series, whole, units, step)
     values = _spread(_aggregate(series.values, whole, _ways(series, config)), place, len(start))
-    missing = np.isnan(values).all(axis=1)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     _fill(values, offsets, config, [column.kind == "category" for column in schema.columns])
+    for j, name in enumerate(schema.features):
+        if schema.static is not None and name in schema.static.columns:  # known of empty bins, too
+            values[:, j] = np.repeat(series.values[series.offsets[:-1][units], j], lengths)
     per_step = len(series.targets) == len(series.values)  # else one a unit, or none
     if per_step:
         targets = _spread(_aggregate(series.targets, whole, _target_ways(series, config)), place, len(start))
@@ -98,7 +100,7 @@ def resample(series: Series, rules: RowRules) -> Merged:
         time=start.astype(series.time.dtype),
         truth={name: part[units] for name, part in series.truth.items()},
     )
-    remarks = _told(series, regular, config, unfinished, int(missing.sum()))
+    remarks = _told(series, regular, config, unfinished, len(start) - len(place))
     return Merged(regular, np.maximum.accumulate(rows), remarks)
 
 

@@ -162,6 +162,22 @@ def test_a_step_that_is_none_is_refused(every):
         parse_step(every, numbers=False, zone=None)
 
 
+def test_words_are_the_last_and_static_columns_reach_over_gaps(tmp_path):
+    table = pd.DataFrame({"u": "a", "t": [0, 1, 2, 7, 8, 9], "w": list("xyxyxx"), "y": np.arange(6.0)})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    pd.DataFrame({"u": ["a"], "size": [5.0]}).to_csv(tmp_path / "s.csv", index=False)
+    tree = {"source": "table", "path": str(tmp_path / "a.csv"), "unit": "u", "time": "t", "targets": ["y"]}
+    tree |= {"task": "forecast", "features": ["w", "y", "size"], "static": {"path": str(tmp_path / "s.csv")}}
+    config = DataConfig.model_validate({**tree, "impute": "forward", "resample": {"every": "2", "how": "sum"}})
+    series = read_series(config)
+    words = series.schema.vocabularies["w"]
+    expected = [words.index("y") + 1, np.nan, np.nan, words.index("y") + 1, words.index("x") + 1]
+    np.testing.assert_array_equal(series.values[:, 0], np.array([expected[0], words.index("x") + 1, *expected[2:]]))
+    assert series.values[:, 2].tolist() == [5] * 5
+    rows = read_rows(config.path, series.schema, config.covariates)
+    np.testing.assert_array_equal(rows.series.values, series.values)
+
+
 def test_a_step_far_too_fine_is_refused():
     with pytest.raises(DataError, match="coarser"):
         ruled(series_of([seconds([0, 10**7, 2 * 10**7])], [[1, 2, 3]]), rules("1s"))
