@@ -67,8 +67,12 @@ def gather(table: TableProfile, parts: dict[str, ColumnRole], question: TargetQu
         facts.weekdays = facts.step == 86400 and 0.1 < float((steps >= 3 * 86400).mean()) < 0.3
     if classifies(question.task):
         facts.shares = _shares(table, question, unit)
-    facts.conditions = None if question.task == "forecast" else find_conditions(table, question.features)
+    facts.conditions = None if question.task == "forecast" else find_conditions(table, _numbers(question))
     return facts
+
+
+def _numbers(question: TargetQuestion) -> tuple[str, ...]:
+    return tuple(name for name in question.features if name not in question.words)
 
 
 def _shares(table: TableProfile, question: TargetQuestion, unit: str | None) -> dict[str, float]:
@@ -138,15 +142,22 @@ def _columns(table: TableProfile, facts: ConfigurationFacts, schema_file: str | 
     choices.append(Choice("data.targets", list(question.targets), per))
     choices += advise.positive(facts)
     left = "; ".join(f"{name or '(no name)'}: {why}" for name, why in question.left_out.items())
-    count = len(question.features)
+    count = len(_numbers(question))
     why = f"{count} column{'s' if count > 1 else ''} of numbers" + (f". Left out: {left}" if left else "")
+    if question.words:
+        many = len(question.words)
+        why = f"{many} column{'s' if many > 1 else ''} of words (data.categories) and {why}"
     choices.append(Choice("data.features", list(question.features), why))
+    if question.words:
+        told = "; ".join(question.words.values())
+        why = f"{told}: each word of train becomes a channel, others and missing ones count as none"
+        choices.append(Choice("data.categories", list(question.words), why, "leave them out of data.features"))
     return choices
 
 
 def _cleaning(table: TableProfile, facts: ConfigurationFacts, schema_file: str | None) -> list[Choice]:
     question = facts.question
-    missing = {n: table.columns[n].missing_share for n in question.features if table.columns[n].missing}
+    missing = {n: table.columns[n].missing_share for n in _numbers(question) if table.columns[n].missing}
     choices = []
     if missing:
         worst = max(missing, key=lambda name: missing[name])

@@ -26,6 +26,7 @@ class TargetQuestion:
         per_unit: one target for a whole unit.
         falls: the target counts down within each unit, as remaining life does.
         features: input columns.
+        words: of them those of categories, with what they hold.
         left_out: columns that are not used, with the reason.
         notes: what the user should know of the columns.
     """
@@ -36,5 +37,6 @@ class TargetQuestion:
     per_unit: bool
     falls: bool = False
     features: tuple[str, ...] = ()
+    words: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from keras_seq.autoconfig.categories import propose
 from keras_seq.autoconfig.give_away import leave_copies_out, tell_companions
 from keras_seq.autoconfig.question import TargetCandidate, TargetQuestion
 from keras_seq.autoconfig.roles import Order, codes, named, order_by, words
@@ -182,6 +183,11 @@ def _choose_features(
         if name in taken or (name in question.targets and question.task != "forecast"):
             continue
         reason = "" if name in question.targets else _reason(table, column, unit, order)
+        if column.kind == "text" and not reason and name not in question.targets:
+            question.words[name], reason = propose(table, column, unit, order)
+            if not reason:
+                continue
+            del question.words[name]
         digest = np.ascontiguousarray(table.head[name].to_numpy(), np.float64).tobytes() if not reason else b""
         if not reason and digest in seen and name not in question.targets:
             reason = f"holds the same values as '{seen[digest]}'"
@@ -191,14 +197,16 @@ def _choose_features(
         seen.setdefault(digest, name)
         inputs.append(name)
     leave_copies_out(table, question, inputs)
-    if not inputs:
+    if not inputs and not question.words:
         raise DataError(
             f"'{table.path}' has no input column left besides {', '.join((*sorted(taken), *question.targets))}: "
             + ("; ".join(f"'{name}' {why}" for name, why in list(question.left_out.items())[:6]) or "there is no other")
             + ". Bring a column of numbers, or give --task forecast, whose input is the target's own past."
         )
-    question.features = tuple(inputs)
     tell_companions(table, question, inputs, unit, taken)
+    for name in question.left_out:
+        question.words.pop(name, None)
+    question.features = tuple(name for name in table.columns if name in {*inputs, *question.words})
 
 
 def _reason(table: TableProfile, column: ColumnProfile, unit: str | None, order: Order) -> str:
@@ -213,8 +221,7 @@ def _reason(table: TableProfile, column: ColumnProfile, unit: str | None, order:
         wrong = [text for text in column.counts or () if not is_number(text)]
         if column.counts and wrong and len(wrong) < len(column.counts):
             return f"holds words among numbers, first {wrong[0]!r} ({len(wrong)} of {len(column.counts)} values)"
-        one_each = column.distinct >= min(0.9 * column.rows, 1000)
-        return "an id" if one_each else f"holds words ({column.distinct}); write them as numbers to use them"
+        return ""
     if column.infinite:
         return f"holds {column.infinite} infinite values; leave them empty to use it"
     if column.distinct < 2:

@@ -33,7 +33,7 @@ def schema_yaml(facts: ConfigurationFacts) -> str:
     lines = ["# Which inputs tell the operating condition; unit, minimum and maximum may be added (docs/data.md)."]
     lines.append("columns:")
     for name in facts.question.features:
-        kind = ", kind: condition" if name in marked else ""
+        kind = ", kind: condition" if name in marked else ", kind: category" if name in facts.question.words else ""
         lines.append(f"  - {{name: {scalar(name)}{kind}}}")
     return "\n".join(lines) + "\n"
 

@@ -101,12 +101,18 @@ def settle_vocabularies(
 
 
 def _refuse_numbers(path: Path, name: str, counts: Mapping[str, int]) -> None:
-    written = [word for word in counts if _WRITTEN_NUMBER.match(word)]
-    if written and 2 * len(written) >= len(counts):
+    written = written_numbers(counts)
+    if written:
         raise DataError(
             f"Column '{name}' of '{path}' holds text such as '{written[0]}' where a number is expected; write plain "
             f"numbers, leave the column out of data.features, or take its texts as words: --data.categories '[{name}]'."
         )
+
+
+def written_numbers(words: Collection[str]) -> list[str]:
+    """Words that begin as a number or date does, where they are half of all or more; else none."""
+    written = [word for word in words if _WRITTEN_NUMBER.match(word)]
+    return written if 2 * len(written) >= len(words) else []
 
 
 def check_vocabulary(name: str, words: Sequence[str]) -> None:

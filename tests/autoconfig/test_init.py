@@ -225,7 +225,7 @@ def test_what_is_left_out_and_why(here, capsys):
     assert data.features == ("flow",)
     told = {column["name"]: column["left_out"] for column in json.loads(capsys.readouterr().out)["columns"]}
     for name, why in {
-        "note": "words",
+        "note": "always 'fine'",
         "row": "counts the rows",
         "fixed": "always 3.5",
         "empty": "no value",
@@ -477,3 +477,19 @@ def test_codes_for_missing_values_are_named_with_their_option(here, capsys):
     table.loc[::9, "flow"] = -200.0
     begin(table, "--target", "wear")
     assert "take it out with data.missing_codes: [-200]" in capsys.readouterr().out
+
+
+def test_few_words_are_proposed_as_categories_and_ids_are_not(here, capsys):
+    table = waves()
+    table["mode"] = np.resize(["idle", "run", "run", "purge"], len(table))
+    table["note"] = [f"note {i}" for i in range(len(table))]
+    table["shift"] = np.resize([f"shift {i}" for i in range(70)], len(table))
+    begin(table, "--target", "wear")
+    text = (here / "made.yaml").read_text()
+    data = config.load(here / "made.yaml").data
+    assert data.categories == ("mode",)
+    assert "mode" in data.features and "note" not in data.features and "shift" not in data.features
+    told = " ".join(text.replace("#", " ").split())
+    assert "'mode' holds 3 words (run 50.0%, idle 25.0%, purge 25.0%): each word of train becomes a channel" in told
+    assert "note: an id or free text" in told
+    assert "shift: holds 70 words, each in" in told
