@@ -164,6 +164,8 @@ def collect(experiment: Experiment, prepared: Prepared, inputs: Inputs) -> Train
     for batch, targets, weights in batches:
         outputs = forward(batch)
         answers, wanted = np.asarray(targets, np.float64), np.asarray(weights) > 0
+        if spec.horizon:  # fitted whole: a horizon known in part is left out
+            wanted = np.asarray(wanted.all(axis=1))
         if "level" in outputs:
             answers = answers - np.asarray(outputs["level"], np.float64)[:, None]
         unit = units[position : position + len(wanted)]

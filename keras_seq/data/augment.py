@@ -71,6 +71,10 @@ class Augmenter:
         if config.mixup:
             if self.spec.task == "multiclass":
                 targets = tf.one_hot(targets, len(self.spec.classes) or int(self.rarest) + 1)
+            known = tf.greater(weights, 0)
+            if self.spec.horizon:  # a horizon known in part stays as it is
+                known = tf.reduce_all(known, axis=1)
+                chosen &= known | tf.reduce_all(tf.equal(weights, 0), axis=1)
             mixed, targets = mixup(
                 values,
                 lengths,
@@ -78,7 +82,7 @@ class Augmenter:
                 config.mixup,
                 seeds[5],
                 chosen=chosen,
-                known=tf.greater(weights, 0),
+                known=known,
                 per_step=self.spec.per_step,
             )
             values = tf.where(self.words, values, mixed)

@@ -82,7 +82,7 @@ class WindowCutter:
         """Inputs, targets and weights of windows ``numbers (batch,)``; one written ``~number`` weighs nothing."""
         inputs, targets, weights = self._cut(rows, tf.where(numbers < 0, -1 - numbers, numbers))
         real = tf.cast(numbers >= 0, tf.float32)
-        return inputs, targets, weights * (real[:, None] if self.spec.per_step else real)
+        return inputs, targets, weights * (real[:, None] if self.spec.weighs_steps else real)
 
     def _cut(self, rows: WindowRows, numbers: tf.Tensor) -> Batch:
         start = tf.gather(rows.start, numbers)
@@ -114,14 +114,14 @@ class WindowCutter:
             known = real & owned & tf.reduce_all(tf.math.is_finite(targets), axis=-1)
             return _as_task(tf.where(known[:, :, None], targets, 0.0), self.spec.task), tf.cast(known, tf.float32)
         answer = tf.gather(rows.answer, numbers)
-        weights = tf.ones_like(answer, tf.float32)
         if self.spec.horizon:
             answer = answer[:, None] + tf.range(self.spec.horizon, dtype=tf.int64)
+        weights = tf.ones_like(answer, tf.float32)
         targets = tf.gather(rows.targets, answer)
         if self.gaps:
             known = tf.math.is_finite(targets)
-            whole = tf.reduce_all(known, axis=list(range(1, targets.shape.rank)))
-            targets, weights = tf.where(known, targets, 0.0), tf.cast(whole, tf.float32)
+            weights = tf.cast(tf.reduce_all(known, axis=-1), tf.float32)
+            targets = tf.where(known, targets, 0.0)
         return _as_task(targets, self.spec.task), weights
 
 

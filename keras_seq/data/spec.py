@@ -57,6 +57,11 @@ class DataSpec(ConfigSection):
     words: tuple[WordColumn, ...] = ()
 
     @property
+    def weighs_steps(self) -> bool:
+        """Whether samples have a weight at every step: of the window, or of the horizon."""
+        return self.per_step or self.horizon > 0
+
+    @property
     def classifies(self) -> bool:
         """Whether the targets are classes."""
         return classifies(self.task)

@@ -216,7 +216,7 @@ def _refuse_short(series: Series, part: Part, rows: Int, length: int) -> None:
 def with_known_targets(
     series: Series, index: WindowIndex, known: NDArray[np.bool_] | None, windows: WindowsConfig, part: str
 ) -> WindowIndex:
-    """The windows of a part whose target is known: all steps of a horizon, or, per step, at least one.
+    """The windows of a part whose target is known: per step at least one; of a horizon one to learn, all to be judged.
 
     Returns:
         ``index`` itself where nothing is missing; else arrays, also for a series on disk (40 bytes a window).
@@ -234,7 +234,7 @@ def with_known_targets(
             answered = before[index.start + index.length] > before[index.first]
         else:
             ahead = max(1, windows.horizon)
-            answered = before[index.target + ahead] - before[index.target] == ahead
+            answered = before[index.target + ahead] - before[index.target] >= (1 if part == "train" else ahead)
     if not answered.any():
         names = ", ".join(f"'{name}'" for name in series.schema.targets)
         raise DataError(

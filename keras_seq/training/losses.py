@@ -2,8 +2,8 @@
 
 Values are compared in deviations of the training targets (``spec.target_std``), so that learning
 rates and Huber's delta mean the same for every data set. ``call`` returns ``(batch,)``, or
-``(batch, time)`` where every step has a target; the reduction is ``sum(w * l) / sum(w)``, so padding
-(weight 0) dilutes nothing.
+``(batch, time)`` where every step of the window or horizon has a target; the reduction is ``sum(w * l) / sum(w)``, so
+padding (weight 0) dilutes nothing.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def _huber(error: Tensor, delta: float) -> Tensor:
 
 def _value(options: LossOptions, name: str) -> keras.losses.Loss:
     delta = options.training.huber_delta
-    return ValueLoss(name, options.std, per_step=options.spec.per_step, delta=delta, name=name)
+    return ValueLoss(name, options.std, per_step=options.spec.weighs_steps, delta=delta, name=name)
 
 
 def _binary(options: LossOptions, name: str, *, gamma: float = 0.0, weight: float = 1.0) -> keras.losses.Loss:
@@ -218,7 +218,7 @@ VALUE_ERRORS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 }
 VALUE_LOSSES: dict[str, Builder] = {
     **dict.fromkeys(VALUE_ERRORS, _value),
-    "quantile": lambda o, name: QuantileLoss(o.model.quantiles, o.std, per_step=o.spec.per_step),
+    "quantile": lambda o, name: QuantileLoss(o.model.quantiles, o.std, per_step=o.spec.weighs_steps),
 }
 BINARY_LOSSES: dict[str, Builder] = {
     "bce": lambda o, name: _binary(o, name),

@@ -127,15 +127,43 @@ def test_targets_whose_gaps_leave_no_common_row_are_refused():
         prepare_series(series, data_config(**SLIDING, split={"by": "time"}))
 
 
-def test_forecasts_that_miss_a_step_of_their_horizon_are_in_no_part():
-    series = make_series([80], task="forecast")
-    series = spoilt(series, [10, 30])
+@pytest.fixture
+def gappy():
+    """A forecast of three steps whose rows 10 and 30 nobody measured, and its configuration."""
+    series = spoilt(make_series([80], task="forecast"), [10, 30])
     columns = tuple(column.model_copy(update={"missing": True}) for column in series.schema.columns)
     series = dataclasses.replace(series, schema=series.schema.model_copy(update={"columns": columns}))
-    windows = {"mode": "sliding", "length": 5, "horizon": 3}
-    prepared = prepare_series(series, data_config(windows=windows, split={"by": "time"}))
+    return series, data_config(windows={"mode": "sliding", "length": 5, "horizon": 3}, split={"by": "time"})
+
+
+def test_a_horizon_known_in_part_teaches_its_known_steps_and_is_not_judged(gappy):
+    series, config = gappy
+    prepared = prepare_series(series, config)
     ahead = prepared.index["train"].target[:, None] + np.arange(3)
-    assert np.isfinite(series.targets[ahead]).all() and len(ahead) == 49 - 6
+    known = np.isfinite(series.targets[ahead]).all(axis=-1)
+    assert len(ahead) == 49 and known.any(axis=1).all() and (~known).sum() == 6
+    batches = make_dataset(series, prepared.index["train"], prepared.spec, config, batch_size=16, training=False)
+    np.testing.assert_array_equal(np.concatenate([weights for _, _, weights in batches]), known)
+    later = spoilt(series, [70])
+    judged = prepare_series(later, config).index["test"]
+    assert np.isfinite(later.targets[judged.target[:, None] + np.arange(3)]).all()
+
+
+def test_steps_of_a_horizon_that_are_not_known_change_no_loss(gappy):
+    from keras_seq.config import from_dict
+    from keras_seq.training.losses import make_loss
+
+    series, config = gappy
+    experiment = from_dict({"data": config.model_dump(mode="json"), "training": {"loss": "mae"}})
+    spec = prepare_series(series, config).spec
+    loss = make_loss(experiment.training, experiment.model, spec)
+    rng = np.random.default_rng(0)
+    truth, answer = rng.normal(size=(2, 4, 3, 1)).astype(np.float32)
+    weight = (rng.random((4, 3)) < 0.6).astype(np.float32)
+    by_hand = (np.abs(truth - answer)[..., 0] / spec.target_std[0])[weight > 0].mean()
+    assert float(loss(truth, answer, sample_weight=weight)) == pytest.approx(by_hand, rel=1e-5)
+    truth[weight == 0] = 1e6
+    assert float(loss(truth, answer, sample_weight=weight)) == pytest.approx(by_hand, rel=1e-5)
 
 
 LENGTHS = (40, 3, 40, 1, 40, 40)  # units 1 and 3 are too short
