@@ -100,7 +100,7 @@ def describe(source: Source, **extra: Any) -> dict[str, Any]:
                 "name": name,
                 "unit": column.unit if column else "",
                 **{key: value for key, value in limits.items() if value is not None},
-                "missing": column.missing if column else True,
+                "missing": column.missing or name in words if column else True,
                 **({"words": list(words[name])} if name in words else {}),
             }
         )

@@ -148,6 +148,7 @@ def make_reference(bundle: Bundle) -> TrainingReference:
         "views": list(views),
         "answer": answer,
         "picked": list(picked),
+        "words": {str(column.feature): list(column.vocabulary) for column in bundle.spec.words},
         "width": _width(bundle),
         "scale": _scale(bundle.spec),
         "rows_from": "train",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.data.spec import DataSpec
+from keras_seq.data.words import code_words
 
 if TYPE_CHECKING:
     from keras_seq.models.tensor import Tensor
@@ -27,6 +29,16 @@ def insert_codes(values: Tensor, words: Tensor, spec: DataSpec) -> Any:
         same = tf.equal(words[:, :, number, None], tf.constant(list(column.vocabulary), tf.string))
         columns[column.feature] = tf.reduce_sum(tf.where(same, codes, 0.0), axis=-1)
     return tf.stack(columns, axis=-1)
+
+
+def codes_of(words: NDArray[np.object_], vocabularies: Mapping[int, Sequence[str]]) -> dict[int, NDArray[np.float32]]:
+    """Codes ``(...)`` by feature of texts ``(..., word columns)``, as ``insert_codes`` finds them in the graph."""
+    texts = np.array([w.decode(errors="replace") if isinstance(w, bytes) else str(w) for w in words.ravel()], object)
+    texts = texts.reshape(words.shape)
+    return {
+        place: code_words(texts[..., number].ravel(), vocabulary).reshape(words.shape[:-1])
+        for number, (place, vocabulary) in enumerate(vocabularies.items())
+    }
 
 
 def texts_of(values: NDArray[np.float32], vocabularies: dict[int, list[str]]) -> NDArray[np.object_]:

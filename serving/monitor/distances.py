@@ -16,6 +16,7 @@ Float = NDArray[np.float64]
 Distances = dict[str, Float]  # by name: ``(columns,)``, or ``(1,)`` of all columns together
 FLOOR = 1e-4  # share of an empty bin, so that PSI stays finite
 BINS = np.round(np.arange(0.1, 0.95, 0.1), 1)
+MOST_VALUES = 64  # different whole numbers of a column that get a bin each
 KERNEL_ROWS = 256  # of the reference, for MMD
 ONE_THREAD = 2**18  # multiplications up to which OpenBLAS starts no threads
 
@@ -32,7 +33,7 @@ def psi(expected: NDArray[np.floating], actual: NDArray[np.floating]) -> Float:
 
 
 class Bins:
-    """Deciles of each column, with bins of their own below and above its range and for what is missing.
+    """Bins of each column: deciles, or its values where they are few whole numbers; and what is outside or missing.
 
     Args:
         rows: of the reference, ``(rows, columns)``, NaN where missing.
@@ -64,6 +65,9 @@ def _edges(column: NDArray[np.float32]) -> NDArray[np.float32]:
     if not len(clean):
         return np.zeros(0, np.float32)
     below = np.nextafter(clean.min(), np.float32(-np.inf))
+    distinct = np.unique(clean)
+    if len(distinct) <= MOST_VALUES and (distinct == np.round(distinct)).all():  # words, flags, counts: a bin each
+        return np.unique(np.concatenate([[below], distinct])).astype(np.float32)
     inner = np.quantile(clean, BINS, method="inverted_cdf").astype(np.float32)
     return np.unique(np.concatenate([[below], inner, [clean.max()]])).astype(np.float32)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.export.reference import ROLLING, TrainingReference, name_columns, rows_of
+from keras_seq.export.word_codes import codes_of
 from serving.models.servable import Arrays
 from serving.observers import ObservedCall
 
@@ -51,9 +52,21 @@ def _rows(inputs: Arrays, reference: TrainingReference) -> Float | None:
         value = inputs[name]
         if value.dtype.kind in "fiu" and value.ndim in (2, 3) and value.shape[-1] == wanted and value.size:
             lengths = inputs.get("lengths")
+            value = _with_codes(value, inputs.get("words"), reference)
             usable = lengths is not None and lengths.dtype.kind in "iu" and lengths.size == len(value)
             return rows_of(value, lengths if usable and value.ndim == 3 else None, reference.views)
     return None
+
+
+def _with_codes(values: np.ndarray, words: np.ndarray | None, reference: TrainingReference) -> np.ndarray:
+    """Values with the codes of texts that came beside them (signature ``serving_words``)."""
+    vocabularies = {int(place): column for place, column in dict(reference.facts.get("words") or {}).items()}
+    if words is None or words.shape != (*values.shape[:-1], len(vocabularies)):
+        return values
+    values = values.astype(np.float32)
+    for place, codes in codes_of(words, vocabularies).items():
+        values[..., place] = codes
+    return values
 
 
 def _answers(outputs: Arrays, reference: TrainingReference) -> Float | None:

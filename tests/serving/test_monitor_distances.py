@@ -122,3 +122,12 @@ def test_adwin_tells_rises_from_falls():
         adwin = Adwin()
         values = np.concatenate([rng.normal(low, 0.05, 500), rng.normal(high, 0.05, 500)])
         assert [adwin.rose for value in values if adwin.update(float(value))][:1] == [rose]
+
+
+def test_words_that_change_their_shares_are_seen_however_rare():
+    codes = np.repeat([1.0, 2.0, 3.0, 4.0], [900, 60, 30, 10])[:, None]
+    swapped = np.where(codes == 3.0, 4.0, np.where(codes == 4.0, 3.0, codes))
+    bins = Bins(codes)
+    shares = bins.shares(bins.numbers(codes))
+    assert psi(shares, bins.shares(bins.numbers(codes)))[0] == 0
+    assert psi(shares, bins.shares(bins.numbers(swapped)))[0] == pytest.approx(2 * 0.02 * np.log(3), rel=1e-5)
