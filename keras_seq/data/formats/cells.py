@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Cell = Any  # None or "" where empty; str, bool, int, float, date, time, datetime, timedelta
-WHOLE = 2**53  # whole numbers below it are exact
+WHOLE, LARGEST = 2**53, 2**63  # whole numbers below them are exact as float64, as int64
+_KINDS = {
+    bool: "flag",
+    int: "whole",
+    float: "number",
+    datetime.datetime: "moment",
+    datetime.date: "day",
+    datetime.time: "time",
+    datetime.timedelta: "span",
+}
 
 
 def is_empty(cell: Cell) -> bool:
@@ -20,12 +29,23 @@ def is_empty(cell: Cell) -> bool:
 
 def cell_kind(cell: Cell) -> str:
     """Kind of a filled cell: text, flag, whole, number, moment, day, time, span."""
-    if isinstance(cell, int) and abs(cell) >= 2**63:
-        return "text"
-    if isinstance(cell, float):
-        return "whole" if cell.is_integer() and abs(cell) < WHOLE else "number"
-    kinds = {str: "text", bool: "flag", int: "whole", datetime.datetime: "moment", datetime.date: "day"}
-    return (kinds | {datetime.time: "time", datetime.timedelta: "span"}).get(type(cell), "text")
+    kind = _KINDS.get(type(cell), "text")
+    if kind == "number" and cell.is_integer() and abs(cell) < WHOLE:
+        return "whole"
+    return "text" if kind == "whole" and abs(cell) >= LARGEST else kind
+
+
+def kinds_of(cells: Sequence[Cell]) -> set[str]:
+    """Kinds of the filled ones among a column's cells."""
+    kinds: set[str] = set()
+    for own in set(map(type, cells)):
+        if own is str:
+            kinds |= {"text"} if any(map(str.strip, (cell for cell in cells if type(cell) is str))) else set()
+        elif own in (int, float):
+            kinds |= set(map(cell_kind, (cell for cell in cells if type(cell) is own)))
+        elif own is not type(None):
+            kinds.add(_KINDS.get(own, "text"))
+    return kinds
 
 
 def column_kind(kinds: set[str]) -> str:
@@ -50,7 +70,7 @@ def record_batch(rows: Sequence[Sequence[Cell]], kinds: Sequence[str], schema: p
     """A record batch of rows of cells whose columns are of ``kinds``."""
     import pyarrow as pa
 
-    columns = zip(*rows, strict=True)
+    columns: Iterator[tuple[Cell, ...]] = zip(*rows, strict=True)
     arrays = [
         pa.array(_as_kind(cells, kind), kind_type)
         for cells, kind, kind_type in zip(columns, kinds, schema.types, strict=True)
@@ -68,11 +88,16 @@ def cell_text(cell: Cell) -> str:
     return str(int(cell)) if kind == "whole" else str(cell)
 
 
-def _as_kind(cells: Iterable[Cell], kind: str) -> list[Any]:
+def _as_kind(cells: Sequence[Cell], kind: str) -> Sequence[Any]:
+    types = set(map(type, cells))
+    if kind in ("number", "flag", "day") and str not in types:
+        return cells
+    if kind == "text" and types <= {str, type(None)}:
+        return [cell and (cell.strip() or None) for cell in cells]
     if kind in ("text", "time"):
         return [None if is_empty(cell) else cell_text(cell) for cell in cells]
     if kind == "whole":
-        return [None if is_empty(cell) else int(cell) for cell in cells]
+        return cells if types <= {int, type(None)} else [None if is_empty(cell) else int(cell) for cell in cells]
     if kind == "span":
         return [None if is_empty(cell) else cell.total_seconds() for cell in cells]
     if kind == "moment":
