@@ -24,7 +24,7 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 NAMES = ("columns", "column_names", "names", "channels", "channel_names")  # attributes that name columns
 NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
 _SINCE = re.compile(r"(?i)^(day|hour|minute|second|millisecond|microsecond)s? since (.+)$")
-_UNITS = {"day": "D", "hour": "h", "minute": "m", "second": "s", "millisecond": "ms", "microsecond": "us"}
+_MICROSECONDS = {"day": 86.4e9, "hour": 3.6e9, "minute": 6e7, "second": 1e6, "millisecond": 1e3, "microsecond": 1.0}
 
 
 @register(
@@ -113,8 +113,8 @@ def _decoded(item: h5py.Dataset) -> h5py.Dataset | NDArray[Any]:
         return values
     moment = since[2].removesuffix("UTC").removesuffix("Z").strip().replace(" ", "T", 1)
     origin = np.datetime64(moment[:26], "us")
-    step = np.timedelta64(1, _UNITS[since[1].lower()]) / np.timedelta64(1, "us")
-    whole = np.where(np.isnan(values), 0, np.round(values * step)).astype("timedelta64[us]")
+    steps = np.round(values * _MICROSECONDS[since[1].lower()])
+    whole = np.where(np.isnan(values), 0, steps).astype(np.int64).astype("timedelta64[us]")
     return np.where(np.isnan(values), np.datetime64("NaT"), origin + whole)
 
 

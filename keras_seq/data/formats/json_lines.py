@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from keras_seq.data.formats.cells import arrow_type, column_kind, kinds_of, record_batch
 from keras_seq.data.formats.json_series import IDS, STEP, TARGET, TIME, UNIT, flat_records, holds_series
-from keras_seq.data.formats.registry import HEAD, TableFormat, register
+from keras_seq.data.formats.registry import TableFormat, first_bytes, register
 from keras_seq.data.formats.roles import Roles, with_roles
 from keras_seq.data.reading.reading import Reading
 
@@ -21,8 +21,7 @@ SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 
 def _is_json(path: Path) -> bool:
-    with open(path, "rb") as file:
-        head = b"".join(file.read(HEAD).removeprefix(b"\xef\xbb\xbf").split())
+    head = b"".join(first_bytes(path).removeprefix(b"\xef\xbb\xbf").split())
     return head.startswith((b"{", b"[") if path.suffix.lower() in SUFFIXES else (b'{"', b'[{"'))
 
 
@@ -50,7 +49,7 @@ def _roles(names: list[str]) -> Roles:
     unit = next(name for name in (*IDS, UNIT) if name in names)
     time = next((name for name in (TIME, STEP) if name in names), None)
     targets = tuple(name for name in names if name == TARGET or name.startswith(f"{TARGET}."))
-    remarks = ("holds a series a record, read as rows of one unit each",)
+    remarks: tuple[str, ...] = ("holds a series a record, read as rows of one unit each",)
     if time == STEP:
         remarks += ("does not tell how far its steps are apart; they are counted",)
     return Roles(unit=unit, time=time, targets=targets, task="forecast" if targets else None, remarks=remarks)

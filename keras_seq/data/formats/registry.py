@@ -108,7 +108,7 @@ def format_name(path: Path) -> str:
 
     A file whose name says nothing is text.
     """
-    head = _head(path)
+    head = first_bytes(path)
     if head.startswith(PARQUET_MAGIC):
         return PARQUET
     suffix = path.suffix.lower()
@@ -125,7 +125,8 @@ def format_name(path: Path) -> str:
     return PARQUET if suffix in PARQUET_SUFFIXES else named[0].name if named else CSV
 
 
-def _head(path: Path) -> bytes:
+def first_bytes(path: Path) -> bytes:
+    """The bytes by which a file is known; none of a folder or of what cannot be read."""
     try:
         with open(path, "rb") as file:
             return file.read(HEAD)

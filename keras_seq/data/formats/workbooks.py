@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_seq.data.formats.cells import arrow_type, column_kind, is_empty, record_batch
-from keras_seq.data.formats.registry import TableFormat, register
+from keras_seq.data.formats.registry import TableFormat, first_bytes, register
 from keras_seq.data.formats.roles import Roles, with_roles
 from keras_seq.data.formats.sheet_table import find_table
 from keras_seq.data.formats.zipped import check_zip, zip_names
@@ -25,9 +25,9 @@ OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 def _is_workbook(path: Path) -> bool:
-    with open(path, "rb") as file:
-        head = file.read(len(OLE))
-    return head == OLE or any(name.startswith("xl/workbook") or name == "content.xml" for name in zip_names(path))
+    return first_bytes(path).startswith(OLE) or any(
+        name.startswith("xl/workbook") or name == "content.xml" for name in zip_names(path)
+    )
 
 
 @register(

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from keras_seq.data.formats.converted import parquet_of
+from keras_seq.data.formats.converted import is_text, parquet_of
 from keras_seq.data.reading import Reading
 from keras_seq.errors import DataError
 
@@ -53,8 +53,10 @@ def test_damage(frame, tmp_path_factory, name):
         data = data[: max(1, int(cut * len(data)))] if cut < 1 else data
         path = folder / f"{zlib.crc32(data)}{Path(name).suffix}"
         path.write_bytes(data)
+        if is_text(path):
+            return  # its kind is gone: the reader of CSV tells what it is not
         try:
-            table = pd.read_parquet(parquet_of(path, Reading()) if path.read_bytes()[:4] != b"PAR1" else path)
+            table = pd.read_parquet(parquet_of(path, Reading()))
         except DataError as error:
             assert "\n" not in str(error) and str(path) in str(error)
         else:
