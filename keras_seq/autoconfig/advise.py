@@ -14,22 +14,26 @@ MOST_WINDOWS = 50_000
 FEW_UNITS, MANY_UNITS = 100, 1000
 FEW_ROWS, MANY_ROWS = 2000, 20_000
 RARE = 0.4  # of an equal share: below this the rarest class is weighed (two classes: below 20 %)
-_SEASONS = ((3600, 24, "a day of hours"), (604800, 52, "a year of weeks"), (86400, 7, "a week of days"))
+DAY = 86400.0  # seconds
+_PERIODS = {1.0: "a day", 7.0: "a week", 365.25: "a year"}  # days
+LONG_SEASON = 200  # steps: a window holds one such season, two of a shorter one
 
 
-def season(facts: ConfigurationFacts) -> tuple[int, str]:
-    """Steps of the season that the dates suggest, and its words; 0 where they suggest none."""
+def seasons(facts: ConfigurationFacts) -> list[tuple[int, str]]:
+    """Steps and words of the seasons that the dates suggest and that the longest unit holds twice, shortest first."""
     if facts.weekdays:
-        return 5, "a week of working days"
-    for seconds, steps, words in _SEASONS:
-        if facts.step == seconds:
-            return steps, words
-    days = facts.step / 86400
+        return [(5, "a week of working days")]
+    days = facts.step / DAY
     if 28 <= days <= 31:
-        return 12, "a year of months"
+        return [(12, "a year of months")]
     if 89 <= days <= 92:
-        return 4, "a year of quarters"
-    return 0, ""
+        return [(4, "a year of quarters")]
+    suggested = []
+    for period, words in _PERIODS.items():
+        steps = round(period / days) if days else 0
+        if steps >= 4 and abs(steps * days - period) <= 0.02 * period and 2 * steps <= max(facts.lengths):
+            suggested.append((steps, words))
+    return suggested
 
 
 def by_time(facts: ConfigurationFacts) -> bool:
@@ -84,7 +88,7 @@ def _horizon_words(horizon: int) -> str:
 
 
 def _window(facts: ConfigurationFacts, shortest: int, horizon: int) -> tuple[int, str]:
-    steps, words = season(facts)
+    steps, words = next(iter(seasons(facts)), (0, ""))
     ahead = horizon or 1
     room = (
         max(2, int(0.7 * shortest) // 4) if by_time(facts) else max(2, sorted(facts.lengths)[len(facts.lengths) // 2])
@@ -95,9 +99,11 @@ def _window(facts: ConfigurationFacts, shortest: int, horizon: int) -> tuple[int
             f"validation and test hold one window each; the shortest has {shortest}. Shorten --horizon, or bring more "
             "rows."
         )
+    if steps > LONG_SEASON and steps <= room:
+        return steps, f"seasons: {words}"
     if steps and 2 * steps <= room:
         return 2 * steps if steps > 12 else 4 * steps if 4 * steps <= room else 2 * steps, f"seasons: {words}"
-    usual = 48
+    usual = max(48, ahead)
     return min(usual, room), "steps" + (" (as many as the data bear)" if room < usual else ", a usual start")
 
 
@@ -173,7 +179,7 @@ def model(facts: ConfigurationFacts) -> list[Choice]:
 
 
 def _forecaster(facts: ConfigurationFacts) -> list[Choice]:
-    steps, words = season(facts)
+    known = seasons(facts)
     if facts.rows < 300:
         choices = _fitted("ridge", f"{facts.rows} rows: a linear model of the past values", "seasonal_naive, sarimax")
     else:
@@ -182,10 +188,11 @@ def _forecaster(facts: ConfigurationFacts) -> list[Choice]:
         choices = _network(
             "lstm", {**sizes, "hidden_dims": []}, f"{facts.rows} rows: a small network on top of a linear map", instead
         )
-    if steps:
-        choices.append(
-            Choice("model.arima.period", steps, f"{words}: what the seasonal naive forecast beside it repeats")
-        )
+    if known:
+        listed = ", ".join(f"{words} ({steps} steps)" for steps, words in known)
+        others = " or ".join(str(steps) for steps, _ in known[1:])
+        why = f"seasons by the dates: {listed}. What the seasonal naive forecast beside it repeats"
+        choices.append(Choice("model.arima.period", known[0][0], why, others))
     return choices
 
 
