@@ -48,7 +48,8 @@ def test_a_validation_file_is_named_too_and_both_are_used(here):
 
 
 def test_a_column_of_parts_is_no_input(here):
-    lines = [f"u{unit},{'test' if unit > 6 else 'train'},{row * 5 % 7},{row * unit}" for unit in range(9) for row in range(12)]
+    parts = ["train"] * 7 + ["test"] * 2
+    lines = [f"u{unit},{part},{row * 5 % 7},{row * unit}" for unit, part in enumerate(parts) for row in range(12)]
     (here / "table.csv").write_text("id,fold,a,y\n" + "\n".join(lines) + "\n")
     tree = made("table.csv", "--unit", "id")
     assert tree["data"]["part"] == "fold" and tree["data"]["features"] == ["a"]
