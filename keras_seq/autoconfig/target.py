@@ -10,8 +10,8 @@ from keras_seq.autoconfig.question import TargetCandidate, TargetQuestion
 from keras_seq.autoconfig.roles import Order, codes, named, order_by, words
 from keras_seq.autoconfig.table import ColumnProfile, TableProfile
 from keras_seq.config import TaskName
-from keras_seq.data.reading.dialect import is_number
 from keras_seq.data.reading.reading import UNNAMED
+from keras_seq.data.reading.values import is_number
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.tasks import classifies
 

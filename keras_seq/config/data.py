@@ -140,6 +140,13 @@ class DataConfig(ConfigSection):
         None, description="mark between thousands in its numbers; none: told from them"
     )
     row_names: bool | None = Field(None, description="rows begin with a field that the header does not name")
+    header: bool | None = Field(None, description="whether its first line names the columns; none: told from it")
+    names: tuple[str, ...] = Field((), description="of its columns, where it has no header; default: column_1 ...")
+    skip_lines: int | None = Field(None, ge=0, description="lines before its header or rows; none: told from it")
+    skip_footer: int | None = Field(None, ge=0, description="lines below its rows, such as totals; none: 0")
+    comment: str | None = Field(None, description="lines of it that begin so are passed over; none: '#' before rows")
+    quoted_lines: bool | None = Field(None, description="quoted texts may hold line ends; none: told from it")
+    member: str | None = Field(None, description="of a zip file: the table by name; none: its only one")
     date_format: str | None = Field(
         None,
         description="of its time column: %d/%m/%Y %H:%M, epoch_s, epoch_ms, excel, year; none: told from all rows",
@@ -194,6 +201,14 @@ class DataConfig(ConfigSection):
     cache: bool = Field(True, description="keep the series in memory; False streams them from a store on disk")
     prefetch: Count = Field(2, description="batches prepared ahead")
     shards: ShardsConfig = Field(default_factory=ShardsConfig)
+
+    @field_validator("names")
+    @classmethod
+    def _names_of_columns(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        doubled = [name for name in names if not name.strip() or names.count(name) > 1]
+        if doubled:
+            raise ValueError(f"names must be different and not empty, got {doubled[0]!r} twice or blank")
+        return names
 
     @model_validator(mode="after")
     def _positive_of_a_table(self) -> DataConfig:

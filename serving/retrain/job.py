@@ -178,6 +178,9 @@ def reading_options(start: Start, path: str) -> dict[str, Any]:
     known: dict[str, Any] = {name: getattr(reading, name) for name in ("sheet", "header_row", "dataset")}
     if not is_typed(Path(path)) and not is_typed(Path(str(data.path))):
         known |= {name: getattr(reading, name) for name in ("encoding", "delimiter", "row_names")}
+        known |= {"header": reading.header in ("line", "numbers")}
+        if reading.header == "none":
+            known["names"] = reading.names
         if not reading.marks:  # else columns differ, and the file tells which
             known |= {"decimal": reading.decimal, "thousands": reading.thousands}
         if reading.date_format is not None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pyarrow import csv, parquet
 
 BLOCK = 2**20  # bytes of CSV turned into columns at once; Arrow reads up to 32 blocks ahead
+WIDEST = 32  # bytes of a field, at which a line of many columns still fits into a block
 ROW_NAME = "\x00row"  # stands for the names of rows among Arrow's columns
 
 
@@ -69,7 +70,7 @@ def check_file(path: Path) -> None:
 
 def row_bound(path: Path, reading: Reading) -> int:
     """At least as many rows as the file has (exact but for blank lines and quoted line ends)."""
-    return int(_parquet(path, reading).metadata.num_rows) if is_typed(path) else count_lines(path)
+    return int(_parquet(path, reading).metadata.num_rows) if is_typed(path) else count_lines(path, reading.member)
 
 
 def column_roles(path: Path, reading: Reading) -> Roles:
@@ -142,7 +143,8 @@ def _csv_batches(
 
     header = csv_names(path, reading)
     names = [ROW_NAME, *header] if reading.row_names else header
-    lost = next((name for name in kinds if name not in names), None)
+    known = set(names)
+    lost = next((name for name in kinds if name not in known), None)
     if lost is not None:
         raise DataError(faults.no_column(path, lost, header, reading))
     by_text = {name for name, kind in kinds.items() if kind == "number" and _needs_text(name, reading)}
@@ -157,7 +159,7 @@ def _csv_batches(
     except (pa.ArrowException, OSError, UnicodeDecodeError, EOFError) as error:
         raise faults.explain(str(error), path, names, kinds, reading, span) from None
     if not seen:
-        raise DataError(f"File '{path}' has a header but no rows.")
+        raise DataError(f"File '{path}' {'has a header but' if reading.header != 'none' else 'holds'} no rows.")
 
 
 def _needs_text(name: str, reading: Reading) -> bool:
@@ -186,7 +188,7 @@ def _open_csv(
         "date": pa.string(),
     }
     plain = is_plain(path, reading)
-    lines, filled, _ = (0, 0, "") if span else header_line(path, reading)
+    skip = header_line(path, reading).lines if plain and not span else 0
     if span:
         source: Any = pa.OSFile(str(path)).get_stream(span[0], span[1] - span[0])
     else:
@@ -195,9 +197,9 @@ def _open_csv(
         source,
         # One thread: Arrow tells the row of a fault only then.
         read_options=arrow_csv.ReadOptions(
-            use_threads=False, block_size=block, column_names=names, skip_rows=lines if plain else filled
+            use_threads=False, block_size=max(block, WIDEST * len(names)), column_names=names, skip_rows=skip
         ),
-        parse_options=arrow_csv.ParseOptions(delimiter=reading.delimiter, newlines_in_values=False),
+        parse_options=arrow_csv.ParseOptions(delimiter=reading.delimiter, newlines_in_values=reading.quoted_lines),
         convert_options=arrow_csv.ConvertOptions(
             column_types={name: pa.string() if name in by_text else types[kind] for name, kind in kinds.items()},
             include_columns=list(kinds),

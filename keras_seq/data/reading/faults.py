@@ -90,11 +90,10 @@ def no_column(path: Path, name: str, names: list[str], reading: Reading | None) 
 
 
 def _data_row(path: Path, row: int, reading: Reading, span: tuple[int, int] | None) -> int:
-    """Data row, from 1, of Arrow's row number, which counts the lines before the header too."""
+    """Data row, from 1, of Arrow's row number, which counts the lines before the rows of a plain file too."""
     if span:
         return row + _filled_lines(path, span[0]) - 1
-    lines, filled, _ = header_line(path, reading)
-    return row - (lines if is_plain(path, reading) else filled)
+    return row - header_line(path, reading).lines if is_plain(path, reading) else row
 
 
 def _filled_lines(path: Path, place: int) -> int:
@@ -108,7 +107,7 @@ def _filled_lines(path: Path, place: int) -> int:
 
 def _line(path: Path, row: int, reading: Reading) -> tuple[int, list[str]]:
     """File line and fields of a data row."""
-    for place, (number, words) in enumerate(file_lines(path, reading)):
+    for place, (number, words) in enumerate(file_lines(path, reading), start=1):
         if place == row:
             return number, words
     return row, []

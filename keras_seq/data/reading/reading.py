@@ -52,8 +52,22 @@ class Reading(ConfigSection):
     """
 
     encoding: str = "utf-8"
-    delimiter: str = ","
+    delimiter: str = Field(",", description="between fields; a blank stands for any number of blanks and tabs")
+    member: str | None = Field(None, description="of a zip file: the one that is read; none: its only table")
     comment: str = Field("", description="lines before the header that begin so are passed over")
+    comments: Literal["head", "other", "all"] = Field(
+        "head", description="lines below it that begin so and are passed over: none, those unlike rows, all"
+    )
+    header: Literal["line", "numbers", "comment", "none"] = Field(
+        "line",
+        description="names of the columns: the first line, also where it holds numbers alone, the last comment before "
+        "the rows, or ``names``",
+    )
+    names: tuple[str, ...] = Field((), description="names of the columns of a file without a header")
+    skip_lines: int = Field(0, description="lines before the header that are passed over")
+    units_line: bool = Field(False, description="a line without numbers below the header is passed over")
+    skip_footer: int = Field(0, description="lines at the end that are passed over")
+    quoted_lines: bool = Field(False, description="quoted texts may hold line ends")
     row_names: bool = Field(False, description="rows begin with a field that the header does not name")
     open_ends: bool = Field(False, description="rows end with a delimiter that the header lacks")
     decimal: Decimal = "."
@@ -72,6 +86,11 @@ class Reading(ConfigSection):
     sheet: str | None = Field(None, description="of a workbook: name, or number from 1; none: the one with most cells")
     header_row: int | None = Field(None, description="of a sheet: row of the column names, from 1; none: told from it")
     dataset: str | None = Field(None, description="of a file of arrays: name or path of the one to read")
+
+    @property
+    def blanks(self) -> str:
+        """Characters that a line without values may hold."""
+        return " \t" if self.delimiter == " " else f" {self.delimiter}"
 
     def marks_of(self, column: str) -> Marks:
         """The marks in the numbers of a column."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from keras_seq.config import DataConfig
 from keras_seq.data.reading import batches
 from keras_seq.data.reading.dates import COMPACT, ISO, DateRule, are_compact_dates, settle_dates
-from keras_seq.data.reading.dialect import Options, csv_names, sniff_dialect
+from keras_seq.data.reading.dialect import csv_names, sniff_dialect
 from keras_seq.data.reading.joined_time import are_whole, settle_parts
 from keras_seq.data.reading.numbers import CANDIDATES, NumberColumn, inspect_numbers, settle_marks
 from keras_seq.data.reading.reading import UNNAMED, Marks, Reading
@@ -62,9 +62,9 @@ def settle_table(path: Path, config: DataConfig) -> TableFacts:
     missing = {"missing_texts": config.missing_texts, "missing_codes": config.missing_codes}
     if batches.is_typed(path):
         return _settle_typed(path, config, Reading(**missing, **_format_options(config)))
-    options = Options(config.encoding, config.delimiter, config.row_names)
-    dialect, remarks = sniff_dialect(path, options)
-    reading = dialect.model_copy(update=missing | _format_options(config))
+    dialect = sniff_dialect(path, config)
+    remarks = list(dialect.remarks)
+    reading = dialect.reading.model_copy(update=missing | _format_options(config))
     samples = _sample(path, reading, csv_names(path, reading))
     numbers = {name: inspect_numbers(texts, _candidates(config)) for name, texts in samples.items() if len(texts)}
     kinds = {name: _text_kind(samples[name], numbers.get(name)) for name in batches.column_names(path, reading)}
@@ -81,7 +81,7 @@ def settle_table(path: Path, config: DataConfig) -> TableFacts:
     reading = reading.model_copy(
         update={"decimal": file_marks.decimal, "thousands": file_marks.thousands, "marks": exceptions, "flags": flags}
     )
-    return TableFacts(path, reading, kinds, tuple(remarks), tuple(two_fit), samples)
+    return TableFacts(path, reading, kinds, tuple(remarks), (*dialect.choices, *two_fit), samples)
 
 
 def with_joined_time(facts: TableFacts, columns: tuple[str, ...]) -> TableFacts:

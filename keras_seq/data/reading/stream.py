@@ -3,64 +3,64 @@
 from __future__ import annotations
 
 import codecs
-import csv
-import gzip
 import io
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from keras_seq.data.reading.header import HeaderLine, find_header
+from keras_seq.data.reading.lines import LONGEST_LINE, numbered_lines, split_line, too_long
 from keras_seq.data.reading.reading import Reading
-from keras_seq.errors import DataError
+from keras_seq.data.reading.unpack import open_bytes, packing
 
 BLOCK = 2**20  # bytes read at once
-LONGEST_HEADER = 2**16  # characters of names with line ends in them
 PLAIN_ENCODINGS = ("utf-8", "ascii")
 
 
-def open_bytes(path: Path) -> IO[bytes]:
-    """The file's bytes, unpacked where it is a gzip file by its content."""
-    with open(path, "rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if packed else open(path, "rb")  # type: ignore[return-value]
-
-
-def open_text(path: Path, encoding: str) -> IO[str]:
+def open_text(path: Path, reading: Reading) -> IO[str]:
     """The file's lines as text; every kind of line end reads as one."""
-    return io.TextIOWrapper(open_bytes(path), encoding=encoding.replace("utf-8", "utf-8-sig"), newline=None)
+    encoding = reading.encoding.replace("utf-8", "utf-8-sig")
+    return io.TextIOWrapper(open_bytes(path, reading.member), encoding=encoding, newline=None)
 
 
-def read_head(path: Path, size: int) -> bytes:
-    """The first bytes of a file, unpacked.
+def read_head(path: Path, size: int, member: str | None = None, lines: int = 4) -> bytes:
+    """The first ``size`` bytes of a file, unpacked; more where they do not hold some lines.
 
     Raises:
-        DataError: they cannot be read.
+        DataError: they cannot be read, or a line of it does not end.
     """
-    try:
-        with open_bytes(path) as file:
-            return file.read(size)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"File '{path}' cannot be read: {error}.") from None
+    with open_bytes(path, member) as file:
+        head = file.read(size)
+        while max(head.count(b"\n"), head.count(b"\r")) < lines and (more := file.read(len(head))):
+            head += more
+            if len(head) > LONGEST_LINE and not max(head.count(b"\n"), head.count(b"\r")):
+                raise too_long(path)
+    return head
 
 
 class PlainText(io.RawIOBase):
-    """A file's bytes in UTF-8 with plain line feeds at the ends of lines; lines of nothing but delimiters are left out.
+    """A file's rows in UTF-8 with plain line feeds at the ends of lines.
+
+    What comes before the rows, comments, lines of nothing but delimiters and lines of a footer are left out.
 
     Args:
         path: the file.
-        reading: its encoding and delimiter.
+        reading: how it is written.
     """
 
     def __init__(self, path: Path, reading: Reading) -> None:
         super().__init__()
-        self._file = open_bytes(path)
+        self._before = header_line(path, reading)
+        self._path, self._reading = path, reading
+        self._file = open_bytes(path, reading.member)
         other = reading.encoding not in PLAIN_ENCODINGS
         self._decoder: Any = codecs.getincrementaldecoder(reading.encoding)() if other else None
-        self._blank = re.compile(rf"(?m)^[ {re.escape(reading.delimiter)}]*\n".encode())
-        self._openings = (reading.delimiter.encode(), b" ", b"\n")  # how a blank line begins
-        self._rest, self._ready, self._ended = b"", b"", False
+        self._blank = re.compile(rf"(?m)^[{re.escape(reading.blanks)}]*\n".encode())
+        openings = ("\n", *reading.blanks, *(reading.comment[:1] if reading.comments != "head" else ""))
+        self._openings = tuple(opening.encode() for opening in openings)  # how a line to leave out begins
+        self._skip, self._quoted = self._before.lines, False
+        self._rest, self._held, self._ready, self._ended = b"", b"", b"", False
 
     def readable(self) -> bool:
         """True."""
@@ -84,12 +84,52 @@ class PlainText(io.RawIOBase):
         lines = self._rest + block
         if self._ended and lines and not lines.endswith((b"\n", b"\r")):
             lines += b"\n"
-        if b"\r" in lines and not (lines.endswith(b"\r") and not self._ended):
+        split = b"\r" if lines.endswith(b"\r") and not self._ended else b""  # maybe the first half of a line end
+        lines = lines[: len(lines) - len(split)]
+        if b"\r" in lines:
             lines = lines.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         cut = len(lines) if self._ended else lines.rfind(b"\n") + 1
-        self._rest, lines = lines[cut:], lines[:cut]
-        if lines.startswith(self._openings) or any(b"\n" + opening in lines for opening in self._openings):
+        self._rest, lines = lines[cut:] + split, lines[:cut]
+        if len(self._rest) > LONGEST_LINE:
+            raise too_long(self._path)
+        return self._without_footer(self._rows(self._without_head(lines)))
+
+    def _without_head(self, lines: bytes) -> bytes:
+        place = 0
+        while self._skip and place < len(lines):
+            place = lines.index(b"\n", place) + 1
+            self._skip -= 1
+        lines = lines[place:]
+        return lines.removeprefix(codecs.BOM_UTF8) if place == 0 and not self._before.lines else lines
+
+    def _rows(self, lines: bytes) -> bytes:
+        reading = self._reading
+        if reading.quoted_lines:
+            lines = b"".join(self._records(lines))
+        elif lines.startswith(self._openings) or any(b"\n" + opening in lines for opening in self._openings):
             lines = self._blank.sub(b"", lines)
+            if reading.comments != "head":
+                lines = b"".join(line for line in lines.splitlines(keepends=True) if not self._is_comment(line))
+        return _single_blanks(lines) if reading.delimiter == " " else lines
+
+    def _records(self, lines: bytes) -> Iterator[bytes]:
+        """Lines that are rows, or inside quotes."""
+        for line in lines.splitlines(keepends=True):
+            if self._quoted or not (self._blank.fullmatch(line) or self._is_comment(line)):
+                yield line
+                self._quoted ^= bool(line.count(b'"') % 2)
+
+    def _is_comment(self, line: bytes) -> bool:
+        return is_comment(line.decode("utf-8", "replace"), self._reading, len(self._before.names))
+
+    def _without_footer(self, lines: bytes) -> bytes:
+        if not self._reading.skip_footer:
+            return lines
+        lines = self._held + lines
+        cut = len(lines)
+        for _ in range(self._reading.skip_footer):
+            cut = lines.rfind(b"\n", 0, max(cut - 1, 0)) + 1
+        self._held, lines = lines[cut:], lines[:cut]
         return lines
 
     def close(self) -> None:
@@ -98,53 +138,59 @@ class PlainText(io.RawIOBase):
         super().close()
 
 
+def _single_blanks(lines: bytes) -> bytes:
+    """Lines with one blank between fields and none at their ends."""
+    if b'"' in lines:
+        return b"\n".join(
+            re.sub(rb'("[^"\n]*")|[ \t]+', lambda found: found[1] or b" ", line).strip(b" ")
+            for line in lines.split(b"\n")
+        )
+    lines = lines.replace(b"\t", b" ")
+    while b"  " in lines:
+        lines = lines.replace(b"  ", b" ")
+    return lines.replace(b" \n", b"\n").replace(b"\n ", b"\n").removeprefix(b" ")
+
+
+def is_comment(line: str, reading: Reading, columns: int) -> bool:
+    """Whether a line below the header is passed over as a comment."""
+    if reading.comments == "head" or not line.startswith(reading.comment):
+        return False
+    return reading.comments == "all" or columns < 2 or len(split_line(line.rstrip("\r\n"), reading)) != columns
+
+
 def is_plain(path: Path, reading: Reading) -> bool:
     """Whether Arrow can take the file as it is: UTF-8, not packed, and no lines of delimiters only at its end."""
-    if reading.encoding not in PLAIN_ENCODINGS:
+    if reading.encoding not in PLAIN_ENCODINGS or reading.delimiter == " " or reading.comments != "head":
+        return False
+    if reading.skip_footer or reading.quoted_lines or packing(path):
         return False
     with open(path, "rb") as file:
-        if file.read(2) == b"\x1f\x8b":
-            return False
         file.seek(max(0, path.stat().st_size - 4096))
         tail = file.read()
     if b"\r" in tail.replace(b"\r\n", b""):
         return False
-    blanks = f" {reading.delimiter}\r\n".encode()
+    blanks = f"{reading.blanks}\r\n".encode()
     return not any(line and not line.strip(blanks) for line in tail.split(b"\n")[1:] if line != b"\r")
 
 
-def header_line(path: Path, reading: Reading) -> tuple[int, int, str]:
-    """The header: its lines up to and with it in the file, those that ``PlainText`` keeps of them, and its text.
-
-    The text is "" where there is no header.
-    """
-    blanks = f" {reading.delimiter}"
-    with open_text(path, reading.encoding) as file:
-        number = filled = 0
-        for line in file:
-            number += 1
-            text = line.rstrip("\n")
-            filled += text.strip(blanks) != ""
-            if text.strip(blanks) and not (reading.comment and text.startswith(reading.comment)):
-                while text.count('"') % 2 and len(text) < LONGEST_HEADER and (more := file.readline()):
-                    number, filled, text = number + 1, filled + 1, f"{text}\n{more.rstrip(chr(10))}"
-                return number, filled, text
-    return number, filled, ""
+def header_line(path: Path, reading: Reading) -> HeaderLine:
+    """What comes before the rows: its lines, and the names of the columns."""
+    with open_text(path, reading) as file:
+        return find_header(file, reading, path)
 
 
 def file_lines(path: Path, reading: Reading) -> Iterator[tuple[int, list[str]]]:
-    """Numbers, from 1, and fields of the lines that are rows, the header first; slow, for messages."""
-    blanks = f" {reading.delimiter}"
-    with open_text(path, reading.encoding) as file:
-        for number, line in enumerate(file, start=1):
-            text = line.rstrip("\n")
-            if text.strip(blanks) and not (reading.comment and text.startswith(reading.comment)):
-                yield number, next(csv.reader([text], delimiter=reading.delimiter), [])
+    """Numbers, from 1, and fields of the lines that are rows; slow, for messages."""
+    before = header_line(path, reading)
+    with open_text(path, reading) as file:
+        for number, text in numbered_lines(file, path, before.lines, quoted=reading.quoted_lines):
+            if text.strip(reading.blanks) and not is_comment(text, reading, len(before.names)):
+                yield number, split_line(text, reading)
 
 
-def count_lines(path: Path) -> int:
+def count_lines(path: Path, member: str | None = None) -> int:
     """Line ends in a file, at least as many as it has rows; exact but for blank lines and quoted line ends."""
-    with open_bytes(path) as file:
+    with open_bytes(path, member) as file:
         lines, last = 0, b"\n"
         while block := file.read(BLOCK):
             feeds = block.count(b"\n")
@@ -156,9 +202,9 @@ def count_lines(path: Path) -> int:
 def line_starts(path: Path, size: int, reading: Reading) -> list[int]:
     """Places where lines of a plain CSV begin, about ``size`` bytes apart: after the header, ..., the file's end."""
     end = path.stat().st_size
-    lines, _, _ = header_line(path, reading)
+    before = header_line(path, reading)
     with open(path, "rb") as file:
-        for _ in range(lines):
+        for _ in range(before.lines):
             file.readline()
         starts = [file.tell()]
         for place in range(starts[0] + size, end, size):

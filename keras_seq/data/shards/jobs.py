@@ -198,7 +198,7 @@ def _few_enough(found: Counter[Any], name: str, file: Path) -> None:
 def _spans(file: Path, shard_bytes: int, row: int, reading: Reading) -> Iterator[tuple[int, int] | None]:
     if is_typed(file):
         yield from _row_groups(parquet_of(file, reading), max(1, shard_bytes // row))
-    elif file.suffix == ".gz" or not is_plain(file, reading):
+    elif not is_plain(file, reading):
         yield None  # cannot be entered in the middle
     else:
         with open(file, "rb") as head:

@@ -27,6 +27,7 @@ SHAPING = (
     *("unit", "group", "time", "task", "targets", "features", "positive", "impute", "missing_indicator"),
     *("delimiter", "encoding", "decimal", "thousands", "row_names", "date_format", "zone", "strict"),
     *("missing_codes", "missing_texts"),
+    *("header", "names", "skip_lines", "skip_footer", "comment", "quoted_lines", "member"),
 )
 
 
