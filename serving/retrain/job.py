@@ -187,7 +187,7 @@ def reading_options(start: Start, path: str) -> dict[str, Any]:
             known |= {"date_format": reading.date_format, "zone": reading.zone}
     if len(schema.classes) == 2 and not data.schema_file:
         known["positive"] = schema.classes[1]
-    return {f"data.{name}": value for name, value in known.items() if getattr(data, name) is None}
+    return {f"data.{name}": value for name, value in known.items() if getattr(data, name) in (None, ())}
 
 
 def _resumed_or_new(request: RetrainRequest, keeper: JobStore, start: Start, say: Say) -> RetrainState:

@@ -172,7 +172,6 @@ BAD_FILES = {
     "empty": ("", r"is empty; it needs a header"),
     "only blank lines": ("\n\n", r"is empty"),
     "no rows": ("unit,at,x,z,y\n", "has a header but no rows"),
-    "no header": ("1,1,1.5,7,0.5\n2,2,2.5,8,1.5\n", "seems to have no header"),
     "too few columns": (BASE + "c,1,2\n", r"Line 6 of .* has 3 columns, the header has 5: 'c,1,2'"),
     "too many columns": (BASE + "\n\nc,1,2,3,4,5\n", r"Line 8 of .* has 6 columns, the header has 5"),
     "text for a number": (BASE + "c,1,warm,7,1\n", r"Column 'x' of .* must hold numbers, got 'warm' \(line 6\)"),

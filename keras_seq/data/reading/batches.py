@@ -19,6 +19,7 @@ from keras_seq.data.formats.roles import Roles, roles_of
 from keras_seq.data.reading import faults, joined_time
 from keras_seq.data.reading.dialect import csv_names, trailing_names
 from keras_seq.data.reading.numbers import to_numbers
+from keras_seq.data.reading.quotes import CheckedBytes
 from keras_seq.data.reading.reading import Kind, Reading
 from keras_seq.data.reading.stream import PlainText, count_lines, header_line, is_plain
 from keras_seq.errors import DataError
@@ -159,7 +160,7 @@ def _csv_batches(
     except (pa.ArrowException, OSError, UnicodeDecodeError, EOFError) as error:
         raise faults.explain(str(error), path, names, kinds, reading, span) from None
     if not seen:
-        raise DataError(f"File '{path}' {'has a header but' if reading.header != 'none' else 'holds'} no rows.")
+        raise faults.no_rows(path, reading)
 
 
 def _needs_text(name: str, reading: Reading) -> bool:
@@ -189,12 +190,9 @@ def _open_csv(
     }
     plain = is_plain(path, reading)
     skip = header_line(path, reading).lines if plain and not span else 0
-    if span:
-        source: Any = pa.OSFile(str(path)).get_stream(span[0], span[1] - span[0])
-    else:
-        source = pa.input_stream(str(path)) if plain else pa.PythonFile(PlainText(path, reading), mode="r")
+    text: Any = CheckedBytes(path, reading.delimiter, span) if plain else PlainText(path, reading)
     return arrow_csv.open_csv(
-        source,
+        pa.PythonFile(text, mode="r"),
         # One thread: Arrow tells the row of a fault only then.
         read_options=arrow_csv.ReadOptions(
             use_threads=False, block_size=max(block, WIDEST * len(names)), column_names=names, skip_rows=skip

@@ -163,9 +163,12 @@ class _Sniffer:
         if scores[best][:2] == (True, True):
             return (BLANK if not asked and cuts_numbers(texts, best) else best), rows
         if self.config.skip_lines is None and self.config.header is not False:
-            found = preamble(texts, choices) or (
-                preamble(texts, [BLANK]) if not (asked or between_blanks(texts)) else None
-            )
+            found = preamble(texts, choices)
+            blanks = not asked and between_blanks(texts)
+            if found and blanks and (cuts_numbers(texts, found[1]) or _fewer(texts, *found)):
+                return BLANK, rows
+            if not (found or asked or blanks):
+                found = preamble(texts, [BLANK])
             if found:
                 return self._below_preamble(rows, *found)
         if not asked and not scores[best][0] and between_blanks(texts):
@@ -236,9 +239,8 @@ class _Sniffer:
         told = [f"column_{place}" if place <= width - empty else f"{UNNAMED}{place}" for place in range(1, width + 1)]
         self.known |= {"header": "none", "names": config.names or tuple(told)}
         if not config.names:
-            self.remarks.append(
-                f"has no header: its columns are called 'column_1' to 'column_{width - empty}' (data.names)"
-            )
+            called = "its column is" if width == 1 + empty else f"its {width - empty} columns are"
+            self.remarks.append(f"has no header: {called} called 'column_1'{' ...' * (width > 1)} (data.names)")
 
     def _units(self, fields: list[list[str]], rows: list[Row]) -> None:
         if len(fields) > 2 and is_units(fields[1], fields[2:], self.config.missing_texts):
@@ -316,6 +318,12 @@ def _fits_quoted(lines: list[Row], together: list[Row]) -> bool:
         if counts[0] > 1 and counts.count(counts[0]) >= 0.95 * len(counts):
             return True
     return False
+
+
+def _fewer(texts: list[str], place: int, delimiter: str) -> bool:
+    """Whether a delimiter that fits from some line on makes fewer fields than blanks do from the first one on."""
+    (fields,), (blanks,) = split_rows([texts[place]], delimiter), split_rows([texts[0]], BLANK)
+    return len(fields) < len(blanks)
 
 
 def _names_columns(line: str, rows: list[Row], delimiter: str | None) -> bool:

@@ -15,6 +15,8 @@ _VALUE = re.compile(
     r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to \w+.*?: invalid value '(.*)'", re.S
 )
 
+MOST_BELOW = 5  # lines at a file's end that may be a footer
+
 
 def explain(
     text: str, path: Path, names: list[str], kinds: dict[str, Kind], reading: Reading, span: tuple[int, int] | None
@@ -24,25 +26,44 @@ def explain(
         place, wanted, got = map(int, ragged.groups())
         line, words = _line(path, _data_row(path, place, reading, span), reading)
         shown = reading.delimiter.join(words)[:80]
+        whose = "its first line" if reading.header == "none" else "the header"
         return DataError(
-            f"Line {line} of '{path}' has {got} columns, the header has {wanted}: {shown!r}. Mend the line; a value "
-            "that is missing stays empty between its delimiters."
+            f"Line {line} of '{path}' has {got} columns, {whose} has {wanted}: {shown!r}. Mend the line; a value "
+            f"that is missing stays empty between its delimiters.{_passed_over(path, line, shown, reading)}"
         )
     if value := _VALUE.search(text):
         column, row_text, wrong = value.groups()
         row = _data_row(path, int(row_text), reading, span) if row_text else None
         name = names[int(column)]
         return not_a_number(path, name, wrong, row, reading, clock=kinds.get(name) == "clock")
-    if "Could not skip initial" in text:
-        return DataError(f"File '{path}' has a header but no rows.")
-    if "Empty CSV" in text:
-        return DataError(f"File '{path}' is empty; it needs a header line and rows.")
+    if "Could not skip initial" in text or "Empty CSV" in text:
+        return no_rows(path, reading)
+    if "straddl" in text or "out of sync" in text:
+        return DataError(
+            f"File '{path}' has a quote that is never closed, or a line of more than a million characters: it is no "
+            "table of rows, or its line ends were lost. Mend it there."
+        )
     if "UTF8" in text or "UTF-8" in text or "codec can't decode" in text:
         return DataError(
             f"File '{path}' is not written in {reading.encoding} throughout ({text.splitlines()[0][:120]}). Convert "
             "it, or name its encoding (--data.encoding cp1252)."
         )
     return DataError(f"File '{path}' cannot be read as CSV: {text.splitlines()[0][:200]}.")
+
+
+def no_rows(path: Path, reading: Reading) -> DataError:
+    """The error for a file without rows."""
+    return DataError(f"File '{path}' {'holds' if reading.header == 'none' else 'has a header but'} no rows.")
+
+
+def _passed_over(path: Path, line: int, shown: str, reading: Reading) -> str:
+    """How a line that is no row can be passed over: a comment, or what stands below the table."""
+    hints = ""
+    if shown.startswith(("#", "//", "%", "--", "!")) and reading.comments != "all":
+        mark = shown[: 2 if shown[:2] in ("//", "--") else 1]
+        hints = f" Lines that begin with '{mark}' are passed over with --data.comment '{mark}'."
+    below = sum(number >= line for number, _ in file_lines(path, reading))
+    return f"{hints} If the table ends above it, say --data.skip_footer {below}." if below <= MOST_BELOW else hints
 
 
 def not_a_number(
@@ -64,6 +85,8 @@ def not_a_number(
             + (f"'{marks.thousands}'" if marks.thousands else "no mark")
             + " between thousands, data.decimal and data.thousands say otherwise"
         )
+    if re.fullmatch(r"[+-]?[\d.,' ]*\d\s?%|[$€£¥]\s?[+-]?[\d.,' ]*\d|[+-]?[\d.,' ]*\d\s?[$€£¥]", value.strip()):
+        where += "; signs of per cent and of money are no part of a number: write the plain numbers"
     if "\n" in value:
         where += "; its opening quote is closed on a later line or never"
     return DataError(not_number_text(path, name, shorten(value), where))

@@ -47,7 +47,7 @@ def between_blanks(rows: Sequence[str]) -> bool:
     """Whether lines are fields between blanks: nearly all have the first one's number, above one."""
     counts = [len(fields) for fields in split_rows(rows[:LINES], BLANK)]
     fitting = sum(count in (counts[0], counts[0] + 1) for count in counts)
-    return len(counts) > 1 and counts[0] > 1 and fitting >= 0.95 * len(counts)
+    return len(counts) > 1 and 1 < counts[0] <= counts[1] <= counts[0] + 1 and fitting >= 0.95 * len(counts)
 
 
 def cuts_numbers(rows: Sequence[str], delimiter: str) -> bool:

@@ -11,6 +11,7 @@ from keras_seq.data.reading import batches
 from keras_seq.data.reading.dates import COMPACT, ISO, DateRule, are_compact_dates, settle_dates
 from keras_seq.data.reading.dialect import csv_names, sniff_dialect
 from keras_seq.data.reading.joined_time import are_whole, settle_parts
+from keras_seq.data.reading.lost_commas import refuse_lost_commas
 from keras_seq.data.reading.numbers import CANDIDATES, NumberColumn, inspect_numbers, settle_marks
 from keras_seq.data.reading.reading import UNNAMED, Marks, Reading
 from keras_seq.errors import ConfigError
@@ -77,6 +78,8 @@ def settle_table(path: Path, config: DataConfig) -> TableFacts:
     unnamed = [name for name in kinds if name.startswith(UNNAMED)]
     if unnamed:
         remarks.append(f"has {len(unnamed)} column without a name, called '{unnamed[0]}'")
+    if reading.delimiter == "," and config.decimal != ".":
+        refuse_lost_commas(path, samples)
     flags = tuple(name for name, kind in kinds.items() if kind == "flag")
     reading = reading.model_copy(
         update={"decimal": file_marks.decimal, "thousands": file_marks.thousands, "marks": exceptions, "flags": flags}

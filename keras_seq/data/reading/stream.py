@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from keras_seq.data.reading.header import HeaderLine, find_header
 from keras_seq.data.reading.lines import LONGEST_LINE, numbered_lines, split_line, too_long
+from keras_seq.data.reading.quotes import refuse_open_quotes
 from keras_seq.data.reading.reading import Reading
 from keras_seq.data.reading.unpack import open_bytes, packing
 
@@ -68,12 +69,13 @@ class PlainText(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer; 0 at the end."""
-        while not self._ready and not self._ended:
-            self._ready = self._next()
-        count = min(len(buffer), len(self._ready))
-        buffer[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
+        filled = 0  # to its end: Arrow takes what one call gives for a block
+        while filled < len(buffer) and (self._ready or not self._ended):
+            self._ready = self._ready or self._next()
+            count = min(len(buffer) - filled, len(self._ready))
+            buffer[filled : filled + count] = self._ready[:count]
+            self._ready, filled = self._ready[count:], filled + count
+        return filled
 
     def _next(self) -> bytes:
         """The next lines, whole; what is left of the last one waits for its end."""
@@ -110,6 +112,8 @@ class PlainText(io.RawIOBase):
             lines = self._blank.sub(b"", lines)
             if reading.comments != "head":
                 lines = b"".join(line for line in lines.splitlines(keepends=True) if not self._is_comment(line))
+        if not reading.quoted_lines and b'"' in lines:
+            refuse_open_quotes(lines, reading.delimiter, self._path)
         return _single_blanks(lines) if reading.delimiter == " " else lines
 
     def _records(self, lines: bytes) -> Iterator[bytes]:
