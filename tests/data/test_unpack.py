@@ -88,7 +88,6 @@ def test_damaged_files_are_one_paragraph(tmp_path, kind, fault):
     ("content", "match"),
     [
         (zipped(readme_md=b"x"), "without a table of text: it holds readme.md"),
-        (zipped(xl__workbook_xml=b"x"), "Excel"),
         (zipped(t_csv=gzip.compress(TEXT)), "packed twice"),
         (gzip.compress(lzma.compress(TEXT)), "packed twice"),
         (b"PK\x03\x04 and so on", "cannot be read: .*zip"),

@@ -190,7 +190,7 @@ def _open_csv(
     }
     plain = is_plain(path, reading)
     skip = header_line(path, reading).lines if plain and not span else 0
-    text: Any = CheckedBytes(path, reading.delimiter, span) if plain else PlainText(path, reading)
+    text: Any = CheckedBytes(path, reading.delimiter, span, skip) if plain else PlainText(path, reading)
     return arrow_csv.open_csv(
         pa.PythonFile(text, mode="r"),
         # One thread: Arrow tells the row of a fault only then.

@@ -17,6 +17,7 @@ from keras_seq.data.reading.first_lines import (
     cuts_numbers,
     is_units,
     judge_first,
+    names_numbers,
     preamble,
     split_rows,
 )
@@ -161,6 +162,8 @@ class _Sniffer:
             scores[delimiter] = (counts[0] > 1, fitting > 0.9, counts[0] * fitting)
         best = max(scores, key=lambda one: scores[one])
         if scores[best][:2] == (True, True):
+            if self.config.skip_lines is None and (place := _longer_below(texts, best)):
+                return self._below_preamble(rows, place, best)
             return (BLANK if not asked and cuts_numbers(texts, best) else best), rows
         if self.config.skip_lines is None and self.config.header is not False:
             found = preamble(texts, choices)
@@ -324,6 +327,15 @@ def _fewer(texts: list[str], place: int, delimiter: str) -> bool:
     """Whether a delimiter that fits from some line on makes fewer fields than blanks do from the first one on."""
     (fields,), (blanks,) = split_rows([texts[place]], delimiter), split_rows([texts[0]], BLANK)
     return len(fields) < len(blanks)
+
+
+def _longer_below(texts: list[str], delimiter: str) -> int:
+    """How many lines come before a header of one field more than the first line has; 0 where there is none."""
+    found = preamble(texts, [delimiter])
+    fields = split_rows(texts[:LINES], delimiter)
+    if found is None or len(fields[found[0]]) != len(fields[0]) + 1:
+        return 0
+    return found[0] if names_numbers(fields[found[0]], fields[found[0] + 1 :]) else 0
 
 
 def _names_columns(line: str, rows: list[Row], delimiter: str | None) -> bool:

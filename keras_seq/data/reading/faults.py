@@ -26,9 +26,11 @@ def explain(
         place, wanted, got = map(int, ragged.groups())
         line, words = _line(path, _data_row(path, place, reading, span), reading)
         shown = reading.delimiter.join(words)[:80]
-        whose = "its first line" if reading.header == "none" else "the header"
+        counts = f"{got} columns, the header has {wanted}"
+        if reading.header == "none":
+            counts = f"{got} columns, its first line has {wanted}"
         return DataError(
-            f"Line {line} of '{path}' has {got} columns, {whose} has {wanted}: {shown!r}. Mend the line; a value "
+            f"Line {line} of '{path}' has {counts}: {shown!r}. Mend the line; a value "
             f"that is missing stays empty between its delimiters.{_passed_over(path, line, shown, reading)}"
         )
     if value := _VALUE.search(text):

@@ -35,7 +35,7 @@ def preamble(rows: Sequence[str], delimiters: Sequence[str]) -> tuple[int, str] 
         counts = [len(fields) for fields in split_rows(rows[:LINES], delimiter)]
         usual = max(set(counts), key=counts.count)
         place = counts.index(usual)
-        table = counts[place:]
+        table = [count for count, row in zip(counts[place:], rows[place:], strict=False) if row[:1] != "#"]
         if usual < 2 or not 0 < place <= LONGEST_PREAMBLE or len(table) < 3:
             continue
         if table.count(usual) >= 0.95 * len(table) and (best is None or usual > best[0]):
@@ -85,6 +85,17 @@ def judge_first(first: Sequence[str], body: Fields) -> Literal["header", "row", 
     numbers = [float(first[place]) for place, own, _ in pairs if own == "number" and is_number(first[place])]
     rising = len(numbers) > 1 and all(low < high for low, high in pairwise(numbers))
     return "either" if rising else "row"
+
+
+def names_numbers(first: Sequence[str], body: Fields) -> bool:
+    """Whether a line surely names the columns: words above numbers, and no number or date."""
+    kinds = column_kinds(body)
+    own = [kind_of(field) for field in first]
+    return (
+        len(own) == len(kinds)
+        and not {"number", "date"} & set(own)
+        and ("word", "number") in set(zip(own, kinds, strict=True))
+    )
 
 
 def is_units(second: Sequence[str], body: Fields, missing: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from keras_seq.errors import DataError
 
 LEAST_ROWS = 30
+LEAST_EACH = 5  # rows with a decimal, and without
 LEAST_SHARE = 0.02  # of the rows that are shifted, and of those that are not
 
 
@@ -58,7 +59,7 @@ def _shifted(column: NDArray[np.float64], after: NDArray[np.float64]) -> float:
         return 0.0
     others, moved, own = column[~digits], after[~digits], after[digits]
     moved, own, usual = moved[others >= 0], own[own >= 0], others[others >= 0]  # codes for missing are negative
-    if min(len(usual), len(own)) < LEAST_ROWS or np.quantile(usual, 0.02) < 30:  # nothing between digits and numbers
+    if min(len(usual), len(own)) < LEAST_EACH or np.quantile(usual, 0.02) < 30:  # nothing between digits and numbers
         return 0.0
     low, high = np.quantile(own, [0.005, 0.995])
     spread = max(high - low, 1.0)

@@ -19,11 +19,12 @@ class CheckedBytes(io.RawIOBase):
         path: a plain CSV file.
         delimiter: of its fields.
         span: bytes ``[low, high)`` of it, at starts of lines; None: all.
+        skip: first lines that are not looked at, the header's.
     """
 
-    def __init__(self, path: Path, delimiter: str, span: tuple[int, int] | None = None) -> None:
+    def __init__(self, path: Path, delimiter: str, span: tuple[int, int] | None = None, skip: int = 0) -> None:
         super().__init__()
-        self._path, self._delimiter = path, delimiter
+        self._path, self._delimiter, self._skip = path, delimiter, skip
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by ``close``)
         self._file.seek(span[0] if span else 0)
         self._left = span[1] - span[0] if span else None
@@ -42,8 +43,12 @@ class CheckedBytes(io.RawIOBase):
             self._left -= len(block)
         lines = self._rest + block if self._rest else block
         cut = lines.rfind(b"\n") + 1 if block else len(lines)
+        low = 0
+        while self._skip and low < cut:
+            low = lines.find(b"\n", low) + 1 or cut
+            self._skip -= 1
         if b'"' in lines:
-            refuse_open_quotes(lines[:cut], self._delimiter, self._path)
+            refuse_open_quotes(lines[low:cut], self._delimiter, self._path)
         self._rest = lines[cut:]
         return block
 

@@ -125,8 +125,6 @@ def _open_member(path: Path, member: str | None) -> tuple[Any, int]:
         for info in archive.infolist()
         if not info.is_dir() and not info.filename.startswith("__MACOSX/") and _name(info.filename)[:1] != "."
     ]
-    if any(name.startswith(("xl/", "word/")) for name in names):
-        raise DataError(f"File '{path}' is an Excel file; save the sheet as CSV (UTF-8).")
     tables = [name for name in names if PurePosixPath(name).suffix.lower() in TABLES]
     if len(tables) > 1 and len([name for name in tables if PurePosixPath(name).suffix]) == 1:
         tables = [name for name in tables if PurePosixPath(name).suffix]
