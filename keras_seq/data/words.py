@@ -70,6 +70,21 @@ def count_words(path: Path, names: Collection[str], reading: Reading) -> dict[st
     return counts
 
 
+def merge_vocabularies(paths: Sequence[Path], names: Collection[str], reading: Reading) -> dict[str, tuple[str, ...]]:
+    """Vocabularies of columns over several files.
+
+    Raises:
+        DataError: too many words.
+    """
+    words: dict[str, set[str]] = {name: set() for name in names}
+    for path in paths:
+        for name, counts in count_words(path, names, reading).items():
+            words[name] |= counts.keys()
+            if len(words[name]) > MOST_WORDS:
+                raise DataError(too_many(path, name))
+    return {name: tuple(sorted(found, key=natural)) for name, found in words.items()}
+
+
 def too_many(path: Path, name: str) -> str:
     """The message for a column of too many words."""
     return (

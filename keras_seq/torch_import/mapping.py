@@ -87,6 +87,11 @@ def scaled_as(spec: DataSpec, weight_map: WeightMap) -> DataSpec:
             f"The map's inputs hold one scaler, but the data are scaled in {len(spec.scaling.center)} operating "
             "conditions; set data.conditions to 0."
         )
+    if spec.words:
+        raise ConfigError(
+            f"The map's inputs scale numbers, but '{spec.features[spec.words[0].feature]}' holds words; leave it "
+            "out of data.features, or map a model without a scaler of its own."
+        )
     count = len(scaler.center)
     if count != len(spec.features):
         raise ConfigError(

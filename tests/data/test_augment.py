@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_seq.config import AugmentConfig
 from keras_seq.data import augment
 from keras_seq.data.augment import Augmenter
-from keras_seq.data.spec import DataSpec, Scaling
+from keras_seq.data.spec import DataSpec, Scaling, WordColumn
 
 BATCH, TIME, FEATURES = 64, 40, 3
 SEED = tf.constant([3, 7], tf.int64)
@@ -225,3 +225,19 @@ def test_mixup_leaves_a_sample_as_it_is_where_the_other_has_no_target():
     same = (mixed.numpy() == values).all(axis=(1, 2))
     known = weights > 0
     np.testing.assert_array_equal(same[known], ~blended[known])
+
+
+def test_codes_of_words_move_in_time_and_are_never_changed_or_blended():
+    column = WordColumn(feature=1, vocabulary=("a", "b", "c"), seen=(1, 2, 3))
+    spec = a_spec().model_copy(update={"words": (column,)})
+    values, lengths = a_batch()
+    codes = np.random.default_rng(1).integers(0, 4, values.shape[:2])
+    values[:, :, 1] = np.where(np.arange(TIME) < lengths[:, None], codes, 0)
+    targets = tf.ones((BATCH, 1))
+    inputs = {"values": values, "lengths": lengths}
+    changed, _, _ = Augmenter(FULL, spec, keep_end=False)(inputs, targets, tf.ones(BATCH), SEED)
+    assert set(np.unique(changed["values"].numpy()[:, :, 1])) == {0.0, 1.0, 2.0, 3.0}
+    still = FULL.model_copy(update={"time_warp": 0.0, "window_slice": 0.0})
+    changed, _, _ = Augmenter(still, spec, keep_end=False)(inputs, targets, tf.ones(BATCH), SEED)
+    np.testing.assert_array_equal(changed["values"].numpy()[:, :, 1], values[:, :, 1])
+    assert (changed["values"].numpy()[:, :, 0] != values[:, :, 0]).any()

@@ -575,3 +575,13 @@ def test_writing_needs_no_tensorflow(tmp_path):
         "assert not {'tensorflow', 'keras', 'apache_beam', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_words_of_all_files_have_a_code(tmp_path):
+    frame = table().assign(mode=np.resize(["run", "idle"], len(table())))
+    frame.loc[frame.index[-40:], "mode"] = "purge"
+    write_shards(table_config(archive(frame, tmp_path / "files")), tmp_path / "shards")
+    series = prepare(shards_config(tmp_path / "shards")).series
+    assert series.schema.vocabularies == {"mode": ("idle", "purge", "run")}
+    place = series.schema.features.index("mode")
+    assert {float(code) for code in np.asarray(series.values[:])[:, place]} == {1.0, 2.0, 3.0}

@@ -21,6 +21,7 @@ from keras_seq.data.reading.stream import is_plain, line_starts
 from keras_seq.data.series import Schema
 from keras_seq.data.sources.table import settle_classes
 from keras_seq.data.sources.table_layout import Layout, plan_table
+from keras_seq.data.words import merge_vocabularies
 from keras_seq.errors import ConfigError, DataError
 
 WORDS = {"number": "numbers", "flag": "true and false", "text": "text", "date": "dates", "empty": "nothing"}
@@ -108,6 +109,7 @@ def plan_files(
     """
     layout = plan_table(config.model_copy(update={"path": str(files[0])}))
     _same_columns(layout, files, config)
+    layout = _all_words(layout, files)
     layout, codes = _settle(layout, files)
     jobs: list[ShardJob] = []
     for file in files:
@@ -146,6 +148,23 @@ def _same_columns(layout: Layout, files: list[Path], config: DataConfig) -> None
                     f"{WORDS[first[name]]}. All files of a folder need the same columns: mend the file, or move it "
                     "elsewhere."
                 )
+
+
+def _all_words(layout: Layout, files: list[Path]) -> Layout:
+    """The vocabularies of all files; one that the schema file gives stays as it is."""
+    schema = layout.schema
+    joined = schema.static.columns if schema.static else ()
+    first = {name: words for name, words in schema.vocabularies.items() if name not in joined}
+    if not first or len(files) == 1:
+        return layout
+    read = merge_vocabularies(files[:1], list(first), layout.reading)
+    told = [name for name, words in first.items() if words == read[name]]
+    vocabularies = merge_vocabularies(files, told, layout.reading) if told else {}
+    columns = tuple(
+        column.model_copy(update={"vocabulary": vocabularies[column.name]}) if column.name in vocabularies else column
+        for column in schema.columns
+    )
+    return dataclasses.replace(layout, schema=schema.model_copy(update={"columns": columns}))
 
 
 def _settle(layout: Layout, files: list[Path]) -> tuple[Layout, dict[Any, int]]:
