@@ -248,7 +248,19 @@ def _unread_time(table: TableProfile, taken: set[str]) -> str:
 
 def _rises(table: TableProfile, name: str, order: Order) -> bool:
     steps = order.steps(table.clocks[name])
-    return bool(len(steps) and (steps > 0).all())
+    if not len(steps) or (steps < 0).any() or not (steps > 0).any():
+        return False
+    doubled = np.flatnonzero(steps == 0)
+    return not len(doubled) or (table.is_date(name) and _mergeable(table, order, doubled))
+
+
+def _mergeable(table: TableProfile, order: Order, doubled: NDArray[np.int64]) -> bool:
+    """Whether rows of one stamp are merged as asked for, or are copies of the rows before them."""
+    if table.duplicates != "error":
+        return True
+    before, after = order.rows[:-1][order.inside][doubled], order.rows[1:][order.inside][doubled]
+    rows = [table.head.iloc[places].reset_index(drop=True) for places in (before, after)]
+    return bool(rows[0].equals(rows[1]))
 
 
 def _even(table: TableProfile, name: str, order: Order) -> bool:
@@ -279,6 +291,6 @@ def _unsorted(table: TableProfile, name: str, unit: str | None, order: Order) ->
     place = f"unit '{unit}'" if unit else "file"
     return DataError(
         f"Column '{name}' of '{table.path}' holds {value!r} twice within one {place}. If several things are measured "
-        "at each time, name the column that tells them apart with --unit; else remove the doubled rows, or give "
-        f"--time none.{clock}"
+        "at each time, name the column that tells them apart with --unit; else remove the doubled rows, merge them "
+        f"(--data.duplicates first, last or mean), or give --time none.{clock}"
     )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
+from keras_seq.config.resampling import Duplicates
 from keras_seq.data.formats.roles import Roles
 from keras_seq.data.reading.batches import column_roles, read_batches
 from keras_seq.data.reading.dates import parse_dates
@@ -125,6 +126,7 @@ class TableProfile:
         clocks: columns that could tell the time, as rising numbers of the head's rows (dates: nanoseconds).
         time_parts: columns that only together tell a time; it is among ``columns`` under their joined names.
         formats: the ``data.date_format`` of columns whose numbers count seconds or days.
+        duplicates: what becomes of rows of one stamp.
     """
 
     path: Path
@@ -137,6 +139,7 @@ class TableProfile:
     clocks: dict[str, NDArray[Any]]
     time_parts: tuple[str, ...] = ()
     formats: dict[str, str] = field(default_factory=dict)
+    duplicates: Duplicates = "error"
 
     @property
     def joined_time(self) -> str | None:
@@ -206,7 +209,9 @@ def read_table(
             f"its columns: {_kinds(columns)}."
         )
     roles, remarks = column_roles(path, facts.reading), facts.remarks
-    return TableProfile(path, remarks, facts.choices, columns, rows, head, roles, clocks, time_parts, formats)
+    return TableProfile(
+        path, remarks, facts.choices, columns, rows, head, roles, clocks, time_parts, formats, config.duplicates
+    )
 
 
 def _proposed_parts(facts: TableFacts) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ READING = (
     "member",
     "date_format",
     "zone",
+    "duplicates",
     "sheet",
     "header_row",
     "dataset",

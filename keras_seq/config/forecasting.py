@@ -47,6 +47,9 @@ class CovariatesConfig(ConfigSection):
     )
     lags: Lags = Field((), description="past only: the targets' values so many steps before")
     rolling: Lags = Field((), description="past only: mean and deviation over so many last steps")
+    elapsed: bool = Field(
+        False, description="past only: log1p of the time since the unit's row before (dates: seconds), for uneven steps"
+    )
     stl: int = Field(0, ge=0, description="past only: season and trend by STL with this period, from rows seen so far")
     indicators: tuple[Literal["rsi", "macd", "bollinger", "atr", "momentum"], ...] = Field(
         (), description="past only: technical indicators of the price"

@@ -115,7 +115,7 @@ def complete(rows: Rows, schema: Schema, covariates: CovariatesConfig, where: st
 
 def _check_stamps(rows: Rows, schema: Schema, covariates: CovariatesConfig, where: str) -> None:
     """Refuse times that covariates cannot be computed from as in training."""
-    dated = covariates.calendar or covariates.holidays or covariates.events
+    dated = covariates.calendar or covariates.holidays or covariates.events or covariates.elapsed
     if not (dated or (covariates.stl and schema.calendar)):
         return
     kind = "numbers" if schema.calendar and schema.calendar.numbers else "dates"

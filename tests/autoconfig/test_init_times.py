@@ -8,6 +8,7 @@ import pytest
 
 from keras_seq.commands.init import main
 from keras_seq.config import load
+from keras_seq.errors import DataError
 
 HOURS = pd.date_range("2023-01-01", periods=600, freq="h")
 Y = np.random.default_rng(0).normal(size=600).cumsum().round(2)
@@ -36,3 +37,15 @@ def test_a_time_of_several_columns_is_asked_for(here):
     pd.DataFrame({"d": HOURS.strftime("%Y-%m-%d"), "x": HOURS.hour, "y": Y}).to_csv("table.csv", index=False)
     assert main(["table.csv", "--target", "y", "--horizon", "1", "--time", "d,x"]) == 0
     assert load("table.yaml").data.time == ("d", "x")
+
+
+def test_doubled_rows_are_dropped_where_they_are_copies_and_merged_where_asked_for(here, capsys):
+    table = pd.DataFrame({"time": HOURS, "y": Y})
+    pd.concat([table[:9], table[8:]]).to_csv("copies.csv", index=False)
+    assert main(["copies.csv", "--target", "y", "--horizon", "1"]) == 0
+    assert "copy of a row" in capsys.readouterr().out and load("copies.yaml").data.time == "time"
+    pd.concat([table[:9], table[8:9].assign(y=99.0), table[9:]]).to_csv("table.csv", index=False)
+    with pytest.raises(DataError, match=r"--data.duplicates first, last or mean"):
+        main(["table.csv", "--target", "y", "--horizon", "1"])
+    assert main(["table.csv", "--target", "y", "--horizon", "1", "--data.duplicates", "mean"]) == 0
+    assert load("table.yaml").data.duplicates == "mean"

@@ -21,7 +21,7 @@ Columns = dict[str, NDArray[np.float32]]
 def wanted(config: CovariatesConfig) -> bool:
     """Whether any covariate is configured."""
     dated = config.calendar or config.holidays or config.events
-    return bool(dated or config.lags or config.rolling or config.stl or config.indicators)
+    return bool(dated or config.elapsed or config.lags or config.rolling or config.stl or config.indicators)
 
 
 def add_covariates(series: Series, config: CovariatesConfig) -> Series:
@@ -36,6 +36,8 @@ def add_covariates(series: Series, config: CovariatesConfig) -> Series:
     """
     if not wanted(config):
         return series
+    if config.elapsed and series.schema.time_column is None:
+        raise ConfigError("data.covariates.elapsed needs a time column (data.time), but this series counts its rows.")
     anchored = series.schema.calendar  # of an older bundle there is none: rows are counted as they were then
     series = with_calendar(series)
     history = history_rows(config, anchored)
@@ -126,6 +128,8 @@ def _past_only(series: Series, unit: int, config: CovariatesConfig, anchored: Ca
             season, trend = past.seasonal(x, config.stl, name, place)
             columns[f"{name}_season{config.stl}"] = season.astype(np.float32)
             columns[f"{name}_trend{config.stl}"] = trend.astype(np.float32)
+    if config.elapsed:
+        columns["elapsed"] = past.elapsed(series.time[low:high])
     if config.indicators:
         columns |= _indicators(series, low, high, config)
     return columns

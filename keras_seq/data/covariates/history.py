@@ -52,6 +52,8 @@ def _readers(config: CovariatesConfig) -> list[tuple[int, str]]:
     """Rows that each option looks back, and its name."""
     readers = [(steps, f"lags {steps}") for steps in config.lags]
     readers += [(window - 1, f"rolling {window}") for window in config.rolling]
+    if config.elapsed:
+        readers.append((1, "elapsed"))
     if config.stl:
         readers.append(((CYCLES + 1) * config.stl, f"stl {config.stl}"))
     return readers + [(indicator_rows(name, config.speed), f"indicators {name}") for name in config.indicators]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,3 +96,12 @@ def carried(x: Float) -> Float:
     known = np.isfinite(x)
     last = np.maximum.accumulate(np.where(known, np.arange(len(x)), -1))
     return np.where(last >= 0, x[np.maximum(last, 0)], 0.0)
+
+
+def elapsed(time: NDArray[Any]) -> NDArray[np.float32]:
+    """``log1p`` of the time since the row before ``(rows,)``: of dates in seconds; missing in the first row."""
+    steps = np.diff(time)
+    if steps.dtype.kind == "m":
+        steps = steps.astype("timedelta64[ns]").astype(np.float64) / 1e9
+    with np.errstate(invalid="ignore"):  # time that falls is refused by the check
+        return np.append(np.nan, np.log1p(np.maximum(steps.astype(np.float64), 0.0)))[: len(time)].astype(np.float32)

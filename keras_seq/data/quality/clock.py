@@ -13,6 +13,33 @@ from keras_seq.data.quality.report import Finding, at_row
 from keras_seq.data.series import Series
 
 DOUBLED = "mend the file, or let data.duplicates take the first, the last or the mean of them"
+FEWEST = 20  # steps from which on no rule among them is told
+SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+STEPS = tuple(
+    zip(
+        (1, 5, 10, 30, 60, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400, 604_800, 2_678_400, 8_035_200),
+        (
+            "1s",
+            "5s",
+            "10s",
+            "30s",
+            "1min",
+            "5min",
+            "10min",
+            "15min",
+            "30min",
+            "1h",
+            "2h",
+            "6h",
+            "12h",
+            "1d",
+            "1w",
+            "1mo",
+            "1q",
+        ),
+        strict=True,
+    )
+)
 GAP = 1.5  # a step this many times the usual one is a gap
 
 
@@ -45,6 +72,8 @@ def check_gaps(series: Series) -> list[Finding]:
         return []
     ruled = with_calendar(series)
     calendar = ruled.schema.calendar
+    if calendar is not None and calendar.kind == "irregular" and inside.sum() >= FEWEST:
+        return _irregular(series, steps, inside)
     if calendar is None or not calendar.regular or calendar.units:
         return _gaps(series, steps, inside)
     number = np.diff(position(calendar, np.asarray(series.time)))
@@ -76,6 +105,29 @@ def _gaps(series: Series, steps: NDArray[Any], inside: NDArray[np.bool_]) -> lis
     share = long.sum() / inside.sum()
     message = f"a gap in time before it; {share:.1%} of the steps are long, the longest {largest:.3g} times the usual"
     return [at_row(series, "warning", "gap", message, np.append(False, long), None)]
+
+
+def _irregular(series: Series, steps: NDArray[Any], inside: NDArray[np.bool_]) -> list[Finding]:
+    """Steps that follow no rule, how they spread, and the remedies; nothing where the model is told the time."""
+    if "elapsed" in series.schema.features:
+        return []
+    dated = steps.dtype.kind == "m"
+    number = (steps.astype("timedelta64[ns]").astype(np.float64) / 1e9 if dated else steps.astype(np.float64))[inside]
+    low, median, high = (float(value) for value in np.quantile(number, (0.05, 0.5, 0.95)))
+    step = f"{median:.3g}" if not dated else next((name for size, name in STEPS if size >= median), "1y")
+    shown = [span(value) if dated else f"{value:.3g}" for value in (median, low, high)]
+    message = (
+        f"steps of time are irregular: median {shown[0]}, nine in ten between {shown[1]} and {shown[2]}; "
+        f"data.resample.every {step} brings the rows to a regular step, data.covariates.elapsed true tells the model "
+        "the time between them"
+    )
+    return [Finding("warning", "irregular", message, series.schema.time_column)]
+
+
+def span(seconds: float) -> str:
+    """A time span in its usual unit: ``47 s``, ``3.2 h``."""
+    size, unit = next(((size, unit) for size, unit in SPANS if seconds >= size), SPANS[-1])
+    return f"{seconds / size:.3g} {unit}"
 
 
 def _first(time: NDArray[Any], rows: NDArray[np.bool_]) -> str:
