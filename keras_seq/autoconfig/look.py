@@ -134,7 +134,7 @@ def look(
 
     asked = dict(asked or {})
     listed = _listed_time(asked.get("time"), path)
-    table = read_table(path, reading, listed)
+    table = read_table(path, _with_unit(reading or {}, asked.get("unit"), path), listed)
     if listed:
         asked["time"] = " ".join(listed)
     if ",".join(targets) in table.columns:
@@ -146,11 +146,13 @@ def look(
     own = {"unit": roles.unit, "time": roles.time} | {part: name for part, name in asked.items() if name}
     if not targets and roles.targets:
         targets, task = roles.targets, task or roles.task
+        horizon = horizon or roles.horizon or 0
     parts = plan.settle_parts(table, own, set(targets))
     official = official_split(table)
     taken = {part.column for part in parts.values() if part.column}
     taken |= {official.column} if official and official.column else set()
     taken |= set(table.time_parts) if table.joined_time in taken else set()
+    taken |= set(roles.aside) - {*roles.labels, *targets}
     why = ""
     if not targets:
         targets, why = _target(table, parts, taken, ask=ask)
@@ -159,10 +161,18 @@ def look(
     both = taken & set(targets)
     if both:
         raise ConfigError(f"Column '{both.pop()}' is a target and tells the unit, group or time; name one part for it.")
+    taken |= set(roles.aside) - set(targets)
     question = settle(table, targets, parts["unit"].column, taken, task=task, horizon=horizon)
     facts = plan.gather(table, parts, question)
     facts.official = official
     return _prove(table, facts, out, horizon, why, reading or {})
+
+
+def _with_unit(reading: dict[str, Any], unit: str | None, path: Path) -> dict[str, Any]:
+    """How a table is read; the files of a folder, and labels, also by the unit column asked for."""
+    from keras_seq.data.formats.members import is_many
+
+    return reading | {"unit": unit} if unit and (is_many(path) or reading.get("labels")) else reading
 
 
 def _listed_time(asked: str | None, path: Path) -> tuple[str, ...] | None:
@@ -212,6 +222,7 @@ def _prove(
     """Choices that the file was tried with: loaded, checked and divided; wider shares where a part lacks something."""
     from keras_seq.autoconfig import advise, plan, write
     from keras_seq.autoconfig.facts import Choice
+    from keras_seq.data.formats.members import table_bytes
 
     schema_file = out.with_name(f"{out.stem}_schema.yaml") if facts.conditions else None
     choices = plan.choices(table, facts, horizon=horizon, schema_file=str(schema_file) if schema_file else None)
@@ -223,7 +234,7 @@ def _prove(
     findings.notes += [part.note for part in facts.parts.values() if part.note]
     if why:
         findings.notes.append(f"target '{facts.question.targets[0]}' {why}")
-    small = table.path.stat().st_size <= CHECKED_MB * 2**20
+    small = table_bytes(table.path) <= CHECKED_MB * 2**20
     if small:
         findings.choices = _tried(findings, advise.split)
         findings.checked = True

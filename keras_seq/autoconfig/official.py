@@ -49,11 +49,11 @@ def _partners(path: Path) -> dict[str, tuple[Path, ...]]:
     """Files beside ``path`` that have its name, but for another part's word in place of ``train``."""
     parts: dict[str, tuple[Path, ...]] = {"validation": (), "test": ()}
     named = list(_TRAIN.finditer(path.name))
-    if len(named) != 1 or path.is_dir():
+    if len(named) != 1 or not path.exists():
         return parts
     head, tail = path.name[: named[0].start()], path.name[named[0].end() :]
     pattern = re.compile(rf"(?i){re.escape(head)}({'|'.join(_ENDINGS)})[-_]?\d*{re.escape(tail)}")
     for other in sorted(path.parent.iterdir()):
-        if other.is_file() and (match := pattern.fullmatch(other.name)):
+        if other.is_dir() == path.is_dir() and (match := pattern.fullmatch(other.name)):
             parts[_ENDINGS[match[1].lower()]] += (other,)
     return parts

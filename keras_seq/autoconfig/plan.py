@@ -23,6 +23,7 @@ from keras_seq.autoconfig.roles import (
     order_by,
 )
 from keras_seq.autoconfig.table import TableProfile
+from keras_seq.data.formats.members import table_stem
 from keras_seq.data.reading.labels import natural, number_text, own_text
 from keras_seq.tasks import classifies
 
@@ -102,7 +103,7 @@ def choices(table: TableProfile, facts: ConfigurationFacts, *, horizon: int, sch
 
 def name_of(path: Path) -> str:
     """A name for the experiment from that of the file."""
-    stem = path.name.split(".")[0]
+    stem = table_stem(path).split(".")[0]
     return re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-") or "table"
 
 

@@ -31,6 +31,8 @@ READING = (
     "sheet",
     "header_row",
     "dataset",
+    "wide",
+    "labels",
     "missing_codes",
     "missing_texts",
     "strict",
@@ -86,11 +88,12 @@ def _reading(words: Sequence[str]) -> dict[str, Any]:
     """
     overrides = cli.read_overrides(words)
     known = {f"data.{name}": name for name in READING}
-    for key in overrides:
-        if key not in known:
+    sections = {key: ".".join(key.split(".")[:2]) if key.startswith("data.wide.") else key for key in overrides}
+    for key, section in sections.items():
+        if section not in known:
             raise ConfigError(f"Option '--{key}' is none of init{nearest(key, [*known, 'target', 'task', 'horizon'])}")
     data = config.to_dict(config.from_dict(config.override({}, overrides)))["data"]
-    return {known[key]: data[known[key]] for key in overrides}
+    return {known[section]: data[known[section]] for section in sections.values()}
 
 
 def make_parser() -> cli.Parser:

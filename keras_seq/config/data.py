@@ -99,6 +99,19 @@ class AugmentConfig(ConfigSection):
     minority_only: bool = Field(False, description="only the rarest class")
 
 
+class WideConfig(ConfigSection):
+    """How a wide table becomes a long one; ``data.wide: true`` and ``data.wide: rows`` say the shape alone."""
+
+    shape: Literal["columns", "rows"] | None = Field(
+        None, description="columns: a column is a series; rows: a row is a series, its columns are steps; none: long"
+    )
+    name: str | None = Field(
+        None, description="column for the names of the series; default: series, or that of the rows"
+    )
+    value: str = Field("value", description="column for their values")
+    keep: tuple[str, ...] = Field((), description="columns of numbers that are no series or steps, and are inputs")
+
+
 class ShardsConfig(ConfigSection):
     """How training reads a folder of shards; nothing here changes what is read, only in which order."""
 
@@ -131,6 +144,11 @@ class DataConfig(ConfigSection):
     )
     test_path: tuple[str, ...] = Field(
         (), description="file(s) like data.path that are the test part, each also judged alone; as validation_path"
+    )
+    wide: WideConfig = Field(default_factory=WideConfig)
+    labels: str | None = Field(
+        None,
+        description="table of labels by unit, joined to every row of its unit; a bare name also in the folder itself",
     )
     schema_file: str | None = Field(None, description="YAML or JSON schema of that file")
     delimiter: str | None = Field(None, min_length=1, max_length=1, description="of that file; none: told from it")
@@ -224,6 +242,17 @@ class DataConfig(ConfigSection):
         if not value or len(set(value)) < len(value):
             raise ValueError(f"time names the columns that are joined into one stamp, each once, got {list(value)}")
         return value[0] if len(value) == 1 else value
+
+    @field_validator("wide", mode="before")
+    @classmethod
+    def _wide_by_one_word(cls, value: object) -> object:
+        """``true``, ``columns`` or ``rows`` for the shape alone; a mapping without a shape means columns."""
+        if isinstance(value, dict):
+            return value if "shape" in value or not value else {"shape": "columns", **value}
+        if isinstance(value, (bool, str)) or value is None:
+            words = {"true": "columns", "false": None, "none": None, "null": None}
+            return {"shape": words.get(str(value).lower(), value)}
+        return value
 
     @field_validator("validation_path", "test_path", mode="before")
     @classmethod

@@ -23,6 +23,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from keras_seq.config import DataConfig
 from keras_seq.data.formats.converted import content_digest
+from keras_seq.data.formats.members import labels_path, table_stem
 from keras_seq.data.series import Schema, Series
 from keras_seq.errors import DataError
 from keras_seq.files import read_json
@@ -156,11 +157,13 @@ def store_key(config: DataConfig) -> str:
         content = content_digest(file)
         schema = content_digest(Path(config.schema_file)) if config.schema_file else ""
         schema += content_digest(Path(config.static.path).expanduser()) if config.static.path else ""
+        labels = labels_path(file, config.labels)
+        content += content_digest(labels) if labels else ""
     except OSError as error:
         raise DataError(f"File '{error.filename}' cannot be read ({error.strerror}).") from None
     options = config.model_dump(mode="json", exclude=NOT_SHAPING) | {"per_step": config.windows.per_step}
     parts = [FORMAT, str(file), content, schema, options, bool(config.windows.horizon)]
-    return f"{file.stem}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
+    return f"{table_stem(file)}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
 
 
 def open_store(folder: str | Path) -> StoredSeries:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from keras_seq import files
 from keras_seq.data.formats.apart import convert_apart
+from keras_seq.data.formats.members import files_below, is_many, labels_file, root_of, table_stem
 from keras_seq.data.formats.registry import CSV, PARQUET, TableFormat, format_name, known_formats
 from keras_seq.data.home import stores_home
 from keras_seq.data.reading.reading import Reading
@@ -26,9 +27,9 @@ ROW_GROUP = 2**17  # rows written together
 GATHERED = 2**26  # bytes above which fewer rows are
 
 
-def is_text(path: Path) -> bool:
-    """Whether a file is read as CSV text."""
-    return format_name(path) == CSV
+def is_text(path: Path, reading: Reading | None = None) -> bool:
+    """Whether a file is read as CSV text, and not brought into another shape first."""
+    return (reading is None or reading.shape is None) and format_name(path) == CSV
 
 
 def parquet_of(path: Path, reading: Reading) -> Path:
@@ -41,14 +42,16 @@ def parquet_of(path: Path, reading: Reading) -> Path:
     Raises:
         DataError: it cannot be read, holds no rows, or needs a package that is not installed.
     """
-    name = format_name(path)
+    name = reading.shape.kind if reading.shape else format_name(path)
     if name in (PARQUET, CSV):
         return path
     table_format = known_formats()[name]
     options = {option: getattr(reading, option) for option in table_format.options}
     parts = [VERSION, name, _digest(path), json.dumps(options, sort_keys=True, default=str)]
+    if reading.shape and (companion := labels_file(path, reading.shape)):
+        parts.append(_digest(companion))
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-    target = stores_home() / "tables" / f"{path.stem}-{key}.parquet"
+    target = stores_home() / "tables" / f"{table_stem(path)}-{key}.parquet"
     if not target.is_file():
         table_format.require(path)
         if table_format.apart:
@@ -59,22 +62,22 @@ def parquet_of(path: Path, reading: Reading) -> Path:
 
 
 def content_digest(path: Path) -> str:
-    """sha256 of a file's bytes, or of the names and bytes of a folder's files.
+    """sha256 of a file's bytes, or of the names and bytes of the files of a folder or pattern.
 
     Raises:
         OSError: a file cannot be read.
     """
-    if not path.is_dir():
+    if not is_many(path):
         return files.sha256(path)
     digest = hashlib.sha256()
-    for file in sorted(one for one in path.rglob("*") if one.is_file()):
-        digest.update(f"{file.relative_to(path).as_posix()}\0{files.sha256(file)}\n".encode())
+    for file in files_below(path):
+        digest.update(f"{file.relative_to(root_of(path)).as_posix()}\0{files.sha256(file)}\n".encode())
     return digest.hexdigest()
 
 
 def _digest(path: Path) -> str:
     """``content_digest``, taken again only where a file was written to since."""
-    members = sorted(path.rglob("*")) if path.is_dir() else [path]
+    members = files_below(path) if is_many(path) else [path]
     marks = tuple((str(one), (s := one.stat()).st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for one in members)
     return _remembered(path, marks)
 
@@ -111,11 +114,13 @@ def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     waiting: list[pa.RecordBatch] = []
+    rows = size = 0
     for batch in batches:
         waiting.append(batch)
-        if sum(one.num_rows for one in waiting) >= ROW_GROUP or sum(one.nbytes for one in waiting) >= GATHERED:
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= ROW_GROUP or size >= GATHERED:
             yield pa.Table.from_batches(waiting)
-            waiting = []
+            waiting, rows, size = [], 0, 0
     if waiting:
         yield pa.Table.from_batches(waiting)
 

@@ -63,6 +63,13 @@ class TableFormat:
     apart: bool = False
     read: ReadTable | None = None
 
+    def holds_file(self, path: Path) -> bool:
+        """Whether ``holds`` says so; not where the path cannot be read as it tries."""
+        try:
+            return self.holds is not None and self.holds(path)
+        except OSError:
+            return False
+
     def require(self, path: Path) -> None:
         """Refuse a file whose kind needs a package that is not installed.
 
@@ -118,7 +125,7 @@ def format_name(path: Path) -> str:
         if head.startswith(one.magic) if one.magic else one in named and one.holds is None:
             return one.name
     for one in (*named, *formats):
-        if one.holds is not None and one.holds(path):
+        if one.holds_file(path):
             return one.name
     if named and named[0].holds is not None and head and b"\0" not in head:
         return CSV  # text under another name, as web pages offer it

@@ -24,6 +24,7 @@ class Roles(ConfigSection):
     classes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()  # of how the file was read, behind "the file"
     horizon: int | None = None  # steps that the data are meant to be forecast
+    labels: tuple[str, ...] = ()  # columns that hold one value for each unit
     aside: tuple[str, ...] = ()  # columns that are no inputs unless they are asked for
 
 

@@ -7,7 +7,7 @@ objects of a whole file are ever in memory, and a line with too few columns is r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +33,9 @@ WIDEST = 32  # bytes of a field, at which a line of many columns still fits into
 ROW_NAME = "\x00row"  # stands for the names of rows among Arrow's columns
 
 
-def is_typed(path: Path) -> bool:
-    """Whether the file gives its columns types: Parquet, or a format that is converted to it."""
-    return not is_text(path)
+def is_typed(path: Path, reading: Reading | None = None) -> bool:
+    """Whether the file gives its columns types: Parquet, or a format or shape that is converted to it."""
+    return not is_text(path, reading)
 
 
 def column_names(path: Path, reading: Reading) -> list[str]:
@@ -45,7 +45,7 @@ def column_names(path: Path, reading: Reading) -> list[str]:
         DataError: the file is missing, empty, not readable, without a header or with a doubled name.
     """
     check_file(path)
-    if is_typed(path):
+    if is_typed(path, reading):
         names = list(_parquet(path, reading).schema_arrow.names)
     else:
         names = csv_names(path, reading)
@@ -60,7 +60,7 @@ def column_names(path: Path, reading: Reading) -> list[str]:
 
 def check_file(path: Path) -> None:
     """Refuse what is no file, or an empty one; a folder is one where a format reads folders."""
-    if path.is_dir() and is_typed(path):
+    if not path.is_file() and is_typed(path):
         return
     if not path.is_file():
         what = "is a folder without tables" if path.is_dir() else "does not exist"
@@ -71,12 +71,13 @@ def check_file(path: Path) -> None:
 
 def row_bound(path: Path, reading: Reading) -> int:
     """At least as many rows as the file has (exact but for blank lines and quoted line ends)."""
-    return int(_parquet(path, reading).metadata.num_rows) if is_typed(path) else count_lines(path, reading.member)
+    typed = is_typed(path, reading)
+    return int(_parquet(path, reading).metadata.num_rows) if typed else count_lines(path, reading.member)
 
 
 def column_roles(path: Path, reading: Reading) -> Roles:
     """The parts that the file itself gives to its columns."""
-    return roles_of(_parquet(path, reading).schema_arrow) if is_typed(path) else Roles()
+    return roles_of(_parquet(path, reading).schema_arrow) if is_typed(path, reading) else Roles()
 
 
 def column_types(path: Path, reading: Reading) -> dict[str, pa.DataType]:
@@ -116,7 +117,7 @@ def read_batches(
         for batch in read_batches(path, parts, reading, rows=rows, block=block, span=span):
             yield joined_time.with_joined(batch, kinds, reading)
         return
-    if is_typed(path):
+    if is_typed(path, reading):
         batches = _parquet_batches(path, kinds, reading, rows, span)
     else:
         batches = _csv_batches(path, kinds, reading, block or BLOCK, span)
@@ -248,6 +249,30 @@ def _from_text(column: pa.Array, name: str, kind: Kind, path: Path, reading: Rea
         at = int(wrong.argmax())
         raise faults.not_a_number(path, name, texts[at].as_py(), seen + at + 1, reading)
     return flags if kind == "flag" else pa.array(numbers, pa.float64(), from_pandas=True)
+
+
+def raw_batches(
+    path: Path, reading: Reading, names: Sequence[str] | None = None, rows: int = 65536
+) -> Iterator[pa.RecordBatch]:
+    """Record batches of columns as they lie there: all texts of CSV, own types of other files; null where empty.
+
+    Raises:
+        DataError: the file is malformed, or lacks one of ``names`` (None: all columns).
+    """
+    if not is_typed(path, reading):
+        kinds: dict[str, Kind] = dict.fromkeys(column_names(path, reading) if names is None else names, "text")
+        yield from read_batches(path, kinds, reading)
+        return
+    import pyarrow as pa
+
+    file = _parquet(path, reading)
+    lost = next((name for name in names or () if name not in file.schema_arrow.names), None)
+    if lost is not None:
+        raise DataError(faults.no_column(path, lost, list(file.schema_arrow.names), None))
+    try:
+        yield from file.iter_batches(batch_size=rows, columns=list(names) if names is not None else None)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"File '{path}' cannot be read as Parquet: {str(error).splitlines()[0]}") from None
 
 
 def _parquet(path: Path, reading: Reading) -> parquet.ParquetFile:

@@ -15,6 +15,7 @@ from keras_seq.data.reading.dates import ISO, DateRule, parse_dates
 from keras_seq.data.reading.labels import own_text
 from keras_seq.data.reading.named_dates import is_epoch, is_named, write_named
 from keras_seq.data.reading.reading import Kind, Reading
+from keras_seq.data.reading.shapes import shape_of_files
 from keras_seq.data.reading.zones import to_local, zone_info
 from keras_seq.data.static import StaticValues, lacking_static
 from keras_seq.data.words import code_column
@@ -50,7 +51,7 @@ def read_by_schema(
     import pandas as pd
 
     check_file(path)
-    reading = schema.reading or _understood(path, schema)
+    reading = shape_of_files(path, schema.reading or _understood(path, schema), schema.unit_column)
     names = set(column_names(path, reading))
     wanted = _kinds(path, schema, reading, also, time_kind)
     kinds = {name: kind for name, kind in wanted.items() if name in names}
@@ -107,7 +108,7 @@ def _kinds(
     if schema.time_column:
         dated = time_kind == "date" if time_kind else reading.date_format is not None
         kinds[schema.time_column] = "date" if dated else "clock"
-    if is_typed(path):
+    if is_typed(path, reading):
         import pyarrow as pa
 
         types = column_types(path, reading)

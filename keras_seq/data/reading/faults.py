@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from keras_seq.data.formats.converted import is_text
+from keras_seq.data.formats.converted import is_text, parquet_of
+from keras_seq.data.formats.roles import roles_of
 from keras_seq.data.reading.reading import Kind, Reading
 from keras_seq.data.reading.stream import file_lines, header_line, is_plain
 from keras_seq.errors import DataError, nearest, shorten
@@ -72,9 +73,10 @@ def not_a_number(
     path: Path, name: str, value: str, row: int | None, reading: Reading, *, clock: bool = False
 ) -> DataError:
     """A value that is no number, by its data row from 1 (None: not known)."""
-    where = (
-        f"data row {row}" if row and not is_text(path) else f"line {_line(path, row, reading)[0]}" if row else "a line"
-    )
+    if row and not is_text(path, reading):
+        where = _converted_row(path, row, reading)
+    else:
+        where = f"line {_line(path, row, reading)[0]}" if row else "a line"
     if clock:
         return DataError(
             f"Column '{name}' of '{path}' must hold a time, a number as in its other rows, got {shorten(value)} "
@@ -92,6 +94,20 @@ def not_a_number(
     if "\n" in value:
         where += "; its opening quote is closed on a later line or never"
     return DataError(not_number_text(path, name, shorten(value), where))
+
+
+def _converted_row(path: Path, row: int, reading: Reading) -> str:
+    """Place of a data row, from 1, of a file that was converted: in its unit, where the file itself has units."""
+    from pyarrow import parquet
+
+    file = parquet_of(path, reading)
+    unit = roles_of(parquet.read_schema(file)).unit if file != path else None
+    if unit is None:
+        return f"data row {row}"
+    units = parquet.read_table(file, columns=[unit])[unit].slice(0, row)
+    name = units[row - 1].as_py()
+    first = next(place for place, one in enumerate(units) if one.as_py() == name)
+    return f"row {row - first} of {unit} '{name}'"
 
 
 def not_number_text(path: Path, name: str, value: str, where: str) -> str:

@@ -86,6 +86,9 @@ class Reading(ConfigSection):
     sheet: str | None = Field(None, description="of a workbook: name, or number from 1; none: the one with most cells")
     header_row: int | None = Field(None, description="of a sheet: row of the column names, from 1; none: told from it")
     dataset: str | None = Field(None, description="of a file of arrays: name or path of the one to read")
+    shape: Shape | None = Field(
+        None, description="how its rows are made of other files or other rows; none: they lie so"
+    )
 
     @property
     def blanks(self) -> str:
@@ -100,3 +103,25 @@ class Reading(ConfigSection):
     def all_missing_texts(self) -> list[str]:
         """Texts that stand for a missing value among numbers."""
         return list(dict.fromkeys((*MISSING_TEXTS, *self.missing_texts)))
+
+
+class Shape(ConfigSection):
+    """How a table is made before it is read: of the files of a folder, of a wide table, or with labels joined.
+
+    Each kind is a format (``formats/<kind>.py``) that reads a table by ``file`` and yields rows of another shape.
+    """
+
+    kind: Literal["folder", "columns", "rows", "labels"]
+    file: Reading = Field(description="how the files, or the table before, are read")
+    unit: str | None = Field(None, description="column that names the units there")
+    time: str | None = Field(None, description="of a wide table: its time column")
+    keep: tuple[str, ...] = Field((), description="of a wide table: columns that are no series or steps")
+    aside: tuple[str, ...] = Field((), description="those of them that are no inputs")
+    name: str = Field("series", description="of a wide table: column for the names of the series")
+    value: str = Field("value", description="of a wide table: column for the values")
+    dated: bool = Field(False, description="of a wide table with steps as columns: their names are dates")
+    labels: str | None = Field(None, description="table of labels by unit")
+    labels_reading: Reading | None = Field(None, description="how it is read")
+
+
+Reading.model_rebuild()

@@ -14,6 +14,7 @@ from keras_seq.data.reading.joined_time import are_whole, settle_parts
 from keras_seq.data.reading.lost_commas import refuse_lost_commas
 from keras_seq.data.reading.numbers import CANDIDATES, NumberColumn, inspect_numbers, settle_marks
 from keras_seq.data.reading.reading import UNNAMED, Marks, Reading
+from keras_seq.data.reading.shapes import settle_shape
 from keras_seq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,8 +62,9 @@ def settle_table(path: Path, config: DataConfig) -> TableFacts:
     """
     batches.check_file(path)
     missing = {"missing_texts": config.missing_texts, "missing_codes": config.missing_codes}
-    if batches.is_typed(path):
-        return _settle_typed(path, config, Reading(**missing, **_format_options(config)))
+    shape = settle_shape(path, config, settle_table)
+    if shape is not None or batches.is_typed(path):
+        return _settle_typed(path, config, Reading(**missing, **_format_options(config), shape=shape))
     dialect = sniff_dialect(path, config)
     remarks = list(dialect.remarks)
     reading = dialect.reading.model_copy(update=missing | _format_options(config))

@@ -215,7 +215,7 @@ def _few_enough(found: Counter[Any], name: str, file: Path) -> None:
 
 
 def _spans(file: Path, shard_bytes: int, row: int, reading: Reading) -> Iterator[tuple[int, int] | None]:
-    if is_typed(file):
+    if is_typed(file, reading):
         yield from _row_groups(parquet_of(file, reading), max(1, shard_bytes // row))
     elif not is_plain(file, reading):
         yield None  # cannot be entered in the middle

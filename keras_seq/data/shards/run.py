@@ -206,8 +206,8 @@ def _enough_space(folder: Path, recipe: Recipe, jobs: Sequence[ShardJob], kept: 
 
         paths = {Path(job.path) for job in jobs}
         reading = recipe.layout.reading
-        need = sum(row_bound(p, reading) * row_bytes(recipe.schema) for p in paths if is_typed(p))
-        need += sum(p.stat().st_size // 4 for p in paths if not is_typed(p))
+        need = sum(row_bound(p, reading) * row_bytes(recipe.schema) for p in paths if is_typed(p, reading))
+        need += sum(p.stat().st_size // 4 for p in paths if not is_typed(p, reading))
     need = int(need * (1 - kept / max(len(jobs), 1)))
     ensure_writable(folder, need_mb=need // 2**20 + 20)
     return need

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from keras_seq.config import DataConfig, TaskName, yaml_text
+from keras_seq.data.formats.members import table_stem
 from keras_seq.data.formats.roles import Roles
 from keras_seq.data.reading import Kind, Reading
 from keras_seq.data.reading.batches import column_roles
@@ -101,7 +102,7 @@ def plan_table(config: DataConfig) -> Layout:
     columns, targets = _columns(config, described, free | static_kinds, apart, targets, task, path)
     _apart(roles, columns, targets, task)
     schema = Schema(
-        name=described.get("name", path.stem),
+        name=described.get("name", table_stem(path)),
         task=task,
         columns=columns,
         targets=targets,
@@ -141,13 +142,15 @@ def plan_table(config: DataConfig) -> Layout:
 
 def _described(roles: Roles, config: DataConfig) -> dict[str, Any]:
     """What the file itself says of its columns, as fields of a schema; no targets where others are asked for."""
-    if roles.task == "forecast" and not config.windows.horizon:
+    if bool(config.windows.horizon) == (roles.target_per == "unit" or roles.task not in (None, "forecast")):
         roles = roles.model_copy(update={"targets": (), "task": None})
     parts = {"unit_column": roles.unit, "time_column": roles.time}
     targets: dict[str, Any] = {}
-    if roles.targets and config.targets in ((), roles.targets) and config.task in (None, roles.task):
+    if roles.targets and config.targets in ((), roles.targets) and config.task in (None, roles.task or config.task):
         targets = {"targets": roles.targets, "target_per": roles.target_per, "task": roles.task}
         targets |= {"classes": roles.classes} if len(roles.classes) > 2 else {}
+    elif config.targets and set(config.targets) <= set(roles.labels):
+        targets = {"target_per": "unit"}
     return {name: value for name, value in (parts | targets).items() if value is not None}
 
 
