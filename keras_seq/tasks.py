@@ -55,7 +55,7 @@ REGRESSION = Task(
     metric="rmse",
     higher_is_better=False,
     monitor="loss",
-    shown=("rmse", "mae", "r2", "phm08", "rmse_uncapped"),
+    shown=("rmse", "mae", "r2", "concordance", "phm08", "rmse_uncapped"),
 )
 FORECAST = replace(REGRESSION, name="forecast", shown=("rmse", "mae", "mase", "mse_scaled", "mae_scaled", "r2"))
 BINARY = Task(

@@ -193,6 +193,9 @@ class DataConfig(ConfigSection):
         None,
         description="column that says whether a unit is train, validation or test; needs data.split.by=official",
     )
+    censored: str | None = Field(
+        None, description="column that is 1 in units that had not failed at their last row (remaining life), else 0"
+    )
     task: TaskName | None = Field(None, description="what is predicted; default: the source's own task")
     targets: tuple[str, ...] = Field((), description="target columns; default: the source's own")
     positive: str | None = Field(
@@ -269,6 +272,16 @@ class DataConfig(ConfigSection):
             raise ValueError(f"part needs data.split.by=official, got {self.split.by}")
         if self.test_path or not self.cache:
             raise ValueError("part needs data.cache=true and no data.test_path: the parts of one file, held in memory")
+        return self
+
+    @model_validator(mode="after")
+    def _censored_of_a_table(self) -> DataConfig:
+        if self.censored is None:
+            return self
+        if self.source != "table":
+            raise ValueError(f"censored is read by source 'table' only, but source is '{self.source}'")
+        if self.test_path or not self.cache:
+            raise ValueError("censored needs data.cache=true and no data.test_path: the units of one file, in memory")
         return self
 
     @model_validator(mode="after")

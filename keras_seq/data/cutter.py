@@ -61,9 +61,14 @@ def series_rows(series: Series, index: WindowIndex, spec: DataSpec, config: Data
         return WindowRows(
             *map(
                 tf.convert_to_tensor,
-                window_rows(series.values, series.targets, index, 0, spec, config, per_unit=per_unit),
+                window_rows(series.values, _with_bounds(series), index, 0, spec, config, per_unit=per_unit),
             )
         )
+
+
+def _with_bounds(series: Series) -> NDArray[np.float32]:
+    """Targets, and behind them their lower bounds where units are censored."""
+    return series.targets if series.bounds is None else np.concatenate([series.targets, series.bounds], axis=1)
 
 
 class WindowCutter:
@@ -109,20 +114,30 @@ class WindowCutter:
         self, rows: WindowRows, numbers: tf.Tensor, places: tf.Tensor, real: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         if self.spec.per_step:
-            targets = tf.gather(rows.targets, places)
+            targets, sign = self._truths(tf.gather(rows.targets, places))
             owned = places >= tf.gather(rows.first, numbers)[:, None]
             known = real & owned & tf.reduce_all(tf.math.is_finite(targets), axis=-1)
-            return _as_task(tf.where(known[:, :, None], targets, 0.0), self.spec.task), tf.cast(known, tf.float32)
+            weights = sign * tf.cast(known, tf.float32)
+            return _as_task(tf.where(known[:, :, None], targets, 0.0), self.spec.task), weights
         answer = tf.gather(rows.answer, numbers)
         if self.spec.horizon:
             answer = answer[:, None] + tf.range(self.spec.horizon, dtype=tf.int64)
         weights = tf.ones_like(answer, tf.float32)
-        targets = tf.gather(rows.targets, answer)
+        targets, sign = self._truths(tf.gather(rows.targets, answer))
         if self.gaps:
             known = tf.math.is_finite(targets)
-            weights = tf.cast(tf.reduce_all(known, axis=-1), tf.float32)
+            weights = sign * tf.cast(tf.reduce_all(known, axis=-1), tf.float32)
             targets = tf.where(known, targets, 0.0)
         return _as_task(targets, self.spec.task), weights
+
+    def _truths(self, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | float]:
+        """Targets, a lower bound where only that is known; and the sign of their weights, -1 for a bound."""
+        count = len(self.spec.targets)
+        if not self.spec.censored or targets.shape[-1] == count:
+            return targets, 1.0
+        targets, bounds = targets[..., :count], targets[..., count:]
+        bound = tf.reduce_all(tf.math.is_finite(bounds), axis=-1)
+        return tf.where(bound[..., None], bounds, targets), tf.where(bound, -1.0, 1.0)
 
 
 def _as_task(targets: tf.Tensor, task: str) -> tf.Tensor:

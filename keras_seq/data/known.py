@@ -46,6 +46,8 @@ def usable_units(series: Series, horizon: int) -> Bools:
     known = known_targets(series)
     if known is None:
         return usable
+    if series.bounds is not None:  # a lower bound teaches, too
+        known = known | np.isfinite(series.bounds).all(axis=1)
     if series.schema.target_per == "unit":
         return usable & known
     before = np.concatenate([[0], np.cumsum(known)])

@@ -44,7 +44,8 @@ def make_dataset(
       ``(batch, horizon, targets)``; binary ``(batch[, time], 1)`` float32; multiclass ``(batch[, time])`` int32
       (float32 with ``classes`` as last axis when mixup is on, in training). Capped at ``config.target_cap``.
     - weights: float32 ``(batch,)``, per step ``(batch, time)``, of forecasts ``(batch, horizon)``: 0 on padding, on
-      missing targets and on steps whose target belongs to an earlier part of a split by time.
+      missing targets and on steps whose target belongs to an earlier part of a split by time. Below 0: the target is
+      a lower bound (``Series.bounds``), and the weight is what is left without the sign.
 
     Args:
         series: the data, in memory or in a store on disk.

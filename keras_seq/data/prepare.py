@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
+from keras_seq.data.censored import FLAG, bounded, with_bounds
 from keras_seq.data.covariates.add import add_covariates, wanted
 from keras_seq.data.known import known_targets
 from keras_seq.data.observe_calendar import with_calendar
@@ -67,6 +68,9 @@ class Prepared:
             "length": {"min": int(lengths.min()), "median": float(np.median(lengths)), "max": int(lengths.max())},
             "missing_share": missing / max(1, part.rows * len(self.series.schema.features)),
         }
+        flags = self.series.truth.get(FLAG)
+        if flags is not None:
+            result["censored"] = int(flags[part.units].sum())
         if self.spec.classifies:
             names = self.spec.classes
             counts: Counter[int] = Counter()
@@ -122,6 +126,7 @@ def prepare_series(series: Series, config: DataConfig) -> Prepared:
     """Prepared data of a series that is already in memory; as ``prepare``."""
     if source_info(config.source).is_shards:
         return _prepare_shards(series, config)
+    series = with_bounds(series, config)
     quality = check(series, config.windows)
     quality.raise_if_bad()
     return _prepare(series, quality, config)
@@ -151,9 +156,16 @@ def divide(series: Series, config: DataConfig) -> tuple[Splits, dict[str, Window
     """
     check_task(series, config)
     splits = split(series, config)
-    known = known_targets(series)
+    known, bound = known_targets(series), bounded(series)
+    learnt = known if known is None or bound is None else known | bound
     index = {
-        name: with_known_targets(series, index_windows(series, part, config.windows), known, config.windows, name)
+        name: with_known_targets(
+            series,
+            index_windows(series, part, config.windows),
+            learnt if name == "train" else known,
+            config.windows,
+            name,
+        )
         for name, part in splits.items()
     }
     return splits, index, check_parts(series, splits, index, config.windows.horizon)

@@ -59,6 +59,7 @@ def fit_spec(series: Series, splits: Splits, config: DataConfig) -> DataSpec:
         target_mean=mean,
         target_std=std,
         target_index=tuple(positions) if task == "forecast" and len(positions) == len(schema.targets) else (),
+        censored=series.bounds is not None,
         impute=config.impute,
         missing_indicator=config.missing_indicator,
         scaling=leave_codes(scaling, [column.feature for column in words]),

@@ -90,7 +90,8 @@ class Series:
         time: ``(rows,)`` float64 or datetime64, for reports and splits by time.
         official: text ``(units,)``: "train" or "test" where the data come with a split, else "".
         info: facts of the source for reports (Bayes ceiling, origin, ...); JSON-able.
-        truth: arrays per unit that no model sees (e.g. the generator's defect probability).
+        truth: arrays per unit that no model sees (e.g. the generator's defect probability, which units are censored).
+        bounds: float32 ``(rows, targets)`` where units are censored: the least their targets can be, else NaN.
     """
 
     schema: Schema
@@ -103,6 +104,7 @@ class Series:
     official: NDArray[np.str_]
     info: dict[str, Any] = field(default_factory=dict)
     truth: dict[str, NDArray[Any]] = field(default_factory=dict)
+    bounds: Float | None = None
 
     @property
     def n_units(self) -> int:
@@ -124,7 +126,8 @@ class Series:
 
     def fingerprint(self) -> str:
         """sha256 over values, targets, offsets and unit ids: equal data, equal text."""
-        return self._digest(self.values, self.targets, self.offsets)
+        bounds = () if self.bounds is None else (self.bounds,)
+        return self._digest(self.values, self.targets, self.offsets, *bounds)
 
     def content(self) -> str:
         """sha256 over all that a result hangs on: ``fingerprint``, groups, shipped parts and, in memory, the stamps."""

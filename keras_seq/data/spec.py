@@ -51,6 +51,7 @@ class DataSpec(ConfigSection):
     target_mean: tuple[float, ...] = ()  # regression/forecast: of train targets, raw units
     target_std: tuple[float, ...] = ()
     target_index: tuple[int, ...] = ()  # forecast: positions of the targets among the features
+    censored: bool = False  # some training units had not failed: their targets are lower bounds
     impute: Literal["none", "forward", "interpolate", "mean"] = "none"
     missing_indicator: bool = False
     scaling: Scaling

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +43,16 @@ def evaluate_part(
     prepared = _as_named(prepare(experiment.data), bundle, experiment)
     _check_data(bundle, prepared, overrides or {}, str(bundle_path))
     machine.load_tensorflow()
+    from keras_seq.evaluation.concordance import part_concordance
     from keras_seq.evaluation.new_file import score_test_files
     from keras_seq.evaluation.postprocessed import answer_part, score_postprocessed
+    from keras_seq.training.predictions import predict_windows
 
     answers = answer_part(bundle, prepared, experiment, part)
     metrics = score_postprocessed(answers, bundle.spec, experiment, bundle.decision, part=part)
+    if part != "train":
+        answer = partial(predict_windows, bundle.model, prepared.series, spec=bundle.spec, config=experiment.data)
+        metrics |= part_concordance(prepared, experiment, part, answer)
     if part != "test":
         return metrics, {}
     return metrics, score_test_files(answers, prepared.series, bundle.spec, experiment, bundle.decision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from keras_seq import files
 from keras_seq.config import Experiment
 from keras_seq.errors import ConfigError, DataError
 from keras_seq.evaluation import profile
+from keras_seq.evaluation.concordance import part_concordance
 from keras_seq.evaluation.new_file import score_test_files
 from keras_seq.evaluation.postprocessed import ModelScores, score_parts
 from keras_seq.figures import Say, silent
@@ -35,7 +37,11 @@ def score_model(
             return held_out[part]
         return predict_windows(model, prepared.series, prepared.index[part], prepared.spec, experiment.data)
 
-    return _score(experiment, prepared, predict)
+    scores = _score(experiment, prepared, predict)
+    answer = partial(predict_windows, model, prepared.series, spec=prepared.spec, config=experiment.data)
+    for part in ("validation", "test"):
+        scores.metrics[part] |= part_concordance(prepared, experiment, part, answer)
+    return scores
 
 
 def score_baseline(experiment: Experiment, prepared: Prepared, say: Say = silent) -> dict[str, Any]:
@@ -48,6 +54,8 @@ def score_baseline(experiment: Experiment, prepared: Prepared, say: Say = silent
         say(f"  note: no baseline: {error}")
         return {}
     scores = _score(baseline.experiment, prepared, lambda part: baseline.predict(prepared.index[part]))
+    for part in ("validation", "test"):
+        scores.metrics[part] |= part_concordance(prepared, baseline.experiment, part, baseline.predict)
     return {"name": baseline.family, **scores.metrics}
 
 

@@ -34,12 +34,15 @@ def data(sources: Sources) -> PageSection:
 
 def _parts_table(known: Mapping[str, Any], parts: Sequence[str]) -> Markup:
     head = ["part", "units", "groups", "rows", "windows", "shortest", "median", "longest", "missing"]
+    censored = any("censored" in known[part] for part in parts)
+    head += ["had not failed"] if censored else []
     rows = []
     for part in parts:
         sizes, length = known[part], known[part].get("length", {})
         share = f"{100 * sizes.get('missing_share', 0.0):.3g} %"
         counts = [sizes.get(name) for name in ("units", "groups", "rows", "windows")]
-        rows.append([part, *counts, length.get("min"), length.get("median"), length.get("max"), share])
+        row = [part, *counts, length.get("min"), length.get("median"), length.get("max"), share]
+        rows.append(row + [sizes.get("censored", 0)] * censored)
     return table(head, rows, caption="Parts of the split: sizes, lengths of a unit in steps, share of missing values")
 
 

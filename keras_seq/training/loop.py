@@ -191,7 +191,7 @@ class Loop:
             loss = self.loss(targets, prediction, sample_weight=weights)
             whole = tf.add_n([loss, *self.model.losses]) if self.model.losses else loss
             whole = self.optimizer.scale_loss(whole)
-        return loss, tf.reduce_sum(weights), tape.gradient(whole, self.model.trainable_variables)
+        return loss, tf.reduce_sum(tf.abs(weights)), tape.gradient(whole, self.model.trainable_variables)
 
     def _weighted_sums(self, inputs: Inputs, targets: Tensor, weights: Tensor, *, times: float = 1.0) -> Tensor:
         """Weight, weight x loss and weight x gradients of a part in one vector ``(n,)``: one message a step.

@@ -32,6 +32,16 @@ class ConfiguredLoss(keras.losses.Loss):
     def __init__(self, name: str) -> None:
         super().__init__(name=name, reduction="mean_with_sample_weight")
 
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
+        """As Keras; where ``self.censored``, a weight below 0 marks a lower bound: answers above it cost nothing."""
+        if sample_weight is not None and getattr(self, "censored", False):
+            bound = sample_weight < 0
+            for _ in range(len(y_pred.shape) - len(sample_weight.shape)):
+                bound = ops.expand_dims(bound, -1)
+            y_pred = ops.where(bound, ops.minimum(y_pred, y_true), y_pred)
+            sample_weight = ops.abs(sample_weight)
+        return super().__call__(y_true, y_pred, sample_weight)
+
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
@@ -46,14 +56,22 @@ class ValueLoss(ConfiguredLoss):
         std: deviation of each target, raw units, ``(targets,)``.
         per_step: targets are ``(batch, time, targets)`` and each step has a weight of its own.
         delta: Huber's change from square to line, in deviations.
+        censored: weights below 0 mark lower bounds; see ``ConfiguredLoss``.
         name: of the loss.
     """
 
     def __init__(
-        self, kind: str, std: tuple[float, ...], *, per_step: bool = False, delta: float = 1.0, name: str = "value"
+        self,
+        kind: str,
+        std: tuple[float, ...],
+        *,
+        per_step: bool = False,
+        delta: float = 1.0,
+        censored: bool = False,
+        name: str = "value",
     ) -> None:
         super().__init__(name)
-        self.kind, self.std, self.per_step, self.delta = kind, tuple(std), per_step, delta
+        self.kind, self.std, self.per_step, self.delta, self.censored = kind, tuple(std), per_step, delta, censored
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Mean error over targets (and horizon): ``(batch,)`` or ``(batch, time)``."""
@@ -69,6 +87,7 @@ class QuantileLoss(ConfiguredLoss):
         quantiles: rising, in (0, 1).
         std: deviation of each target, raw units, ``(targets,)``.
         per_step: each step has a target and a weight of its own.
+        censored: weights below 0 mark lower bounds; see ``ConfiguredLoss``.
         name: of the loss.
     """
 
@@ -78,10 +97,11 @@ class QuantileLoss(ConfiguredLoss):
         std: tuple[float, ...],
         *,
         per_step: bool = False,
+        censored: bool = False,
         name: str = "quantile",
     ) -> None:
         super().__init__(name)
-        self.quantiles, self.std, self.per_step = tuple(quantiles), tuple(std), per_step
+        self.quantiles, self.std, self.per_step, self.censored = tuple(quantiles), tuple(std), per_step, censored
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Mean over quantiles, targets and horizon.
@@ -197,7 +217,8 @@ def _huber(error: Tensor, delta: float) -> Tensor:
 
 def _value(options: LossOptions, name: str) -> keras.losses.Loss:
     delta = options.training.huber_delta
-    return ValueLoss(name, options.std, per_step=options.spec.weighs_steps, delta=delta, name=name)
+    spec = options.spec
+    return ValueLoss(name, options.std, per_step=spec.weighs_steps, delta=delta, censored=spec.censored, name=name)
 
 
 def _binary(options: LossOptions, name: str, *, gamma: float = 0.0, weight: float = 1.0) -> keras.losses.Loss:
@@ -218,7 +239,9 @@ VALUE_ERRORS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 }
 VALUE_LOSSES: dict[str, Builder] = {
     **dict.fromkeys(VALUE_ERRORS, _value),
-    "quantile": lambda o, name: QuantileLoss(o.model.quantiles, o.std, per_step=o.spec.weighs_steps),
+    "quantile": lambda o, name: QuantileLoss(
+        o.model.quantiles, o.std, per_step=o.spec.weighs_steps, censored=o.spec.censored
+    ),
 }
 BINARY_LOSSES: dict[str, Builder] = {
     "bce": lambda o, name: _binary(o, name),

@@ -14,7 +14,11 @@ from keras_seq.training.value_metrics import VALUE_METRICS, Array
 
 THRESHOLDED = frozenset(name for name, metric in CLASS_METRICS.items() if metric.thresholded)
 HIGHER_IS_BETTER = frozenset(
-    ["coverage", *(name for name, metric in (VALUE_METRICS | CLASS_METRICS).items() if metric.higher_is_better)]
+    [
+        "coverage",
+        "concordance",
+        *(name for name, metric in (VALUE_METRICS | CLASS_METRICS).items() if metric.higher_is_better),
+    ]
 )
 CLASS_MEASURES = {
     "binary": {name: metric.binary for name, metric in CLASS_METRICS.items()},

@@ -113,7 +113,7 @@ class Validation:
             real = (weights.numpy() > 0) & mine
             truths.append(targets.numpy()[real])
             answers.append(prediction.numpy()[real])
-            sizes.append(float(tf.reduce_sum(weights)) * mine)
+            sizes.append(float(tf.reduce_sum(tf.abs(weights))) * mine)
             sums.append(float(loss) * sizes[-1])
         truth, answer = (self.group.all_gather(np.concatenate(parts)) for parts in (truths, answers))
         sum_of_all, size_of_all = (self.group.all_gather(np.asarray(numbers)).sum() for numbers in (sums, sizes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.data.censored import census
 from keras_seq.data.quality.report import Finding, at_target
 from keras_seq.data.series import Column, Series
 from keras_seq.data.statistics import class_shares
@@ -33,11 +34,15 @@ def check_targets(series: Series) -> list[Finding]:
         values = series.targets[:, j]
         known = values[np.isfinite(values)]
         missing = np.isnan(values)
+        if series.bounds is not None:  # no truth, but known in part
+            missing &= ~np.isfinite(series.bounds[:, j])
         own = _own_column(series, name)
         if missing.any() and (own is None or (own.missing and len(known))):  # else it is told with the column
             findings.append(_missing(series, name, missing))
         if not series.schema.classifies and len(known) and known.min() == known.max():
             findings.append(Finding("warning", "target", f"is always {known[0]:.9g}", column=name))
+    if words := census(series):
+        findings.append(Finding("warning", "censored", words))
     sound = not any(finding.severity == "error" for finding in (*findings, *check_target_rows(series)))
     if series.schema.classifies and sound:
         findings += _balance(series)

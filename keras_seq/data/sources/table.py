@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig, TaskName
+from keras_seq.data.censored import FLAG, unit_flags
 from keras_seq.data.known import first_known
 from keras_seq.data.quality.precision import PrecisionTaker, precision_findings
 from keras_seq.data.reading.batches import read_batches, row_bound
@@ -93,8 +94,15 @@ def load_table(config: DataConfig) -> Series:
         time=arrays.clock(offsets),
         official=unit_parts(arrays.part, arrays.parts, offsets, arrays.units, arrays.file_row),
         info=_info(layout, arrays),
+        truth=_censored(arrays, offsets),
     )
     return _per_unit(ruled(series, rules_of(config), learn=True).series, layout, config)
+
+
+def _censored(arrays: _Arrays, offsets: Int) -> dict[str, NDArray[Any]]:
+    if arrays.flag is None:
+        return {}
+    return {FLAG: unit_flags(arrays.flag, arrays.flags, offsets, arrays.units, arrays.file_row)}
 
 
 def _info(layout: Layout, arrays: _Arrays) -> dict[str, Any]:
@@ -133,6 +141,8 @@ class _Arrays:
     labels: list[str]
     part: NDArray[np.int32] | None
     parts: list[str]
+    flag: NDArray[np.int32] | None
+    flags: list[str]
     precision: list[dict[str, Any]]  # columns of which float32 loses something
     order: Int | None = None  # file row of each row, where they were sorted
 
@@ -148,6 +158,7 @@ class _Arrays:
         self.group = None if self.group is None else self.group[self.order]
         self.time = None if self.time is None else self.time[self.order]
         self.part = None if self.part is None else self.part[self.order]
+        self.flag = None if self.flag is None else self.flag[self.order]
 
     def offsets(self) -> Int:
         """Row offsets of the units ``(units + 1,)``."""
@@ -221,6 +232,7 @@ def _read(layout: Layout) -> _Arrays:
     unit = np.zeros(bound, np.int32)
     group = np.zeros(bound, np.int32) if schema.group_column else None
     part_of = np.zeros(bound, np.int32) if layout.part else None
+    flag = np.zeros(bound, np.int32) if layout.censored else None
     dates = schema.time_column is not None and layout.kinds[schema.time_column] == "date"
     time = np.empty(bound, "datetime64[ns]" if dates else np.float64) if schema.time_column else None
     texts = {name for name, kind in layout.kinds.items() if kind == "text"} - set(schema.vocabularies)
@@ -246,6 +258,8 @@ def _read(layout: Layout) -> _Arrays:
             group[part] = _present(columns[schema.group_column], rows, schema.group_column, "group", layout)
         if part_of is not None and layout.part:
             part_of[part] = _present(columns[layout.part], rows, layout.part, "part", layout)
+        if flag is not None and layout.censored:
+            flag[part] = _present(columns[layout.censored], rows, layout.censored, "censored", layout)
         if time is not None and schema.time_column:
             time[part] = columns[schema.time_column]
         rows = part.stop
@@ -265,6 +279,8 @@ def _read(layout: Layout) -> _Arrays:
         labels=list(codes[label].numbers) if label in codes else [],
         part=None if part_of is None else part_of[:rows],
         parts=list(codes[layout.part].numbers) if layout.part else [],
+        flag=None if flag is None else flag[:rows],
+        flags=list(codes[layout.censored].numbers) if layout.censored else [],
         precision=lossy_columns(taker),
     )
 

@@ -47,6 +47,7 @@ class Layout:
         positive: of two classes the one asked for by ``data.positive``.
         choices: what two readings of the file fit, and which was taken.
         part: column that says which part a unit belongs to.
+        censored: column that says which units had not failed at their last row.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class Layout:
     positive: str | None = None
     choices: tuple[str, ...] = ()
     part: str | None = None
+    censored: str | None = None
 
     @property
     def reading(self) -> Reading:
@@ -125,9 +127,10 @@ def plan_table(config: DataConfig) -> Layout:
         raise DataError(f"File '{path}' can be read in two ways (data.strict): {undecided[0]}.")
     reading = facts.reading.model_copy(update=dates.fields) if dates else facts.reading
     schema = schema.model_copy(update={"reading": reading})
-    _known(config.part, "the part column", names, path)
-    if config.part:
-        kinds.setdefault(config.part, "text")
+    for name, what in ((config.part, "the part column"), (config.censored, "the column of censored units")):
+        _known(name, what, names, path)
+        if name:
+            kinds.setdefault(name, "text")
     return Layout(
         path,
         schema,
@@ -137,6 +140,7 @@ def plan_table(config: DataConfig) -> Layout:
         choices=choices,
         positive=config.positive,
         part=config.part,
+        censored=config.censored,
     )
 
 
@@ -253,7 +257,7 @@ def _columns(
         _known(name, "a column of the schema", names, path)
     for name in config.features:
         _known(name, "a feature", names, path)
-    parts = {name for name in (*roles.values(), config.part) if name}
+    parts = {name for name in (*roles.values(), config.part, config.censored) if name}
     wanted = list(config.features or described or [name for name in names if name not in parts])
     if task != "forecast":
         if not config.features:
