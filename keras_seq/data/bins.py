@@ -112,13 +112,13 @@ def all_starts(first: Any, last: Any, step: Step) -> NDArray[Any]:
         return np.arange(round(first / step.number), round(last / step.number) + 1) * step.number
     ends = np.array([first, last], "datetime64[ns]").astype(np.int64)
     if not step.by_wall:
-        return np.unique(bin_starts(_dates(np.arange(ends[0], ends[1] + 1, step.ticks)), step))
+        return np.unique(bin_starts(_dates(_ticks_between(ends[0], ends[1], step.ticks)), step))
     low, high = _wall_starts(wall_ticks(ends, step.zone), step).tolist()
     if step.months:
         months = np.array([low, high]).view("datetime64[ns]").astype("datetime64[M]").astype(np.int64)
         wall = np.arange(months[0], months[1] + 1, step.months).astype("datetime64[M]").astype("datetime64[ns]")
         return np.unique(_dates(from_wall(wall.astype(np.int64), step.zone)))
-    return np.unique(_dates(from_wall(np.arange(low, high + 1, step.ticks), step.zone)))
+    return np.unique(_dates(from_wall(_ticks_between(low, high, step.ticks), step.zone)))
 
 
 def count_bins(first: Any, last: Any, step: Step) -> float:
@@ -156,6 +156,11 @@ def _later_wall(wall: Int, step: Step, number: int) -> Int:
         return wall + number * step.ticks
     month = wall.view("datetime64[ns]").astype("datetime64[M]") + number * step.months
     return np.asarray(month.astype("datetime64[ns]").astype(np.int64))
+
+
+def _ticks_between(first: int, last: int, step: int) -> Int:
+    """Every ``step``-th tick from one to another, both among them (``np.arange`` counts in float64, and loses it)."""
+    return first + step * np.arange((last - first) // step + 1, dtype=np.int64)
 
 
 def _dates(ticks: Int) -> NDArray[np.datetime64]:

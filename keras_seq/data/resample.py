@@ -149,9 +149,9 @@ def _grid(series: Series, bins: _Bins, units: Int, step: Step) -> tuple[NDArray[
         )
     starts, places, begin = [], [], 0
     for (low, high), (first, last) in zip(pairwise(edges), spans, strict=True):
-        own = all_starts(first, last, step)
+        own = np.union1d(all_starts(first, last, step), bins.start[low:high])
         starts.append(own)
-        places.append(begin + np.minimum(np.searchsorted(own, bins.start[low:high]), len(own) - 1))
+        places.append(begin + np.searchsorted(own, bins.start[low:high]))
         begin += len(own)
     lengths = np.array([len(own) for own in starts], np.int64)
     return np.concatenate(starts), np.concatenate(places), lengths

@@ -149,6 +149,18 @@ def test_totals_are_kept(steps, every):
     assert np.nansum(made["mean"].values[:, 0] * counts) == pytest.approx(values[inside].sum(), abs=1e-2)
 
 
+@pytest.mark.parametrize("every", ["1h", "1d", "15min"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_of_many_years_no_bin_is_lost(every, zone):
+    times = np.datetime64("2010-01-01", "ns") + np.arange(60_000) * np.timedelta64(15, "m")
+    step = parse_step(every, numbers=False, zone=zone)
+    starts = np.unique(bin_starts(times, step))
+    np.testing.assert_array_equal(all_starts(starts[0], starts[-1], step), starts)
+    made = ruled(series_of([times], [np.arange(60_000)], zone), rules(every, "last")).series
+    assert made.time.tolist() == starts[starts >= made.time[0]][: len(made.time)].tolist()
+    assert made.values[-1, 0] >= 60_000 - 2 * 96 and len(starts) - len(made.time) <= 2
+
+
 def test_numbers_as_time_and_several_units():
     series = series_of([np.arange(0.0, 10), np.arange(5.0, 9)], [np.arange(10), np.arange(4)], units=["a", "b"])
     made = ruled(series, rules("2", "sum"))

@@ -121,7 +121,7 @@ def _irregular(series: Series, steps: NDArray[Any], inside: NDArray[np.bool_]) -
         f"data.resample.every {step} brings the rows to a regular step, data.covariates.elapsed true tells the model "
         "the time between them"
     )
-    return [Finding("warning", "irregular", message, series.schema.time_column)]
+    return [Finding("warning", "irregular", message, column=series.schema.time_column)]
 
 
 def span(seconds: float) -> str:
