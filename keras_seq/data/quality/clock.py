@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 
 from keras_seq.data.calendar import describe, position
 from keras_seq.data.observe_calendar import with_calendar
+from keras_seq.data.quality.closed_days import holiday_gaps
 from keras_seq.data.quality.report import Finding, at_row
 from keras_seq.data.series import Series
 
-DOUBLED = "mend the file, or let data.duplicates take the first, the last or the mean of them"
+DOUBLED = (
+    "mend the file, let data.duplicates take the first, the last or the mean of them, or name the zone of a clock that "
+    "was put back (data.zone)"
+)
 FEWEST = 20  # steps from which on no rule among them is told
 SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 STEPS = tuple(
@@ -78,6 +82,7 @@ def check_gaps(series: Series) -> list[Finding]:
         return _gaps(series, steps, inside)
     number = np.diff(position(calendar, np.asarray(series.time)))
     missing = (number > 1) & inside
+    missing &= ~holiday_gaps(calendar, np.asarray(series.time), missing)
     if not missing.any():
         return []
     share, most = missing.sum() / inside.sum(), int(number[missing].max()) - 1
