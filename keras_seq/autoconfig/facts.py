@@ -34,6 +34,7 @@ class ConfigurationFacts:
         shares: share of each class among units or rows; empty where there are none.
         conditions: operating conditions, or None.
         official: the split that comes with the data, or None.
+        wide: that the table looks wide, and how to say so; empty: it does not.
     """
 
     parts: dict[str, ColumnRole]
@@ -44,6 +45,7 @@ class ConfigurationFacts:
     shares: dict[str, float] = field(default_factory=dict)
     conditions: Conditions | None = None
     official: OfficialSplit | None = None
+    wide: str = ""
 
     @property
     def rows(self) -> int:

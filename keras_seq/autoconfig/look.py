@@ -131,6 +131,7 @@ def look(
     from keras_seq.autoconfig.official import official_split
     from keras_seq.autoconfig.table import read_table
     from keras_seq.autoconfig.target import settle
+    from keras_seq.autoconfig.wide_look import wide_note
 
     asked = dict(asked or {})
     listed = _listed_time(asked.get("time"), path)
@@ -154,8 +155,13 @@ def look(
     taken |= set(table.time_parts) if table.joined_time in taken else set()
     taken |= set(roles.aside) - {*roles.labels, *targets}
     why = ""
+    known = (reading or {}).get("wide") or roles.unit
+    wide = "" if known else wide_note(table, parts["unit"].column, parts["time"].column)
     if not targets:
-        targets, why = _target(table, parts, taken, ask=ask)
+        try:
+            targets, why = _target(table, parts, taken, ask=ask)
+        except ConfigError as error:
+            raise (ConfigError(f"{error} Or is the table wide? {wide}.") if wide else error) from None
         # A group may be the label of its units: a target leaves that part.
         taken -= set(targets)
     both = taken & set(targets)
@@ -165,6 +171,7 @@ def look(
     question = settle(table, targets, parts["unit"].column, taken, task=task, horizon=horizon)
     facts = plan.gather(table, parts, question)
     facts.official = official
+    facts.wide = wide
     return _prove(table, facts, out, horizon, why, reading or {})
 
 
@@ -232,6 +239,8 @@ def _prove(
     findings.schema_text = write.schema_yaml(facts) if schema_file else ""
     findings.notes = [f"the file {remark}" for remark in table.remarks] + list(facts.question.notes)
     findings.notes += [part.note for part in facts.parts.values() if part.note]
+    if facts.wide:
+        findings.notes.append(facts.wide)
     if why:
         findings.notes.append(f"target '{facts.question.targets[0]}' {why}")
     small = table_bytes(table.path) <= CHECKED_MB * 2**20

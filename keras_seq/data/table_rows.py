@@ -45,8 +45,10 @@ def read_rows(
         DataError: the file deviates from the schema; names row, column and value.
     """
     from keras_seq.data.reading.by_schema import read_by_schema
+    from keras_seq.data.reading.shapes import schema_of_files
 
     path = Path(path)
+    schema = schema_of_files(path, schema)
     kind = None
     if schema.reading is None and schema.calendar is not None:
         kind = "clock" if schema.calendar.numbers else "date"

@@ -176,11 +176,12 @@ def reading_options(start: Start, path: str) -> dict[str, Any]:
         return {}
     reading = schema.reading
     known: dict[str, Any] = {name: getattr(reading, name) for name in ("sheet", "header_row", "dataset")}
-    if not is_typed(Path(path)) and not is_typed(Path(str(data.path))):
-        known |= {name: getattr(reading, name) for name in ("encoding", "delimiter", "row_names")}
-        known |= {"header": reading.header in ("line", "numbers")}
-        if reading.header == "none":
-            known["names"] = reading.names
+    if reading.shape or (not is_typed(Path(path)) and not is_typed(Path(str(data.path)))):
+        file = reading.of_files()
+        known |= {name: getattr(file, name) for name in ("encoding", "delimiter", "row_names")}
+        known |= {"header": file.header in ("line", "numbers")}
+        if file.header == "none":
+            known["names"] = file.names
         if not reading.marks:  # else columns differ, and the file tells which
             known |= {"decimal": reading.decimal, "thousands": reading.thousands}
         if reading.date_format is not None:

@@ -33,7 +33,7 @@ def read_folder(path: Path, reading: Reading) -> Iterator[pa.RecordBatch]:
     shape = reading.shape or Shape(kind="folder", file=reading)
     members, passed = list_members(path, labels_file(path, shape))
     types, further = _types(members, shape.file)
-    own = shape.unit or column_roles(members[0].path, shape.file).unit
+    own = shape.unit if shape.unit in types else column_roles(members[0].path, shape.file).unit
     added = _added(members, own, types)
     remarks = [*_told(passed, "are no tables and passed over"), *further, *_doubled(members)]
     schema = _schema(types, added, own, members[0], shape.file, remarks)

@@ -95,6 +95,10 @@ class Reading(ConfigSection):
         """Characters that a line without values may hold."""
         return " \t" if self.delimiter == " " else f" {self.delimiter}"
 
+    def of_files(self) -> Reading:
+        """How the files themselves are written, where the table is made of them."""
+        return self.shape.file.of_files() if self.shape else self
+
     def marks_of(self, column: str) -> Marks:
         """The marks in the numbers of a column."""
         return self.marks.get(column) or Marks(decimal=self.decimal, thousands=self.thousands)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from keras_seq.config import DataConfig
 from keras_seq.config.data import WideConfig
@@ -14,6 +14,9 @@ from keras_seq.data.formats.registry import format_name
 from keras_seq.data.reading.batches import column_names, column_roles
 from keras_seq.data.reading.reading import Reading, Shape
 from keras_seq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from keras_seq.data.series import Schema
 
 
 class Facts(Protocol):
@@ -36,6 +39,7 @@ class Facts(Protocol):
         """Names of the columns in file order."""
 
 
+FILE = "file"  # column that names the files of a folder
 Settle = Callable[[Path, DataConfig], Facts]
 TIMES = ("time", "date", "datetime", "timestamp", "ds", "t", "step", "year", "month", "week", "day", "hour", "period")
 _DATE = re.compile(
@@ -71,6 +75,16 @@ def shape_of_files(path: Path, reading: Reading, unit: str | None) -> Reading:
     if not _is_folder(path) or _holds_folder(reading.shape):
         return reading
     return reading.model_copy(update={"shape": Shape(kind="folder", file=reading, unit=unit)})
+
+
+def schema_of_files(path: Path, schema: Schema) -> Schema:
+    """The schema of a model without units for a folder: each of its files is a unit."""
+    return schema.model_copy(update={"unit_column": FILE}) if not schema.unit_column and _is_folder(path) else schema
+
+
+def looks_like_date(name: str) -> bool:
+    """Whether the name of a column is a date, as those of a wide table are."""
+    return _DATE.fullmatch(name.strip()) is not None
 
 
 def _is_folder(path: Path) -> bool:
@@ -132,7 +146,7 @@ def _across(facts: Facts, config: DataConfig) -> Shape:
     kinds = facts.kinds
     _known(config.wide.keep, facts)
     free = [name for name in kinds if name not in config.wide.keep and kinds[name] in ("number", "empty")]
-    dates = [name for name in free if _DATE.fullmatch(name.strip())]
+    dates = [name for name in free if looks_like_date(name)]
     steps = [name for name in free if _STEP.fullmatch(name)]
     values = next((names for names in (dates, steps) if len(names) > 1), free)
     if len(values) < 2:

@@ -172,3 +172,10 @@ def test_nasa_battery_is_four_units():
     series = load_series(config(folder, targets=("soh",), windows=WindowsConfig(mode="sliding", length=8)))
     lines = [len((folder / f"{name}.csv").read_text().strip().splitlines()) - 1 for name in series.unit_ids]
     assert series.unit_ids.tolist() == ["B0005", "B0006", "B0007", "B0018"] and series.lengths.tolist() == lines
+
+
+def test_a_folder_for_a_model_of_one_file_is_a_unit_a_file(runs, tmp_path):
+    (tmp_path / "one.csv").write_text(rows(1, 2, 3, 4))
+    schema = load_series(config(tmp_path / "one.csv", time="t")).schema
+    found = read_rows(runs, schema, CovariatesConfig()).series
+    assert schema.unit_column is None and found.unit_ids.tolist() == ["run1", "run2", "run10"]
