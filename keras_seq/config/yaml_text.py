@@ -156,7 +156,9 @@ def settle_word(text: str, annotation: Hint) -> Any:
         value = None if texts or takes_text(annotation) else text
     if type(value) is str and text[:1] in ("'", '"') and text[:1] == text[-1:]:
         return [value] if texts else value
-    if takes_text(annotation) or (texts and not isinstance(value, list)):
+    mappings = any(typing.get_origin(arm) in (dict, Mapping) for arm in arms)
+    whole = (texts and isinstance(value, list)) or (mappings and isinstance(value, dict))  # of text or several: [a, b]
+    if not whole and (takes_text(annotation) or texts):
         value = Plain(text)
     return settle(value, annotation)
 

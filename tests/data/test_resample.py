@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keras_seq import cli, config
 from keras_seq.config import DataConfig
 from keras_seq.data.bins import all_starts, bin_starts, next_starts, parse_step
 from keras_seq.data.calendar import describe
@@ -273,3 +274,14 @@ def test_real_water_flow_by_the_day(data_home):
     expected = frame.groupby(local.dt.normalize())[name].mean().iloc[1:-1]
     means = pd.Series(series.values[:, 0], pd.DatetimeIndex(series.time, tz="UTC").tz_convert("Europe/Berlin"))
     np.testing.assert_allclose(means.reindex(expected.index), expected, rtol=1e-6)
+
+
+def test_options_of_the_command_line():
+    def read(*words):
+        return config.from_dict(config.override({}, cli.read_overrides(words))).data
+
+    resample = read("--data.resample.every", "10", "--data.resample.how", "{rain: sum, x: last}").resample
+    assert resample.every == "10" and resample.how == {"rain": "sum", "x": "last"}
+    assert read("--data.resample.how", "sum").resample.how == "sum"
+    assert read("--data.time", "[day, hr]").time == ("day", "hr") and read("--data.time", "day").time == "day"
+    assert read("--data.time", "Flow [l/s]").time == "Flow [l/s]" and read("--data.time", "null").time is None
