@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.data.reading.joined_time import join_columns
+from keras_seq.data.reading.line_stream import LineStream
+from keras_seq.data.reading.lines import split_line
 from keras_seq.data.reading.named_dates import is_epoch, is_named, parse_named
 from keras_seq.data.reading.numbers import number_of
 from keras_seq.data.reading.reading import Marks, Reading
@@ -63,13 +64,10 @@ class LineReader:
                 f"The model's rows are resampled to {schema.row_rules.resample.every} (data.resample), and a stream of "
                 "single rows does not tell when a bin is whole; give a file or a table instead of --stream."
             )
-        lines = iter(lines)
-        header = next(lines, "").lstrip("\ufeff")
-        self._schema, self._reading = schema, _reading_of(schema, header)
-        while self._reading.comment and header.startswith(self._reading.comment):
-            header = next(lines, "")
-        self._rows = csv.reader(lines, delimiter=self._reading.delimiter)
-        names = _header(header, self._reading)
+        stream = LineStream(lines, schema.reading)
+        self._schema, self._reading = schema, _reading_of(schema, stream.header)
+        names = list(stream.names) or _header(stream.header, self._reading)
+        self._rows = stream.rows(self._reading, len(names))
         self._static = StaticValues(schema) if lacking_static(schema, names) else None
         joined = self._static.table.columns if self._static else ()
         fields = [name for name in schema.features if name not in joined]
@@ -100,7 +98,7 @@ class LineReader:
         Raises:
             DataError: a row that cannot be read; names line, column and value.
         """
-        for number, row in enumerate(self._rows, 2):
+        for number, row in self._rows:
             if not any(field.strip() for field in row):
                 continue
             if len(row) < self._least:
@@ -219,7 +217,7 @@ def _reading_of(schema: Schema, header: str) -> Reading:
 
 
 def _header(line: str, reading: Reading) -> list[str]:
-    names = [name.strip() for name in next(csv.reader([line.rstrip("\r\n")], delimiter=reading.delimiter), [])]
+    names = [name.strip() for name in split_line(line.rstrip("\r\n"), reading)]
     if not any(names):
         raise DataError("Line 1 must be a header with the names of the columns, got nothing.")
     return ["", *names] if reading.row_names else names

@@ -143,7 +143,7 @@ def test_lines_before_rows_without_a_header_are_told_by_the_user(tmp_path):
     assert len(columns(facts(tmp_path / "t.csv", text, skip_lines=2, header=False))["column_1"]) == 12
 
 
-@pytest.mark.parametrize("units", ["s,m³/h,°C", "[s],[kW],[-]", "sec,kW,bar", "s,%,°C"])
+@pytest.mark.parametrize("units", ["s,m³/h,°C", "s,bar,-", "[s],[kW],[-]", "sec,kW,bar", "s,%,°C"])
 @pytest.mark.parametrize("packed", [False, True])
 def test_units_below_the_header_are_passed_over(tmp_path, units, packed):
     path = tmp_path / "t.csv"

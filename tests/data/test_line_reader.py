@@ -84,3 +84,23 @@ def test_times_without_a_known_format_rise_as_numbers_or_dates():
         assert len(list(LineReader(["t,a\n", *(f"{time},1\n" for time in times)], schema))) == 3
         with pytest.raises(DataError, match="Line 3: time column 't' of unit 'stdin' does not rise"):
             list(LineReader(["t,a\n", *(f"{time},1\n" for time in reversed(times))], schema))
+
+
+NUMBERS = [(i, i + 0.5, i * i % 7) for i in range(12)]
+
+
+@pytest.mark.parametrize("text", [
+    "".join(f"{a},{b},{c}\n" for a, b, c in NUMBERS),
+    "".join(f"  {a}   {b}\t{c} \n" for a, b, c in NUMBERS),
+    "# made by savetxt\n# t x y\n" + "".join(f"{a} {b} {c}\n" for a, b, c in NUMBERS),
+    "Station Nord\n\nt;x;y\ns;bar;-\n" + "".join(f"{a};{b};{c}\n# pause\n" for a, b, c in NUMBERS),
+])  # fmt: skip
+def test_streams_of_every_dialect_are_read_as_their_file(tmp_path, text):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    names = ("column_1", "column_3") if text[:1] in "0 " else ("t", "y")
+    options = {"source": "table", "path": str(path), "time": names[0], "targets": names[1:]}
+    series = load_series(DataConfig(**options), checked=False)
+    rows = list(LineReader(lines(text), series.schema))
+    np.testing.assert_array_equal(np.stack([row.values for row in rows]), series.values)
+    assert [lines(text)[row.number - 1].split()[0][:1] for row in rows][:3] == ["0", "1", "2"]

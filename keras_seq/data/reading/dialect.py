@@ -314,12 +314,15 @@ def trailing_names(names: list[str]) -> int:
 
 def _fits_quoted(lines: list[Row], together: list[Row]) -> bool:
     """Whether lines are rows of one length only where a line end in quotes is part of a text."""
-    if len(lines) == len(together):
+    if len(lines) == len(together) or together[-1][1].count('"') % 2:  # the last one: a quote that never ends
         return False
     for delimiter in (*DELIMITERS, BLANK):
         counts = [len(fields) for fields in split_rows([text for _, text in together[:LINES]], delimiter)]
-        if counts[0] > 1 and counts.count(counts[0]) >= 0.95 * len(counts):
-            return True
+        joined = [counts[at] for at, (_, text) in enumerate(together[:LINES]) if at and "\n" in text]
+        if counts[0] > 1 and set(joined) <= {counts[0], counts[0] + 1}:
+            usual = max(counts.count(counts[0]), counts.count(counts[0] + 1) + 1)  # with names of rows
+            if usual >= 0.95 * len(counts):
+                return True
     return False
 
 

@@ -15,8 +15,8 @@ LINES = 200  # lines whose fields are counted
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "'|'"}
 BLANK = " "  # stands for any number of blanks and tabs
 LONGEST_PREAMBLE = 100  # lines
+NO_UNIT = ("-", "\u2013", "\u2014")  # of a column without one
 Fields = Sequence[Sequence[str]]
-_CUT_NUMBERS = re.compile(r"[+-]?\d+[ \t]+[+-]?\d+")  # what a comma leaves between two numbers with decimal commas
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?: \d{3})+")
 
 
@@ -51,12 +51,19 @@ def between_blanks(rows: Sequence[str]) -> bool:
 
 
 def cuts_numbers(rows: Sequence[str], delimiter: str) -> bool:
-    """Whether a comma taken for a delimiter would cut numbers that stand between blanks: ``0,5 1,2``."""
-    if delimiter != "," or not between_blanks(rows):
+    """Whether a delimiter would cut rows of numbers between blanks: ``0,5 1,2`` by commas, one tab among blanks."""
+    if delimiter == BLANK or not between_blanks(rows):
         return False
-    body = split_rows(rows[1:LINES], ",")
-    cut = sum(any(_CUT_NUMBERS.fullmatch(field) and not _THOUSANDS.fullmatch(field) for field in row) for row in body)
-    return 2 * cut > len(body)
+    body = split_rows(rows[1:LINES], delimiter)
+    cut = sum(any(map(_holds_numbers, row)) for row in body)
+    single = all(field.count(delimiter) < 2 for row in split_rows(rows[1:LINES], BLANK) for field in row)
+    return single and 2 * cut > len(body)
+
+
+def _holds_numbers(field: str) -> bool:
+    """Whether a field is several numbers with blanks between them, and not one with blanks between thousands."""
+    parts = field.split()
+    return len(parts) > 1 and all(map(is_number, parts)) and not _THOUSANDS.fullmatch(field.strip())
 
 
 def judge_first(first: Sequence[str], body: Fields) -> Literal["header", "row", "either"]:
@@ -113,7 +120,8 @@ def is_units(second: Sequence[str], body: Fields, missing: Sequence[str]) -> boo
     units = [second[place].strip() for place in numbers if kind_of(second[place]) == "word"]
     below = {field.strip() for row in body for field in row} | set(missing)
     named = [unit for unit in units if len(unit) <= 20 and re.search(r"[^\W\d_]|[%°\[(]", unit) and unit not in below]
-    return bool(numbers) and 2 * len(named) > len(numbers) and len(named) == len(units)
+    told = len(named) + sum(unit in NO_UNIT for unit in units)
+    return bool(named) and 2 * told > len(numbers) and told == len(units)
 
 
 def _counts_up(fields: Sequence[str]) -> bool:

@@ -52,7 +52,7 @@ def split_line(text: str, reading: Reading) -> list[str]:
 def split_text(text: str, delimiter: str) -> list[str]:
     """Fields of one line between delimiters; between runs of blanks where the delimiter is a blank."""
     if delimiter != " ":
-        return next(csv.reader(text.splitlines(keepends=True), delimiter=delimiter), [])
+        return next(csv.reader((f"{line}\n" for line in text.split("\n")), delimiter=delimiter), [])
     line = text.replace("\t", " ").strip(" ")
     return next(csv.reader([line], delimiter=" ", skipinitialspace=True), [])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import io
 import re
 from collections.abc import Iterator
@@ -159,7 +160,12 @@ def is_comment(line: str, reading: Reading, columns: int) -> bool:
     """Whether a line below the header is passed over as a comment."""
     if reading.comments == "head" or not line.startswith(reading.comment):
         return False
-    return reading.comments == "all" or columns < 2 or len(split_line(line.rstrip("\r\n"), reading)) != columns
+    if reading.comments == "all" or columns < 2:
+        return True
+    try:
+        return len(split_line(line.rstrip("\r\n"), reading)) != columns
+    except csv.Error:
+        return True
 
 
 def is_plain(path: Path, reading: Reading) -> bool:
@@ -189,7 +195,10 @@ def file_lines(path: Path, reading: Reading) -> Iterator[tuple[int, list[str]]]:
     with open_text(path, reading) as file:
         for number, text in numbered_lines(file, path, before.lines, quoted=reading.quoted_lines):
             if text.strip(reading.blanks) and not is_comment(text, reading, len(before.names)):
-                yield number, split_line(text, reading)
+                try:
+                    yield number, split_line(text, reading)
+                except csv.Error:  # quotes that make no fields
+                    yield number, [text]
 
 
 def count_lines(path: Path, member: str | None = None) -> int:
