@@ -91,5 +91,5 @@ def test_one_paragraph_or_the_right_rows(tmp_path_factory, name, damage, seed, c
     reading = facts.reading
     expected = rows_by_the_book(content, reading.delimiter, reading.encoding)
     if expected is not None:
-        before = (reading.header != "none") - (reading.units_line + reading.skip_lines)
+        before = (reading.header != "none") + reading.units_line + reading.skip_lines
         assert rows == expected + 1 - before if reading.delimiter != " " else rows > 0
