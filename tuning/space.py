@@ -31,6 +31,7 @@ Value: TypeAlias = Any  # of a field, as JSON holds it; a list as a tuple
 # what is judged must stay the same from trial to trial
 _JUDGED: tuple[str, ...] = ("name", "output", "evaluation.", "tracking.", "export.", "data.split.", "data.caster.")
 _JUDGED += ("data.source", "data.subset", "data.home", "data.path", "data.schema_file", "data.task", "data.targets")
+_JUDGED += ("data.url", "data.query", "data.table", "data.table_schema", "data.statement_timeout")
 _JUDGED += ("data.target_cap", "data.unit", "data.group", "data.time", "data.windows.horizon")
 _KEYS = ("choices", "low", "high", "step", "log", "when")
 

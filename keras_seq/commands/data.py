@@ -121,7 +121,7 @@ def state(info: SourceInfo, home: Path) -> str:
     if info.embedded:
         return "embedded"
     if info.folder is None:
-        return "give --data.path"
+        return f"give {info.given_by}"
     whole = [name for name in info.subsets or ("",) if not absent(home, info.folder, info.files_of(name))]
     if not whole:
         return "missing"

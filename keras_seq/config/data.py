@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from keras_seq.config.base import Amount, ConfigSection, Count, NonNegative, Positive, Share, TaskName
+from keras_seq.config.database import check_source, keep_sql_password
 from keras_seq.config.forecasting import CovariatesConfig
 from keras_seq.config.resampling import Duplicates, ResampleConfig
 
@@ -139,6 +140,13 @@ class DataConfig(ConfigSection):
     path: str | None = Field(
         None, description="table file or folder of source 'table' (CSV, Parquet, Excel ...); folder of source 'shards'"
     )
+    url: str | None = Field(
+        None, description="database of source 'sql', without its password: postgresql://user@host/name"
+    )
+    query: str | None = Field(None, description="of source 'sql': the rows, as one SELECT")
+    table: str | None = Field(None, description="of source 'sql': the rows, as all of a table or view")
+    table_schema: str | None = Field(None, description="schema that holds data.table; none: the database's default")
+    statement_timeout: Positive | None = Field(None, description="of source 'sql': most seconds of one statement")
     validation_path: tuple[str, ...] = Field(
         (), description="file(s) like data.path that are the validation part; needs data.split.by=official"
     )
@@ -233,7 +241,8 @@ class DataConfig(ConfigSection):
 
     @model_validator(mode="after")
     def _positive_of_a_table(self) -> DataConfig:
-        if self.positive is not None and self.source != "table":
+        check_source(self)
+        if self.positive is not None and self.source not in ("table", "sql"):
             raise ValueError(f"positive is read by source 'table' only, but source is '{self.source}'")
         return self
 
@@ -256,6 +265,11 @@ class DataConfig(ConfigSection):
             words = {"true": "columns", "false": None, "none": None, "null": None}
             return {"shape": words.get(str(value).lower(), value)}
         return value
+
+    @field_validator("url", mode="after")
+    @classmethod
+    def _without_password(cls, value: str | None) -> str | None:
+        return value and keep_sql_password(value)
 
     @field_validator("validation_path", "test_path", mode="before")
     @classmethod

@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from keras_seq.config import DataConfig
+from keras_seq.config.database import FIELDS
+from keras_seq.data.databases.extract import table_path
 from keras_seq.data.formats.converted import content_digest
 from keras_seq.data.formats.members import labels_path, table_stem
 from keras_seq.data.series import Schema, Series
@@ -32,7 +34,19 @@ FORMAT = 1
 PIECE = 1 << 16  # rows read at once where single rows are asked for
 HEADER = "header.json"
 NOT_SHAPING = {  # fields of the data section that leave the rows as they are; every other one makes another store
-    *("source", "subset", "home", "path", "schema_file", "caster", "covariates", "split", "windows", "target_cap"),
+    *(
+        "source",
+        "subset",
+        "home",
+        "path",
+        *FIELDS,
+        "schema_file",
+        "caster",
+        "covariates",
+        "split",
+        "windows",
+        "target_cap",
+    ),
     *("scale", "conditions", "augment", "balance", "shuffle", "bucket", "cache", "prefetch", "shards"),
 }
 
@@ -153,7 +167,7 @@ def store_key(config: DataConfig) -> str:
         DataError: the file, or its schema file, cannot be read.
     """
     try:
-        file = Path(config.path or "").expanduser().resolve()
+        file = (table_path(config) or Path("")).resolve()
         content = content_digest(file)
         schema = content_digest(Path(config.schema_file)) if config.schema_file else ""
         schema += content_digest(Path(config.static.path).expanduser()) if config.static.path else ""

@@ -12,6 +12,8 @@ import numpy as np
 from keras_seq import config, machine
 from keras_seq.errors import DataError
 
+NEW_ROWS = ("data.path", "data.query", "data.table", "data.url")
+
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
     from keras_seq.data.prepare import Prepared
@@ -78,7 +80,13 @@ def _check_data(bundle: Bundle, prepared: Prepared, overrides: dict[str, Any], n
         DataError: other rows, or another split.
     """
     stored = bundle.data.get("fingerprint")
-    path = overrides.get("data.path")
+    option = next((name for name in NEW_ROWS if overrides.get(name) is not None), "data.path")
+    path = overrides.get(option)
+    if option != "data.path" and stored is not None and prepared.series.fingerprint() != stored:
+        raise DataError(
+            f"The rows of --{option} '{path}' are others than those that bundle '{name}' was trained on; they would be "
+            "divided into train, validation and test again. Leave the option out."
+        )
     if path is not None and stored is not None and prepared.series.fingerprint() != stored:
         raise DataError(
             f"File '{path}' (--data.path) holds other rows than the data that bundle '{name}' was trained on; it would "

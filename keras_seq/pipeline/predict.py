@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_seq import files
+from keras_seq.config import from_dict as experiment_from_dict
+from keras_seq.config import override
+from keras_seq.config.database import FIELDS, SQL, replaced_by
+from keras_seq.errors import ConfigError
 from keras_seq.evaluation.answered import AnswerTable, answers_table, cut
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from keras_seq.bundle import Bundle
+    from keras_seq.config import DataConfig
+    from keras_seq.data.databases.selection import Selection
     from keras_seq.data.rows import Rows
 
 BATCH = 256
@@ -53,6 +61,85 @@ def answer_file(bundle: Bundle, path: str | Path, *, every: int = 0, whole: bool
     window = None if whole else bundle.spec.time
     rows = read_rows(path, bundle.schema, bundle.experiment.data.covariates, window=window)
     return answer_rows(bundle, rows, every=every)
+
+
+def answer_database(
+    bundle: Bundle, overrides: Mapping[str, Any], *, every: int = 0, whole: bool = False
+) -> AnswerTable:
+    """Answers of a bundle for new rows of a database; as ``answer_file``.
+
+    Args:
+        bundle: loaded bundle.
+        overrides: dotted options of source ``sql``; what they leave open is as in training.
+        every: as for ``answer_file``.
+        whole: as for ``answer_file``.
+
+    Raises:
+        ConfigError: an option that reads no database.
+        DataError: the database cannot be read; as ``answer_file``.
+    """
+    from keras_seq.data.databases.extract import extract
+
+    path = extract(database_rows(bundle, overrides))
+    answers = answer_file(bundle, path, every=every, whole=whole)
+    if bundle.schema.unit_column in answers.table and _has_integers(path, str(bundle.schema.unit_column)):
+        table = answers.table.astype({bundle.schema.unit_column: "int64"})  # as the database has its units
+        return dataclasses.replace(answers, table=table)
+    return answers
+
+
+def _has_integers(path: Path, name: str) -> bool:
+    from pyarrow import types
+
+    from keras_seq.data.reading.batches import parquet_types
+
+    return bool(types.is_integer(parquet_types(path)[name]))
+
+
+def database_rows(bundle: Bundle, overrides: Mapping[str, Any]) -> Selection:
+    """The rows of a database that a bundle is to answer, ordered as its schema has them.
+
+    Raises:
+        ConfigError: an option that reads no database.
+    """
+    from keras_seq.data.databases.selection import select_rows
+
+    allowed = {f"data.{name}" for name in ("source", "path", *FIELDS)}
+    other = next((name for name in overrides if name not in allowed), None)
+    if other is not None:
+        raise ConfigError(
+            f"Option '--{other}' is settled by the bundle; new rows are given by {', '.join(sorted(allowed))}."
+        )
+    config, schema = _database_config(bundle, overrides), bundle.schema
+    if config.source != SQL:
+        raise ConfigError(f"Option 'data.source' must be sql to answer rows of a database, got '{config.source}'.")
+    selection, unit, time = select_rows(config), schema.unit_column, schema.time_column
+    wanted = (*schema.features, *(name for name in (unit, time, schema.group_column) if name))
+    named = (("the bundle's unit column", unit),) if unit else ()
+    columns = wanted if selection.table else None
+    return dataclasses.replace(selection, roles=named, unit=unit, time=time, columns=columns)
+
+
+def database_of(bundle: Bundle, overrides: Mapping[str, Any]) -> str:
+    """URL of the database that answers go to where none is named: the one that is read, or that of the training.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    from keras_seq.data.databases.selection import database_url
+
+    config = _database_config(bundle, overrides)
+    if not (config.url or config.path):
+        raise ConfigError("Option '--to sql' needs --to-url, the database: the bundle was trained on a file.")
+    return database_url(config)
+
+
+def _database_config(bundle: Bundle, overrides: Mapping[str, Any]) -> DataConfig:
+    """A data section of nothing but a database: that of the training where ``overrides`` leave it open."""
+    data = bundle.experiment.data
+    own = {f"data.{name}": getattr(data, name) for name in (*FIELDS, "path") if data.source == SQL}
+    asked = {"data.source": SQL} | dict(overrides)
+    return experiment_from_dict(override({}, own | replaced_by(asked, data) | asked)).data
 
 
 def answer_rows(bundle: Bundle, rows: Rows, *, every: int = 0) -> AnswerTable:

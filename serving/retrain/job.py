@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_seq import config, files
+from keras_seq.config.database import SQL, replaced_by
 from keras_seq.data.reading.batches import is_typed
 from keras_seq.data.series import Schema
 from keras_seq.data.sources.registry import source_info
@@ -156,17 +157,20 @@ def plan_experiment(request: RetrainRequest, start: Start) -> config.Experiment:
         fixed["training.warm_start"] = str(start.weights)
     elif start.experiment.training.warm_start:
         fixed["training.warm_start"] = None
-    read = reading_options(start, str(request.overrides.get("data.path", start.experiment.data.path)))
-    tree = config.override(config.to_dict(start.experiment), read | dict(request.overrides) | fixed)
+    own = start.experiment.data
+    path = str(request.overrides.get("data.path", own.path))
+    read = reading_options(start, None if request.overrides.get("data.source", own.source) == SQL else path)
+    gone = replaced_by(request.overrides, start.experiment.data)
+    tree = config.override(config.to_dict(start.experiment), read | gone | dict(request.overrides) | fixed)
     return config.from_dict(tree)
 
 
-def reading_options(start: Start, path: str) -> dict[str, Any]:
+def reading_options(start: Start, path: str | None) -> dict[str, Any]:
     """How the new table is read: as the champion's was, where the configuration leaves it to the file.
 
     Args:
         start: the champion.
-        path: of the new table.
+        path: of the new table; None: rows of a database.
 
     Returns:
         Dotted fields of the data section; empty where there is no table or its reading is not kept.
@@ -176,7 +180,9 @@ def reading_options(start: Start, path: str) -> dict[str, Any]:
         return {}
     reading = schema.reading
     known: dict[str, Any] = {name: getattr(reading, name) for name in ("sheet", "header_row", "dataset")}
-    if reading.shape or (not is_typed(Path(path)) and not is_typed(Path(str(data.path)))):
+    rows = path is None or data.source == SQL
+    typed = rows or is_typed(Path(str(path))) or is_typed(Path(str(data.path)))
+    if not rows and (reading.shape or not typed):
         file = reading.of_files()
         known |= {name: getattr(file, name) for name in ("encoding", "delimiter", "row_names")}
         known |= {"header": file.header in ("line", "numbers")}

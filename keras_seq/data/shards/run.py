@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from keras_seq.config import DataConfig
+from keras_seq.data.databases.extract import as_table
 from keras_seq.data.regular import refuse_rules
 from keras_seq.data.series import Series
 from keras_seq.data.shards.folder import INDEX, MANIFEST, ShardSeries, open_shards, remember
@@ -76,7 +77,7 @@ def write_shards(
         DataError: as the table source and the quality check, also rows that are not sorted by unit and time.
         OutputError: the folder cannot be written or holds something else; the disk is full.
     """
-    folder = Path(output)
+    folder, config = Path(output), as_table(config)
     recipe, jobs, series, plan = _plan(config, folder, format, shard_bytes)
     if (folder / MANIFEST).is_file():
         _same_plan(folder / MANIFEST, plan, folder, finished=True)

@@ -71,6 +71,7 @@ class SourceInfo:
         is_table: the user's own table at ``data.path``: checked when loaded; its dialect and classes are told from the
             file; with ``data.cache`` off it is streamed from a store on disk.
         is_shards: a folder of shards at ``data.path``, whose columns were chosen and checked when they were written.
+        given_by: option that names the user's own data.
         rank: place in lists, lowest first; equal ones by name.
         load: reads the series; set by ``register``.
     """
@@ -87,6 +88,7 @@ class SourceInfo:
     embedded: bool = False
     is_table: bool = False
     is_shards: bool = False
+    given_by: str = "--data.path"
     rank: int = 50
     load: Load | None = None
 

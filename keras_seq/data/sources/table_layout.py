@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from keras_seq.config import DataConfig, TaskName, yaml_text
+from keras_seq.data.databases.extract import table_path
 from keras_seq.data.formats.members import table_stem
 from keras_seq.data.formats.roles import Roles
 from keras_seq.data.reading import Kind, Reading
@@ -79,9 +80,9 @@ def plan_table(config: DataConfig) -> Layout:
         ConfigError: options are missing, contradict each other or name columns that are not there.
         DataError: the file is missing, empty or malformed.
     """
-    if not config.path:
+    path = table_path(config)
+    if path is None:
         raise ConfigError("Source 'table' needs data.path, the CSV or Parquet file to read (--data.path FILE).")
-    path = Path(config.path).expanduser()
     facts = settle_table(path, config)
     names = facts.names
     told = column_roles(path, facts.reading)
