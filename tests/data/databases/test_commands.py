@@ -143,7 +143,7 @@ def test_an_sqlite_file_from_end_to_end(plant, tmp_path, capsys):
     assert document(capsys, [*words, "--to", "sql", "--to-table", "answers"])["new"] == 0
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT pump, t FROM answers").fetchall() == [(1, 59), (2, 59), (3, 59)]
-    with pytest.raises(ConfigError, match="rows have no time.*--key pump"):
+    with pytest.raises(ConfigError, match=r"rows have no time.*--key pump"):
         document(capsys, [*words[:-1], "SELECT pump, load FROM r", "--to", "sql", "--to-table", "a"])
     options = [
         "--source",
