@@ -46,8 +46,9 @@ may carry parts under other licences, which its own licence files name.
 
 
 NOTE = """The MPL is copyleft by file: a changed file of such a package must be published under it, code that uses the
-package need not. The extras `gpu`, `beam` and `wandb` are not installed by `scripts/setup` and not listed; the CUDA
-libraries of `gpu` come under NVIDIA's own terms.
+package need not. The LGPL of psycopg, a driver that the extra `sql` installs, holds for psycopg itself: it is imported
+as it is, and nothing of it is part of keras_seq. The extras `gpu`, `beam` and `wandb` are not installed by
+`scripts/setup` and not listed; the CUDA libraries of `gpu` come under NVIDIA's own terms.
 """
 
 

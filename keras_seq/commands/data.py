@@ -135,6 +135,8 @@ def _data(file: str | None, words: list[str]) -> tuple[config.DataConfig, dict[s
         overrides[key if key.startswith(DATA_FIELDS) else f"data.{key}"] = value
     if "data.path" in overrides:
         overrides.setdefault("data.source", "table")
+    if "data.url" in overrides:
+        overrides.setdefault("data.source", "sql")
     return (config.load(file, overrides) if file else config.from_dict(config.override({}, overrides))).data, overrides
 
 

@@ -61,8 +61,11 @@ def make_parser() -> cli.Parser:
 @cli.command("keras_seq.predict")
 def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
     """Command line."""
-    options, rest = make_parser().parse_known_args(argv)
+    parser = make_parser()
+    options, rest = parser.parse_known_args(argv)
     overrides = cli.read_overrides(rest)
+    if unknown := [f"--{name}" for name in overrides if "." not in name]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     cli.refuse_other_sections(overrides, "data", when=" say which rows of a database are answered")
     sources = bool(options.stream) + bool(options.file) + bool(overrides)
     other = options.out or options.every or options.whole or options.to

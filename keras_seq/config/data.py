@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from keras_seq.config.base import Amount, ConfigSection, Count, NonNegative, Positive, Share, TaskName
-from keras_seq.config.database import check_source, keep_sql_password
+from keras_seq.config.database import FIELDS, check_source, keep_sql_password
 from keras_seq.config.forecasting import CovariatesConfig
 from keras_seq.config.resampling import Duplicates, ResampleConfig
 
@@ -241,7 +241,7 @@ class DataConfig(ConfigSection):
 
     @model_validator(mode="after")
     def _positive_of_a_table(self) -> DataConfig:
-        check_source(self)
+        check_source(self.source, {name: getattr(self, name) for name in FIELDS})
         if self.positive is not None and self.source not in ("table", "sql"):
             raise ValueError(f"positive is read by source 'table' only, but source is '{self.source}'")
         return self
@@ -280,7 +280,7 @@ class DataConfig(ConfigSection):
     def _part_of_a_table(self) -> DataConfig:
         if self.part is None:
             return self
-        if self.source != "table":
+        if self.source not in ("table", "sql"):
             raise ValueError(f"part is read by source 'table' only, but source is '{self.source}'")
         if self.split.by != "official":
             raise ValueError(f"part needs data.split.by=official, got {self.split.by}")

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 from keras_seq.errors import HIDDEN, find_passwords, hide_passwords
-
-if TYPE_CHECKING:
-    from keras_seq.config.data import DataConfig
 
 VARIABLE = "KERAS_SEQ_SQL_PASSWORD"
 SQL = "sql"
@@ -38,28 +35,32 @@ def keep_sql_password(url: str) -> str:
     return hide_passwords(url)
 
 
-def check_source(data: DataConfig) -> None:
+def check_source(source: str, options: Mapping[str, Any]) -> None:
     """Refuse options of a database for another source.
+
+    Args:
+        source: of the data section.
+        options: ``FIELDS`` with their values.
 
     Raises:
         ValueError: names the option.
     """
-    named = [name for name in FIELDS if getattr(data, name) is not None]
-    if named and data.source != SQL:
-        raise ValueError(f"{named[0]} is read by source 'sql' only, but source is '{data.source}'")
+    named = [name for name, value in options.items() if value is not None]
+    if named and source != SQL:
+        raise ValueError(f"{named[0]} is read by source 'sql' only, but source is '{source}'")
 
 
-def replaced_by(overrides: Mapping[str, Any], data: DataConfig) -> dict[str, Any]:
+def replaced_by(overrides: Mapping[str, Any], source: str) -> dict[str, Any]:
     """What dotted ``overrides`` of an experiment take the place of: a query that of a table, a URL that of a file.
 
     Args:
         overrides: new options, such as ``data.query``.
-        data: the data section that they change.
+        source: of the data section that they change.
 
     Returns:
         The options that they replace, as None; empty where source ``sql`` is not asked for.
     """
-    if overrides.get("data.source", data.source) != SQL:
+    if overrides.get("data.source", source) != SQL:
         return {}
     others = {"url": ("path",), "path": ("url",), "query": ("table", "table_schema"), "table": ("query",)}
     gone = [f"data.{other}" for name, rest in others.items() if overrides.get(f"data.{name}") for other in rest]

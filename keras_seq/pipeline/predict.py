@@ -89,11 +89,9 @@ def answer_database(
 
 
 def _has_integers(path: Path, name: str) -> bool:
-    from pyarrow import types
+    from pyarrow import parquet, types
 
-    from keras_seq.data.reading.batches import parquet_types
-
-    return bool(types.is_integer(parquet_types(path)[name]))
+    return bool(types.is_integer(parquet.read_schema(path).field(name).type))
 
 
 def database_rows(bundle: Bundle, overrides: Mapping[str, Any]) -> Selection:
@@ -114,10 +112,12 @@ def database_rows(bundle: Bundle, overrides: Mapping[str, Any]) -> Selection:
     if config.source != SQL:
         raise ConfigError(f"Option 'data.source' must be sql to answer rows of a database, got '{config.source}'.")
     selection, unit, time = select_rows(config), schema.unit_column, schema.time_column
-    wanted = (*schema.features, *(name for name in (unit, time, schema.group_column) if name))
+    parts = tuple(schema.reading.time_parts) if schema.reading else ()
+    times = parts or ((time,) if time else ())
+    wanted = (*schema.features, *times, *(name for name in (unit, schema.group_column) if name))
     named = (("the bundle's unit column", unit),) if unit else ()
     columns = wanted if selection.table else None
-    return dataclasses.replace(selection, roles=named, unit=unit, time=time, columns=columns)
+    return dataclasses.replace(selection, roles=named, unit=unit, time=times, columns=columns)
 
 
 def database_of(bundle: Bundle, overrides: Mapping[str, Any]) -> str:
@@ -139,7 +139,7 @@ def _database_config(bundle: Bundle, overrides: Mapping[str, Any]) -> DataConfig
     data = bundle.experiment.data
     own = {f"data.{name}": getattr(data, name) for name in (*FIELDS, "path") if data.source == SQL}
     asked = {"data.source": SQL} | dict(overrides)
-    return experiment_from_dict(override({}, own | replaced_by(asked, data) | asked)).data
+    return experiment_from_dict(override({}, own | replaced_by(asked, data.source) | asked)).data
 
 
 def answer_rows(bundle: Bundle, rows: Rows, *, every: int = 0) -> AnswerTable:

@@ -160,7 +160,7 @@ def plan_experiment(request: RetrainRequest, start: Start) -> config.Experiment:
     own = start.experiment.data
     path = str(request.overrides.get("data.path", own.path))
     read = reading_options(start, None if request.overrides.get("data.source", own.source) == SQL else path)
-    gone = replaced_by(request.overrides, start.experiment.data)
+    gone = replaced_by(request.overrides, start.experiment.data.source)
     tree = config.override(config.to_dict(start.experiment), read | gone | dict(request.overrides) | fixed)
     return config.from_dict(tree)
 

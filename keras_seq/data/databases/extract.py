@@ -23,13 +23,13 @@ from keras_seq.config import DataConfig
 from keras_seq.config.database import FIELDS, SQL
 from keras_seq.data.databases import connect
 from keras_seq.data.databases.columns import ColumnWriter
-from keras_seq.data.databases.selection import Selection, check_statement, select_rows, sentence
+from keras_seq.data.databases.selection import Selection, check_statement, has_order, select_rows, sentence
 from keras_seq.data.home import stores_home
 from keras_seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from sqlalchemy import Connection, Engine, Select
+    from sqlalchemy import Connection, Engine, Executable
 
 logger = logging.getLogger(__name__)
 ROWS = 50_000  # fetched at once: some tens of MB of Python objects
@@ -152,7 +152,7 @@ def _read_once(engine: Engine, selection: Selection, path: Path) -> None:
         logger.info(f"read {selection.where}: {writer.rows:,} rows in {seconds:.0f} s")
 
 
-def _partitions(connection: Connection, statement: Select[Any]) -> Iterator[Any]:
+def _partitions(connection: Connection, statement: Executable) -> Iterator[Any]:
     """Rows by a cursor of the server where there are such, ``ROWS`` at a time."""
     result = connection.execution_options(stream_results=True, yield_per=ROWS).execute(statement)
     try:
@@ -168,8 +168,12 @@ def _source(selection: Selection) -> Any:
 
     if selection.table is not None:
         return sa.table(selection.table, schema=selection.table_schema)
-    text = check_statement(selection.query or "").replace("\\", "\\\\").replace(":", "\\:")
-    return sa.text(f"(\n{text}\n) AS rows_of_query")
+    return sa.text(f"(\n{_text(selection.query or '')}\n) AS rows_of_query")
+
+
+def _text(query: str) -> str:
+    """A query in which SQLAlchemy sees no parameters."""
+    return check_statement(query).replace("\\", "\\\\").replace(":", "\\:")
 
 
 def _columns(connection: Connection, selection: Selection) -> tuple[list[str], dict[str, pa.DataType]]:
@@ -214,10 +218,12 @@ def _known_kinds(dialect: str, described: Any) -> dict[str, pa.DataType]:
     return {column[0]: codes[column[1]] for column in described if column[1] in codes}
 
 
-def _statement(connection: Connection, selection: Selection, names: list[str]) -> Select[Any]:
-    """All rows, those of a unit together and in the order of time."""
+def _statement(connection: Connection, selection: Selection, names: list[str]) -> Executable:
+    """All rows, those of a unit together and in the order of time; a query's own order stays."""
     import sqlalchemy as sa
 
+    if selection.query is not None and has_order(selection.query):
+        return sa.text(_text(selection.query))
     columns: list[Any] = [sa.column(name) for name in names]
     order = _order(connection, selection, names)
     return sa.select(*columns).select_from(_source(selection)).order_by(*(sa.column(name) for name in order))
@@ -232,8 +238,8 @@ def _order(connection: Connection, selection: Selection, names: list[str]) -> li
     import sqlalchemy as sa
 
     unit = [selection.unit] if selection.unit in names else []
-    if selection.time in names:
-        return [*unit, selection.time]
+    if selection.time and set(selection.time) <= set(names):
+        return [*unit, *selection.time]
     if selection.table is None:
         return []
     key: list[str] = []

@@ -36,7 +36,7 @@ class Selection:
         roles: names of columns by the option that gives them: ``data.unit``, ``data.time``, ``data.targets`` ...
         columns: the only ones that are read, of a table; None: all.
         unit: column of units, by which rows are ordered.
-        time: column of time, by which rows are ordered.
+        time: column of time, by which rows are ordered; several that are joined, the largest part first.
         timeout: most seconds of one statement; None: as the server has it.
     """
 
@@ -47,7 +47,7 @@ class Selection:
     roles: tuple[tuple[str, str], ...] = ()
     columns: tuple[str, ...] | None = None
     unit: str | None = None
-    time: str | None = None
+    time: tuple[str, ...] = ()
     timeout: float | None = None
 
     @property
@@ -86,19 +86,22 @@ def select_rows(config: DataConfig) -> Selection:
         ConfigError: no database, or not exactly one of query and table; a statement that is no single SELECT.
     """
     if (config.query is None) == (config.table is None):
-        both = "both are given" if config.query else "neither is given"
+        given = "neither is given" if config.query is None else "both are given; leave one out with null"
         raise ConfigError(
-            f"Source 'sql' needs either data.query, one SELECT, or data.table, the rows to read; {both}. Leave one out "
-            "with null."
+            f"Source 'sql' needs either data.query, one SELECT, or data.table, the rows to read; {given}."
         )
     if config.query is not None:
         check_statement(config.query)
     described = _described(config)
     roles = {name: getattr(config, name) or described.get(f"{name}_column") for name in ("unit", "group", "time")}
+    time = roles.pop("time") or ()
+    times = (time,) if isinstance(time, str) else tuple(time)
+    roles["part"] = config.part
     named = [(f"data.{name}", column) for name, column in roles.items() if column]
-    named += [("data.targets", name) for name in config.targets] + [("data.features", name) for name in config.features]
+    for option, columns in {"time": times, "targets": config.targets, "features": config.features}.items():
+        named += [(f"data.{option}", name) for name in columns]
     only = config.table is not None and config.features and not config.schema_file
-    own = (*(str(name) for name in roles.values() if name), *config.features, *config.targets)
+    own = (*(str(name) for name in roles.values() if name), *times, *config.features, *config.targets)
     return Selection(
         url=database_url(config),
         query=config.query,
@@ -107,7 +110,7 @@ def select_rows(config: DataConfig) -> Selection:
         roles=tuple(named),
         columns=tuple(dict.fromkeys(own)) if only else None,
         unit=roles["unit"],
-        time=roles["time"],
+        time=times,
         timeout=config.statement_timeout,
     )
 
@@ -162,6 +165,14 @@ def check_statement(query: str) -> str:
             f"'{hide_passwords(query.strip())[:200]}'."
         )
     return query.strip().rstrip("; \n\t")
+
+
+def has_order(query: str) -> bool:
+    """Whether a query orders its rows itself, outside all brackets."""
+    bare = _SKIPPED.sub(" ", query)
+    while (inner := re.sub(r"\([^()]*\)", " ", bare)) != bare:
+        bare = inner
+    return re.search(r"(?i)\border\s+by\b", bare) is not None
 
 
 def _described(config: DataConfig) -> Mapping[str, Any]:

@@ -67,6 +67,15 @@ def test_a_url_and_columns_with_strange_names(plant):
     assert load_series(query).content() == series.content()
 
 
+def test_a_query_keeps_its_own_order(plant):
+    """Days that are no ISO text rise otherwise than as texts."""
+    days = [(f"{day:02d}.{month:02d}.2026", float(month), float(day)) for month in range(1, 7) for day in range(1, 29)]
+    path = plant("CREATE TABLE r (at TEXT, load REAL, wear REAL)", ("INSERT INTO r VALUES (?, ?, ?)", days))
+    query = "SELECT * FROM r ORDER BY substr(at, 7) || substr(at, 4, 2) || substr(at, 1, 2)"
+    config = DataConfig(source="sql", path=str(path), query=query, time="at", targets=("wear",), date_format="%d.%m.%Y")
+    assert load_series(config).time[[0, -1]].astype("M8[D]").astype(str).tolist() == ["2026-01-01", "2026-06-28"]
+
+
 def test_without_a_time_the_key_orders_the_rows(plant):
     path = plant(
         "CREATE TABLE r (id INTEGER PRIMARY KEY, load REAL, wear REAL)",

@@ -9,7 +9,7 @@ import pytest
 from keras_seq import config
 from keras_seq.config import DataConfig
 from keras_seq.config.database import VARIABLE, replaced_by
-from keras_seq.data.databases.selection import check_statement, select_rows
+from keras_seq.data.databases.selection import check_statement, has_order, select_rows
 from keras_seq.errors import ConfigError
 
 SECRET = "hunter2secret"
@@ -58,6 +58,19 @@ def test_what_changes_something_is_refused(query, problem):
 
 
 @pytest.mark.parametrize(
+    ("query", "ordered"),
+    [
+        ("SELECT * FROM r ORDER BY a", True),
+        ("SELECT * FROM (SELECT * FROM r ORDER BY a) AS x", False),
+        ("SELECT row_number() OVER (ORDER BY a) FROM r -- ORDER BY b", False),
+        ("SELECT 'order by', (1) FROM r order\n by (a)", True),
+    ],
+)
+def test_whether_a_query_orders_its_rows(query, ordered):
+    assert has_order(query) is ordered
+
+
+@pytest.mark.parametrize(
     ("options", "match"),
     [
         ({"url": "sqlite:///x.db"}, "either data.query, one SELECT, or data.table, .* neither is given"),
@@ -89,7 +102,7 @@ def test_a_schema_file_names_unit_and_time(tmp_path):
     selection = select_rows(
         DataConfig(source="sql", url="sqlite:///x.db", table="r", schema_file=str(tmp_path / "s.yaml"))
     )
-    assert (selection.unit, selection.time) == ("pump", "at")
+    assert (selection.unit, selection.time) == ("pump", ("at",))
 
 
 @pytest.mark.parametrize(
@@ -106,9 +119,6 @@ def test_a_password_leaves_the_configuration(url):
 
 
 def test_new_options_take_the_place_of_old_ones():
-    old = DataConfig(source="sql", url="sqlite:///x.db", table="r")
-    assert replaced_by({"data.query": "SELECT 1"}, old) == {"data.table": None, "data.table_schema": None}
-    assert replaced_by({"data.source": "sql", "data.url": "x://"}, DataConfig(source="table", path="x.csv")) == {
-        "data.path": None
-    }
-    assert replaced_by({"data.path": "y.csv"}, DataConfig(source="table", path="x.csv")) == {}
+    assert replaced_by({"data.query": "SELECT 1"}, "sql") == {"data.table": None, "data.table_schema": None}
+    assert replaced_by({"data.source": "sql", "data.url": "x://"}, "table") == {"data.path": None}
+    assert replaced_by({"data.path": "y.csv"}, "table") == {}
