@@ -98,7 +98,8 @@ def select_rows(config: DataConfig) -> Selection:
     times = (time,) if isinstance(time, str) else tuple(time)
     roles["part"] = config.part
     named = [(f"data.{name}", column) for name, column in roles.items() if column]
-    for option, columns in {"time": times, "targets": config.targets, "features": config.features}.items():
+    features = () if config.static.path else config.features  # some may be the companion table's
+    for option, columns in {"time": times, "targets": config.targets, "features": features}.items():
         named += [(f"data.{option}", name) for name in columns]
     only = config.table is not None and config.features and not config.schema_file
     own = (*(str(name) for name in roles.values() if name), *times, *config.features, *config.targets)
