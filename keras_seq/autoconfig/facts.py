@@ -33,6 +33,7 @@ class ConfigurationFacts:
         weekdays: dates leave weekends out.
         shares: share of each class among units or rows; empty where there are none.
         conditions: operating conditions, or None.
+        row_choices: what is done with rows out of order and doubled stamps.
         official: the split that comes with the data, or None.
         wide: that the table looks wide, and how to say so; empty: it does not.
     """
@@ -46,6 +47,7 @@ class ConfigurationFacts:
     conditions: Conditions | None = None
     official: OfficialSplit | None = None
     wide: str = ""
+    row_choices: list[Choice] = field(default_factory=list)
 
     @property
     def rows(self) -> int:

@@ -17,6 +17,7 @@ from keras_seq.autoconfig.roles import (
     ColumnRole,
     check_part,
     choose_asked,
+    doubled_share,
     guess_group,
     guess_time,
     guess_unit,
@@ -55,11 +56,31 @@ def settle_parts(table: TableProfile, asked: dict[str, str | None], taken: set[s
     return parts
 
 
+def rows_in_order(table: TableProfile, parts: dict[str, ColumnRole]) -> list[Choice]:
+    """``data.sort`` and ``data.duplicates`` where a table needs them; its head is then in order, too."""
+    unit, time = parts["unit"].column, parts["time"].column
+    if not time or not table.is_date(time):
+        return []
+    steps = order_by(table, unit).steps(table.clocks[time])
+    choices = []
+    if (steps < 0).any():
+        if (steps > 0).any():
+            why = f"'{time}' goes back in {int((steps < 0).sum())} of the first rows"
+            choices.append(Choice("data.sort", True, why, "mend the file, if its order tells something"))
+        table.sort_head(unit, time)
+    share = doubled_share(table, time, unit) if table.duplicates == "error" else 0.0
+    if share:
+        why = f"{share:.2%} of the rows have a stamp that is there already; copies are dropped anyway"
+        choices.append(Choice("data.duplicates", "last", why, "first, mean; or error, to see which they are"))
+    return choices
+
+
 def gather(table: TableProfile, parts: dict[str, ColumnRole], question: TargetQuestion) -> ConfigurationFacts:
     """Lengths, steps of time, class shares and conditions."""
     unit = parts["unit"].column
     counts = table.columns[unit].counts if unit else None
     facts = ConfigurationFacts(parts, question, list(counts.values()) if counts else [table.rows])
+    facts.row_choices = rows_in_order(table, parts)
     order = order_by(table, unit)
     time = parts["time"].column
     if time and table.is_date(time):
@@ -123,6 +144,7 @@ def _columns(table: TableProfile, facts: ConfigurationFacts, schema_file: str | 
         joined = part == "time" and chosen.column is not None and chosen.column == table.joined_time
         value = list(table.time_parts) if joined else chosen.column
         choices.append(Choice(f"data.{part}", value, chosen.why, instead))
+    choices += facts.row_choices
     date_format = table.formats.get(facts.parts["time"].column or "")
     if date_format:
         what = "days as Excel counts them" if date_format == "excel" else "time since 1970 (universal time)"

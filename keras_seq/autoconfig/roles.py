@@ -32,6 +32,7 @@ TIME_WORDS = words(
     "seconds year at when index tick period"
 )
 HOUR = 3_600_000_000_000  # nanoseconds
+MOST_DOUBLED = 0.05  # share of rows with a stamp that their unit has already, which are merged
 MOST_TRIED = 12  # columns of each kind that are compared with one another
 NONE = "none"  # an option's word for: there is none
 
@@ -137,7 +138,9 @@ def guess_time(table: TableProfile, unit: str | None, taken: set[str]) -> Column
         rising = [n for n in rising if table.is_date(n) or named(n, TIME_WORDS) or table.columns[n].whole]
     dates = [name for name in names if table.is_date(name)]
     if dates and not any(name in rising for name in dates):
-        raise _unsorted(table, dates[0], unit, order)
+        if not sortable(table, dates[0], unit):
+            raise _unsorted(table, dates[0], unit, order)
+        return ColumnRole(dates[0], "dates, though not every row's is later than that of the row before")
     if not rising:
         why = "no column rises with the rows: steps are counted, in the order of the file"
         return ColumnRole(None, why, note=_unread_time(table, taken))
@@ -186,8 +189,33 @@ def check_part(table: TableProfile, part: str, name: str | None, unit: str | Non
             f"Column '{name}' of '{table.path}' is no time: it must hold a number in every row, or dates in one format "
             "such as 2024-05-31 14:00:00. Mend it, name another column with --time, or give --time none."
         )
-    if not _rises(table, name, order):
+    if not _rises(table, name, order) and not sortable(table, name, unit):
         raise _unsorted(table, name, unit, order)
+
+
+def sortable(table: TableProfile, name: str, unit: str | None) -> bool:
+    """Whether dates do not rise, but have hardly a stamp twice within a unit: rows can be sorted and merged by them."""
+    order = order_by(table, unit)
+    steps = order.steps(table.clocks[name])
+    if not table.is_date(name) or ((steps < 0).any() and _put_back(steps)):
+        return False
+    return doubled_share(table, name, unit) <= MOST_DOUBLED
+
+
+def doubled_share(table: TableProfile, name: str, unit: str | None) -> float:
+    """Share of the head's rows whose unit has their stamp already, with other values."""
+    units = codes(table, unit) if unit else np.zeros(len(table.head), np.int64)
+    clock = table.clocks[name]
+    order = np.lexsort((clock, units))
+    same = (np.diff(clock[order]) == 0) & (np.diff(units[order]) == 0)
+    if same.any():
+        same &= ~table.head.iloc[order].duplicated().to_numpy()[1:]
+    return float(same.mean()) if len(same) else 0.0
+
+
+def _put_back(steps: NDArray[Any]) -> bool:
+    """Whether all that falls is a clock put back for winter."""
+    return bool((steps <= 0).sum() <= 2 + len(steps) // 1000 and (steps >= -HOUR).all())
 
 
 def _unit_like(name: str) -> bool:
@@ -272,7 +300,7 @@ def _unsorted(table: TableProfile, name: str, unit: str | None, order: Order) ->
     """What is wrong with a time that does not rise, and the way to sort it."""
     steps = order.steps(table.clocks[name])
     clock = ""
-    if table.is_date(name) and (steps <= 0).sum() <= 2 + len(steps) // 1000 and (steps >= -HOUR).all():
+    if table.is_date(name) and _put_back(steps):
         clock = " Where a clock was put back for winter, name its zone instead: --data.zone Europe/Berlin."
     if (steps < 0).any():
         newest = " (the newest rows come first)" if (steps <= 0).all() else ""

@@ -150,6 +150,15 @@ class TableProfile:
         """Whether a column holds dates."""
         return self.columns[name].kind == "date"
 
+    def sort_head(self, unit: str | None, time: str) -> None:
+        """Bring the head's rows in the order of their time within each unit; units stay where they are."""
+        units = (
+            self.head.groupby(unit, sort=False, dropna=False).ngroup().to_numpy() if unit else np.zeros(len(self.head))
+        )
+        order = np.lexsort((self.clocks[time], units))
+        self.head = self.head.iloc[order].reset_index(drop=True)
+        self.clocks = {name: clock[order] for name, clock in self.clocks.items()}
+
     def numbers(self) -> list[str]:
         """Columns a model can read: numbers and flags."""
         return [name for name, column in self.columns.items() if column.kind in ("number", "flag")]

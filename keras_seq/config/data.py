@@ -185,6 +185,7 @@ class DataConfig(ConfigSection):
     dataset: str | None = Field(
         None, description="of a file of arrays (.npz, .mat, .h5): name or path of the one to read; none: the only one"
     )
+    sort: bool = Field(False, description="sort the rows of each unit by time; newest first is turned round anyway")
     duplicates: Duplicates = Field(
         "error", description="rows of one stamp in one unit that contradict one another; copies are dropped"
     )

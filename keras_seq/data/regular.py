@@ -1,4 +1,4 @@
-"""The rules of rows applied to a series: doubled stamps first, then the regular step."""
+"""The rules of rows applied to a series: the order of time, doubled stamps, then the regular step."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from keras_seq.data.quality.clock import check_time
 from keras_seq.data.resample import resample, settle_rules
 from keras_seq.data.row_rules import RowRules
 from keras_seq.data.series import Series
+from keras_seq.data.time_order import in_time_order
 from keras_seq.errors import ConfigError
 
 NO_RULES = RowRules()
@@ -19,7 +20,7 @@ NO_RULES = RowRules()
 
 def rules_of(config: DataConfig) -> RowRules | None:
     """The rules that a configuration asks for; None: the usual ones."""
-    rules = RowRules(duplicates=config.duplicates, resample=config.resample)
+    rules = RowRules(sort=config.sort, duplicates=config.duplicates, resample=config.resample)
     return None if rules == NO_RULES else rules
 
 
@@ -30,7 +31,7 @@ def refuse_rules(config: DataConfig, what: str) -> None:
         ConfigError: names the option.
     """
     if rules_of(config) is not None:
-        option = "data.duplicates" if config.resample.every is None else "data.resample"
+        option = "data.duplicates" if config.duplicates != "error" else "data.sort" if config.sort else "data.resample"
         raise ConfigError(f"{option} needs the rows in memory, but {what}; leave it out, or mend the file before.")
 
 
@@ -48,7 +49,9 @@ def ruled(series: Series, rules: RowRules | None, *, learn: bool = False) -> Mer
     if series.schema.time_column is None:
         merged = Merged(series, np.arange(len(series.values), dtype=np.int64))
     else:
-        merged = merge_duplicates(series, rules.duplicates)
+        ordered = in_time_order(series, sort=rules.sort)
+        merged = merge_duplicates(ordered.series, rules.duplicates)
+        merged = Merged(merged.series, ordered.rows[merged.rows], (*ordered.remarks, *merged.remarks))
     if rules.resample.every is not None and not any(fault.severity == "error" for fault in check_time(merged.series)):
         rules = settle_rules(merged.series, rules)
         regular = resample(merged.series, rules)

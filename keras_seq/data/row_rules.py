@@ -12,6 +12,7 @@ from keras_seq.data.calendar import Calendar
 class RowRules(ConfigSection):
     """What was done with the rows of training, and is done with those of every later file."""
 
+    sort: bool = Field(False, description="rows of each unit are sorted by time")
     duplicates: Duplicates = Field("error", description="rows of one stamp in one unit that contradict one another")
     resample: ResampleConfig = Field(default_factory=ResampleConfig)
     rows: Calendar | None = Field(None, description="the rule of the stamps before they were resampled")

@@ -8,7 +8,7 @@ import pytest
 
 from keras_seq.commands.init import main
 from keras_seq.config import load
-from keras_seq.errors import DataError
+from tests.factories.init import begin
 
 HOURS = pd.date_range("2023-01-01", periods=600, freq="h")
 Y = np.random.default_rng(0).normal(size=600).cumsum().round(2)
@@ -43,9 +43,26 @@ def test_doubled_rows_are_dropped_where_they_are_copies_and_merged_where_asked_f
     table = pd.DataFrame({"time": HOURS, "y": Y})
     pd.concat([table[:9], table[8:]]).to_csv("copies.csv", index=False)
     assert main(["copies.csv", "--target", "y", "--horizon", "1"]) == 0
-    assert "copy of a row" in capsys.readouterr().out and load("copies.yaml").data.time == "time"
+    assert "copy of a row" in capsys.readouterr().out and load("copies.yaml").data.duplicates == "error"
     pd.concat([table[:9], table[8:9].assign(y=99.0), table[9:]]).to_csv("table.csv", index=False)
-    with pytest.raises(DataError, match=r"--data.duplicates first, last or mean"):
-        main(["table.csv", "--target", "y", "--horizon", "1"])
     assert main(["table.csv", "--target", "y", "--horizon", "1", "--data.duplicates", "mean"]) == 0
     assert load("table.yaml").data.duplicates == "mean"
+
+
+def test_rows_in_any_order_are_sorted(here):
+    days = pd.date_range("2024-01-01", periods=60)
+    order = np.random.default_rng(1).permutation(60)
+    frame = pd.DataFrame({"day": days[order].strftime("%Y-%m-%d"), "x": Y[:60], "sales": order * 2.0})
+    made = begin(frame, "--target", "sales", "--horizon", "1")
+    assert made.data.time == "day" and made.data.sort
+    newest_first = frame.sort_values("day", ascending=False)
+    made = begin(newest_first, "--target", "sales", "--horizon", "1", "--overwrite")
+    assert made.data.time == "day" and not made.data.sort  # turned round in any case
+
+
+def test_a_few_doubled_stamps_are_merged(here):
+    days = list(pd.date_range("2024-01-01", periods=60).strftime("%Y-%m-%d"))
+    days[30] = days[29]
+    frame = pd.DataFrame({"day": days, "x": Y[:60], "sales": np.arange(60) * 2.0})
+    made = begin(frame, "--target", "sales", "--horizon", "1")
+    assert made.data.time == "day" and made.data.duplicates == "last" and not made.data.sort

@@ -57,7 +57,7 @@ def check_time(series: Series) -> list[Finding]:
     zero = steps.dtype.type(0)
     findings = []
     for rule, bad, what in (
-        ("time order", steps < zero, "goes back in time; sort the rows of each unit by time"),
+        ("time order", steps < zero, "goes back in time; data.sort sorts the rows of each unit by time"),
         ("duplicate time", steps == zero, f"has the same time as the row before, with other values; {DOUBLED}"),
     ):
         rows = np.append(False, bad & inside)

@@ -58,6 +58,8 @@ def inspect_numbers(texts: pa.Array, candidates: tuple[Marks, ...] = CANDIDATES)
     if not len(texts):
         return NumberColumn(0.0, ())
     texts = _trimmed(texts)
+    absent = {mark for mark in ",. '" if not pc.any(pc.match_substring(texts, mark)).as_py()}
+    candidates = tuple(marks for marks in candidates if marks.thousands not in absent)  # the bare ones fit as well
     shares = [float(pc.mean(pc.match_substring_regex(texts, _regex(marks))).as_py()) for marks in candidates]
     best = [marks for marks, share in zip(candidates, shares, strict=True) if share == max(shares)]
     bare = {marks.decimal for marks in best if not marks.thousands}
