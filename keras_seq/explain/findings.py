@@ -27,6 +27,7 @@ def findings(
     areas: Mapping[str, tuple[float, float]] | None = None,
     interactions: Sequence[Mapping[str, Any]] = (),
     importance: Sequence[Mapping[str, Any]] = (),
+    words: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """At most five findings: the main sensors, when they matter, one telling sample, what belongs together, trust.
 
@@ -38,8 +39,9 @@ def findings(
         areas: of deletion and insertion by method, with ``random``.
         interactions: of the top sensors.
         importance: permutation importance.
+        words: what each word of a column of words does.
     """
-    paragraphs = [_top(attribution, values), _when(attribution), _sample(attribution)]
+    paragraphs = [_top(attribution, values, words), _when(attribution), _sample(attribution)]
     if interactions and interactions[0]["strength"] > 0:
         paragraphs.append(_together(attribution, interactions))
     elif importance:
@@ -56,7 +58,9 @@ def _name(attribution: Attribution) -> str:
     return attribution.method.replace("_", " ")
 
 
-def _top(attribution: Attribution, values: NDArray[np.floating]) -> dict[str, Any]:
+def _top(
+    attribution: Attribution, values: NDArray[np.floating], words: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     if not attribution.by_sensor:
         text = (
             f"{_name(attribution).capitalize()} tells where in time the model reads, not which sensors it uses nor "
@@ -82,9 +86,13 @@ def _top(attribution: Attribution, values: NDArray[np.floating]) -> dict[str, An
     if following:
         text += f". Then come {following}"
     text += f". {enough} of {len(rows)} sensors carry 80%." if len(rows) > 1 else "."
+    if words:
+        told = ", ".join(f"{word['feature']} '{word['word']}' {word['effect']:+.3g}" for word in words[:4])
+        text += f" Words, a step that holds one on average: {told}."
     keys = ("feature", "importance", "share", "direction", "rank")
     top = [{key: row[key] for key in keys} for row in rows[:5]]
-    return {"title": "Which sensors decide", "text": text, "numbers": {"top": top, "sensors_for_80_percent": enough}}
+    numbers = {"top": top, "sensors_for_80_percent": enough} | ({"words": list(words)} if words else {})
+    return {"title": "Which sensors decide", "text": text, "numbers": numbers}
 
 
 def _when(attribution: Attribution) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.data.words import OTHER
 from keras_seq.explain import views
 from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.drawing import (
@@ -28,6 +29,7 @@ from keras_seq.explain.faithfulness import Curves
 
 MOST = 15  # sensors in a picture
 DOTS = 3000  # of a dependence plot
+WORDS = 10  # named on its axis
 
 
 def sensors(attribution: Attribution, path: Path) -> Path:
@@ -123,8 +125,14 @@ def heatmap(attribution: Attribution, path: Path) -> Path:
     return save(figure, path, f"Sensor x lag: {attribution.output}")
 
 
-def dependence(attribution: Attribution, values: NDArray[Any], path: Path, top: int = 4) -> Path:
-    """Attribution of single steps against the sensor's value there, coloured by lag; the top sensors."""
+def dependence(
+    attribution: Attribution,
+    values: NDArray[Any],
+    path: Path,
+    top: int = 4,
+    words: Mapping[str, Sequence[str]] | None = None,
+) -> Path:
+    """Attribution of single steps against the sensor's value there, coloured by lag; words by name; the top sensors."""
     order = np.argsort(-attribution.importance(), kind="stable")[:top]
     figure, axes = panels(len(order), width=5.0)
     lag = attribution.lengths[:, None] - 1 - np.arange(attribution.values.shape[1])
@@ -140,6 +148,9 @@ def dependence(attribution: Attribution, values: NDArray[Any], path: Path, top: 
         axis.set(xlabel=label(attribution.features[f], attribution.units[f]), ylabel="attribution of a step")
         axis.ticklabel_format(axis="x", useOffset=False)
         axis.locator_params(axis="x", nbins=5)
+        if names := (words or {}).get(attribution.features[f]):
+            codes = np.unique(values[k, t, f]).astype(int)[:WORDS]
+            axis.set_xticks(codes, [names[code - 1] if 0 < code <= len(names) else OTHER for code in codes])
         figure.colorbar(drawn, ax=axis, label="lag [steps]")
     return save(figure, path, f"Value and effect: {attribution.output}")
 

@@ -63,6 +63,7 @@ def open_bundle(
     from keras_seq.explain.background import make_background
     from keras_seq.explain.masked_model import MaskedModel
     from keras_seq.explain.samples import choose
+    from keras_seq.explain.views import WORD
 
     experiment = config.from_dict(config.override(config.to_dict(bundle.experiment), overrides or {}))
     prepared = prepare(experiment.data)
@@ -70,6 +71,7 @@ def open_bundle(
     samples = choose(prepared, plan.part, plan.samples, units=plan.units)
     background = make_background(prepared, plan.backgrounds, kind=plan.baseline, seed=plan.seed)
     columns = {column.name: column.unit for column in bundle.schema.columns}
+    columns |= dict.fromkeys(bundle.schema.vocabularies, WORD)
     units = tuple(columns.get(name, "") for name in bundle.spec.features)
     masked = MaskedModel(explained, samples, background, schema_units=units, ticker=ticker)
     return Explainer(bundle, prepared, plan, masked, methods, ticker)

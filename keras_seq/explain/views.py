@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.data.words import OTHER
 from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.faithfulness import spearman
 from keras_seq.explain.masked_model import MaskedModel
 
+WORD = "word"  # in place of a unit, of columns of words
 LAG_BINS = 20  # of the sensor x lag map
 LARGEST = 50  # values of a sample in the table of attributions
 
@@ -34,7 +37,7 @@ def sensors(attribution: Attribution, values: NDArray[Any] | None = None) -> lis
     rows = []
     for rank, f in enumerate(np.argsort(-importance, kind="stable"), 1):
         direction = float("nan")
-        if values is not None and len(attribution) >= 5:
+        if values is not None and len(attribution) >= 5 and attribution.units[f] != WORD:
             direction = spearman(mean_values(attribution, values)[:, f], by_sample[:, f])
         rows.append(
             {
@@ -48,6 +51,25 @@ def sensors(attribution: Attribution, values: NDArray[Any] | None = None) -> lis
             }
         )
     return rows
+
+
+def words(
+    attribution: Attribution, values: NDArray[Any], vocabularies: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
+    """What each word does: steps of the samples that hold it, and their mean attribution; the strongest first."""
+    rows = []
+    for f, name in enumerate(attribution.features):
+        if not attribution.by_sensor or name not in vocabularies:
+            continue
+        real = attribution.real()
+        codes = np.nan_to_num(values[:, : real.shape[1], f][real]).astype(np.int64)
+        effects = attribution.values[:, :, f][real].astype(np.float64)
+        for code in np.unique(codes):
+            chosen = codes == code
+            word = vocabularies[name][code - 1] if 0 < code <= len(vocabularies[name]) else OTHER
+            effect = float(effects[chosen].mean())
+            rows.append({"feature": name, "word": word, "steps": int(chosen.sum()), "effect": effect})
+    return sorted(rows, key=lambda row: -abs(row["effect"]))
 
 
 def mean_values(attribution: Attribution, values: NDArray[Any]) -> NDArray[np.float64]:

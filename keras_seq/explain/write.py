@@ -45,6 +45,7 @@ def write_folder(
         areas=scores.areas,
         interactions=scores.interactions,
         importance=scores.importance,
+        words=views.words(main, masked.samples.values, explainer.bundle.schema.vocabularies),
     )
     files.write_json(folder / layout.FINDINGS, findings_rows)
     draw_all(folder, explainer, attributions, scores)
@@ -163,7 +164,7 @@ def draw_all(
             plots.sensors(main, at("sensors"))
             plots.heatmap(main, at("heatmap"))
             plots.sensors_by_sample(main, values, at("sensors_by_sample"))
-            plots.dependence(main, values, at("dependence"))
+            plots.dependence(main, values, at("dependence"), words=explainer.bundle.schema.vocabularies)
         plots.faithfulness(scores.curves, at("faithfulness"))
         tick(2)
         if scores.agreement:

@@ -24,6 +24,7 @@ from keras_seq.explain import (
     samples,
     views,
 )
+from keras_seq.explain.attribution import Attribution
 from keras_seq.explain.findings import findings
 from keras_seq.explain.tree_features import sources
 
@@ -337,3 +338,12 @@ def test_importing_loads_neither_tensorflow_nor_shap():
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'shap', 'matplotlib', 'mlflow')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_each_word_does_is_told_by_the_word():
+    values = np.array([[[1.0, 5.0], [2.0, 5.0], [0.0, 5.0]]], np.float32)
+    effect = np.array([[[0.4, 0.1], [-0.2, 0.1], [0.0, 0.1]]], np.float32)
+    attribution = Attribution(effect, [1.0], [1.5], [3], ("weather", "temp"), (views.WORD, ""), "occlusion", "y")
+    rows = views.words(attribution, values, {"weather": ("clear", "rain")})
+    assert [(row["word"], row["steps"]) for row in rows] == [("clear", 1), ("rain", 1), ("other", 1)]
+    np.testing.assert_allclose([row["effect"] for row in rows], [0.4, -0.2, 0.0], atol=1e-6)
