@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_seq import cli, config
+from keras_seq.data.formats import known_formats
 from keras_seq.data.home import VARIABLE, absent, data_home
 from keras_seq.data.shards.command import add_options, shard, validate
 from keras_seq.data.sources.registry import SourceInfo, known_sources, load_series, source_info
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from keras_seq.data.series import Series
 
 USAGE = """python -m keras_seq.data [--home FOLDER]
+       python -m keras_seq.data formats [--json]
        python -m keras_seq.data check [--config FILE] [--source NAME] [--path FILE] [--data.field VALUE ...] [--json]
        python -m keras_seq.data fetch NAME [--home FOLDER]
        python -m keras_seq.data shard [--config FILE] --output FOLDER [--format tfrecord|parquet] [--shard-size SIZE]
@@ -27,6 +29,7 @@ USAGE = """python -m keras_seq.data [--home FOLDER]
        python -m keras_seq.data validate FOLDER"""
 EPILOG = f"""examples:
   python -m keras_seq.data                                   known sets: found, missing or embedded
+  python -m keras_seq.data formats                           kinds of files that are read as tables
   python -m keras_seq.data check --source cmapss --subset FD001
   python -m keras_seq.data check --path plant.csv --unit sensor --time at --targets '[load]' --task forecast
   python -m keras_seq.data fetch gasoline
@@ -36,7 +39,7 @@ EPILOG = f"""examples:
 Data sets are looked for below --home, else ${VARIABLE}, else ~/.cache/keras_seq. Options of check and
 shard are the fields of the data section (python -m keras_seq.train --help lists them), with or without 'data.'.
 'check' leaves with exit code 2 where the data have errors."""
-COMMANDS = ("list", "check", "fetch", "shard", "validate")
+COMMANDS = ("list", "formats", "check", "fetch", "shard", "validate")
 DATA_FIELDS = ("data.", "name", "seed", "output", "model.", "training.", "evaluation.", "tracking.", "export.")
 
 
@@ -63,6 +66,9 @@ def main(argv: Sequence[str]) -> cli.Result:
     known, rest = parser.parse_known_args(words)
     if command == "check":
         return _check(known.config, rest)
+    if command == "formats":
+        _no_options(rest)
+        return _formats()
     if command == "validate":
         return cli.Result(*validate(rest))
     if command == "shard":
@@ -102,6 +108,34 @@ def _list(home: Path) -> cli.Result:
         for i in known_sources().values()
     ]
     return cli.Result({"home": home, "sources": sources}, lambda: _print_list(home))
+
+
+def _no_options(words: list[str]) -> None:
+    if words:
+        raise ConfigError(f"Command 'formats' takes no options, got '{words[0]}'.")
+
+
+def _formats() -> cli.Result:
+    """Kinds of table files, what they need and which options they read."""
+    rows: list[dict[str, Any]] = [
+        {"name": "csv", "what": "text, also packed", "suffixes": [], "extra": None, "options": []},
+        {"name": "parquet", "what": "a Parquet file", "suffixes": [".parquet", ".pq"], "extra": None, "options": []},
+    ]
+    for one in known_formats().values():
+        extra = one.extra[0] if one.extra else None
+        own = {"name": one.name, "what": one.what, "suffixes": list(one.suffixes), "extra": extra}
+        rows.append(own | {"options": [f"data.{option}" for option in one.options]})
+
+    def show() -> None:
+        from rich.table import Table
+
+        table = Table("format", "files", "what", "needs", "options")
+        for row in rows:
+            needs = f"keras-seq[{row['extra']}]" if row["extra"] else ""
+            table.add_row(row["name"], " ".join(row["suffixes"]), row["what"], needs, " ".join(row["options"]))
+        _console().print(table)
+
+    return cli.Result({"formats": rows}, show)
 
 
 def _print_list(home: Path) -> None:

@@ -156,3 +156,16 @@ def test_check_looks_at_the_parts_of_a_split_that_is_named(tmp_path, capsys):
     assert "column 'still': is always 0 in the train part but" in capsys.readouterr().out
     assert main([*words, *by_time, "--data.split.test", "199"]) == 2
     assert "too few to be cut in time" in capsys.readouterr().out
+
+
+def test_formats_are_those_that_registered(capsys):
+    from keras_seq.data.formats import known_formats
+
+    assert main(["formats", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["formats"]
+    assert [row["name"] for row in rows] == ["csv", "parquet", *known_formats()]
+    workbook = next(row for row in rows if row["name"] == "workbook")
+    assert workbook["extra"] == "excel" and workbook["options"] == ["data.sheet", "data.header_row"]
+    assert main(["formats"]) == 0 and "keras-seq[excel]" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="takes no options, got '--home'"):
+        main(["formats", "--home", "x"])
