@@ -11,6 +11,7 @@ from keras_seq.models.layer import ConfiguredLayer
 
 SCALING = {"center": [[1.0]], "scale": [[2.0]], "fill": [1.0], "condition_features": [], "condition_scale": []}
 ARGUMENTS = {  # beside the defaults
+    "ExpandWords": {"words": [{"feature": 0, "codes": [1], "words": ["rain"]}], "features": 1},
     "FilterForecast": {"targets": 1, "time": 4, "horizon": 2, "every_origin": False},
     "FilterInnovations": {"targets": 1, "time": 4, "burn": 1, "deviation": [1.0]},
     "History": {"history": {"ewm": [0.5]}, "signals": 1},
