@@ -47,6 +47,7 @@ def make_parser() -> cli.Parser:
     parser.add_argument("file", nargs="?", help="CSV or Parquet file")
     parser.add_argument("--out", help="CSV or Parquet file to write; default: CSV on the terminal")
     parser.add_argument("--every", type=int, default=0, help="also answer every n steps (0: only at the end)")
+    parser.add_argument("--steps", type=int, default=0, help="forecast so far, beyond the horizon from own forecasts")
     parser.add_argument("--whole", action="store_true", help="the file holds every unit from its first row on")
     parser.add_argument("--static", help="companion table of the file's units, in place of data.static.path")
     parser.add_argument("--to", choices=("sql",), help="write the answers into a table of a database")
@@ -68,7 +69,7 @@ def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     cli.refuse_other_sections(overrides, "data", when=" say which rows of a database are answered")
     sources = bool(options.stream) + bool(options.file) + bool(overrides)
-    other = options.out or options.every or options.whole or options.to
+    other = options.out or options.every or options.whole or options.to or options.steps
     if sources != 1 or (options.stream and other):
         raise ConfigError(
             "Give either a file, --data.source sql with its options, or --stream, which reads standard input and takes "
@@ -77,6 +78,8 @@ def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
     _check_target(options)
     if options.every < 0:
         raise ConfigError(f"--every must be 0 (only at the end) or a number of steps, got {options.every}.")
+    if options.steps < 0:
+        raise ConfigError(f"--steps must be 0 (the model's horizon) or a number of steps, got {options.steps}.")
     from keras_seq.bundle import load_bundle
 
     bundle = load_bundle(options.bundle)
@@ -88,7 +91,7 @@ def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
             sys.stdin.reconfigure(encoding=bundle.schema.reading.encoding)
         return cli.Lines(as_values(answer(bundle, sys.stdin), bundle), lambda: stream(bundle, sys.stdin, sys.stdout))
     machine.load_tensorflow()
-    how = {"every": options.every, "whole": options.whole}
+    how = {"every": options.every, "whole": options.whole, "steps": options.steps}
     answers = answer_database(bundle, overrides, **how) if overrides else answer_file(bundle, options.file, **how)
     return _to_database(answers, options, bundle, overrides) if options.to else tell(answers, options.out, {})
 

@@ -36,7 +36,9 @@ def predict_file(bundle: Bundle, path: str | Path, *, every: int = 0, whole: boo
     return answers.table
 
 
-def answer_file(bundle: Bundle, path: str | Path, *, every: int = 0, whole: bool = False) -> AnswerTable:
+def answer_file(
+    bundle: Bundle, path: str | Path, *, every: int = 0, whole: bool = False, steps: int = 0
+) -> AnswerTable:
     """Answers of a bundle for a file, and what was not answered.
 
     Args:
@@ -45,6 +47,7 @@ def answer_file(bundle: Bundle, path: str | Path, *, every: int = 0, whole: bool
         every: 0: one answer per unit, from its last steps; n: also every n steps before.
         whole: the file holds every unit from its very first row on, so that covariates find what they found in
             training and no further history is asked for.
+        steps: of a forecast, 0: its horizon; more: beyond it from its own forecasts, see ``recursive.answer_further``.
 
     Returns:
         The table has one row per answer (and step ahead, for forecasts): unit, step or time of the last row seen, for
@@ -60,11 +63,15 @@ def answer_file(bundle: Bundle, path: str | Path, *, every: int = 0, whole: bool
 
     window = None if whole else bundle.spec.time
     rows = read_rows(path, bundle.schema, bundle.experiment.data.covariates, window=window)
+    if steps:
+        from keras_seq.pipeline.recursive import answer_further
+
+        return answer_further(bundle, rows, steps=steps, every=every)
     return answer_rows(bundle, rows, every=every)
 
 
 def answer_database(
-    bundle: Bundle, overrides: Mapping[str, Any], *, every: int = 0, whole: bool = False
+    bundle: Bundle, overrides: Mapping[str, Any], *, every: int = 0, whole: bool = False, steps: int = 0
 ) -> AnswerTable:
     """Answers of a bundle for new rows of a database; as ``answer_file``.
 
@@ -73,6 +80,7 @@ def answer_database(
         overrides: dotted options of source ``sql``; what they leave open is as in training.
         every: as for ``answer_file``.
         whole: as for ``answer_file``.
+        steps: as for ``answer_file``.
 
     Raises:
         ConfigError: an option that reads no database.
@@ -81,7 +89,7 @@ def answer_database(
     from keras_seq.data.databases.extract import extract
 
     path = extract(database_rows(bundle, overrides))
-    answers = answer_file(bundle, path, every=every, whole=whole)
+    answers = answer_file(bundle, path, every=every, whole=whole, steps=steps)
     if bundle.schema.unit_column in answers.table and _has_integers(path, str(bundle.schema.unit_column)):
         table = answers.table.astype({bundle.schema.unit_column: "int64"})  # as the database has its units
         return dataclasses.replace(answers, table=table)
