@@ -22,6 +22,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
+from keras_seq.data.plugins import load_plugins
 from keras_seq.data.reading.reading import Reading
 from keras_seq.errors import DataError
 
@@ -98,10 +99,11 @@ def register(info: TableFormat) -> Callable[[ReadTable], ReadTable]:
 
 @cache
 def _load_own() -> None:
-    """Import the files of this package, so that they register."""
+    """Import the files of this package and those of installed packages, so that they register."""
     package = __name__.rpartition(".")[0]
     for module in iter_modules(import_module(package).__path__):
         import_module(f"{package}.{module.name}")
+    load_plugins("keras_seq.formats")
 
 
 def known_formats() -> dict[str, TableFormat]:

@@ -1,4 +1,4 @@
-"""Registry of data sources: each registers itself in a file of this package.
+"""Registry of data sources: each registers itself in a file of this package, or of one with the entry point.
 
 A new source is one file with one decorated function; nothing else need know of it::
 
@@ -29,6 +29,7 @@ from typing import Any
 
 from keras_seq.config import DataConfig, TaskName
 from keras_seq.data.home import require
+from keras_seq.data.plugins import load_plugins
 from keras_seq.data.series import Series
 from keras_seq.errors import ConfigError, nearest
 
@@ -147,6 +148,7 @@ def known_sources() -> dict[str, SourceInfo]:
     package = __name__.rpartition(".")[0]
     for module in iter_modules(import_module(package).__path__):
         import_module(f"{package}.{module.name}")
+    load_plugins("keras_seq.sources")
     return {info.name: info for info in sorted(_SOURCES.values(), key=lambda info: (info.rank, info.name))}
 
 

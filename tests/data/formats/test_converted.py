@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +18,8 @@ from keras_seq.data.formats.registry import format_name
 from keras_seq.data.reading import Reading
 from keras_seq.data.sources import load_series
 from keras_seq.errors import DataError
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -85,3 +90,35 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, stores, monkeypatch
     (tmp_path / "a.rare").write_text("x")
     with pytest.raises(DataError, match=r"pip install 'keras-seq\[rare\]'"):
         parquet_of(tmp_path / "a.rare", Reading())
+
+
+def test_another_package_brings_a_format_and_a_source_by_entry_points(tmp_path):
+    """In a process of its own, as the registries are filled once."""
+    (tmp_path / "plug.py").write_text(
+        "import pyarrow as pa\n"
+        "from keras_seq.data.formats import TableFormat, register\n"
+        "from keras_seq.data.sources.registry import SourceInfo\n"
+        "from keras_seq.data.sources import registry\n"
+        "@register(TableFormat('ones', 'a file of ones', ('.ones',)))\n"
+        "def read(path, reading):\n"
+        "    yield pa.record_batch({'x': [1.0] * 3, 'y': [0.0, 1.0, 2.0]})\n"
+        "registry.register(SourceInfo('pumps', 'pumps', embedded=True))(lambda config: None)\n"
+    )
+    points = "[keras_seq.formats]\nones = plug\n[keras_seq.sources]\npumps = plug\n"
+    info = tmp_path / "plug-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plug\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(points)
+    (tmp_path / "a.ones").write_text("x")
+    script = (
+        "from keras_seq.config import DataConfig\n"
+        "from keras_seq.data.sources import load_series\n"
+        "from keras_seq.data.sources.registry import known_sources\n"
+        "print('pumps' in known_sources())\n"
+        "print(load_series(DataConfig(source='table', path='a.ones', targets=('y',))).targets.ravel().tolist())\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "KERAS_SEQ_STORES": str(tmp_path / "s")}
+    answer = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert answer.stdout.split("\n")[:2] == ["True", "[0.0, 1.0, 2.0]"], answer.stderr
