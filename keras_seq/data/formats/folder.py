@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_seq.data.formats.members import Member, doubled_members, is_many, labels_file, list_members
+from keras_seq.data.formats.members import Member, doubled_members, is_many, labels_file, list_members, listed
 from keras_seq.data.formats.registry import TableFormat, known_formats, register
 from keras_seq.data.formats.roles import with_roles
 from keras_seq.data.reading.batches import column_names, column_roles, column_types, is_typed, raw_batches
@@ -95,8 +95,8 @@ def _types(members: Sequence[Member], file: Reading) -> tuple[dict[str, pa.DataT
         lost = next((name for name in known if name not in own), None)
         if lost is not None:
             raise DataError(
-                f"File '{member.path}' has no column '{lost}', which '{members[0].path.name}' has; it has "
-                f"{', '.join(list(own)[:12])}. All files of a folder need the same columns: mend or move "
+                f"File '{member.path}' has no column '{listed([lost])}', which '{members[0].path.name}' has; it has "
+                f"{listed(list(own))}. All files of a folder need the same columns: mend or move "
                 "it, name the files by a pattern (data.path 'runs/*.csv'), or, where it holds labels by unit, say so "
                 "(data.labels)."
             )

@@ -15,6 +15,7 @@ from keras_seq.data.reading.reading import Shape
 from keras_seq.errors import DataError
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".tab")
+SHOWN_NAMES = 12
 PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
 _ABOUT = ("readme", "license", "licence", "source", "changelog", "notes", "citation", "about", "requirements")
 _WILD = re.compile(r"[*?\[]")
@@ -86,6 +87,11 @@ def list_members(path: Path, labels: Path | None = None) -> tuple[list[Member], 
 def table_bytes(path: Path) -> int:
     """Size of a table file, or of all files of a folder or pattern."""
     return sum(one.stat().st_size for one in (files_below(path) if is_many(path) else [path]))
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names of columns, on one line, for messages."""
+    return ", ".join(" ".join(name.split())[:40] for name in names[:SHOWN_NAMES])
 
 
 def doubled_members(members: Sequence[Member]) -> list[list[str]]:

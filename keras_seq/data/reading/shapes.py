@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from keras_seq.config import DataConfig
 from keras_seq.config.data import WideConfig
-from keras_seq.data.formats.members import is_many, labels_file, list_members
+from keras_seq.data.formats.members import is_many, labels_file, list_members, listed
 from keras_seq.data.formats.registry import format_name
 from keras_seq.data.reading.batches import column_names, column_roles
 from keras_seq.data.reading.reading import Reading, Shape
@@ -118,7 +118,7 @@ def _labelled(path: Path, config: DataConfig, settle: Settle) -> Shape:
     if unit not in names:
         raise ConfigError(
             f"data.labels joins labels by unit, but '{path}' has no unit column{f' {unit!r}' if unit else ''}; name it "
-            f"with data.unit. Its columns: {', '.join(names[:12])}."
+            f"with data.unit. Its columns: {listed(names)}."
         )
     plain = {"labels": None, "wide": WideConfig(), "unit": None}
     own = settle(table, config.model_copy(update=plain))
@@ -137,7 +137,7 @@ def _series(facts: Facts, config: DataConfig) -> Shape:
     aside = tuple(name for name in words if name != time)
     keep = tuple(name for name in kinds if name in (*config.wide.keep, *aside) or name == time)
     if len(kinds) - len(keep) < 1:
-        raise ConfigError(f"data.wide: '{facts.path}' has no column of numbers beside {', '.join(keep)}.")
+        raise ConfigError(f"data.wide: '{facts.path}' has no column of numbers beside {listed(keep)}.")
     return Shape(kind="columns", file=facts.reading, time=time, keep=keep, aside=aside, **_names(config, "series"))
 
 
@@ -162,9 +162,7 @@ def _across(facts: Facts, config: DataConfig) -> Shape:
 def _known(names: tuple[str, ...], facts: Facts) -> None:
     lost = next((name for name in names if name not in facts.kinds), None)
     if lost is not None:
-        raise ConfigError(
-            f"data.wide.keep names '{lost}', which '{facts.path}' does not have: {', '.join(facts.names[:12])}."
-        )
+        raise ConfigError(f"data.wide.keep names '{lost}', which '{facts.path}' does not have: {listed(facts.names)}.")
 
 
 def _names(config: DataConfig, usual: str) -> dict[str, str]:

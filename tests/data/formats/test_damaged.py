@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from keras_seq.data.formats.converted import parquet_of
 from keras_seq.data.reading import Reading
-from keras_seq.errors import DataError
+from keras_seq.errors import DataError, KerasSeqError
 
 TS = "#x\n@problemName p\n@timeStamps false\n@dimensions 2\n@classLabel true a b\n@data\n1,2:3,?:a\n4:5:b\n6,7:8,9:a\n"
 STAMPED = "@timeStamps true\n@targetlabel true\n@data\n(0,1),(1,2):(0,3):0.5\n(2007-01-01 00:00:00,4):(0,5):1\n"
@@ -51,3 +51,40 @@ def test_damage_is_told_or_does_no_harm(file, tmp_path, monkeypatch):
         assert str(path) in str(error) and "\n" not in str(error) and "Traceback" not in str(error)
         return
     assert 0 < table.num_rows < 20
+
+
+ROWS = b"id,V1,V2,V3\na,1,2,3\nb,,4,\nc,5,,6\n"
+COLUMNS = b"t,A,B\n0,1,2\n1,,3\n2,4,5\n3,6,7\n"
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    case=st.sampled_from([("rows", ROWS), ("columns", COLUMNS), (None, COLUMNS)]),
+    places=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 6)), min_size=1, max_size=3),
+    pieces=st.lists(
+        st.sampled_from([b"", b'"', b",", b";", b"\n", b"\x00", b"\xff", b"x", b"9"]), min_size=3, max_size=3
+    ),
+)
+def test_damaged_wide_tables_and_folders(case, places, pieces, tmp_path, tmp_path_factory, monkeypatch):
+    from keras_seq.config import DataConfig
+    from keras_seq.data.reading.batches import row_bound
+    from keras_seq.data.reading.settle import settle_table
+
+    monkeypatch.setenv("KERAS_SEQ_STORES", str(tmp_path_factory.getbasetemp() / "stores"))
+    shape, text = case
+    data = bytearray(text)
+    for (place, length), piece in zip(places, pieces, strict=False):
+        data[place : place + length] = piece
+    folder = tmp_path / "runs"
+    folder.mkdir(exist_ok=True)
+    (folder / "a.csv").write_bytes(text)
+    (folder / "b.csv").write_bytes(bytes(data))
+    path = folder if shape is None else folder / "b.csv"
+    try:
+        facts = settle_table(path, DataConfig(source="table", path=str(path), wide=shape or False))
+        rows = row_bound(path, facts.reading)
+    except KerasSeqError as error:
+        assert "\n" not in str(error) and "b.csv" in str(error)
+        return
+    lines = [line for line in bytes(data).replace(b"\r", b"\n").split(b"\n") if line.strip(b" ,;")]
+    assert rows <= 3 * len(lines) if shape else rows <= 4 + len(lines)
