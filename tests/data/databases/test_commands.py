@@ -82,7 +82,7 @@ def test_from_training_to_answers_in_a_table(server, tmp_path, capsys):
 
     out = tmp_path / "answers.csv"
     document(capsys, [of_csv.folder, tmp_path / "readings.csv", "--every", 5, "--out", out])
-    query = "SELECT * FROM readings WHERE level > -100 ORDER BY random()"
+    query = "SELECT * FROM (SELECT * FROM readings ORDER BY random()) AS r WHERE level > -100"
     words = [of_rows.folder, "--every", 5, "--data.source", "sql", "--data.query", query]
     words += ["--to", "sql", "--to-table", "answers", "--key", "unit,time"]
     first = document(capsys, words)
