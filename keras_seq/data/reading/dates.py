@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ISO = "ISO8601"
 COMPACT = "%Y%m%d"
+ANY = "separators: "  # before a format whose slashes may be dashes or points from row to row
 _WITH_OFFSET = OFFSET.replace("([Zz]", "(?:[Zz]")
 _SHORT_DAYS = ("%m/%d/%y", "%d.%m.%y", "%m-%d-%y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d-%b-%y", "%d %b %y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H.%M", " %H.%M.%S", " %I:%M %p", " %I:%M:%S %p")
@@ -77,9 +78,13 @@ def settle_dates(texts: pd.Series, name: str, path: Path, *, date_format: str | 
             fitting[candidate] = stamps
         elif len(stamps):
             bad = texts[stamps.isna()].iloc[0]
+    if not fitting and not date_format:
+        fitting = _any_separator(texts)
     if not fitting:
         raise DataError(_no_format(name, path, bad, date_format))
     chosen, remark, undecided = _most_even(fitting, name)
+    if not remark and chosen.startswith(ANY):
+        remark = f"column '{name}': its dates have different separators, and are read as {chosen.removeprefix(ANY)}"
     offsets = texts.str.extract(OFFSET, expand=False)
     if zone is not None:
         zone_info(zone)
@@ -184,6 +189,23 @@ def _candidates(texts: pd.Series) -> list[str]:
     return [date_format for date_format in candidates if ISO not in candidates or not date_format.startswith("%Y-%d")]
 
 
+def _any_separator(texts: pd.Series) -> dict[str, Any]:
+    """Formats, and the stamps by them, that fit all texts once dashes and points in days are slashes."""
+    fitting = {}
+    unified = _with_slashes(texts)
+    for clock in _CLOCKS:
+        for day in ("%m/%d/%Y", "%d/%m/%Y"):
+            stamps = _parse(unified, day + clock)
+            if len(stamps) and stamps.notna().all():
+                fitting[f"{ANY}{day}{clock}"] = stamps
+    return fitting
+
+
+def _with_slashes(texts: pd.Series) -> pd.Series:
+    """Days ``1-2-2024`` and ``1.2.2024`` as ``1/2/2024``; clocks stay as they are."""
+    return texts.str.replace(r"^(\d{1,2})[-./](\d{1,2})[-./](\d{4})", r"\1/\2/\3", regex=True)
+
+
 def _swapped(date_format: str) -> str:
     """The format with day and month in each other's place; "" where they do not stand side by side."""
     for first, second in (("%d", "%m"), ("%m", "%d")):
@@ -199,6 +221,8 @@ def _parse(texts: pd.Series, date_format: str) -> pd.Series:
 
     if is_named(date_format):
         return parse_named(texts, date_format)
+    if date_format.startswith(ANY):
+        return _parse(_with_slashes(texts), date_format.removeprefix(ANY))
     midnight = texts.str.contains(_MIDNIGHT, na=False)
     if not midnight.any():
         return pd.to_datetime(texts, format=date_format, errors="coerce", utc=True)
@@ -245,7 +269,7 @@ def _written(texts: pd.Series, date_format: str) -> str | None:
     from pandas.tseries.api import guess_datetime_format
 
     if date_format != ISO:
-        return date_format
+        return date_format.removeprefix(ANY)
     iso_format = guess_datetime_format(texts.iloc[0])
     return iso_format if iso_format and _parse(texts.iloc[:1000], iso_format).notna().all() else None
 
