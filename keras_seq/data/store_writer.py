@@ -22,10 +22,9 @@ from keras_seq.data.sources.table import (
     iter_table_chunks,
     lossy_columns,
     number_taker,
-    settle_classes,
-    settle_target_per,
 )
 from keras_seq.data.sources.table_layout import Layout, plan_table
+from keras_seq.data.sources.table_targets import settle_classes, settle_target_per
 from keras_seq.data.store import FORMAT, HEADER, StoredArray, StoredSeries, open_store, store_key
 from keras_seq.errors import DataError
 from keras_seq.files import ensure_writable, new_folder, read_json

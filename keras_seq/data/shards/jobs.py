@@ -19,8 +19,8 @@ from keras_seq.data.reading.labels import number_text
 from keras_seq.data.reading.settle import settle_table
 from keras_seq.data.reading.stream import is_plain, line_starts
 from keras_seq.data.series import Schema
-from keras_seq.data.sources.table import settle_classes
 from keras_seq.data.sources.table_layout import Layout, plan_table
+from keras_seq.data.sources.table_targets import settle_classes
 from keras_seq.data.words import merge_vocabularies
 from keras_seq.errors import ConfigError, DataError
 

@@ -18,7 +18,7 @@ from keras_seq.data.scaling import known_moments
 from keras_seq.data.series import Schema, Series
 from keras_seq.data.shards.jobs import Recipe, ShardJob
 from keras_seq.data.shards.writer import facts_path, shard_name
-from keras_seq.data.sources.table import settle_target_per
+from keras_seq.data.sources.table_targets import settle_target_per
 from keras_seq.data.splits import split
 from keras_seq.errors import DataError
 

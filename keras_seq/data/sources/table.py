@@ -13,21 +13,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_seq.config import DataConfig, TaskName
+from keras_seq.config import DataConfig
 from keras_seq.data.censored import FLAG, unit_flags
 from keras_seq.data.known import first_known
 from keras_seq.data.quality.precision import PrecisionTaker, precision_findings
 from keras_seq.data.reading.batches import read_batches, row_bound
 from keras_seq.data.reading.dates import parse_dates
-from keras_seq.data.reading.labels import natural, number_text, own_text
+from keras_seq.data.reading.labels import number_text, own_text
 from keras_seq.data.regular import ruled, rules_of
-from keras_seq.data.series import Float, Int, Schema, Series
+from keras_seq.data.series import Float, Int, Series
 from keras_seq.data.sources.part_column import unit_parts
-from keras_seq.data.sources.positive import count_labels, order_classes
+from keras_seq.data.sources.positive import count_labels
 from keras_seq.data.sources.table_layout import Layout, plan_table
+from keras_seq.data.sources.table_targets import settle_classes
 from keras_seq.data.static import StaticValues
 from keras_seq.data.words import code_column
-from keras_seq.errors import ConfigError, DataError
+from keras_seq.errors import DataError
 from keras_seq.tasks import classifies
 
 if TYPE_CHECKING:
@@ -344,67 +345,6 @@ def _is_zero_one(column: Float) -> bool:
     return bool(
         ((column == 0) | (column == 1) | np.isnan(column)).all() and (column == 0).any() and (column == 1).any()
     )
-
-
-def settle_classes(
-    layout: Layout, texts: list[str], counts: list[int], *, text_labels: bool
-) -> tuple[TaskName, tuple[str, ...]]:
-    """Task and class texts by number, from the distinct labels of the file and how often each occurs."""
-    schema = layout.schema
-    task: TaskName = schema.task
-    if not layout.task_given and task == "regression" and len(schema.targets) == 1 and set(texts) == {"0", "1"}:
-        task = "binary"
-    if layout.positive is not None and not classifies(task):
-        raise ConfigError(
-            f"Option 'data.positive' is '{layout.positive}', but the task is {task}, which has no classes; give "
-            "--data.task binary where the target's numbers are classes."
-        )
-    if not classifies(task):
-        return task, ()
-    classes = schema.classes or tuple(sorted(texts, key=natural))
-    if task == "binary" and not text_labels and not schema.classes and set(texts) <= {"0", "1"}:
-        classes = ("0", "1")
-    if not layout.task_given and len(classes) == 2:
-        task = "binary"
-    if task == "binary" and len(classes) != 2:
-        raise DataError(
-            f"Task 'binary' needs two classes in '{schema.targets[0]}' of '{layout.path}', found {len(classes)}: "
-            f"{', '.join(classes[:8])}. Use --data.task multiclass, or mend the labels."
-        )
-    if task == "binary":
-        often = dict(zip(texts, counts, strict=True))
-        target, listed = schema.targets[0], bool(schema.classes)
-        classes = order_classes(classes, often, asked=layout.positive, listed=listed, target=target)
-    elif layout.positive is not None:
-        raise ConfigError(
-            f"Option 'data.positive' is '{layout.positive}', but '{schema.targets[0]}' has {len(classes)} classes; one "
-            "of them is positive only for task binary, which has two."
-        )
-    return task, classes
-
-
-def settle_target_per(layout: Layout, schema: Schema, path: str, *, units: int, constant: bool, dense: bool) -> Schema:
-    """The schema with targets per unit or per step: as its file says, or, of classes, as all rows of a stream tell.
-
-    Args:
-        layout: of the table.
-        schema: its task is settled.
-        path: of the table, for the message.
-        units: how many there are.
-        constant: every unit has one target.
-        dense: an answer at every step is wanted.
-
-    Raises:
-        DataError: the file says one target per unit, but targets change.
-    """
-    asked = layout.per_given and schema.target_per == "unit"
-    if asked and not constant:
-        raise DataError(
-            f"The schema of '{path}' says one target per unit, but targets change within a unit; say "
-            "'target_per: step'."
-        )
-    guessed = not layout.per_given and schema.classifies and units > 1 and constant and not dense
-    return schema.model_copy(update={"target_per": "unit" if asked or guessed else "step"})
 
 
 def _per_unit(series: Series, layout: Layout, config: DataConfig) -> Series:
