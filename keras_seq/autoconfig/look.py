@@ -76,6 +76,7 @@ class Findings:
             ("target", f"{', '.join(question.targets)} ({question.task}: {question.why})"),
             ("classes", classes),
             ("inputs", f"{len(question.features)}: {_listed(question.features)}"),
+            ("ahead", ", ".join(value.get("data.known_ahead", []))),
             ("left out", "; ".join(f"{name or '(no name)'} {why}" for name, why in question.left_out.items())),
             ("windows", f"{value['data.windows.mode']}, {value['data.windows.length']} steps"),
             ("split", value["data.split.by"]),
@@ -262,6 +263,7 @@ def _prove(
 def _tried(findings: Findings, make_split: Callable[[ConfigurationFacts, int], list[Choice]]) -> list[Choice]:
     """The choices with the first split that the data bear; warnings of the quality check become notes."""
     from keras_seq.autoconfig import write
+    from keras_seq.data.plans.channels import without_plan_rows
     from keras_seq.data.quality import check
     from keras_seq.data.sources import load_series
     from keras_seq.data.splits import split
@@ -272,7 +274,8 @@ def _tried(findings: Findings, make_split: Callable[[ConfigurationFacts, int], l
         tree = write.tree(findings.choices)
         if findings.schema_text:
             tree["data"]["schema_file"] = str(schema)
-        series = load_series(config.from_dict(tree).data, checked=False)
+        data = config.from_dict(tree).data
+        series = without_plan_rows(load_series(data, checked=False), data)
     report = check(series, config.from_dict(tree).data.windows)
     report.raise_if_bad()
     warnings = [finding for finding in report.warnings if finding.rule != "companion"]  # those are notes already

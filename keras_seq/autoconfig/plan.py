@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_seq.autoconfig import advise
+from keras_seq.autoconfig.ahead import known_ahead
 from keras_seq.autoconfig.conditions import find_conditions
 from keras_seq.autoconfig.facts import Choice, ConfigurationFacts
 from keras_seq.autoconfig.question import TargetQuestion
@@ -113,6 +114,7 @@ def choices(table: TableProfile, facts: ConfigurationFacts, *, horizon: int, sch
     return [
         Choice("name", name_of(table.path), "runs, bundles and the served model carry it"),
         *_columns(table, facts, schema_file),
+        *known_ahead(table, facts),
         *_cleaning(table, facts, schema_file),
         *advise.windows(facts, horizon),
         *advise.split(facts),

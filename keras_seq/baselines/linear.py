@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -14,6 +15,7 @@ from keras_seq.baselines.inputs import VARIANTS
 from keras_seq.baselines.lag_ridge import grow_lags, lag_inputs
 from keras_seq.baselines.trees import Estimator
 from keras_seq.config import Experiment
+from keras_seq.data.plans.marks import channels
 from keras_seq.figures import Say
 from keras_seq.models.body import Space
 from keras_seq.models.registry import register
@@ -31,11 +33,13 @@ MOST_ROWS = 20_000  # rows of a trial
 
 @register("ridge", fitted=True, variants=VARIANTS, space=SPACE)
 def ridge(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Model:
-    """Ridge (Hoerl and Kennard, 1970) or logistic regression on ``model.features``; forecasts on their own lags."""
+    """Ridge (Hoerl and Kennard, 1970) or logistic regression on ``model.features``; forecasts on own lags and plan."""
     spec = prepared.spec
     own_past = spec.task == "forecast" and spec.target_index and len(spec.scaling.center) == 1
     if own_past and experiment.model.features == "auto":
-        return fit_on_table(experiment, prepared, say, grow_lags, front=lag_inputs)
+        told = channels(prepared.series.schema)
+        plan = tuple(i for i, name in enumerate(spec.features) if name in told)
+        return fit_on_table(experiment, prepared, say, grow_lags, front=partial(lag_inputs, plan=plan))
     return fit_on_table(experiment, prepared, say, grow_linear)
 
 

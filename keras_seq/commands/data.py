@@ -179,9 +179,10 @@ def _check(file: str | None, words: list[str]) -> cli.Result:
     if source_info(data.source).is_shards:
         return cli.Result(*validate([data.path or ""]))
     from keras_seq.data.observe_calendar import with_calendar
+    from keras_seq.data.plans.channels import without_plan_rows
     from keras_seq.data.quality import check, statistics
 
-    series = load_series(data, checked=False)
+    series = without_plan_rows(load_series(data, checked=False), data)
     # Without a window asked for, the defaults of a study would only raise questions.
     windows = data.windows if file or any(key.startswith("data.windows") for key in overrides) else None
     report, facts = check(series, windows), statistics(with_calendar(series))

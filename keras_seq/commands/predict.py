@@ -36,6 +36,8 @@ unit's state (one-way lstm and gru). Covariates such as lags look back beyond th
 both, unless --whole says that the file holds every unit from its very first row on, as training saw it. With
 --data.source sql the rows come from a database, that of the training unless --data.url names another; --to sql writes
 the answers into a table by key, all of them or none, and never twice.
+Columns that are known ahead (data.known_ahead) are read up to the last step of the forecast: from rows at the end of
+each unit in which the other columns are empty, or from --plan.
 """
 
 
@@ -48,6 +50,7 @@ def make_parser() -> cli.Parser:
     parser.add_argument("--out", help="CSV or Parquet file to write; default: CSV on the terminal")
     parser.add_argument("--every", type=int, default=0, help="also answer every n steps (0: only at the end)")
     parser.add_argument("--steps", type=int, default=0, help="forecast so far, beyond the horizon from own forecasts")
+    parser.add_argument("--plan", metavar="FILE", help="known-ahead columns of later steps (units, time, columns)")
     parser.add_argument("--whole", action="store_true", help="the file holds every unit from its first row on")
     parser.add_argument("--static", help="companion table of the file's units, in place of data.static.path")
     parser.add_argument("--to", choices=("sql",), help="write the answers into a table of a database")
@@ -69,7 +72,7 @@ def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     cli.refuse_other_sections(overrides, "data", when=" say which rows of a database are answered")
     sources = bool(options.stream) + bool(options.file) + bool(overrides)
-    other = options.out or options.every or options.whole or options.to or options.steps
+    other = options.out or options.every or options.whole or options.to or options.steps or options.plan
     if sources != 1 or (options.stream and other):
         raise ConfigError(
             "Give either a file, --data.source sql with its options, or --stream, which reads standard input and takes "
@@ -92,7 +95,10 @@ def main(argv: Sequence[str]) -> cli.Result | cli.Lines:
         return cli.Lines(as_values(answer(bundle, sys.stdin), bundle), lambda: stream(bundle, sys.stdin, sys.stdout))
     machine.load_tensorflow()
     how = {"every": options.every, "whole": options.whole, "steps": options.steps}
-    answers = answer_database(bundle, overrides, **how) if overrides else answer_file(bundle, options.file, **how)
+    if overrides:
+        answers = answer_database(bundle, overrides, plan=options.plan, **how)
+    else:
+        answers = answer_file(bundle, options.file, plan=options.plan, **how)
     return _to_database(answers, options, bundle, overrides) if options.to else tell(answers, options.out, {})
 
 

@@ -211,6 +211,9 @@ class DataConfig(ConfigSection):
         None, description="of two classes the positive one, as the table writes it; default: the rarer one"
     )
     features: tuple[str, ...] = Field((), description="input features; default: all")
+    known_ahead: tuple[str, ...] = Field(
+        (), description="features whose later values are known when a forecast is made: a promotion, a planned load"
+    )
     categories: tuple[str, ...] = Field(
         (), description="input columns whose values are words, also where they are written as numbers"
     )

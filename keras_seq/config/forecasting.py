@@ -45,6 +45,11 @@ class CovariatesConfig(ConfigSection):
     leads: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (1,), min_length=1, description="steps ahead for which known-ahead columns are given; 0: of the row itself"
     )
+    plan_leads: tuple[Count, ...] | None = Field(
+        None,
+        description="steps ahead for which the columns of data.known_ahead are given; none: all of the horizon, "
+        "at most 96 of them at equal distances; empty: not at all",
+    )
     lags: Lags = Field((), description="past only: the targets' values so many steps before")
     rolling: Lags = Field((), description="past only: mean and deviation over so many last steps")
     elapsed: bool = Field(

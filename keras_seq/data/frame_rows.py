@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from keras_seq.config.forecasting import CovariatesConfig
 from keras_seq.data.observe_calendar import check_steps
+from keras_seq.data.plans.take import open_schema, plan_schema, reads_plan, with_plan
 from keras_seq.data.reading.dates import ISO, DateRule, parse_dates
 from keras_seq.data.reading.joined_time import join_columns, joined_name
 from keras_seq.data.reading.labels import number_text
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
 WHERE = "The table"
 
 
-def frame_rows(table: pd.DataFrame, schema: Schema, covariates: CovariatesConfig, *, window: int | None = None) -> Rows:
+def frame_rows(
+    table: pd.DataFrame,
+    schema: Schema,
+    covariates: CovariatesConfig,
+    *,
+    window: int | None = None,
+    plan: pd.DataFrame | None = None,
+) -> Rows:
     """A DataFrame as rows of a model; all features are there, computed covariates among them.
 
     Units are told apart by their text, as in a file; ``Rows.units`` and ``Rows.stamps`` keep the table's own values.
@@ -38,37 +46,25 @@ def frame_rows(table: pd.DataFrame, schema: Schema, covariates: CovariatesConfig
         schema: of the model.
         covariates: computed in training; those that the table does not hold are computed anew.
         window: as ``read_rows``.
+        plan: DataFrame with the known-ahead columns of later steps; None: they are rows at the end of each unit.
 
     Raises:
-        DataError: the table deviates from the schema; names row, column and value.
+        DataError: the table deviates from the schema; names row, column and value. A plan lacks steps of every unit.
     """
-    import pandas as pd
-
-    if not len(table):
-        raise DataError(f"{WHERE} holds no rows.")
-    names = _names(table, schema)
-    table = _with_joined_time(table.set_axis(names, axis=1).reset_index(drop=True), schema)
+    later = None
+    if plan is not None:
+        of_plan = plan_schema(schema)
+        typed = _typed(_joined(plan, of_plan, "The plan"), of_plan)
+        later = arrange(typed, of_plan, where="The plan", alone="table", reading=of_plan.reading)
+    table = _joined(table, schema, WHERE)
     names = list(table.columns)
     static = schema.static if schema.unit_column in names and lacking_static(schema, names) else None
     own = own_schema(schema, [*names, *(static.columns if static else ())], covariates)
-    columns: dict[str, Any] = {}
-    roles = dict.fromkeys([*own.features, own.unit_column, own.group_column, own.time_column])
-    for name in (name for name in roles if name is not None and name in names):
-        if name == own.time_column:
-            columns[name] = _times(table[name], own)
-        elif name in (own.unit_column, own.group_column):
-            columns[name] = _texts(table[name])
-        if static and name in static.columns:
-            continue
-        if name in own.vocabularies:
-            words = table[name].astype(object).where(table[name].notna(), None)
-            columns[name] = code_words(words, own.vocabularies[name])
-        elif name in own.features:
-            columns[name] = numbers_of(table[name], own.reading.missing_codes if own.reading else ())
-    if static:
-        columns |= StaticValues(schema).columns(columns[str(own.unit_column)].to_numpy(object, na_value=None))
-    typed = pd.DataFrame(columns, index=table.index)
-    rows = arrange(typed, own, where=WHERE, alone="table", reading=own.reading)
+    planning = reads_plan(schema, names)
+    typed = _typed(table, own, StaticValues(schema) if static else None)
+    rows = arrange(typed, open_schema(own) if planning else own, where=WHERE, alone="table", reading=own.reading)
+    if planning:
+        rows = with_plan(rows, schema, WHERE, later, needed=True)
     if rows.clock is not None:
         check_steps(schema.calendar, rows.series.time, rows.series.offsets, rows.series.unit_ids, Path("table"))
     rows = complete(rows, schema, covariates, WHERE, window)
@@ -83,17 +79,48 @@ def frame_rows(table: pd.DataFrame, schema: Schema, covariates: CovariatesConfig
     return rows
 
 
-def _names(table: pd.DataFrame, schema: Schema) -> list[str]:
+def _joined(table: pd.DataFrame, schema: Schema, where: str) -> pd.DataFrame:
+    """The table with names that are texts, and its time in one column."""
+    if not len(table):
+        raise DataError(f"{where} holds no rows.")
+    names = _names(table, schema, where)
+    return _with_joined_time(table.set_axis(names, axis=1).reset_index(drop=True), schema)
+
+
+def _typed(table: pd.DataFrame, own: Schema, static: StaticValues | None = None) -> pd.DataFrame:
+    """The columns of a table that a schema names, as ``arrange`` takes them."""
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    roles = dict.fromkeys([*own.features, own.unit_column, own.group_column, own.time_column])
+    for name in (name for name in roles if name is not None and name in table.columns):
+        if name == own.time_column:
+            columns[name] = _times(table[name], own)
+        elif name in (own.unit_column, own.group_column):
+            columns[name] = _texts(table[name])
+        if static and name in static.table.columns:
+            continue
+        if name in own.vocabularies:
+            words = table[name].astype(object).where(table[name].notna(), None)
+            columns[name] = code_words(words, own.vocabularies[name])
+        elif name in own.features:
+            columns[name] = numbers_of(table[name], own.reading.missing_codes if own.reading else ())
+    if static:
+        columns |= static.columns(columns[str(own.unit_column)].to_numpy(object, na_value=None))
+    return pd.DataFrame(columns, index=table.index)
+
+
+def _names(table: pd.DataFrame, schema: Schema, where: str) -> list[str]:
     """Names of the columns as text, those of the schema once."""
     names = [str(name) for name in table.columns]
     wanted = {*schema.features, schema.unit_column, schema.group_column, schema.time_column}
     doubled = [name for name in names if name in wanted and names.count(name) > 1]
     if doubled:
-        raise DataError(f"{WHERE} names column '{doubled[0]}' twice; rename one of them.")
+        raise DataError(f"{where} names column '{doubled[0]}' twice; rename one of them.")
     index = [str(name) for name in table.index.names if name is not None]
     hidden = [name for name in index if name in wanted and name not in names]
     if hidden:
-        raise DataError(f"{WHERE} has '{hidden[0]}' as its index, not as a column; call table.reset_index() before.")
+        raise DataError(f"{where} has '{hidden[0]}' as its index, not as a column; call table.reset_index() before.")
     return names
 
 

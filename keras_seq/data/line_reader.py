@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.data.plans.marks import channel, planned
 from keras_seq.data.reading.joined_time import join_columns
 from keras_seq.data.reading.line_stream import LineStream
 from keras_seq.data.reading.lines import split_line
@@ -74,6 +75,7 @@ class LineReader:
         parts = dict.fromkeys([*fields, *([schema.unit_column] if schema.unit_column else [])])
         for name in parts:
             if name not in names:
+                _refuse_plan(name, schema)
                 what = "unit column" if name == schema.unit_column else "feature column"
                 raise DataError(f"Line 1, the header, lacks the {what} '{name}'{nearest(name, names)}")
         times = list(self._reading.time_parts) or [str(schema.time_column)]
@@ -236,6 +238,22 @@ def _named_stamp(text: str, date_format: str) -> datetime:
         raise ValueError(text)
     own: datetime = stamp.to_pydatetime(warn=False)
     return own if is_epoch(date_format) else own.replace(tzinfo=None)
+
+
+def _refuse_plan(name: str, schema: Schema) -> None:
+    """Refuse a stream without the channels of a model's known-ahead columns, of which ``name`` may be one.
+
+    Raises:
+        DataError: says how to give them.
+    """
+    for column, leads in planned(schema).items():
+        if name in [channel(column, lead) for lead in leads]:
+            first, last = channel(column, leads[0]), channel(column, leads[-1])
+            raise DataError(
+                f"Line 1, the header, lacks the column '{name}': the model knows '{column}' ahead, and a row of a "
+                f"stream is answered before later rows come. Write the plan into every row, as columns {first} to "
+                f"{last}, or answer a file: python -m keras_seq.predict BUNDLE FILE --plan PLAN."
+            )
 
 
 def _iso(text: str) -> float | None:

@@ -15,6 +15,7 @@ from keras_seq.data.censored import FLAG, bounded, with_bounds
 from keras_seq.data.covariates.add import add_covariates, wanted
 from keras_seq.data.known import known_targets
 from keras_seq.data.observe_calendar import with_calendar
+from keras_seq.data.plans.channels import with_plans, without_channels
 from keras_seq.data.quality import Finding, QualityReport, check
 from keras_seq.data.quality.lengths import check_lengths
 from keras_seq.data.quality.parts import check_parts
@@ -119,7 +120,7 @@ def prepare(config: DataConfig) -> Prepared:
 
 def read_series(config: DataConfig) -> Series:
     """The series of a configuration, held in memory, with its covariates; not yet checked."""
-    return add_covariates(with_calendar(load_series(config, checked=False)), config.covariates)
+    return add_covariates(with_plans(with_calendar(load_series(config, checked=False)), config), config.covariates)
 
 
 def prepare_series(series: Series, config: DataConfig) -> Prepared:
@@ -127,7 +128,7 @@ def prepare_series(series: Series, config: DataConfig) -> Prepared:
     if source_info(config.source).is_shards:
         return _prepare_shards(series, config)
     series = with_bounds(series, config)
-    quality = check(series, config.windows)
+    quality = check(without_channels(series), config.windows)
     quality.raise_if_bad()
     return _prepare(series, quality, config)
 
@@ -168,4 +169,4 @@ def divide(series: Series, config: DataConfig) -> tuple[Splits, dict[str, Window
         )
         for name, part in splits.items()
     }
-    return splits, index, check_parts(series, splits, index, config.windows.horizon)
+    return splits, index, check_parts(without_channels(series), splits, index, config.windows.horizon)

@@ -166,7 +166,7 @@ def arrange(
     )
     rows = Rows(series, order + 1, clock, _stamps(frame, clock, stamps, order))
     rows = rows if clock is None else _ruled(rows, where, reading)
-    _check_missing(rows, where)
+    check_missing(rows, where)
     return rows
 
 
@@ -325,8 +325,12 @@ def _values(frame: pd.DataFrame, schema: Schema, order: Int, where: str) -> Floa
     return values
 
 
-def _check_missing(rows: Rows, where: str) -> None:
-    """Refuse a missing value where training had none."""
+def check_missing(rows: Rows, where: str) -> None:
+    """Refuse a missing value where training had none.
+
+    Raises:
+        DataError: names row and column.
+    """
     for j, column in enumerate(rows.series.schema.columns):
         missing = np.isnan(rows.series.values[:, j])
         if missing.any() and not column.missing:

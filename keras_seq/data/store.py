@@ -47,7 +47,7 @@ NOT_SHAPING = {  # fields of the data section that leave the rows as they are; e
         "windows",
         "target_cap",
     ),
-    *("scale", "conditions", "augment", "balance", "shuffle", "bucket", "cache", "prefetch", "shards"),
+    *("scale", "conditions", "augment", "balance", "shuffle", "bucket", "cache", "prefetch", "shards", "known_ahead"),
 }
 
 

@@ -14,6 +14,8 @@ from keras_seq.config.forecasting import CovariatesConfig
 from keras_seq.data.covariates.add import add_covariates, wanted
 from keras_seq.data.covariates.history import history_reason, history_rows, whole_units_needed
 from keras_seq.data.observe_calendar import check_steps
+from keras_seq.data.plans.marks import channels, planned
+from keras_seq.data.plans.take import open_schema, plan_schema, reads_plan, with_plan
 from keras_seq.data.reading.reading import Reading
 from keras_seq.data.rows import Rows, arrange, refused_line
 from keras_seq.data.series import Schema
@@ -30,6 +32,7 @@ def read_rows(
     *,
     window: int | None = None,
     with_targets: bool = False,
+    plan: str | Path | None = None,
 ) -> Rows:
     """A file as rows of a model; all features are there, computed covariates among them.
 
@@ -39,29 +42,49 @@ def read_rows(
         covariates: computed in training; those that the file does not hold are computed anew.
         window: steps of the model's window: a unit then needs these rows and those before them that computed
             covariates read, or it is refused. None: the file holds every unit from its very first row on.
-        with_targets: whether the target columns are needed.
+        with_targets: whether the target columns are needed; no plan is then asked for.
+        plan: file with the known-ahead columns of later steps; None: they are rows at the end of each unit.
 
     Raises:
-        DataError: the file deviates from the schema; names row, column and value.
+        DataError: the file deviates from the schema; names row, column and value. A plan lacks steps of every unit.
     """
-    from keras_seq.data.reading.by_schema import read_by_schema
     from keras_seq.data.reading.shapes import schema_of_files
 
-    path = Path(path)
+    path, where = Path(path), f"File '{path}'"
     schema = schema_of_files(path, schema)
-    kind = None
-    if schema.reading is None and schema.calendar is not None:
-        kind = "clock" if schema.calendar.numbers else "date"
-    frame = read_by_schema(path, schema, also=schema.targets if with_targets else (), time_kind=kind)
+    later = None if plan is None else _read(Path(plan), plan_schema(schema), f"Plan file '{plan}'")
+    frame = _frame(path, schema, schema.targets if with_targets else ())
     own = own_schema(schema, list(frame.columns), covariates)
-    where = f"File '{path}'"
-    dated = own.time_column in frame.columns and frame[own.time_column].dtype.kind == "M"
-    stamps = _stamps(path, str(own.time_column), frame.attrs["reading"]) if dated else None
-    reading = frame.attrs["reading"]
-    rows = arrange(frame, own, where=where, alone=path.stem, with_targets=with_targets, stamps=stamps, reading=reading)
+    planning = reads_plan(schema, list(frame.columns))
+    rows = _read(path, open_schema(own) if planning else own, where, frame, with_targets=with_targets)
+    if planning:
+        rows = with_plan(rows, schema, where, later, needed=not with_targets)
     if rows.clock is not None:
         check_steps(schema.calendar, rows.series.time, rows.series.offsets, rows.series.unit_ids, path)
     return complete(rows, schema, covariates, where, window)
+
+
+def _frame(path: Path, schema: Schema, also: Sequence[str] = ()) -> pd.DataFrame:
+    """The columns of a file that a schema names."""
+    from keras_seq.data.reading.by_schema import read_by_schema
+
+    kind = None
+    if schema.reading is None and schema.calendar is not None:
+        kind = "clock" if schema.calendar.numbers else "date"
+    return read_by_schema(path, schema, also=also, time_kind=kind)
+
+
+def _read(
+    path: Path, schema: Schema, where: str, frame: pd.DataFrame | None = None, *, with_targets: bool = False
+) -> Rows:
+    """A file as rows by a schema that has no other columns than the file."""
+    frame = _frame(path, schema) if frame is None else frame
+    dated = schema.time_column in frame.columns and frame[schema.time_column].dtype.kind == "M"
+    stamps = _stamps(path, str(schema.time_column), frame.attrs["reading"]) if dated else None
+    reading = frame.attrs["reading"]
+    return arrange(
+        frame, schema, where=where, alone=path.stem, with_targets=with_targets, stamps=stamps, reading=reading
+    )
 
 
 def _stamps(path: Path, clock: str, reading: Reading) -> NDArray[Any]:
@@ -75,9 +98,19 @@ def _stamps(path: Path, clock: str, reading: Reading) -> NDArray[Any]:
 
 
 def own_schema(schema: Schema, names: Sequence[str], covariates: CovariatesConfig) -> Schema:
-    """The schema without the features that a table lacks, where covariates are computed: they may be among those."""
-    columns = tuple(column for column in schema.columns if column.name in names)
-    if len(columns) == len(schema.columns) or not columns or not wanted(covariates):
+    """The schema without the features that a table lacks, where covariates are computed: they may be among those.
+
+    The channels of known-ahead columns are left out, too, where the table does not hold them all.
+    """
+    told = planned(schema) if reads_plan(schema, names) else {}
+    made = channels(schema) if told else frozenset()
+    computed = wanted(covariates)
+    columns = tuple(
+        column
+        for column in schema.columns
+        if column.name not in made and (column.name in names or column.name in told or not computed)
+    )
+    if not columns:
         return schema
     return schema.model_copy(update={"columns": columns})
 

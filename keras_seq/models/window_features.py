@@ -269,11 +269,12 @@ class LagLinear(Float32Layer):
     Args:
         horizon: steps ahead.
         centre: the level taken away before and added after: the ``last`` value or the ``mean`` of the lags.
+        lags: how many of the inputs are lags; those behind them have no part in the level. None: all.
     """
 
-    def __init__(self, horizon: int, centre: str, **kwargs: Unpack[LayerOptions]) -> None:
+    def __init__(self, horizon: int, centre: str, lags: int | None = None, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
-        self.horizon, self.centre = horizon, centre
+        self.horizon, self.centre, self.lags = horizon, centre, lags
 
     def build(self, input_shape: Shape) -> None:
         """``kernel (channels, lags, horizon)`` and ``bias (channels, horizon)``."""
@@ -283,8 +284,10 @@ class LagLinear(Float32Layer):
 
     def call(self, lags: Tensor) -> Tensor:
         """``(batch, channels, lags)`` to ``(batch, horizon, channels)``."""
-        level = lags[:, :, :1] if self.centre == "last" else tf.reduce_mean(lags, axis=-1, keepdims=True)
-        by_channel = tf.transpose(lags - level, (1, 0, 2))
+        past, beside = (lags, None) if self.lags is None else (lags[:, :, : self.lags], lags[:, :, self.lags :])
+        level = past[:, :, :1] if self.centre == "last" else tf.reduce_mean(past, axis=-1, keepdims=True)
+        moves = past - level if beside is None else tf.concat([past - level, beside], axis=-1)
+        by_channel = tf.transpose(moves, (1, 0, 2))
         answer = tf.transpose(tf.matmul(by_channel, self.kernel), (1, 0, 2)) + self.bias + level
         return tf.transpose(answer, (0, 2, 1))
 

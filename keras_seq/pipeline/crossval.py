@@ -76,6 +76,7 @@ def _experiments(
             changes |= {"data.split.folds": folds, "data.split.fold": fold}
         if features:
             changes["data.features"] = list(features[fold])
+            changes["data.known_ahead"] = [name for name in experiment.data.known_ahead if name in features[fold]]
         if seed != seeds[0]:
             changes["evaluation.baseline"] = False  # same split, same baseline
         yield config.replace(experiment, **changes)
@@ -128,7 +129,7 @@ def refuse_other_data(path: str, experiment: config.Experiment) -> None:
     known = files.read_json(path).get("data")
     if not known:
         return
-    changes = {"features": tuple(known["features"]), "covariates": type(experiment.data.covariates)()}
+    changes = {"features": tuple(known["features"]), "covariates": type(experiment.data.covariates)(plan_leads=())}
     if DataNow().series(experiment.data.model_copy(update=changes)).content() != known["content"]:
         raise DataError(
             f"--features: the data have changed since the features in '{path}' were chosen, so a fold's features may "

@@ -28,16 +28,24 @@ if TYPE_CHECKING:
 BATCH = 256
 
 
-def predict_file(bundle: Bundle, path: str | Path, *, every: int = 0, whole: bool = False) -> pd.DataFrame:
+def predict_file(
+    bundle: Bundle, path: str | Path, *, every: int = 0, whole: bool = False, plan: str | Path | None = None
+) -> pd.DataFrame:
     """Answers of a bundle for a file; a warning names what was not answered. See ``answer_file``."""
-    answers = answer_file(bundle, path, every=every, whole=whole)
+    answers = answer_file(bundle, path, every=every, whole=whole, plan=plan)
     for line in answers.warnings():
         warnings.warn(line, stacklevel=2)
     return answers.table
 
 
 def answer_file(
-    bundle: Bundle, path: str | Path, *, every: int = 0, whole: bool = False, steps: int = 0
+    bundle: Bundle,
+    path: str | Path,
+    *,
+    every: int = 0,
+    whole: bool = False,
+    steps: int = 0,
+    plan: str | Path | None = None,
 ) -> AnswerTable:
     """Answers of a bundle for a file, and what was not answered.
 
@@ -48,6 +56,8 @@ def answer_file(
         whole: the file holds every unit from its very first row on, so that covariates find what they found in
             training and no further history is asked for.
         steps: of a forecast, 0: its horizon; more: beyond it from its own forecasts, see ``recursive.answer_further``.
+        plan: file with the known-ahead columns at the steps of the forecast; None: they are rows at the end of each
+            unit of ``path``, in which all other columns are empty.
 
     Returns:
         The table has one row per answer (and step ahead, for forecasts): unit, step or time of the last row seen, for
@@ -62,7 +72,7 @@ def answer_file(
     from keras_seq.data.table_rows import read_rows
 
     window = None if whole else bundle.spec.time
-    rows = read_rows(path, bundle.schema, bundle.experiment.data.covariates, window=window)
+    rows = read_rows(path, bundle.schema, bundle.experiment.data.covariates, window=window, plan=plan)
     if steps:
         from keras_seq.pipeline.recursive import answer_further
 
@@ -71,7 +81,13 @@ def answer_file(
 
 
 def answer_database(
-    bundle: Bundle, overrides: Mapping[str, Any], *, every: int = 0, whole: bool = False, steps: int = 0
+    bundle: Bundle,
+    overrides: Mapping[str, Any],
+    *,
+    every: int = 0,
+    whole: bool = False,
+    steps: int = 0,
+    plan: str | Path | None = None,
 ) -> AnswerTable:
     """Answers of a bundle for new rows of a database; as ``answer_file``.
 
@@ -81,6 +97,7 @@ def answer_database(
         every: as for ``answer_file``.
         whole: as for ``answer_file``.
         steps: as for ``answer_file``.
+        plan: as for ``answer_file``.
 
     Raises:
         ConfigError: an option that reads no database.
@@ -89,7 +106,7 @@ def answer_database(
     from keras_seq.data.databases.extract import extract
 
     path = extract(database_rows(bundle, overrides))
-    answers = answer_file(bundle, path, every=every, whole=whole, steps=steps)
+    answers = answer_file(bundle, path, every=every, whole=whole, steps=steps, plan=plan)
     if bundle.schema.unit_column in answers.table and _has_integers(path, str(bundle.schema.unit_column)):
         table = answers.table.astype({bundle.schema.unit_column: "int64"})  # as the database has its units
         return dataclasses.replace(answers, table=table)
@@ -109,6 +126,7 @@ def database_rows(bundle: Bundle, overrides: Mapping[str, Any]) -> Selection:
         ConfigError: an option that reads no database.
     """
     from keras_seq.data.databases.selection import select_rows
+    from keras_seq.data.plans.marks import channels
 
     allowed = {f"data.{name}" for name in ("source", "path", *FIELDS)}
     other = next((name for name in overrides if name not in allowed), None)
@@ -122,7 +140,8 @@ def database_rows(bundle: Bundle, overrides: Mapping[str, Any]) -> Selection:
     selection, unit, time = select_rows(config), schema.unit_column, schema.time_column
     parts = tuple(schema.reading.time_parts) if schema.reading else ()
     times = parts or ((time,) if time else ())
-    wanted = (*schema.features, *times, *(name for name in (unit, schema.group_column) if name))
+    own = [name for name in schema.features if name not in channels(schema)]
+    wanted = (*own, *times, *(name for name in (unit, schema.group_column) if name))
     named = (("the bundle's unit column", unit),) if unit else ()
     columns = wanted if selection.table else None
     return dataclasses.replace(selection, roles=named, unit=unit, time=times, columns=columns)

@@ -42,7 +42,9 @@ def select(
     for fold in range(max(folds, 1)):
         changes = {"data.split.folds": folds, "data.split.fold": fold} if folds else {}
         data = config.replace(experiment, **changes).data
-        data = data.model_copy(update={"covariates": type(data.covariates)()})  # computed later, from what is kept
+        data = data.model_copy(
+            update={"covariates": type(data.covariates)(plan_leads=())}
+        )  # computed later, from what is kept
         prepared = prepare(data) if series is None else prepare_series(series, data)
         series, schema = prepared.series, prepared.series.schema
         always = [name for name in schema.targets if name in schema.features]

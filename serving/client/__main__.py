@@ -67,6 +67,7 @@ def make_parser() -> cli.Parser:
     predict.add_argument("--features", help="columns in the model's order, by commas")
     predict.add_argument("--window", type=int, help="steps of a window")
     predict.add_argument("--every", type=int, default=0, help="also answer every n rows (0: only at each unit's end)")
+    predict.add_argument("--plan", metavar="FILE", help="known-ahead columns of later steps (units, time, columns)")
     predict.add_argument("--whole", action="store_true", help="the file holds every unit from its first row on")
     predict.add_argument("--metadata", help="metadata.json of the served version, where the server does not give it")
     predict.add_argument("--rows_per_request", type=int, default=256, help="windows of one request [256]")
@@ -126,6 +127,7 @@ def _columns(options: argparse.Namespace) -> Columns:
         time=options.time,
         every=max(options.every, 0),
         whole=options.whole,
+        plan=options.plan,
     )
 
 

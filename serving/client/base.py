@@ -79,8 +79,9 @@ class BaseClient:
             version: its number; None: the one the server chooses.
             label: instead of a number.
             signature: None: serving_default.
-            options: of a DataFrame: ``every`` and ``whole`` (as the command has them), and where the server does not
-                describe the model, ``unit`` and ``time`` (columns that tell units apart and rise within one),
+            options: of a DataFrame: ``every`` and ``whole`` (as the command has them), ``plan`` (a DataFrame with the
+                known-ahead columns of later steps, where these are no rows at each unit's end), and where the server
+                does not describe the model, ``unit`` and ``time`` (columns that tell units apart and rise within one),
                 ``features`` (columns in the model's order; None: all numeric ones) and ``window`` (last steps of each
                 unit; None: all).
 

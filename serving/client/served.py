@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_seq import config
@@ -54,6 +55,7 @@ class Columns:
         unit, time: columns that tell units apart and rise within one; None: those of the version's schema.
         every: 0: one answer a unit, from its last rows; n: also every n rows before.
         whole: the file holds every unit from its very first row on, so that covariates need no further history.
+        plan: file or DataFrame with the known-ahead columns of later steps; None: they are rows at each unit's end.
     """
 
     features: tuple[str, ...] | None = None
@@ -62,6 +64,7 @@ class Columns:
     time: str | None = None
     every: int = 0
     whole: bool = False
+    plan: str | Path | pd.DataFrame | None = None
 
 
 def from_metadata(description: Description) -> ServedModel:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_seq.data.rows import refused_line
+from keras_seq.errors import ConfigError
 from keras_seq.evaluation.answered import AnswerTable, answers_table, cut
 from serving.client import frames
 from serving.client.arrays import Arrays
@@ -39,9 +40,10 @@ def predict(
     window: int | None = None,
     every: int = 0,
     whole: bool = False,
+    plan: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Answers for the units of a DataFrame; a warning names what was not answered. See ``BaseClient.predict``."""
-    columns = Columns(tuple(features) if features is not None else None, window, unit, time, every, whole)
+    columns = Columns(tuple(features) if features is not None else None, window, unit, time, every, whole, plan)
     answers = answer_frame(client, target, table, columns, signature=signature)
     for line in answers.warnings():
         warnings.warn(line, stacklevel=3)
@@ -93,7 +95,8 @@ def answer_table(
         frames.check_one_unit(table, schema)
         served = replace(served, schema=schema)
     window = None if columns.whole else served.spec.time
-    rows = read_rows(path, served.schema, served.covariates, window=window)
+    plan = None if columns.plan is None else Path(str(columns.plan))
+    rows = read_rows(path, served.schema, served.covariates, window=window, plan=plan)
     return _answer(client, target, served, rows, columns, signature, numbered=True)
 
 
@@ -106,7 +109,9 @@ def answer_frame(
     described = _described(client, target, columns, None)
     served = described or from_columns(table, client.signature(target, signature), columns)
     window = None if columns.whole else served.spec.time
-    rows = frame_rows(table, served.schema, served.covariates, window=window)
+    if columns.plan is not None and not frames.is_frame(columns.plan):
+        raise ConfigError(f"Option 'plan' of a DataFrame is a DataFrame, got {type(columns.plan).__name__}.")
+    rows = frame_rows(table, served.schema, served.covariates, window=window, plan=columns.plan)
     if described is None:
         frames.check_one_unit(table, served.schema)
     return _answer(client, target, served, rows, columns, signature, numbered=served.described)
@@ -145,6 +150,11 @@ def _described(
         return None
     if description is None:
         description = client.describe(target.model, version=target.version, label=target.label)
+    if description is None and columns.plan is not None:
+        raise ConfigError(
+            "A plan is given (--plan, plan=), but the server does not tell which columns the model knows ahead. Start "
+            "it with --extras_prefix=/keras_seq, or give --metadata <model>/<version>/keras_seq/metadata.json."
+        )
     if description is None:
         return None
     return with_columns(from_metadata(description), columns)

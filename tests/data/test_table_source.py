@@ -297,14 +297,14 @@ def test_any_table_comes_back(tmp_path_factory, table, parquet):
 
 
 def test_marks_without_effect_are_refused(tmp_path):
-    """Later values of a table's own columns are not read, so no column can be known ahead."""
+    """Without steps ahead no column can be known ahead; the lookback follows from the covariates."""
     schema, text = tmp_path / "plan.yaml", "day,sales,promo\n2024-01-01,1,0\n2024-01-02,2,1\n2024-01-03,2,0\n"
     options = {"time": "day", "targets": ("sales",), "schema_file": str(schema)}
     schema.write_text("columns: [sales, {name: promo, known_ahead: true}]\n")
-    with pytest.raises(ConfigError, match=r"'promo' as known_ahead: true.*Remove the mark"):
+    with pytest.raises(ConfigError, match=r"'promo' is marked as known ahead \(known_ahead: true in its schema\)"):
         read(tmp_path, text, task="forecast", **options)
     schema.write_text("columns: [{name: promo, known_ahead: yes}]\n")
-    with pytest.raises(ConfigError, match="'promo' as known_ahead"):
+    with pytest.raises(ConfigError, match=r"the task is regression.*remove the mark"):
         read(tmp_path, text, **options)
     schema.write_text("columns: [promo]\nhistory: 30\n")
     with pytest.raises(ConfigError, match="'history'"):

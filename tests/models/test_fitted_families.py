@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from keras_seq import config
 from keras_seq.baselines import boosting
+from keras_seq.data.plans.channels import with_plans
 from keras_seq.data.prepare import prepare_series
+from keras_seq.data.series import Column, Schema, build_series
 from keras_seq.errors import ConfigError, DataError, ModelError
 from keras_seq.models.registry import get_family
 from keras_seq.models.views import output_name
@@ -122,3 +125,28 @@ def test_a_graph_that_answers_differently_is_not_delivered(monkeypatch: pytest.M
     monkeypatch.setattr(boosting, "histogram_layer", wrong)
     with pytest.raises(ModelError, match="differs from the fitted model"):
         fitted("per_step", "hist_gradient_boosting")
+
+
+def test_lag_ridge_reads_a_plan() -> None:
+    """Steps ahead follow a column that is known ahead; without it nobody could know them. Old layers have no plan."""
+    rng = np.random.default_rng(0)
+    plan = (rng.random(400) < 0.4).astype(np.float32)
+    values = np.stack([10 + 4 * plan + rng.normal(0, 0.1, 400), plan], axis=1).astype(np.float32)
+    schema = Schema(name="s", task="forecast", columns=(Column(name="y"), Column(name="plan")), targets=("y",))
+    windows = {"mode": "sliding", "length": 8, "horizon": 3}
+    errors = {}
+    for told in ([], None):
+        settings = {
+            "data": {"known_ahead": ["plan"], "covariates": {"plan_leads": told}, "windows": windows},
+            "model": {"family": "ridge"},
+        }
+        found = config.from_dict(config.override(settings, {"data.split.by": "time"}))
+        series = with_plans(build_series(schema, [values], [values[:, :1].copy()]), found.data)
+        prepared = prepare_series(series, found.data)
+        model = get_family("ridge").fit(found, prepared, lambda text: None)  # type: ignore[misc]
+        index = prepared.index["test"]
+        answer = predict_windows(model, prepared.series, index, prepared.spec, found.data)
+        truth = prepared.series.targets[index.target[:, None] + np.arange(3)]
+        errors[told is None] = float(np.sqrt(np.mean((answer - truth) ** 2)))
+        assert model.get_layer("linear").lags == (8 if told is None else None)
+    assert errors[True] < 0.8 and errors[False] > 1.5  # the mean of eight lags moves by 0.7

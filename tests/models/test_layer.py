@@ -18,7 +18,7 @@ ARGUMENTS = {  # beside the defaults
     "HybridMembers": {"deviation": [1.0], "season": 3},
     "InstanceRestore": {"target_index": [0]},
     "Interval": {"width": [1.0], "bounds": [0.0, None]},
-    "LagLinear": {"horizon": 2, "centre": "mean"},
+    "LagLinear": {"horizon": 2, "centre": "mean", "lags": 3},
     "LinearSkip": {"index": [0], "time": 4, "horizon": 2},
     "MonotoneQuantiles": {"levels": [0.1, 0.9]},
     "PlattScaling": {"slope": 2.0, "offset": 1.0},

@@ -113,7 +113,10 @@ def _plan(
     if source.is_shards:
         raise ConfigError("data.source=shards is written already; name the source to write, such as table.")
     from keras_seq.data.covariates.add import wanted
+    from keras_seq.data.plans.marks import refuse_on_disk
 
+    if config.known_ahead:
+        refuse_on_disk(config.known_ahead[0])
     if wanted(config.covariates):
         raise ConfigError("data.covariates are computed in memory; write them into the file, or leave them out.")
     refuse_rules(config, "shards are written row by row")
@@ -124,6 +127,8 @@ def _plan(
         dated = layout.schema.time_column is not None and layout.kinds[layout.schema.time_column] == "date"
         clock = "" if layout.schema.time_column is None else "M8[ns]" if dated else "f8"
         series, schema = None, layout.schema
+        if marks := [column.name for column in schema.columns if column.known_ahead]:
+            refuse_on_disk(marks[0])
         facts = [[file.name, sha256(file)] for file in files]
         facts += [sha256(config.schema_file)] if config.schema_file else []
     else:

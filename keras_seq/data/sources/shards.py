@@ -27,8 +27,11 @@ def load_shards(config: DataConfig) -> ShardSeries:
         DataError: unfinished, missing, truncated or changed shards.
     """
     from keras_seq.data.covariates.add import wanted
+    from keras_seq.data.plans.marks import refuse_on_disk
     from keras_seq.data.shards.folder import open_shards, verify
 
+    if config.known_ahead:
+        refuse_on_disk(config.known_ahead[0])
     if wanted(config.covariates):
         raise ConfigError("data.covariates are computed in memory; write them into the files before sharding.")
     if not config.path:

@@ -13,6 +13,7 @@ from keras_seq.config import DataConfig, TaskName, yaml_text
 from keras_seq.data.databases.extract import table_path
 from keras_seq.data.formats.members import table_stem
 from keras_seq.data.formats.roles import Roles
+from keras_seq.data.plans.marks import marked
 from keras_seq.data.reading import Kind, Reading
 from keras_seq.data.reading.batches import column_roles
 from keras_seq.data.reading.companion import StaticTable
@@ -119,6 +120,7 @@ def plan_table(config: DataConfig) -> Layout:
         static=_static_inputs(static, static_kinds, columns),
     )
     schema = _with_words(schema, {**facts.kinds, **static_kinds}, facts, config)
+    schema = marked(schema, config)
     kinds = _kinds(schema, facts, config)
     dated = schema.time_column is not None and kinds[schema.time_column] == "date"
     dates = settle_time(str(schema.time_column), facts, config) if dated else None
@@ -198,13 +200,6 @@ def _read_schema(file: Path, table: Path) -> dict[str, Any]:
 
 def _refuse_computed(schema: Schema, file: Path) -> None:
     """What would be without effect must not be asked for."""
-    known = next((column.name for column in schema.columns if column.known_ahead), None)
-    if known is not None:
-        raise ConfigError(
-            f"Schema file '{file}' marks column '{known}' as known_ahead: true, but columns of a table are read up to "
-            "a window's last row, so their later values would not be used. Remove the mark; days that are known ahead "
-            "can be given as data.covariates.events."
-        )
     if schema.history is not None:
         raise ConfigError(f"Schema file '{file}' sets 'history', which follows from data.covariates; remove it.")
 
