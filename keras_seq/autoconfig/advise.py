@@ -188,6 +188,8 @@ def _forecaster(facts: ConfigurationFacts) -> list[Choice]:
         choices = _network(
             "lstm", {**sizes, "hidden_dims": []}, f"{facts.rows} rows: a small network on top of a linear map", instead
         )
+        why = "each window by its own mean and deviation: levels drift, and units differ in scale"
+        choices.append(Choice("model.normalisation", "instance", why, "none"))
     if known:
         listed = ", ".join(f"{words} ({steps} steps)" for steps, words in known)
         others = " or ".join(str(steps) for steps, _ in known[1:])

@@ -1,4 +1,4 @@
-"""Rows of each unit in the order of their time: newest first is turned round, others are sorted where asked for."""
+"""Rows of each unit in the order of their time: a table newest first is turned round, others sorted where asked for."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def in_time_order(series: Series, *, sort: bool) -> Merged:
 
     Args:
         series: rows by unit; times that are missing leave it as it is, for the check to refuse.
-        sort: sort units whose rows are in any order; else only those are turned round whose newest row comes first and
-            the oldest last.
+        sort: sort units whose rows are in any order; else units are turned round where each has its newest row first
+            and its oldest last.
     """
     time = series.time
     rows = np.arange(len(time), dtype=np.int64)
@@ -27,7 +27,8 @@ def in_time_order(series: Series, *, sort: bool) -> Merged:
     steps, inside = np.diff(time), unit[1:] == unit[:-1]
     back = np.bincount(unit[1:], weights=inside & (steps < steps.dtype.type(0)), minlength=series.n_units)
     on = np.bincount(unit[1:], weights=inside & (steps > steps.dtype.type(0)), minlength=series.n_units)
-    chosen = (back > 0) & ((on == 0) | sort)
+    newest_first = not on.any()  # in all units: one that falls among others that rise may be a mistake
+    chosen = (back > 0) & (newest_first or sort)
     if not chosen.any():
         return Merged(series, rows)
     keys = np.where(chosen[unit], np.argsort(np.argsort(time, kind="stable"), kind="stable"), rows)

@@ -47,6 +47,12 @@ def test_newest_first_is_turned_round_in_training_and_prediction(tmp_path):
     assert "newest first and were turned round" in rows.remarks[0]
 
 
+def test_one_unit_that_falls_among_others_is_left_to_the_check():
+    mixed = series([1, 2, 3], [9, 5, 2])
+    assert in_time_order(mixed, sort=False).rows.tolist() == [0, 1, 2, 3, 4, 5]
+    assert in_time_order(mixed, sort=True).rows.tolist() == [0, 1, 2, 5, 4, 3]
+
+
 def test_any_order_is_sorted_only_where_it_is_asked_for(tmp_path):
     path = tmp_path / "table.csv"
     order = np.random.default_rng(0).permutation(20)

@@ -161,7 +161,7 @@ def test_without_a_description_rows_without_a_unit_are_not_lost(server):
     with pytest.raises(DataError, match="names no unit in data row 4"):
         predict(server, frame, features=["a", "b"], unit="pump")
     with pytest.raises(DataError, match=r"'hour' of unit .* does not rise"):
-        predict(server, table().iloc[::-1], features=["a", "b"], unit="pump", time="hour")
+        predict(server, table().iloc[[0, 1, 4, 2, 3, 5, 6]], features=["a", "b"], unit="pump", time="hour")
 
 
 def test_examples_are_the_windows_of_the_schema(server):
