@@ -115,7 +115,7 @@ def test_every_command_and_action_has_its_words():
     assert set(COMMANDS) <= set(found)
     for path, words in found.items():
         assert {"--json", "--help"} <= set(words.options), path
-    assert found["keras_seq.data"].actions[:3] == ("list", "check", "fetch")
+    assert found["keras_seq.data"].actions[:3] == ("list", "formats", "check")
 
 
 def test_every_field_has_an_entry():

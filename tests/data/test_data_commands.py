@@ -121,7 +121,7 @@ def test_check_prints_statistics_and_quality(capsys):
 
 def test_check_of_a_bad_file_leaves_with_2(tmp_path, capsys):
     path = tmp_path / "bad.csv"
-    path.write_text("unit,at,x,y\na,1,1,0\na,1,inf,1\nb,2,3,0\nb,1,4,1\n")
+    path.write_text("unit,at,x,y\na,1,1,0\na,1,inf,1\na,2,2,0\nb,2,3,0\nb,1,4,1\n")
     assert main(["check", "--path", str(path), "--unit", "unit", "--data.time", "at", "--targets", "[y]"]) == 2
     text = capsys.readouterr().out
     for rule in ("[infinite] column 'x', unit 'a', row 2", "[duplicate time] unit 'a', row 2", "[time order] unit 'b'"):

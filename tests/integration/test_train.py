@@ -112,7 +112,7 @@ def test_the_served_graph_takes_raw_units_and_answers_like_the_bundle(run, tmp_p
         (lambda table: table.assign(superheat=np.inf), "infinite 'superheat'"),
         (lambda table: table.assign(superheat=np.nan), "misses 'superheat'.*impute"),
         (lambda table: table.iloc[:0], "no rows"),
-        (lambda table: table.assign(step=0.0), "'step'.*does not rise at row 2"),
+        (lambda table: table.assign(step=0.0, superheat=np.arange(len(table)) / 7), "'step'.*does not rise at row 2"),
         (lambda table: table.drop(columns="cast"), "lacks the unit column 'cast'"),
         (lambda table: table.assign(cast=["a"] * 119 + [""]), "names no unit in data row 120"),
     ],

@@ -13,7 +13,7 @@ FILE = re.compile(
 DOTTED = re.compile(r"(?<![\w/.-])((?:keras_seq|serving|tuning)(?:\.[A-Za-z_]\w*)+)")
 FILES = re.compile(r"[\w/.-]+\.(?:json|npz|yaml|md|txt|log|py|bash|zsh|fish)\b")
 EXAMPLES = {"keras_seq/models/dense_gru.py", "keras_seq.NAME", "configs/cmapss_fd00"}
-TAGS = re.compile(r"keras_seq\.(study|trial)$")  # of runs in the store
+TAGS = re.compile(r"keras_seq\.(study|trial|formats|sources)$")  # of runs in the store, and of entry points
 
 
 def pages() -> dict[str, str]:

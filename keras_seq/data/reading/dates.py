@@ -25,6 +25,7 @@ _WITH_OFFSET = OFFSET.replace("([Zz]", "(?:[Zz]")
 _SHORT_DAYS = ("%m/%d/%y", "%d.%m.%y", "%m-%d-%y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d-%b-%y", "%d %b %y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H.%M", " %H.%M.%S", " %I:%M %p", " %I:%M:%S %p")
 _MIDNIGHT = r"[T ]24[:.]00(?:[:.]00)?$"  # an hour that ends its day
+MOSTLY_EVEN = 0.9  # share of near steps from which dates of different separators are believed
 NEAR = (0.75, 1.35)  # of the usual step: months and quarters are even, weeks and month starts are not
 
 
@@ -190,13 +191,13 @@ def _candidates(texts: pd.Series) -> list[str]:
 
 
 def _any_separator(texts: pd.Series) -> dict[str, Any]:
-    """Formats, and the stamps by them, that fit all texts once dashes and points in days are slashes."""
+    """Formats, and the stamps by them, that fit all texts at even steps once dashes and points in days are slashes."""
     fitting = {}
     unified = _with_slashes(texts)
     for clock in _CLOCKS:
         for day in ("%m/%d/%Y", "%d/%m/%Y"):
             stamps = _parse(unified, day + clock)
-            if len(stamps) and stamps.notna().all():
+            if len(stamps) and stamps.notna().all() and _evenness(stamps)[0] > MOSTLY_EVEN:
                 fitting[f"{ANY}{day}{clock}"] = stamps
     return fitting
 
