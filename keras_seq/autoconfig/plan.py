@@ -104,7 +104,8 @@ def _shares(table: TableProfile, question: TargetQuestion, unit: str | None) -> 
         labels = table.head.groupby(unit, sort=False)[question.targets[0]].first()
     if table.columns[question.targets[0]].kind == "flag":
         labels = labels.map({0.0: "false", 1.0: "true"})
-    texts = [number_text(value) if isinstance(value, float) else own_text(str(value)) for value in labels]
+    known = labels.dropna()
+    texts = [number_text(value) if isinstance(value, float) else own_text(str(value)) for value in known]
     counts = Counter(texts)
     return {text: counts[text] / len(texts) for text in sorted(counts, key=natural)}
 

@@ -11,7 +11,7 @@ from keras_seq.data.series import Series
 
 
 def in_time_order(series: Series, *, sort: bool) -> Merged:
-    """The series with rows that rise in time, as far as that is certain; rows of one stamp keep the file's order.
+    """The series with rows that rise in time, as far as that is certain; of rows of one stamp the later entry is last.
 
     Args:
         series: rows by unit; times that are missing leave it as it is, for the check to refuse.
@@ -31,7 +31,8 @@ def in_time_order(series: Series, *, sort: bool) -> Merged:
     chosen = (back > 0) & (newest_first or sort)
     if not chosen.any():
         return Merged(series, rows)
-    keys = np.where(chosen[unit], np.argsort(np.argsort(time, kind="stable"), kind="stable"), rows)
+    rank = -rows if newest_first else np.argsort(np.argsort(time, kind="stable"), kind="stable")
+    keys = np.where(chosen[unit], rank, rows)
     order = np.lexsort((keys, unit)).astype(np.int64)
     per_step = len(series.targets) == len(series.values)
     ordered = dataclasses.replace(

@@ -493,3 +493,14 @@ def test_few_words_are_proposed_as_categories_and_ids_are_not(here, capsys):
     assert "'mode' holds 3 words (run 50.0%, idle 25.0%, purge 25.0%): each word of train becomes a channel" in told
     assert "note: an id or free text" in told
     assert "shift: holds 70 words, each in" in told
+
+
+@pytest.mark.parametrize("words", [("0", "1"), ("sound", "broken"), ("a", "b", "c")])
+def test_labels_that_miss_in_some_rows(here, words):
+    rows = [
+        f"{i // 20},{i % 7},{'' if i == 3 else words[(i % 20 > 14) + (i % 20 > 17) * (len(words) - 2)]}"
+        for i in range(200)
+    ]
+    made = begin("u,x,fail\n" + "\n".join(rows) + "\n", "--target", "fail")
+    assert made.data.task == ("binary" if len(words) == 2 else "multiclass")
+    assert "nan" not in (here / "made.yaml").read_text()

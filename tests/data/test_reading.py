@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_seq.config import DataConfig
+from keras_seq.data.reading import Marks
 from keras_seq.data.reading.by_schema import format_stamps, read_by_schema
+from keras_seq.data.reading.numbers import inspect_numbers, to_numbers
 from keras_seq.data.reading.zones import to_local
 from keras_seq.data.sources import load_series
 from keras_seq.errors import ConfigError, DataError, KerasSeqError
@@ -502,3 +504,10 @@ def test_a_date_format_that_fits_no_column_is_refused_by_init(tmp_path):
     path.write_text("when,y\n" + "".join(f"01/{day}/2024,{day % 7}\n" for day in range(10, 30)))
     with pytest.raises(ConfigError, match=r"No column of .* holds dates of the format %d/%m/%Y \(data\.date_format\)"):
         init.main([str(path), "--target", "y", "--data.date_format", "%d/%m/%Y", "--out", str(tmp_path / "t.yaml")])
+
+
+def test_a_mark_of_thousands_stands_before_no_exponent():
+    texts = pa.array(["1,668E+01", "2,5e3", "7,000e-1"])
+    assert inspect_numbers(texts).fitting == (Marks(decimal=","),)
+    np.testing.assert_array_equal(to_numbers(texts, Marks(decimal=","))[0], [16.68, 2500.0, 0.7])
+    assert to_numbers(pa.array(["1,668", "1,668E+01"]), Marks(thousands=","))[1].tolist() == [False, True]

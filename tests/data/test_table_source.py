@@ -321,3 +321,16 @@ def test_the_calendar_of_a_schema_file_is_used(tmp_path):
     schema.write_text("columns: [x]\ncalendar: {kind: step}\n")
     with pytest.raises(DataError, match="needs a step above 0"):
         read(tmp_path, text, **options)
+
+
+def test_columns_of_numbers_beside_one_of_decimal_commas(tmp_path):
+    """Marks are those of the columns that are written as text; the others are numbers already."""
+    from keras_seq.autoconfig.table import read_table
+
+    frame = pd.DataFrame({"wear": np.arange(20) / 4 + 0.5, "code": ["12,5", "7,25"] * 10})
+    for name, write in (("p.parquet", frame.to_parquet), ("p.feather", frame.to_feather)):
+        write(tmp_path / name)
+        table = read_table(tmp_path / name)
+        assert {name: column.kind for name, column in table.columns.items()} == {"wear": "number", "code": "number"}
+        np.testing.assert_array_equal(table.head["wear"], frame["wear"])
+        assert table.head["code"].tolist()[:2] == [12.5, 7.25]

@@ -80,11 +80,17 @@ def test_sorting_needs_the_rows_in_memory(tmp_path):
 def test_sorted_rows_are_those_of_a_stable_sort(times):
     before = series(*times)
     after = in_time_order(before, sort=True)
+    rises = any(late > early for time in times for early, late in itertools.pairwise(time))
     for unit, time in enumerate(times):
         rows = slice(before.offsets[unit], before.offsets[unit + 1])
         falls = any(late < early for early, late in itertools.pairwise(time))
-        wanted = np.argsort(time, kind="stable") if falls else np.arange(len(time))
+        turned = np.argsort(time, kind="stable") if rises else np.arange(len(time))[::-1]  # newest first: turned round
+        wanted = turned if falls else np.arange(len(time))
         np.testing.assert_array_equal(after.rows[rows] - before.offsets[unit], wanted)
         np.testing.assert_array_equal(after.series.values[rows, 0], wanted)
     again = in_time_order(after.series, sort=True)
     np.testing.assert_array_equal(again.rows, np.arange(len(before.values)))
+
+
+def test_of_one_stamp_the_entry_at_the_top_of_a_newest_first_file_is_the_last():
+    assert in_time_order(series([5, 3, 3, 1]), sort=False).rows.tolist() == [3, 2, 1, 0]

@@ -135,11 +135,11 @@ def _trimmed(texts: pa.Array) -> pa.Array:
 def _regex(marks: Marks) -> str:
     """RE2 pattern of a whole number text."""
     decimal = "\\" + marks.decimal
-    whole = r"\d+"
-    if marks.thousands:
+    grouped = ""
+    if marks.thousands:  # never before an exponent
         mark = marks.thousands if marks.thousands in " '" else "\\" + marks.thousands
-        whole = rf"(?:[1-9]\d{{0,2}}(?:{mark}\d{{3}})+|\d+)"
-    return rf"^(?i:[+-]?(?:{whole}(?:{decimal}\d*)?|{decimal}\d+)(?:e[+-]?\d+)?|{_WORDS})$"
+        grouped = rf"|[+-]?[1-9]\d{{0,2}}(?:{mark}\d{{3}})+(?:{decimal}\d*)?"
+    return rf"^(?i:[+-]?(?:\d+(?:{decimal}\d*)?|{decimal}\d+)(?:e[+-]?\d+)?{grouped}|{_WORDS})$"
 
 
 def _commonest_decimal(certain: Iterable[Marks]) -> Decimal | None:

@@ -173,11 +173,10 @@ def _settle_typed(path: Path, config: DataConfig, reading: Reading) -> TableFact
     )
     remarks = list(batches.column_roles(path, reading).remarks)
     remarks += [_told_marks(file_marks, exceptions)] if file_marks != Marks() or exceptions else []
+    marks = {name: exceptions.get(name, file_marks) for name in texts if kinds[name] == "number"}
     reading = reading.model_copy(
-        update={
-            "decimal": file_marks.decimal,
-            "thousands": file_marks.thousands,
-            "marks": exceptions,
+        update={  # by column: columns that hold numbers have no marks
+            "marks": {name: own for name, own in marks.items() if own != Marks()},
             "flags": tuple(name for name, kind in kinds.items() if kind == "flag"),
         }
     )
