@@ -14,6 +14,7 @@ from keras_seq.config import DataConfig
 from keras_seq.data.home import data_home
 from keras_seq.data.reading.batches import read_batches
 from keras_seq.data.reading.by_schema import read_by_schema
+from keras_seq.data.reading.dialect import csv_names
 from keras_seq.data.reading.settle import TableFacts, settle_table
 from keras_seq.data.sources import load_series
 from keras_seq.errors import ConfigError, DataError
@@ -337,3 +338,12 @@ def test_lost_decimal_commas_by_rule_and_no_false_alarm(tmp_path):
     for columns_ in ((z, y, x.round()), (x.round(), rng.integers(0, 10, 300), y), (y, rng.choice([3, 5, 700], 300), z)):
         rows = [tuple(int(value) for value in row) for row in zip(*columns_, strict=True)]
         facts(tmp_path / "t.csv", text_of(rows, ",", "x,y,z"))
+
+
+@pytest.mark.parametrize("above", ["Plant report\n\n", "Plant report\nline 4\n\n\n"])
+def test_a_preamble_above_semicolons_and_decimal_commas(tmp_path, above):
+    path = tmp_path / "plant.csv"
+    path.write_text(above + "time;load;temp\n" + "".join(f"{i};{i},5;{20 + i},25\n" for i in range(12)))
+    reading = settle_table(path, DataConfig(source="table", path=str(path))).reading
+    assert (reading.delimiter, reading.decimal) == (";", ",")
+    assert list(csv_names(path, reading)) == ["time", "load", "temp"]

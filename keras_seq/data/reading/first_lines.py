@@ -28,7 +28,8 @@ def split_rows(rows: Sequence[str], delimiter: str) -> list[list[str]]:
 def preamble(rows: Sequence[str], delimiters: Sequence[str]) -> tuple[int, str] | None:
     """How many lines come before the table, and its delimiter; None where no one reading fits.
 
-    From some line on, nearly all lines have the same number of fields, above one; no line before it has that many.
+    From some line on, nearly all lines have the same number of fields, above one; no line before it has that many. Of
+    several readings the one that begins higher up has the header, too; a decimal comma cuts the rows alone.
     """
     best = None
     for delimiter in delimiters:
@@ -38,9 +39,9 @@ def preamble(rows: Sequence[str], delimiters: Sequence[str]) -> tuple[int, str] 
         table = [count for count, row in zip(counts[place:], rows[place:], strict=False) if row[:1] != "#"]
         if usual < 2 or not 0 < place <= LONGEST_PREAMBLE or len(table) < 3:
             continue
-        if table.count(usual) >= 0.95 * len(table) and (best is None or usual > best[0]):
-            best = (usual, place, delimiter)
-    return best and (best[1], best[2])
+        if table.count(usual) >= 0.95 * len(table) and (best is None or (-place, usual) > best[:2]):
+            best = (-place, usual, delimiter)
+    return best and (-best[0], best[2])
 
 
 def between_blanks(rows: Sequence[str]) -> bool:
