@@ -109,7 +109,7 @@ def _tuple(value):
     return tuple(value) if isinstance(value, list) else value
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_ensemble_is_a_bundle_like_any_other(defects, tmp_path):
     import tensorflow as tf
 

@@ -136,7 +136,7 @@ def test_killed_three_times_at_random_every_trial_is_there_once(tmp_path):
     assert len(children(tmp_path)) == 9
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_dying_worker_is_replaced_and_its_trial_goes_on(tmp_path):
     process = start(tmp_path, "--trials", "4", "--tracking", "none", "--training.epochs", "30")
 

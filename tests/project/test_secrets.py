@@ -182,7 +182,7 @@ def test_tokens_are_not_shown_by_clients_and_jobs(tmp_path):
     assert SECRET not in repr(RetrainRequest(model="m", base=tmp_path, work=tmp_path, token=SECRET))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1800)
 def test_a_real_run_leaves_it_nowhere(tmp_path):
     """Train, judge, export, report and ask the store, each as a user does; then search all that was written."""

@@ -124,7 +124,7 @@ def _retrain(server, tmp_path, bundle):
     assert VARIABLE not in config.to_yaml(found) and PASSWORD not in config.to_yaml(found)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_an_sqlite_file_from_end_to_end(plant, tmp_path, capsys):
     """Whole numbers for units, seconds for times; shards, the quality check, and answers beside the rows."""
