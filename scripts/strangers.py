@@ -1,23 +1,27 @@
-"""Sets that nobody tuned to, from file to judged answers: init, check, train, predict, and the metric by pandas alone.
+"""Sets that nobody tuned to, from file to served answers, with nothing said but the target and how far ahead.
 
-    .venv/bin/python scripts/strangers.py [--only water_flow,occupancy] [--output docs/strangers.md]
+    .venv/bin/python scripts/strangers.py [--only water_flow,occupancy] [--jobs 2] [--output docs/strangers.md]
 
-Each set is taken as its owner would bring it. The test metric that training prints is computed once more from what
-``predict --every 1`` answers and from the file as pandas reads it; both must agree to 1e-6 of the target's
-mean size, as float32 holds it.
+Each set is taken as its owner would bring it: ``init``, ``train`` (two epochs, small), ``predict --every 1``,
+``export``, an embedded server and its client on the same file, each by its command line. The test metric that training
+prints is computed once more from what ``predict`` answers and from the file as another reader reads it; both must agree
+to 1e-5 of the target's mean size, as float32 holds it. A set that takes longer than ``--limit`` seconds is given up.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
+import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,107 +29,37 @@ import numpy as np
 import pandas as pd
 import yaml
 
+sys.path.insert(0, str(Path(__file__).parent))
+from strangers_sets import STRANGERS, Stranger
+
 SMALL = ("--training.epochs", "2", "--model.units", "16", "--tracking.backend", "none", "--export.saved_model", "false")
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
-
-
-@dataclass(frozen=True)
-class Stranger:
-    """A set and how its owner would bring it.
-
-    Attributes:
-        file: below the data home.
-        init: options of ``keras_seq.init`` after the file.
-        train: options of ``keras_seq.train``.
-        read: the file by pandas, independent of us; None where the file is refused.
-        time, unit, target: columns of what ``read`` gives.
-        why: what it is an example of.
-    """
-
-    file: str
-    why: str
-    init: tuple[str, ...] = ()
-    train: tuple[str, ...] = ()
-    read: Callable[[Path], pd.DataFrame] | None = None
-    time: str = ""
-    unit: str = ""
-    target: str = ""
-    asked: tuple[str, ...] = field(default=())
-
-
-def _occupancy(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path)  # the unnamed numbers of rows become the index
-
-
-def _water(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path)
-    return table.assign(Time=pd.to_datetime(table["Time"], utc=True))
-
-
-def _air_original(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, sep=";", decimal=",").dropna(how="all").replace(-200, np.nan)
-
-
-def _dated(name: str) -> Callable[[Path], pd.DataFrame]:
-    def read(path: Path) -> pd.DataFrame:
-        table = pd.read_csv(path)
-        return table.assign(**{name: pd.to_datetime(table[name], utc=True)})
-
-    return read
-
-
-AIR = ("--model.family", "ridge", "--data.impute", "forward", "--data.missing_codes", "[-200]")
-RIDGE = ("--model.family", "ridge")
-STRANGERS = (
-    Stranger(
-        "beijing_pm25/pollution.csv", "gaps, a word column, a row number",
-        ("--target", "pm2.5", "--horizon", "1"), RIDGE, pd.read_csv, "No", "", "pm2.5",
-    ),
-    Stranger(
-        "air_quality_italy/AirQualityUCI.csv", "-200 for missing; date and time in two columns",
-        ("--target", "C6H6_GT", "--time", "none", "--task", "regression"), AIR,
-        lambda path: pd.read_csv(path).replace(-200, np.nan), "", "", "C6H6_GT",
-    ),
-    Stranger(
-        "air_quality_italy/AirQualityUCI_semicolon_decimal_comma.csv", "its original: semicolons, decimal commas",
-        ("--target", "C6H6(GT)", "--time", "none", "--task", "regression"), AIR,
-        _air_original, "", "", "C6H6(GT)",
-    ),
-    Stranger("occupancy/datatraining.txt", "rows with unnamed numbers; classes", ("--target", "Occupancy"), (),
-             _occupancy, "date", "", "Occupancy"),
-    Stranger("bike_hourly/bike_sharing_dataset_clean.csv", "a word column, known calendar",
-             ("--target", "users", "--horizon", "24"), RIDGE, pd.read_csv, "date_time", "", "users"),
-    Stranger("vic_electricity/vic_electricity.csv", "UTC stamps, local calendar by --data.zone, true and false",
-             ("--target", "Demand", "--horizon", "48"), (*RIDGE, "--data.zone", "Australia/Melbourne"),
-             _dated("Time"), "Time", "", "Demand"),
-    Stranger("water_flow/water-flow.csv", "offsets across a clock change, gaps",
-             ("--target", "Water flow [l/s]", "--horizon", "6"), (), _water, "Time", "", "Water flow [l/s]"),
-    Stranger("walmart_weekly/walmart_sales_weekly.csv", "units, gaps, true and false",
-             ("--target", "Weekly_Sales", "--horizon", "4"), RIDGE, pd.read_csv, "Date", "id", "Weekly_Sales"),
-    Stranger("nasa_battery/B0005.csv", "168 rows, a companion of the target",
-             ("--target", "soh", "--horizon", "1"), (), pd.read_csv, "discharge", "", "soh"),
-    Stranger("exchange_rate/exchange_rate.txt.gz", "no header"),
-    Stranger("eeg_eye_state/EEG Eye State.arff", "ARFF"),
-    Stranger("basic_motions/BasicMotions_TRAIN.ts", ".ts"),
-    Stranger("trace_npz/Trace.npz", "arrays"),
-    Stranger("calce_battery/CS2_35_8_17_10.xlsx", "an Excel file"),
+NAIVE = "note: the naive reference is better"
+COLUMNS = (
+    "file, target", "rows", "task", "hand work", "told", "model", "naive (which)", "model better",
+    "by another reader", "served, differs by", "s",
 )  # fmt: skip
+HEADER = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="parts of the files' paths, with commas")
+    parser.add_argument("--jobs", type=int, default=1, help="sets at a time")
+    parser.add_argument("--limit", type=float, default=180, help="seconds a set may take")
     parser.add_argument("--output", help="write the table to this Markdown file too")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    home = Path(os.environ.get("KERAS_SEQ_DATA", Path.home() / ".cache" / "keras_seq"))
+    if options.one is not None:
+        print(json.dumps(_one(STRANGERS[options.one])))
+        return
     wanted = [part for part in options.only.split(",") if part]
-    lines = []
-    for stranger in STRANGERS:
-        if wanted and not any(part in stranger.file for part in wanted):
-            continue
-        line = _one(stranger, home / stranger.file)
-        print(line, flush=True)
-        lines.append(line)
+    chosen = [
+        number
+        for number, stranger in enumerate(STRANGERS)
+        if not wanted or any(part in stranger.file for part in wanted)
+    ]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        lines = list(pool.map(lambda number: _child(number, options.limit), chosen))
     if options.output:
         _write(Path(options.output), lines)
 
@@ -137,99 +71,211 @@ def _write(path: Path, lines: list[str]) -> None:
     path.write_text(f"{head}<!-- table -->\n{HEADER}" + "\n".join(lines) + f"\n<!-- end -->\n{tail}", encoding="utf-8")
 
 
-COLUMNS = ("file", "what it is like", "understood", "told or refused", "metric, printed", "by pandas", "s")
-HEADER = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
+def _child(number: int, limit: float) -> str:
+    """Line of the table, worked out in a process of its own, so that a crash is one set's."""
+    stranger, begun = STRANGERS[number], time.monotonic()
+    command = [sys.executable, __file__, "--one", str(number)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=limit, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        )
+        cells = json.loads(done.stdout) if done.returncode == 0 else {"told": f"**crash**: {done.stderr[-300:]}"}
+    except subprocess.TimeoutExpired:
+        cells = {"told": f"given up after {limit:.0f} s"}
+    cells |= {"file, target": f"{stranger.file}, {stranger.target}", "hand work": str(len(stranger.hand) // 2)}
+    cells["s"] = f"{time.monotonic() - begun:.0f}"
+    line = "| " + " | ".join(cells.get(name, "").replace("|", "\\|").replace("\n", " ") for name in COLUMNS) + " |"
+    print(line, flush=True)
+    return line
 
 
-def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, **QUIET})
+def _command(name: str, *words: str) -> str:
+    """What a command prints."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = importlib.import_module(f"keras_seq.commands.{name}").main(words)
+    if code:
+        raise RuntimeError(f"{name}: exit code {code}: {said.getvalue()[-300:]}")
+    return said.getvalue()
 
 
-def _one(stranger: Stranger, path: Path) -> str:
-    begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder_name:
-        folder = Path(folder_name)
-        target = stranger.init or ("--target", "y")
-        made = _run(folder, "keras_seq.init", str(path), *target, "--out", "made.yaml", "--json")
-        if made.returncode:
-            reason = json.loads(made.stdout)["error"]["message"]
-            text = reason.replace(str(path), path.name).split(". ")[0][:200]
-            return _line(stranger, "", f"refused: {text}")
-        told = json.loads(made.stdout)
-        check = _run(folder, "keras_seq.data", "check", "--config", "made.yaml", *stranger.train)
-        trained = _run(folder, "keras_seq.train", "--config", "made.yaml", *SMALL, *stranger.train, "--json")
-        if trained.returncode:
-            return _line(stranger, _understood(told), f"train: {trained.stderr.strip()[-300:]}")
-        bundle = next(folder.glob("runs/*/seed-0/bundle"))
-        answers = folder / "answers.parquet"
-        done = _run(folder, "keras_seq.predict", str(bundle), str(path), "--every", "1", "--out", str(answers))
-        assert done.returncode == 0, done.stderr
-        metrics = json.loads((bundle / "metrics.json").read_text())["test"]
-        name, printed, recomputed, size = _recomputed(stranger, path, bundle, pd.read_parquet(answers), metrics)
-        notes = "; ".join(line.strip() for line in check.stdout.splitlines() if "warning" in line)[:160]
-    agree = abs(printed - recomputed) <= 1e-6 * size
-    verdict = f"{recomputed:.7g}{'' if agree else ' **differs**'}"
-    took = f"{time.monotonic() - begun:.0f}"
-    return _line(stranger, _understood(told), notes, f"{name} {printed:.7g}", verdict, took)
+def _one(stranger: Stranger) -> dict[str, str]:
+    from keras_seq.errors import KerasSeqError
+
+    cells: dict[str, str] = {}
+    home = Path(os.environ.get("KERAS_SEQ_DATA", Path.home() / ".cache" / "keras_seq"))
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for step in (_understand, _train, _judge, _serve):
+            try:
+                cells |= step(stranger, home / stranger.file)
+            except KerasSeqError as error:
+                word = "refused" if step is _understand else f"**{step.__name__[1:]}**"
+                text = str(error).replace(f"{home}/", "").split(". ")[0]
+                return cells | {"told": f"{cells.get('told', '')} {word}: {text[:240]}".strip()}
+    return cells
 
 
-def _line(stranger: Stranger, *cells: str) -> str:
-    cells = (stranger.file, stranger.why, *cells, *[""] * (len(COLUMNS) - 2 - len(cells)))
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-
-def _understood(told: dict[str, Any]) -> str:
+def _understand(stranger: Stranger, path: Path) -> dict[str, str]:
+    ahead = ("--horizon", str(stranger.horizon)) if stranger.horizon else ()
+    words = ("--target", stranger.target, *ahead, *stranger.hand, "--out", "made.yaml", "--json")
+    told = json.loads(_command("init", str(path), *words))
     value = {one["key"]: one["value"] for one in told["choices"]}
-    parts = [f"{value.get('data.task') or 'task as the file tells'}", f"time {value.get('data.time')}"]
-    return ", ".join(part for part in (*parts, f"unit {value['data.unit']}" if value.get("data.unit") else "") if part)
+    when = value.get("data.time")
+    parts = [
+        value.get("data.task") or "as the file tells",
+        f"time {'+'.join(when) if isinstance(when, list) else when}",
+    ]
+    parts += [f"unit {value['data.unit']}"] if value.get("data.unit") else []
+    parts += [f"words {', '.join(value['data.categories'])}"] if value.get("data.categories") else []
+    parts += [f"repeated stamps: {value['data.duplicates']}"] if value.get("data.duplicates") else []
+    parts += ["official parts"] if value.get("data.split.by") == "official" else []
+    return {"task": "; ".join(parts)}
 
 
-def _recomputed(
-    stranger: Stranger, path: Path, bundle: Path, answers: pd.DataFrame, metrics: dict[str, float]
+def _train(stranger: Stranger, path: Path) -> dict[str, str]:
+    checked = _command("data", "check", "--config", "made.yaml")
+    warnings = [line.strip() for line in checked.splitlines() if "warning [" in line]
+    said = _command("train", "--config", "made.yaml", *SMALL)
+    metrics = json.loads((_bundle() / "metrics.json").read_text())
+    naive = metrics.get("naive") or {}
+    name = next(name for name in ("accuracy", "mae") if name in metrics["test"])
+    rows = next((line.split(" rows in ")[0].split()[-1] for line in checked.splitlines() if " rows in " in line), "")
+    return {
+        "rows": rows,
+        "told": f"{len(warnings)} warnings" if warnings else "",
+        "model": f"{name} {metrics['test'][name]:.4g}",
+        "naive (which)": f"{naive['test'][name]:.4g} ({naive['name']})" if naive else "",
+        "model better": _better(said),
+    }
+
+
+def _better(said: str) -> str:
+    """Yes, or the metrics of which training said that the naive reference is better."""
+    if NAIVE not in said:
+        return "yes"
+    worse = said.split(NAIVE, 1)[1].split("test part: ", 1)[1].splitlines()[0].split(", ")
+    return f"no: {', '.join(one.split()[0] for one in worse)}"
+
+
+def _bundle() -> Path:
+    return next(Path().glob("runs/*/seed-0/bundle"))
+
+
+def _asked(stranger: Stranger, path: Path) -> Path:
+    """The file that is answered: the official test file where there is one."""
+    return path.parent / stranger.test if stranger.test else path
+
+
+def _judge(stranger: Stranger, path: Path) -> dict[str, str]:
+    if stranger.truth is None:
+        return {}
+    asked = _asked(stranger, path)
+    _command("predict", str(_bundle()), str(asked), "--every", "1", "--out", "all.parquet")
+    metrics = json.loads((_bundle() / "metrics.json").read_text())
+    own = metrics.get("test_files", {}).get(asked.stem) or metrics["test"]
+    answers, truth = pd.read_parquet("all.parquet"), stranger.truth(asked)
+    spec = json.loads((_bundle() / "spec.json").read_text())
+    if stranger.per == "case":
+        last = answers.groupby(answers.columns[0], sort=False).tail(1)["class"].astype(str).to_numpy()
+        judged = truth["y"].notna().to_numpy()  # of every case, in the file's order, known where it is a test case
+        right = last[judged] == truth["y"][judged].astype(str).to_numpy()
+        name, value, printed, size = "accuracy", float(np.mean(right)), own["accuracy"], 1.0
+    else:
+        name, value, printed, size = _stepwise(answers, truth, spec, own, official=bool(stranger.test))
+    agree = abs(printed - value) <= 1e-5 * size
+    return {"by another reader": f"{name} {value:.6g}" + ("" if agree else f" **against {printed:.6g}**")}
+
+
+def _stepwise(
+    answers: pd.DataFrame, table: pd.DataFrame, spec: dict[str, Any], own: dict[str, float], *, official: bool
 ) -> tuple[str, float, float, float]:
-    """Name, printed and recomputed value of the test metric, and the mean size of its truths.
+    """Name, recomputed and printed value of the test metric, and the mean size of its truths.
 
-    The test part is the last share of every unit's rows.
+    The test part is the last share of every unit's rows, or the whole of an official test file.
     """
-    config = yaml.safe_load((bundle / "config.yaml").read_text())
-    spec = json.loads((bundle / "spec.json").read_text())
-    horizon, share, stride = spec["horizon"], config["data"]["split"]["test"], config["data"]["windows"]["stride"]
-    assert config["data"]["split"]["by"] == "time" and stranger.read is not None
-    table = stranger.read(path)
-    table = table if stranger.unit else table.assign(_unit="all")
-    unit = stranger.unit or "_unit"
+    config = yaml.safe_load((_bundle() / "config.yaml").read_text())
+    horizon, stride = spec["horizon"], config["data"]["windows"]["stride"]
+    share = 1.0 if official else config["data"]["split"]["test"]
+    column = "probability" if "probability" in answers else spec["targets"][0]
+    units = table["unit"].nunique()
+    own_rows = dict(iter(answers.groupby(answers.columns[0], sort=False))) if units > 1 else {}
     truths, values = [], []
-    first = spec["targets"][0]
-    own = answers.groupby(unit if stranger.unit else (lambda _: "all"), sort=False)
-    for name, rows in table.groupby(unit, sort=False):
-        truth = rows[stranger.target].to_numpy(np.float64)
+    for unit, rows in table.groupby("unit", sort=False):
+        truth = rows["y"].to_numpy(np.float64)
         count = len(truth)
-        test = count - (round(share * count) if share < 1 else int(share))
-        mine = own.get_group(name if stranger.unit else "all")
+        test = count - (round(share * count) if share <= 1 else int(share))
+        mine = (own_rows[unit] if units > 1 else answers)[column].to_numpy(np.float64).reshape(-1, max(horizon, 1))
+        last = count - len(mine) + np.arange(len(mine))  # row that each answer has seen last
         if horizon:
-            grid = mine["probability" if "probability" in mine else first].to_numpy(np.float64).reshape(-1, horizon)
-            last = count - len(grid) + np.arange(len(grid))  # row that each forecast has seen last
-            judged = np.arange(test - 1, count - horizon, stride)  # rows that the judged windows have seen last
+            judged = np.arange(test - 1, count - horizon, stride)
             chosen = np.isin(last, judged)
-            wanted = last[chosen][:, None] + 1 + np.arange(horizon)
-            truths.append(truth[wanted].ravel())
-            values.append(grid[chosen].ravel())
+            truths.append(truth[last[chosen][:, None] + 1 + np.arange(horizon)])
         else:
-            column = mine["probability" if "probability" in mine else first].to_numpy(np.float64)
-            last = count - len(column) + np.arange(len(column))
             chosen = last >= test
-            truths.append(truth[last[chosen]])
-            values.append(column[chosen])
+            truths.append(truth[last[chosen], None])
+        values.append(mine[chosen])
     truth, value = np.concatenate(truths), np.concatenate(values)
-    known = np.isfinite(truth)
-    if horizon and not known.all():
-        whole = known.reshape(-1, horizon).all(axis=1).repeat(horizon)
-        known = whole
-    truth, value = truth[known], value[known]
-    if "brier" in metrics:
-        return "brier", metrics["brier"], float(np.mean((value - truth) ** 2)), 1.0
-    return "mae", metrics["mae"], float(np.mean(np.abs(value - truth))), float(np.mean(np.abs(truth)))
+    whole = np.isfinite(truth).all(axis=1)
+    truth, value = truth[whole].ravel(), value[whole].ravel()
+    if "brier" in own:
+        return "brier", float(np.mean((value - truth) ** 2)), own["brier"], 1.0
+    return "mae", float(np.mean(np.abs(value - truth))), own["mae"], float(np.mean(np.abs(truth)))
+
+
+def _serve(stranger: Stranger, path: Path) -> dict[str, str]:
+    """The same windows asked of an embedded server, beside ``predict``."""
+    asked = _asked(stranger, path)
+    with contextlib.suppress(RuntimeError):  # a version that is not blessed is pushed all the same
+        _command("export", str(_bundle()), "--formats", "saved_model,onnx", "--push", "models/stranger", "--force")
+    every = str(stranger.every)
+    _command("predict", str(_bundle()), str(asked), "--every", every, "--out", "some.parquet")
+    with _server(Path("models/stranger")) as url:
+        client = [sys.executable, "-m", "serving.client", "predict", "stranger", str(asked), "--url", url]
+        done = subprocess.run([*client, "--every", every, "--out", "served.parquet"], capture_output=True, text=True)
+    if done.returncode:
+        return {"served, differs by": f"**{done.stderr.strip()[-300:]}**"}
+    one, other = pd.read_parquet("some.parquet"), pd.read_parquet("served.parquet")
+    if list(one) != list(other) or len(one) != len(other):
+        return {"served, differs by": f"**{len(other)} rows of {list(other)}, not {len(one)} of {list(one)}**"[:300]}
+    numbers = [name for name in one.select_dtypes("number") if one[name].dtype.kind == "f"]
+    rest = [name for name in one if name not in numbers]
+    same = all((one[name].astype(str) == other[name].astype(str)).all() for name in rest)
+    differs = max(
+        (float((one[name] - other[name]).abs().max() / (one[name].abs().max() or 1)) for name in numbers), default=0
+    )
+    return {"served, differs by": f"{differs:.1e} of {len(one)} rows" + ("" if same else " **other texts**")}
+
+
+@contextlib.contextmanager
+def _server(base: Path) -> Any:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    flags = [f"--model_name={base.name}", f"--model_base_path={base.resolve()}", f"--rest_api_port={port}", "--port=0"]
+    command = [sys.executable, "-m", "serving", *flags, "--backend=embedded", "--extras_prefix=/keras_seq"]
+    url = f"http://127.0.0.1:{port}"
+    with open("server.log", "wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            _wait(url, server)
+            yield url
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    end = time.monotonic() + 60
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            with urlopen(f"{url}/keras_seq/ready", timeout=5):
+                return
+        except (URLError, OSError):
+            time.sleep(0.2)
+    raise RuntimeError(f"the server did not start: {Path('server.log').read_text()[-300:]}")
 
 
 if __name__ == "__main__":

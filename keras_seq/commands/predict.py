@@ -20,7 +20,7 @@ from keras_seq.pipeline.predict import answer_database, answer_file, write_table
 if TYPE_CHECKING:
     from keras_seq.bundle import Bundle
 
-DESCRIPTION = """Predict for every unit of a CSV or Parquet file, raw units in and out.
+DESCRIPTION = """Predict for every unit of a table (CSV, Parquet, workbook, .ts, a folder ...), raw units in and out.
 
   python -m keras_seq.predict runs/fd001/seed-0 engines.csv
   python -m keras_seq.predict runs/fd001/seed-0 engines.parquet --every 1 --out answers.parquet
@@ -46,7 +46,7 @@ def make_parser() -> cli.Parser:
     keys = tuple(f"data.{name}" for name in ("source", "path", *FIELDS))
     parser = cli.Parser(prog="python -m keras_seq.predict", description=DESCRIPTION, keys=keys)
     parser.add_argument("bundle", help="bundle or run folder")
-    parser.add_argument("file", nargs="?", help="CSV or Parquet file")
+    parser.add_argument("file", nargs="?", help="table of any format that training reads")
     parser.add_argument("--out", help="CSV or Parquet file to write; default: CSV on the terminal")
     parser.add_argument("--every", type=int, default=0, help="also answer every n steps (0: only at the end)")
     parser.add_argument("--steps", type=int, default=0, help="forecast so far, beyond the horizon from own forecasts")
