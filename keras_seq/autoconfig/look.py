@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CHECKED_MB = 200  # larger files are not read a second time to prove the configuration
 ATTEMPTS = 4
+_CODES = "{} stands for a missing value: several columns share it, apart from all others; [] if it is a measurement"
 MOST_NOTES = 8  # findings of the check that are shown
 
 
@@ -133,10 +134,16 @@ def look(
     from keras_seq.autoconfig.table import read_table
     from keras_seq.autoconfig.target import settle
     from keras_seq.autoconfig.wide_look import wide_note
+    from keras_seq.data.quality.codes import shared_codes
 
     asked = dict(asked or {})
     listed = _listed_time(asked.get("time"), path)
-    table = read_table(path, _with_unit(reading or {}, asked.get("unit"), path), listed)
+    reading = reading or {}
+    table = read_table(path, _with_unit(reading, asked.get("unit"), path), listed)
+    codes = () if "missing_codes" in reading else shared_codes(table.values())
+    if codes:
+        reading = reading | {"missing_codes": list(codes)}
+        table = read_table(path, _with_unit(reading, asked.get("unit"), path), listed)
     if listed:
         asked["time"] = " ".join(listed)
     if ",".join(targets) in table.columns:
@@ -156,7 +163,7 @@ def look(
     taken |= set(table.time_parts) if table.joined_time in taken else set()
     taken |= set(roles.aside) - {*roles.labels, *targets}
     why = ""
-    known = (reading or {}).get("wide") or roles.unit
+    known = reading.get("wide") or roles.unit
     wide = "" if known else wide_note(table, parts["unit"].column, parts["time"].column)
     if not targets:
         try:
@@ -173,7 +180,8 @@ def look(
     facts = plan.gather(table, parts, question)
     facts.official = official
     facts.wide = wide
-    return _prove(table, facts, out, horizon, why, reading or {})
+    told = {"missing_codes": _CODES.format(", ".join(f"{code:g}" for code in codes))} if codes else {}
+    return _prove(table, facts, out, horizon, why, {name: (value, told.get(name)) for name, value in reading.items()})
 
 
 def _with_unit(reading: dict[str, Any], unit: str | None, path: Path) -> dict[str, Any]:
@@ -225,7 +233,12 @@ def _target(
 
 
 def _prove(
-    table: TableProfile, facts: ConfigurationFacts, out: Path, horizon: int, why: str, reading: dict[str, Any]
+    table: TableProfile,
+    facts: ConfigurationFacts,
+    out: Path,
+    horizon: int,
+    why: str,
+    reading: dict[str, tuple[Any, str | None]],
 ) -> Findings:
     """Choices that the file was tried with: loaded, checked and divided; wider shares where a part lacks something."""
     from keras_seq.autoconfig import advise, plan, write
@@ -235,11 +248,15 @@ def _prove(
     schema_file = out.with_name(f"{out.stem}_schema.yaml") if facts.conditions else None
     choices = plan.choices(table, facts, horizon=horizon, schema_file=str(schema_file) if schema_file else None)
     place = next(i for i, choice in enumerate(choices) if choice.key == "data.path") + 1
-    choices[place:place] = [Choice(f"data.{name}", value, "as asked for") for name, value in reading.items()]
+    choices[place:place] = [
+        Choice(f"data.{name}", value, told or "as asked for") for name, (value, told) in reading.items()
+    ]
+    told_codes = [told for _, told in reading.values() if told]
     findings = Findings(table, facts, choices, out)
     findings.schema_text = write.schema_yaml(facts) if schema_file else ""
     findings.notes = [f"the file {remark}" for remark in table.remarks] + list(facts.question.notes)
     findings.notes += [part.note for part in facts.parts.values() if part.note]
+    findings.notes += told_codes
     if facts.wide:
         findings.notes.append(facts.wide)
     if why:

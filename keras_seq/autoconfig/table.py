@@ -159,6 +159,11 @@ class TableProfile:
         self.head = self.head.iloc[order].reset_index(drop=True)
         self.clocks = {name: clock[order] for name, clock in self.clocks.items()}
 
+    def values(self) -> dict[str, NDArray[np.float64]]:
+        """The head's columns of numbers, NaN where missing."""
+        names = [name for name, column in self.columns.items() if column.kind == "number"]
+        return {name: np.asarray(self.head[name], np.float64) for name in names}
+
     def numbers(self) -> list[str]:
         """Columns a model can read: numbers and flags."""
         return [name for name, column in self.columns.items() if column.kind in ("number", "flag")]

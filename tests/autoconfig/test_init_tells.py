@@ -78,3 +78,14 @@ def test_numbers_in_two_fashions_are_no_id(here, capsys):
 def test_lists_in_parquet_are_left_out(here):
     waves(40).assign(parts=[[1, 2]] * 40).to_parquet("table.parquet")
     assert "parts" not in load_series(begin("table.parquet").data).schema.features
+
+
+def test_a_code_that_several_columns_share_is_taken_out(here):
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame(rng.normal(50, 5, (200, 4)).round(1), columns=["a", "b", "c", "y"])
+    frame.iloc[20:40, :] = -200.0
+    made = begin(frame, "--task", "regression")
+    assert made.data.missing_codes == (-200.0,) and made.data.impute == "forward"
+    assert "stands for a missing value" in (here / "made.yaml").read_text()
+    frame[["b", "c", "y"]] = rng.normal(50, 5, (200, 3)).round(1)  # one column alone: named by the check, not taken out
+    assert begin(frame, "--task", "regression").data.missing_codes == ()

@@ -19,13 +19,30 @@ ZERO_SHARE = 0.3  # zeros beyond this share are a state, not a gap
 LIMITS = (32767.0, 32768.0, 65535.0, 2147483647.0, 2147483648.0, 4294967295.0)  # of integer types
 
 
+SHARED = 3  # columns from which a code of all of them is believed
+
+
 def check_codes(columns: Mapping[str, NDArray[Any]]) -> list[Finding]:
     """Suspected codes of all columns together; one finding a code, with the option that takes all of them out.
 
-    A code that stands far apart in one column is believed in others that it ends, too.
-
     Args:
         columns: values by name, ``(rows,)`` each, NaN where missing.
+    """
+    codes = _counts_by_code(columns)
+    option = f"data.missing_codes: [{', '.join(number(code) for code in sorted(codes))}]"
+    return [_finding(code, counts, option) for code, counts in codes.items()]
+
+
+def shared_codes(columns: Mapping[str, NDArray[Any]]) -> tuple[float, ...]:
+    """Codes but 0 that at least ``SHARED`` columns have in common: an accident is not to be thought of."""
+    codes = _counts_by_code(columns)
+    return tuple(sorted(code for code, counts in codes.items() if code and len(counts) >= SHARED))
+
+
+def _counts_by_code(columns: Mapping[str, NDArray[Any]]) -> dict[float, dict[str, int]]:
+    """How often each suspected code occurs by column.
+
+    A code that stands far apart in one column is believed in others that it ends, too.
     """
     known = {name: finite for name, values in columns.items() if len(finite := values[np.isfinite(values)])}
     codes: dict[float, dict[str, int]] = {}
@@ -36,8 +53,7 @@ def check_codes(columns: Mapping[str, NDArray[Any]]) -> list[Finding]:
         for name, values in known.items():
             if name not in counts and _ends(values, code):
                 counts[name] = int((values == code).sum())
-    option = f"data.missing_codes: [{', '.join(number(code) for code in sorted(codes))}]"
-    return [_finding(code, counts, option) for code, counts in codes.items()]
+    return codes
 
 
 def suspected_codes(values: NDArray[Any]) -> list[float]:
