@@ -107,7 +107,6 @@ def _workbook(path: Path) -> pd.DataFrame:
 
 
 AIR, C6H6 = "air_quality_italy/AirQualityUCI", "C6H6(GT)"
-CODE = ("--data.missing_codes", "[-200]")  # which init names and does not take out by itself
 STRANGERS = (
     Stranger("nasa_battery", "soh", 1, _folder, every=1),
     Stranger("water_flow/water-flow.csv", "Water flow [l/s]", 6, _column("Water flow [l/s]"), every=5),
@@ -124,11 +123,11 @@ STRANGERS = (
     Stranger("m4_hourly/m4_hourly_20_deepar_converted.jsonl", "target", 48, _deepar, every=100),
     Stranger("exchange_rate/exchange_rate.txt.gz", "column_8", 96, lambda path: _column(7, header=None)(path)),
     Stranger(f"{AIR}_decimal_comma_lost.csv", C6H6),
-    Stranger(f"{AIR}.csv", "C6H6_GT", truth=_air(), hand=CODE),
-    Stranger(f"{AIR}.xlsx", C6H6, truth=_air_sheet, hand=CODE),
-    Stranger(f"{AIR}_bom_mixed_date_order.csv", C6H6, truth=_air(), hand=CODE),
-    Stranger(f"{AIR}_bom_quoted_decimal_comma.csv", C6H6, truth=_air(decimal=","), hand=CODE),
-    Stranger(f"{AIR}_semicolon_decimal_comma.csv", C6H6, truth=_air(sep=";", decimal=","), hand=CODE),
+    Stranger(f"{AIR}.csv", "C6H6_GT", truth=_air()),
+    Stranger(f"{AIR}.xlsx", C6H6, truth=_air_sheet),
+    Stranger(f"{AIR}_bom_mixed_date_order.csv", C6H6, truth=_air()),
+    Stranger(f"{AIR}_bom_quoted_decimal_comma.csv", C6H6, truth=_air(decimal=",")),
+    Stranger(f"{AIR}_semicolon_decimal_comma.csv", C6H6, truth=_air(sep=";", decimal=",")),
     Stranger("beijing_pm25/pollution.csv", "pm2.5", 1, _column("pm2.5"), every=50),
     Stranger("bike_hourly/bike_sharing_dataset_clean.csv", "users", 24, _column("users")),
     Stranger("vic_electricity/vic_electricity.csv", "Demand", 48, _column("Demand"), every=100),
