@@ -131,21 +131,11 @@ def look(
     """
     from keras_seq.autoconfig import plan
     from keras_seq.autoconfig.official import official_split
-    from keras_seq.autoconfig.table import read_table
     from keras_seq.autoconfig.target import settle
     from keras_seq.autoconfig.wide_look import wide_note
-    from keras_seq.data.quality.codes import shared_codes
 
     asked = dict(asked or {})
-    listed = _listed_time(asked.get("time"), path)
-    reading = reading or {}
-    table = read_table(path, _with_unit(reading, asked.get("unit"), path), listed)
-    codes = () if "missing_codes" in reading else shared_codes(table.values())
-    if codes:
-        reading = reading | {"missing_codes": list(codes)}
-        table = read_table(path, _with_unit(reading, asked.get("unit"), path), listed)
-    if listed:
-        asked["time"] = " ".join(listed)
+    table, reading, told = _profile(path, asked, reading or {})
     if ",".join(targets) in table.columns:
         targets = (",".join(targets),)  # one name that holds a comma
     for name in targets:
@@ -180,8 +170,26 @@ def look(
     facts = plan.gather(table, parts, question)
     facts.official = official
     facts.wide = wide
-    told = {"missing_codes": _CODES.format(", ".join(f"{code:g}" for code in codes))} if codes else {}
     return _prove(table, facts, out, horizon, why, {name: (value, told.get(name)) for name, value in reading.items()})
+
+
+def _profile(
+    path: Path, asked: dict[str, str | None], reading: dict[str, Any]
+) -> tuple[TableProfile, dict[str, Any], dict[str, str]]:
+    """Profile of a table, how it was read, and why where that was not asked for; names of a joined time are one name."""
+    from keras_seq.autoconfig.table import read_table
+    from keras_seq.data.quality.codes import shared_codes
+
+    listed = _listed_time(asked.get("time"), path)
+    table = read_table(path, _with_unit(reading, asked.get("unit"), path), listed)
+    if listed:
+        asked["time"] = " ".join(listed)
+    codes = () if "missing_codes" in reading else shared_codes(table.values())
+    if not codes:
+        return table, reading, {}
+    reading = reading | {"missing_codes": list(codes)}
+    table = read_table(path, _with_unit(reading, asked.get("unit"), path), listed)
+    return table, reading, {"missing_codes": _CODES.format(", ".join(f"{code:g}" for code in codes))}
 
 
 def _with_unit(reading: dict[str, Any], unit: str | None, path: Path) -> dict[str, Any]:

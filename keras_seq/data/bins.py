@@ -29,7 +29,7 @@ _MONTHS = {"mo month months": 1, "q quarter quarters": 3, "y yr year years": 12}
 
 
 @dataclass(frozen=True)
-class Step:
+class BinStep:
     """A step of bins.
 
     Attributes:
@@ -53,7 +53,7 @@ class Step:
         )
 
 
-def parse_step(every: str, *, numbers: bool, zone: str | None) -> Step:
+def parse_step(every: str, *, numbers: bool, zone: str | None) -> BinStep:
     """The step of ``data.resample.every``.
 
     Args:
@@ -68,21 +68,21 @@ def parse_step(every: str, *, numbers: bool, zone: str | None) -> Step:
     amount = float(match[1] or 1) if match and (match[1] or match[2]) else 0.0
     unit = match[2].lower() if match else ""
     if numbers and amount > 0 and not unit:
-        return Step(number=amount)
+        return BinStep(number=amount)
     if not numbers and amount > 0:
         for words, months in _MONTHS.items():
             if unit in words.split() and amount.is_integer():
-                return Step(months=int(amount) * months, zone=zone)
+                return BinStep(months=int(amount) * months, zone=zone)
         for words, ticks in _UNITS.items():
             if unit in words.split():
-                return Step(ticks=round(amount * ticks), zone=zone)
+                return BinStep(ticks=round(amount * ticks), zone=zone)
     wanted = (
         "a number above 0, as the time column holds numbers" if numbers else "a step such as 15min, 1h, 1d, 1w or 1mo"
     )
     raise ConfigError(f"Option 'data.resample.every' must be {wanted}, got '{every}'.")
 
 
-def bin_starts(time: NDArray[Any], step: Step) -> NDArray[Any]:
+def bin_starts(time: NDArray[Any], step: BinStep) -> NDArray[Any]:
     """The start of each stamp's bin ``(rows,)``, in the dtype of ``time`` (dates: ``datetime64[ns]``)."""
     if step.number:
         return np.floor(np.round(np.asarray(time, np.float64) / step.number, 9)) * step.number
@@ -95,7 +95,7 @@ def bin_starts(time: NDArray[Any], step: Step) -> NDArray[Any]:
     return _dates(ticks // step.ticks * step.ticks)
 
 
-def next_starts(starts: NDArray[Any], step: Step) -> NDArray[Any]:
+def next_starts(starts: NDArray[Any], step: BinStep) -> NDArray[Any]:
     """The start of the bin after each, which is its end ``(rows,)``."""
     if step.number:
         return (np.round(starts / step.number) + 1) * step.number
@@ -106,7 +106,7 @@ def next_starts(starts: NDArray[Any], step: Step) -> NDArray[Any]:
     return _dates(from_wall(_later_wall(wall, step, 1), step.zone))
 
 
-def all_starts(first: Any, last: Any, step: Step) -> NDArray[Any]:
+def all_starts(first: Any, last: Any, step: BinStep) -> NDArray[Any]:
     """The starts of all bins from one to another, both among them."""
     if step.number:
         return np.arange(round(first / step.number), round(last / step.number) + 1) * step.number
@@ -121,7 +121,7 @@ def all_starts(first: Any, last: Any, step: Step) -> NDArray[Any]:
     return np.unique(_dates(from_wall(_ticks_between(low, high, step.ticks), step.zone)))
 
 
-def count_bins(first: Any, last: Any, step: Step) -> float:
+def count_bins(first: Any, last: Any, step: BinStep) -> float:
     """About how many bins lie from one to another."""
     if step.number:
         return float((last - first) / step.number) + 1
@@ -129,7 +129,7 @@ def count_bins(first: Any, last: Any, step: Step) -> float:
     return ticks / (step.ticks or step.months * 28 * DAY) + 1
 
 
-def calendar_of(step: Step) -> Calendar:
+def calendar_of(step: BinStep) -> Calendar:
     """The rule by which the starts of bins follow one another."""
     if step.number:
         return Calendar(kind="step", step=step.number, numbers=True)
@@ -142,7 +142,7 @@ def calendar_of(step: Step) -> Calendar:
     return Calendar(kind="step", step=seconds, zone=step.zone)
 
 
-def _wall_starts(wall: Int, step: Step) -> Int:
+def _wall_starts(wall: Int, step: BinStep) -> Int:
     if step.months:
         month = wall.view("datetime64[ns]").astype("datetime64[M]").astype(np.int64)
         start = (month // step.months * step.months).astype("datetime64[M]").astype("datetime64[ns]")
@@ -151,7 +151,7 @@ def _wall_starts(wall: Int, step: Step) -> Int:
     return np.asarray((wall - origin) // step.ticks * step.ticks + origin)
 
 
-def _later_wall(wall: Int, step: Step, number: int) -> Int:
+def _later_wall(wall: Int, step: BinStep, number: int) -> Int:
     if not step.months:
         return wall + number * step.ticks
     month = wall.view("datetime64[ns]").astype("datetime64[M]") + number * step.months

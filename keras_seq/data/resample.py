@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.config.resampling import How, ResampleConfig
-from keras_seq.data.bins import Step, all_starts, bin_starts, calendar_of, count_bins, next_starts, parse_step
+from keras_seq.data.bins import BinStep, all_starts, bin_starts, calendar_of, count_bins, next_starts, parse_step
 from keras_seq.data.calendar import Calendar, shift
 from keras_seq.data.duplicates import Merged
 from keras_seq.data.observe_calendar import with_calendar
@@ -104,13 +104,13 @@ def resample(series: Series, rules: RowRules) -> Merged:
     return Merged(regular, np.maximum.accumulate(rows), remarks)
 
 
-def _step(series: Series, config: ResampleConfig, zone: str | None) -> Step:
+def _step(series: Series, config: ResampleConfig, zone: str | None) -> BinStep:
     if series.schema.time_column is None:
         raise ConfigError("data.resample needs a time column (data.time), but this table counts its rows.")
     return parse_step(str(config.every), numbers=series.time.dtype.kind != "M", zone=zone)
 
 
-def _bins(series: Series, step: Step) -> _Bins:
+def _bins(series: Series, step: BinStep) -> _Bins:
     unit = np.repeat(np.arange(series.n_units), series.lengths)
     starts = bin_starts(series.time, step)
     new = np.append(True, (unit[1:] != unit[:-1]) | (starts[1:] != starts[:-1]))
@@ -119,7 +119,7 @@ def _bins(series: Series, step: Step) -> _Bins:
     return _Bins(unit[first], starts[first], first, last, next_starts(starts[first], step))
 
 
-def _whole_bins(series: Series, bins: _Bins, step: Step, rule: Calendar | None) -> tuple[_Bins, dict[str, int]]:
+def _whole_bins(series: Series, bins: _Bins, step: BinStep, rule: Calendar | None) -> tuple[_Bins, dict[str, int]]:
     """Bins in which no row can be lacking, and how many first and last ones were left out."""
     opens = np.append(True, bins.unit[1:] != bins.unit[:-1])
     closes = np.append(opens[1:], True)
@@ -137,7 +137,7 @@ def _whole_bins(series: Series, bins: _Bins, step: Step, rule: Calendar | None) 
     return bins.keep(keep), {"first": int(begun.sum()), "last": int(ended.sum())}
 
 
-def _grid(series: Series, bins: _Bins, units: Int, step: Step) -> tuple[NDArray[Any], Int, Int]:
+def _grid(series: Series, bins: _Bins, units: Int, step: BinStep) -> tuple[NDArray[Any], Int, Int]:
     """Starts of all bins of the units, where those with rows lie among them, and how many each unit has."""
     edges = np.append(np.searchsorted(bins.unit, units), len(bins.unit)).tolist()
     spans = [(bins.start[low], bins.start[high - 1]) for low, high in pairwise(edges)]

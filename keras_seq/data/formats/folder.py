@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_seq.data.formats.members import Member, doubled_members, is_many, labels_file, list_members, listed
+from keras_seq.data.formats.members import TableFile, doubled_members, is_many, labels_file, list_members, listed
 from keras_seq.data.formats.registry import TableFormat, known_formats, register
 from keras_seq.data.formats.roles import with_roles
 from keras_seq.data.reading.batches import column_names, column_roles, column_types, is_typed, raw_batches
@@ -48,7 +48,7 @@ def read_folder(path: Path, reading: Reading) -> Iterator[pa.RecordBatch]:
             yield pa.RecordBatch.from_arrays([*texts, *columns], schema=schema)
 
 
-def _added(members: Sequence[Member], own: str | None, types: Mapping[str, pa.DataType]) -> dict[str, str]:
+def _added(members: Sequence[TableFile], own: str | None, types: Mapping[str, pa.DataType]) -> dict[str, str]:
     """Columns that are added, by name, and what they hold; a name that the files have themselves gets a ``_``."""
     several = len({member.folder for member in members}) > 1
     wanted = [*([] if own else [FILE]), *([FOLDER] if several else []), *([PART] if members[0].part else [])]
@@ -59,7 +59,7 @@ def _schema(
     types: Mapping[str, pa.DataType],
     added: Mapping[str, str],
     own: str | None,
-    first: Member,
+    first: TableFile,
     file: Reading,
     remarks: list[str],
 ) -> pa.Schema:
@@ -78,7 +78,7 @@ def _schema(
     return with_roles(pa.schema(fields), roles.model_copy(update=change))
 
 
-def _types(members: Sequence[Member], file: Reading) -> tuple[dict[str, pa.DataType], list[str]]:
+def _types(members: Sequence[TableFile], file: Reading) -> tuple[dict[str, pa.DataType], list[str]]:
     """Types of the first file's columns, wide enough for all files; a remark on columns that only others have.
 
     Raises:
@@ -146,7 +146,7 @@ def _prefixed(column: pa.Array, unit: str) -> pa.Array:
     return pc.binary_join_element_wise(pa.scalar(unit), column.cast(pa.string()), "/")
 
 
-def _doubled(members: Sequence[Member]) -> list[str]:
+def _doubled(members: Sequence[TableFile]) -> list[str]:
     return [
         f"holds the same content {len(units)} times: {', '.join(units[:SHOWN])}" for units in doubled_members(members)
     ]

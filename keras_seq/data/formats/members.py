@@ -22,7 +22,7 @@ _WILD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
-class Member:
+class TableFile:
     """One table file: its path, unit, part ("": it tells none), and the sub-folder it lies in ("": none)."""
 
     path: Path
@@ -61,7 +61,7 @@ def files_below(path: Path) -> list[Path]:
     return sorted(found, key=lambda one: _natural(one.as_posix()))
 
 
-def list_members(path: Path, labels: Path | None = None) -> tuple[list[Member], list[str]]:
+def list_members(path: Path, labels: Path | None = None) -> tuple[list[TableFile], list[str]]:
     """Table files of a folder or pattern (or the one file) in natural order, and the names of those passed over.
 
     Raises:
@@ -81,7 +81,7 @@ def list_members(path: Path, labels: Path | None = None) -> tuple[list[Member], 
         parts = [""] * len(tables)
     rest = ["/".join(word for word in words if not (all(parts) and _part((word,)))) for words in folders]
     names = _units(tables, root)
-    return [Member(*one) for one in zip(tables, names, parts, rest, strict=True)], passed
+    return [TableFile(*one) for one in zip(tables, names, parts, rest, strict=True)], passed
 
 
 def table_bytes(path: Path) -> int:
@@ -94,9 +94,9 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(" ".join(name.split())[:40] for name in names[:SHOWN_NAMES])
 
 
-def doubled_members(members: Sequence[Member]) -> list[list[str]]:
+def doubled_members(members: Sequence[TableFile]) -> list[list[str]]:
     """Units whose files have the same content, byte for byte."""
-    by_size: dict[int, list[Member]] = defaultdict(list)
+    by_size: dict[int, list[TableFile]] = defaultdict(list)
     for member in members:
         by_size[member.path.stat().st_size].append(member)
     same: dict[str, list[str]] = defaultdict(list)
