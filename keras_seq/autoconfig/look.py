@@ -176,7 +176,7 @@ def look(
 def _profile(
     path: Path, asked: dict[str, str | None], reading: dict[str, Any]
 ) -> tuple[TableProfile, dict[str, Any], dict[str, str]]:
-    """Profile of a table, how it was read, and why where nobody asked for it; a joined time is one name in ``asked``."""
+    """Profile of a table, how it was read, and why where nobody asked for it; joins a time of several in ``asked``."""
     from keras_seq.autoconfig.table import read_table
     from keras_seq.data.quality.codes import shared_codes
 
