@@ -55,6 +55,8 @@ def read_rows(path: Path, reading: Reading) -> Iterator[pa.RecordBatch]:
     assert reading.shape is not None
     shape, file = reading.shape, reading.shape.file
     steps, keep = _apart(column_names(path, file), shape, path)
+    if not shape.dated:
+        steps = [steps[one] for one in np.argsort(_numbers(steps))]
     clock = pa.array(steps) if shape.dated else pa.array(_numbers(steps))
     seen = 0
     for whole in raw_batches(path, file, [*keep, *steps], rows=max(1, CELLS // len(steps))):
@@ -145,7 +147,16 @@ def _inside(filled: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _numbers(names: Sequence[str]) -> NDArray[np.int64]:
-    """Steps by the numbers in names such as ``V7``; counted where they do not all have one, or not rising."""
+    """Steps by the numbers in names such as ``V7``; counted where they neither rise nor differ by that number alone."""
     found = [re.search(r"(\d+)\D*$", name) for name in names]
     steps = np.array([int(one[1]) if one else -1 for one in found], np.int64)
-    return steps if (steps >= 0).all() and (np.diff(steps) > 0).all() else np.arange(len(names), dtype=np.int64)
+    rising = (steps >= 0).all() and (np.diff(steps) > 0).all()
+    return steps if rising or _alike(names, steps) else np.arange(len(names), dtype=np.int64)
+
+
+def _alike(names: Sequence[str], steps: NDArray[np.int64]) -> bool:
+    """Whether the names are one word with a number of its own each: not ``t-3``, ``lag3``, ``0.25`` or ``2020Q1``."""
+    parts = {re.sub(r"\d+", "#", name, count=1) for name in names}
+    word = parts.pop()
+    plain = re.fullmatch(r"[^\W\d]*[ _]?#", word) is not None and "lag" not in word.lower()
+    return plain and not parts and len(np.unique(steps)) == len(steps)

@@ -119,3 +119,26 @@ def test_the_monthly_table_is_three_series():
 def test_one_word_or_a_mapping_says_it():
     assert DataConfig(wide="rows").wide.shape == "rows" and DataConfig(wide=True).wide.shape == "columns"
     assert DataConfig(wide={"value": "y"}).wide.shape == "columns" and DataConfig(wide=False).wide.shape is None
+
+
+@pytest.mark.parametrize("names", [["V3", "V2", "V1"], ["V1", "V10", "V2"]])
+def test_the_steps_of_rows_go_by_the_numbers_in_their_names(tmp_path, names):
+    from keras_seq.data.formats.wide import read_rows as read_wide
+    from keras_seq.data.reading.reading import Reading, Shape
+
+    path = tmp_path / "rows.csv"
+    path.write_text(f"id,{','.join(names)}\na,{','.join(name[1:] for name in names)}\n")
+    shape = Shape(kind="rows", file=Reading(), unit="id", keep=("id",))
+    (batch,) = read_wide(path, Reading(shape=shape))
+    steps = sorted(int(name[1:]) for name in names)
+    assert batch.column("step").to_pylist() == steps
+    assert [float(one) for one in batch.column("value").to_pylist()] == steps
+
+
+@pytest.mark.parametrize(
+    "names", [["t-3", "t-2", "t-1"], ["lag3", "lag2"], ["2020Q4", "2021Q1"], ["1.0", "1.25", "1.5"]]
+)
+def test_steps_whose_names_are_no_plain_numbers_keep_the_order_of_the_file(names):
+    from keras_seq.data.formats.wide import _numbers
+
+    assert _numbers(names).tolist() == list(range(len(names)))
