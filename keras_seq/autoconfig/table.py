@@ -306,7 +306,7 @@ def _clocks(
     clocks: dict[str, NDArray[Any]] = {}
     for name, column in columns.items():
         words = column.kind == "text" and any(map(str.isdigit, column.word))
-        digits = column.kind == "number" and column.whole and 19_000_101 <= column.low <= column.high < 21_000_000
+        digits = column.kind == "number" and column.whole and _like_digits(column.low, column.high)
         other = next((number for number in numbers if number != name), None)
         asked = config
         if column.kind == "number" and not (config.date_format or digits or column.missing):
@@ -321,6 +321,12 @@ def _clocks(
         elif column.kind == "number" and not column.missing and not column.infinite:
             clocks[name] = head[name].to_numpy()
     return clocks, formats
+
+
+def _like_digits(low: float, high: float) -> bool:
+    """Whether whole numbers may be dates in digits: 202401 ... 20240131235959, of the years 1900 to 2099."""
+    size = len(f"{low:.0f}") - 4
+    return size in (2, 4, 6, 8, 10) and 1900 * 10**size <= low <= high < 2100 * 10**size
 
 
 def _dates(config: DataConfig, name: str, number: str, head: pd.DataFrame) -> NDArray[np.int64] | None:

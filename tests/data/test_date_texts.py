@@ -143,3 +143,32 @@ def test_the_real_files(data_home):
         DataConfig.model_validate({**tree, "targets": ["pm2.5"], "features": ["pm2.5"], "task": "forecast"})
     )
     assert (np.diff(series.time) == np.timedelta64(1, "h")).all() and len(series.time) == 43_824
+
+
+@pytest.mark.parametrize(
+    ("date_format", "step"),
+    [
+        ("%y-%m-%d", "D"), ("%y/%m/%d", "D"), ("%y.%m.%d %H:%M", "h"), ("%y-%m-%d", "W"),
+        ("%Y%m%d", "D"), ("%Y%m%d%H", "h"), ("%Y%m%d%H%M", "15min"), ("%Y%m%d%H%M%S", "s"), ("%Y%m", "MS"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("start", ["2020-01-01", "2022-11-01", "2009-10-27"])
+def test_years_first_and_digits_alone(tmp_path, date_format, step, start):
+    """As pandas reads them with the format given."""
+    stamps = pd.date_range(start, periods=80, freq=step)
+    texts = stamps.strftime(date_format)
+    frame = pd.DataFrame({"time": texts, "x": np.arange(80) % 7 / 3, "y": np.arange(80.0)})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    config = DataConfig(source="table", path=str(tmp_path / "t.csv"), time="time", targets=("y",), features=("x",))
+    series = load_series(config)
+    np.testing.assert_array_equal(series.time, pd.to_datetime(texts, format=date_format).to_numpy("datetime64[ns]"))
+    from keras_seq.autoconfig.table import read_table
+
+    assert read_table(tmp_path / "t.csv").columns["time"].kind == "date"
+
+
+def test_numbers_of_six_digits_are_no_months():
+    from keras_seq.data.reading.dates import compact_format
+
+    assert compact_format(pa.array(["200001", "201511", "190303", "209912"])) is None
+    assert compact_format(pa.array(["20231399", "20230101", "20230102"])) is None

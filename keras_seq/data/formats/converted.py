@@ -21,7 +21,7 @@ from keras_seq.errors import DataError, KerasSeqError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 1  # of what is written; another one converts anew
+VERSION = 2  # of what is written; another one converts anew
 MOST_COLUMNS = 100_000
 ROW_GROUP = 2**17  # rows written together
 GATHERED = 2**26  # bytes above which fewer rows are

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ISO = "ISO8601"
-COMPACT = "%Y%m%d"
+COMPACT_FORMATS = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # by digits
 ANY = "separators: "  # before a format whose slashes may be dashes or points from row to row
 _WITH_OFFSET = OFFSET.replace("([Zz]", "(?:[Zz]")
 _SHORT_DAYS = ("%m/%d/%y", "%d.%m.%y", "%m-%d-%y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d-%b-%y", "%d %b %y")
@@ -151,15 +151,23 @@ def parse_dates(column: pa.Array, rule: DateRule, name: str, path: Path, first_r
         ) from None
 
 
-def are_compact_dates(texts: pa.Array) -> bool:
-    """Whether an Arrow array of filled texts holds dates as eight digits, several of them: 20240131."""
+def compact_format(texts: pa.Array) -> str | None:
+    """The format of filled texts that are dates in digits alone, 20240131 or 2024013114; None where they are not.
+
+    Months (202401) only where they follow one another: six digits may be anything.
+    """
     import pandas as pd
     import pyarrow.compute as pc
 
-    if not len(texts) or not pc.all(pc.match_substring_regex(texts, r"^(19|20)\d{6}$")).as_py():
-        return False
-    stamps = pd.to_datetime(texts.unique().to_pandas(), format=COMPACT, errors="coerce")
-    return bool(stamps.notna().all() and len(stamps) > 2)
+    lengths = pc.unique(pc.utf8_length(texts)).to_pylist() if len(texts) else []
+    written = COMPACT_FORMATS.get(lengths[0]) if len(lengths) == 1 else None
+    if written is None or not pc.all(pc.match_substring_regex(texts, r"^(?:19|20)\d+$")).as_py():
+        return None
+    stamps = pd.to_datetime(texts.unique().to_pandas(), format=written, errors="coerce")
+    if not stamps.notna().all() or len(stamps) < 3:
+        return None
+    even = written != "%Y%m" or _evenness(pd.Series(stamps.sort_values()))[0] > MOSTLY_EVEN
+    return written if even else None
 
 
 def _asked(date_format: str, texts: pd.Series) -> list[str]:
@@ -175,7 +183,7 @@ def _candidates(texts: pd.Series) -> list[str]:
 
     if periods := period_formats(texts.iloc[:20].tolist()):
         return periods
-    formats = []
+    formats = _years_first(texts)
     for text in dict.fromkeys(texts.iloc[:20]):
         for day_first in (False, True):
             with warnings.catch_warnings():
@@ -205,6 +213,12 @@ def _any_separator(texts: pd.Series) -> dict[str, Any]:
 def _with_slashes(texts: pd.Series) -> pd.Series:
     """Days ``1-2-2024`` and ``1.2.2024`` as ``1/2/2024``; clocks stay as they are."""
     return texts.str.replace(r"^(\d{1,2})[-./](\d{1,2})[-./](\d{4})", r"\1/\2/\3", regex=True)
+
+
+def _years_first(texts: pd.Series) -> list[str]:
+    """Formats of days that begin with a year of two digits: 24-01-31."""
+    separators = texts.iloc[:1].str.extract(r"^\d\d([-./])\d\d[-./]\d\d(?:\D|$)", expand=False).dropna().tolist()
+    return [f"%y{mark}%m{mark}%d{clock}" for mark in separators for clock in (*_CLOCKS, "T%H:%M:%S")]
 
 
 def _swapped(date_format: str) -> str:

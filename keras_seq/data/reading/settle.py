@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from keras_seq.config import DataConfig
 from keras_seq.data.reading import batches
-from keras_seq.data.reading.dates import COMPACT, ISO, DateRule, are_compact_dates, settle_dates
+from keras_seq.data.reading.dates import ISO, DateRule, compact_format, settle_dates
 from keras_seq.data.reading.dialect import csv_names, sniff_dialect
 from keras_seq.data.reading.joined_time import are_whole, settle_parts
 from keras_seq.data.reading.lost_commas import refuse_lost_commas
@@ -117,10 +117,10 @@ def with_joined_time(facts: TableFacts, columns: tuple[str, ...]) -> TableFacts:
 
 
 def holds_dates(name: str, facts: TableFacts, config: DataConfig) -> bool:
-    """Whether a time column holds dates: words, dates as eight digits, or what the user gives a format of."""
+    """Whether a time column holds dates: words, dates in digits, or what the user gives a format of."""
     kind = facts.kinds[name]
-    digits = name in facts.samples and are_compact_dates(facts.samples[name])
-    return kind in ("text", "date") or (kind == "number" and (config.date_format is not None or digits))
+    digits = compact_format(facts.samples[name]) if name in facts.samples else None
+    return kind in ("text", "date") or (kind == "number" and (config.date_format or digits) is not None)
 
 
 def settle_time(name: str, facts: TableFacts, config: DataConfig) -> DateRule:
@@ -134,8 +134,8 @@ def settle_time(name: str, facts: TableFacts, config: DataConfig) -> DateRule:
     if facts.kinds[name] == "date":
         zone = getattr(batches.column_types(facts.path, facts.reading)[name], "tz", None)
         return DateRule(ISO, config.zone or zone, offsets=zone is not None)
-    compact = facts.kinds[name] == "number" and config.date_format is None
-    asked = {"date_format": COMPACT if compact else config.date_format, "zone": config.zone}
+    digits = facts.kinds[name] == "number" and config.date_format is None
+    asked = {"date_format": compact_format(facts.samples[name]) if digits else config.date_format, "zone": config.zone}
     if name in facts.samples:
         rule = settle_dates(facts.samples[name].to_pandas(), name, facts.path, **asked)
         if not (rule.remarks or rule.offsets):
