@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from keras_seq.errors import DataError
 
 NEW_LINE = "\n"
+INDEX = "index"  # name of the column that a frame's index becomes
+EARLIEST, LATEST = 10**11, 5 * 10**12  # milliseconds since 1970 that an index of stamps holds: 1973 to 2128
 CHUNK = 2**20  # characters read at once
 LONGEST = 2**28  # characters of one record
 _BETWEEN = re.compile(r"[\s,\x1e\ufeff]*")
@@ -54,7 +57,9 @@ def _inside(tree: Json) -> list[Any] | None:
     """Rows that an object holds as a list, as columns, or as pandas writes them; None: it is a record itself."""
     values = list(tree.values())
     if isinstance(tree.get("columns"), list) and isinstance(tree.get("data"), list):
-        return [tree["columns"], *tree["data"]]
+        index = _index(tree.get("index"), len(tree["data"]))
+        rows = [tree["columns"], *tree["data"]]
+        return [[name, *row] for name, row in zip([INDEX, *index], rows, strict=True)] if index else rows
     if "target" in tree or not values:
         return None
     if all(isinstance(value, list) and len(value) == len(values[0]) for value in values) and not any(
@@ -62,13 +67,31 @@ def _inside(tree: Json) -> list[Any] | None:
     ):
         return [dict(zip(tree, row, strict=True)) for row in zip(*values, strict=True)]
     if len(values) > 1 and all(isinstance(value, dict) and value.keys() == values[0].keys() for value in values):
-        if len(values) > len(values[0]):
-            return values
-        return [{name: value[key] for name, value in tree.items()} for key in values[0]]
+        rows = values
+        keys = list(tree)
+        if len(values) <= len(values[0]):
+            keys = list(values[0])
+            rows = [{name: value[key] for name, value in tree.items()} for key in keys]
+        index = _index(keys, len(rows))
+        return [{INDEX: key, **row} for key, row in zip(index, rows, strict=True)] if index else rows
     lists = [value for value in values if isinstance(value, list) and value and isinstance(value[0], dict | list)]
     if lists:
         return max(lists, key=len)
     return next((rows for value in values if isinstance(value, dict) and (rows := _inside(value))), None)
+
+
+def _index(keys: object, rows: int) -> list[Any]:
+    """The index of a frame as pandas writes it, stamps as texts; empty where it only counts the rows."""
+    if not isinstance(keys, list) or len(keys) != rows or not rows:
+        return []
+    whole = all(re.fullmatch(r"-?\d+", str(key)) for key in keys)
+    numbers = [int(key) for key in keys] if whole else []
+    if numbers == list(range(rows)):
+        return []
+    if numbers and all(EARLIEST < number < LATEST for number in numbers):
+        start = datetime(1970, 1, 1)
+        return [(start + timedelta(milliseconds=number)).isoformat(" ") for number in numbers]
+    return numbers or keys
 
 
 def _parsed(path: Path) -> Iterator[Any]:

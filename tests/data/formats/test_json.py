@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from keras_seq.data.formats import json_records
 from keras_seq.data.formats.json_records import json_records as records_of
 from keras_seq.data.home import data_home
 from keras_seq.data.reading.settle import settle_table
+from keras_seq.data.sources import load_series
 from keras_seq.errors import DataError
 
 ROWS = [{"t": i, "x": i * 0.5, "word": "ab"[i % 2]} for i in range(12)]
@@ -107,3 +109,18 @@ def test_deepar_lines_are_the_parquet_file():
     table = parquet.read_table(path.parent / "m4_hourly.parquet")
     table = table.filter(compute.is_in(table["series_id"], value_set=lined["item_id"].unique()))
     np.testing.assert_array_equal(lined["target"].to_numpy(), table["value"].to_numpy())
+
+
+@pytest.mark.parametrize("orient", ["split", "index", "columns"])
+@pytest.mark.parametrize("stamps", [True, False])
+def test_an_index_that_pandas_writes_is_a_column(tmp_path, orient, stamps):
+    days = pd.date_range("2024-03-01", periods=12, freq="h") if stamps else pd.RangeIndex(12)
+    frame = pd.DataFrame({"x": np.arange(12) / 4, "y": np.arange(12.0)}, index=days)
+    frame.to_json(tmp_path / "t.json", orient=orient, date_format="epoch", date_unit="ms")
+    config = DataConfig(
+        source="table", path=str(tmp_path / "t.json"), time="index" if stamps else None, targets=("y",), features=("x",)
+    )
+    series = load_series(config)
+    np.testing.assert_array_equal(series.values[:, 0], frame["x"])
+    if stamps:
+        np.testing.assert_array_equal(series.time, days.to_numpy("datetime64[ns]"))
