@@ -58,8 +58,8 @@ def _inside(tree: Json) -> list[Any] | None:
     values = list(tree.values())
     if isinstance(tree.get("columns"), list) and isinstance(tree.get("data"), list):
         index = _index(tree.get("index"), len(tree["data"]))
-        rows = [tree["columns"], *tree["data"]]
-        return [[name, *row] for name, row in zip([INDEX, *index], rows, strict=True)] if index else rows
+        table = [tree["columns"], *tree["data"]]
+        return [[name, *row] for name, row in zip([INDEX, *index], table, strict=True)] if index else table
     if "target" in tree or not values:
         return None
     if all(isinstance(value, list) and len(value) == len(values[0]) for value in values) and not any(
