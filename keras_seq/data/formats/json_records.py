@@ -67,13 +67,13 @@ def _inside(tree: Json) -> list[Any] | None:
     ):
         return [dict(zip(tree, row, strict=True)) for row in zip(*values, strict=True)]
     if len(values) > 1 and all(isinstance(value, dict) and value.keys() == values[0].keys() for value in values):
-        rows = values
+        records = values
         keys = list(tree)
         if len(values) <= len(values[0]):
             keys = list(values[0])
-            rows = [{name: value[key] for name, value in tree.items()} for key in keys]
-        index = _index(keys, len(rows))
-        return [{INDEX: key, **row} for key, row in zip(index, rows, strict=True)] if index else rows
+            records = [{name: value[key] for name, value in tree.items()} for key in keys]
+        index = _index(keys, len(records))
+        return [{INDEX: key, **row} for key, row in zip(index, records, strict=True)] if index else records
     lists = [value for value in values if isinstance(value, list) and value and isinstance(value[0], dict | list)]
     if lists:
         return max(lists, key=len)
