@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.autoconfig.table import ColumnProfile, TableProfile
+from keras_seq.data.reading.dates import spoilt_date
 from keras_seq.errors import ConfigError, DataError, nearest
 
 
@@ -137,6 +138,8 @@ def guess_time(table: TableProfile, unit: str | None, taken: set[str]) -> Column
     else:
         rising = [n for n in rising if table.is_date(n) or named(n, TIME_WORDS) or table.columns[n].whole]
     dates = [name for name in names if table.is_date(name)]
+    if not dates:
+        _refuse_spoilt(table, taken)
     if dates and not any(name in rising for name in dates):
         if not sortable(table, dates[0], unit):
             raise _unsorted(table, dates[0], unit, order)
@@ -147,6 +150,25 @@ def guess_time(table: TableProfile, unit: str | None, taken: set[str]) -> Column
     where = "within every unit" if unit else "from row to row"
     what = "dates that rise" if table.is_date(rising[0]) else "rises"
     return ColumnRole(rising[0], f"{what} {where}", tuple(rising[1:4]))
+
+
+def _refuse_spoilt(table: TableProfile, taken: set[str]) -> None:
+    """Refuse a column of dates of which a few are none: a total, a day that there is not.
+
+    Raises:
+        DataError: names the first one and its row.
+    """
+    for name, column in table.columns.items():
+        if name in taken or column.kind != "text" or column.missing or column.distinct <= table.rows // 2:
+            continue
+        spoilt = spoilt_date(table.head[name], name, table.path)
+        if spoilt is not None:
+            row, text = spoilt
+            last = " A row below the table is left out by --data.skip_footer 1." if row >= len(table.head) - 3 else ""
+            raise DataError(
+                f"Column '{name}' of '{table.path}' holds {text!r} in data row {row + 1}, where nearly all others are "
+                f"dates. Mend the row or take it out, or give --time none, if the rows are to be counted.{last}"
+            )
 
 
 def guess_group(table: TableProfile, unit: str | None, taken: set[str]) -> ColumnRole:

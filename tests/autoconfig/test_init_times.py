@@ -8,6 +8,7 @@ import pytest
 
 from keras_seq.commands.init import main
 from keras_seq.config import load
+from keras_seq.errors import DataError
 from tests.factories.init import begin
 
 HOURS = pd.date_range("2023-01-01", periods=600, freq="h")
@@ -66,3 +67,17 @@ def test_a_few_doubled_stamps_are_merged(here):
     frame = pd.DataFrame({"day": days, "x": Y[:60], "sales": np.arange(60) * 2.0})
     made = begin(frame, "--target", "sales", "--horizon", "1")
     assert made.data.time == "day" and made.data.duplicates == "last" and not made.data.sort
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "footer"), [("Total", 60, True), ("2024-02-30", 31, False), ("0000-00-00", 5, False)]
+)
+def test_a_row_that_is_no_date_among_dates_is_named(here, text, row, footer):
+    days = list(pd.date_range("2024-01-01", periods=60).strftime("%Y-%m-%d"))
+    days[row - 1] = text
+    frame = pd.DataFrame({"day": days, "x": Y[:60], "sales": np.arange(60) * 2.0})
+    frame.to_csv("table.csv", index=False)
+    with pytest.raises(DataError, match=f"'day' .* holds '{text}' in data row {row}") as told:
+        main(["table.csv", "--target", "sales", "--horizon", "1"])
+    assert ("skip_footer" in str(told.value)) == footer
+    assert main(["table.csv", "--target", "sales", "--horizon", "1", "--time", "none"]) == 0

@@ -25,6 +25,7 @@ _WITH_OFFSET = OFFSET.replace("([Zz]", "(?:[Zz]")
 _SHORT_DAYS = ("%m/%d/%y", "%d.%m.%y", "%m-%d-%y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d-%b-%y", "%d %b %y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H.%M", " %H.%M.%S", " %I:%M %p", " %I:%M:%S %p")
 _MIDNIGHT = r"[T ]24[:.]00(?:[:.]00)?$"  # an hour that ends its day
+MOST_SPOILT = 0.05  # share of texts that are no dates in a column of dates
 MOSTLY_EVEN = 0.9  # share of near steps from which dates of different separators are believed
 NEAR = (0.75, 1.35)  # of the usual step: months and quarters are even, weeks and month starts are not
 
@@ -149,6 +150,21 @@ def parse_dates(column: pa.Array, rule: DateRule, name: str, path: Path, first_r
             f"Column '{name}' of '{path}' holds {texts.iloc[at]!r} in data row {first_row + at + 1}; stamps are "
             "counted in nanoseconds and reach from 1678 to 2261. Mend the row; leave one that stands for 'never' empty."
         ) from None
+
+
+def spoilt_date(texts: pd.Series, name: str, path: Path) -> tuple[int, str] | None:
+    """Place, from 0, and text of the first of a few that are no dates in a column where nearly all are; else None."""
+    half = len(texts) // 2
+    for part in (texts.iloc[:half], texts.iloc[half:]):
+        try:
+            rule = settle_dates(part, name, path, date_format=None, zone=None)
+        except DataError:
+            continue
+        unread = _parse(texts, rule.format).isna().to_numpy()
+        if unread.any() and unread.mean() <= MOST_SPOILT:
+            at = int(unread.argmax())
+            return at, str(texts.iloc[at])
+    return None
 
 
 def compact_format(texts: pa.Array) -> str | None:
