@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,11 @@ def test_the_server_s_models_come_from_one_config(made: Path) -> None:
         file_system_poll_wait_seconds=0.1, num_load_threads=2, allow_version_labels_for_unavailable_models=True
     )
     with ModelManager(ServerConfig(models), settings=settings) as manager:
-        assert manager.wait_until_loaded(120.0) == []
+        assert manager.wait_until_loaded(120.0) == []  # a version of each; the second one of a model may come later
+        ends = time.monotonic() + 60
+        while len(states := manager.states("versions")) < 2 or any(one.state != "AVAILABLE" for one in states):
+            assert time.monotonic() < ends, states
+            time.sleep(0.05)
         with manager.acquire("versions") as latest, manager.acquire("versions", label="canary") as canary:
             assert latest.run(DEFAULT, {"x": floats(0)})["y"].tolist() == [4.0]
             assert canary.run(DEFAULT, {"x": floats(0)})["y"].tolist() == [3.0]
