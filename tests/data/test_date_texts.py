@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keras_seq.autoconfig.table import read_table
 from keras_seq.config import DataConfig
 from keras_seq.data.frame_rows import frame_rows
 from keras_seq.data.line_reader import LineReader
@@ -145,6 +146,9 @@ def test_the_real_files(data_home):
     assert (np.diff(series.time) == np.timedelta64(1, "h")).all() and len(series.time) == 43_824
 
 
+MARKS = str.maketrans("/.: ", "----")  # between the parts of a date; digits alone have none
+
+
 @pytest.mark.parametrize(
     ("date_format", "step"),
     [
@@ -158,13 +162,18 @@ def test_years_first_and_digits_alone(tmp_path, date_format, step, start):
     stamps = pd.date_range(start, periods=80, freq=step)
     texts = stamps.strftime(date_format)
     frame = pd.DataFrame({"time": texts, "x": np.arange(80) % 7 / 3, "y": np.arange(80.0)})
+    digits = frame.assign(time=frame["time"].astype("int64")) if "-" not in date_format.translate(MARKS) else frame
     frame.to_csv(tmp_path / "t.csv", index=False)
-    config = DataConfig(source="table", path=str(tmp_path / "t.csv"), time="time", targets=("y",), features=("x",))
-    series = load_series(config)
-    np.testing.assert_array_equal(series.time, pd.to_datetime(texts, format=date_format).to_numpy("datetime64[ns]"))
-    from keras_seq.autoconfig.table import read_table
-
-    assert read_table(tmp_path / "t.csv").columns["time"].kind == "date"
+    digits.to_parquet(tmp_path / "t.parquet")
+    digits.to_json(tmp_path / "t.json", orient="records")
+    wanted = pd.to_datetime(texts, format=date_format).to_numpy("datetime64[ns]")
+    for name in ("t.csv", "t.parquet", "t.json"):
+        config = DataConfig(source="table", path=str(tmp_path / name), time="time", targets=("y",), features=("x",))
+        series = load_series(config)
+        np.testing.assert_array_equal(series.time, wanted)
+        assert read_table(tmp_path / name).columns["time"].kind == "date"
+        rows = read_rows(tmp_path / name, series.schema, config.covariates)
+        np.testing.assert_array_equal(rows.series.time, wanted)
 
 
 def test_numbers_of_six_digits_are_no_months():

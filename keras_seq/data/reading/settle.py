@@ -37,7 +37,7 @@ class TableFacts:
         kinds: what each column holds, by name in file order, as far as its first rows tell.
         remarks: how it is written, where that is not usual.
         choices: what two readings fit, and which was taken.
-        samples: Arrow texts of the first rows by column (CSV only).
+        samples: Arrow texts of the first rows by column; of typed files those of texts and whole numbers.
     """
 
     path: Path
@@ -165,8 +165,9 @@ def _settle_typed(path: Path, config: DataConfig, reading: Reading) -> TableFact
     types = batches.column_types(path, reading)
     kinds = {name: _typed_kind(types[name]) for name in batches.column_names(path, reading)}
     texts = [name for name, kind in kinds.items() if kind == "text"]
-    samples = _sample(path, reading, texts) if texts else {}
-    numbers = {name: inspect_numbers(column, _candidates(config)) for name, column in samples.items() if len(column)}
+    whole = [name for name, kind in types.items() if name in kinds and str(kind).startswith(("int", "uint"))]
+    samples = _sample(path, reading, [*texts, *whole]) if texts or whole else {}  # whole numbers may be dates in digits
+    numbers = {name: inspect_numbers(samples[name], _candidates(config)) for name in texts if len(samples[name])}
     kinds |= {name: _text_kind(samples[name], numbers.get(name)) for name in texts}
     file_marks, exceptions, two_fit = settle_marks(
         {name: numbers[name] for name in texts if kinds[name] == "number"}, reading.delimiter
