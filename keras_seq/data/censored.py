@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
 from keras_seq.data.series import Series
+from keras_seq.data.unit_column import first_change
 from keras_seq.errors import ConfigError, DataError
 
 FLAG = "censored"  # key of ``Series.truth``: bool ``(units,)``
@@ -50,10 +51,8 @@ def unit_flags(
         )
     rows = np.array(meaning, bool)[codes]
     first = rows[offsets[:-1]]
-    differs = rows != np.repeat(first, np.diff(offsets))
-    if differs.any():
-        row = int(np.argmax(differs))
-        unit = int(np.searchsorted(offsets, row, side="right")) - 1
+    if change := first_change(rows, offsets):
+        row, unit = change
         raise DataError(
             f"Unit '{units[unit]}' is {'censored' if first[unit] else 'not censored'} in its first row and otherwise "
             f"in data row {file_row(row)}; whether it had failed at its last row is one thing (data.censored)."

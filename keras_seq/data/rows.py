@@ -16,6 +16,7 @@ from keras_seq.data.reading.by_schema import format_stamps
 from keras_seq.data.reading.reading import Reading
 from keras_seq.data.regular import ruled
 from keras_seq.data.series import Float, Int, Schema, Series
+from keras_seq.data.unit_column import first_change
 from keras_seq.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -253,10 +254,8 @@ def _groups(
         return np.array(names)
     group = frame[schema.group_column].to_numpy(object)[order]
     first = group[offsets[:-1]]
-    differs = np.flatnonzero(group != np.repeat(first, np.diff(offsets)))
-    if len(differs):
-        row = int(differs[0])
-        unit = int(np.searchsorted(offsets, row, side="right")) - 1
+    if change := first_change(group, offsets):
+        row, unit = change
         raise DataError(
             f"Unit '{names[unit]}' of {where} belongs to group '{first[unit]}' and, in data row {order[row] + 1}, to "
             f"group '{group[row]}'; a unit has one group."

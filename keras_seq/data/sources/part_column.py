@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.data.unit_column import first_change
 from keras_seq.errors import DataError
 
 PART_WORDS = {
@@ -44,10 +45,8 @@ def unit_parts(
             "'test'. Mend the value, or leave data.part out."
         )
     first = codes[offsets[:-1]]
-    differs = codes != np.repeat(first, np.diff(offsets))
-    if differs.any():
-        row = int(np.argmax(differs))
-        unit = int(np.searchsorted(offsets, row, side="right")) - 1
+    if change := first_change(codes, offsets):
+        row, unit = change
         raise DataError(
             f"Unit '{units[unit]}' is of part '{texts[first[unit]]}' and, in data row {file_row(row)}, of "
             f"'{texts[codes[row]]}'; a unit has one part (data.part)."

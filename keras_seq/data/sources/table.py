@@ -27,6 +27,7 @@ from keras_seq.data.sources.positive import count_labels
 from keras_seq.data.sources.table_layout import Layout, plan_table
 from keras_seq.data.sources.table_targets import settle_classes
 from keras_seq.data.static import StaticValues
+from keras_seq.data.unit_column import first_change
 from keras_seq.data.words import code_column
 from keras_seq.errors import DataError
 from keras_seq.tasks import classifies
@@ -298,10 +299,8 @@ def _groups(arrays: _Arrays, offsets: Int) -> NDArray[np.str_]:
     if arrays.group is None:
         return np.array(arrays.units)
     first = arrays.group[offsets[:-1]]
-    differs = arrays.group != np.repeat(first, np.diff(offsets))
-    if differs.any():
-        row = int(np.argmax(differs))
-        unit = int(arrays.unit[row])
+    if change := first_change(arrays.group, offsets):
+        row, unit = change
         raise DataError(
             f"Unit '{arrays.units[unit]}' belongs to group '{arrays.groups[first[unit]]}' and, in data row "
             f"{arrays.file_row(row)}, to group '{arrays.groups[arrays.group[row]]}'; a unit has one group."

@@ -22,11 +22,6 @@ FLAT = """% a comment
 """
 
 
-@pytest.fixture(autouse=True)
-def stores(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_SEQ_STORES", str(tmp_path / "stores"))
-
-
 def load(path, text=None, **options):
     if text is not None:
         path.write_text(text)

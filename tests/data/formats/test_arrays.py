@@ -12,11 +12,6 @@ from keras_seq.data.sources import load_series
 from keras_seq.errors import ConfigError, DataError
 
 
-@pytest.fixture(autouse=True)
-def stores(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_SEQ_STORES", str(tmp_path / "stores"))
-
-
 def load(path, **options):
     return load_series(DataConfig(source="table", path=str(path), **options))
 

@@ -23,12 +23,6 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def stores(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_SEQ_STORES", str(tmp_path / "stores"))
-    return tmp_path / "stores" / "tables"
-
-
-@pytest.fixture
 def squares(monkeypatch):
     """A format from outside the package: a file that holds a count of rows."""
     monkeypatch.setattr(registry, "_FORMATS", dict(known_formats()))

@@ -13,11 +13,6 @@ from keras_seq.errors import DataError
 HEAD = "#about\n@problemName toy\n@timeStamps {stamps}\n@missing true\n@classLabel {labels}\n@data\n"
 
 
-@pytest.fixture(autouse=True)
-def stores(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_SEQ_STORES", str(tmp_path / "stores"))
-
-
 def load(path, text=None, **options):
     if text is not None:
         path.write_text(text)
