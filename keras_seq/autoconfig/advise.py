@@ -100,11 +100,17 @@ def _window(facts: ConfigurationFacts, shortest: int, horizon: int) -> tuple[int
             "rows."
         )
     if steps > LONG_SEASON and steps <= room:
-        return steps, f"seasons: {words}"
+        return _no_shorter(steps, steps, ahead, room), f"seasons: {words}"
     if steps and 2 * steps <= room:
-        return 2 * steps if steps > 12 else 4 * steps if 4 * steps <= room else 2 * steps, f"seasons: {words}"
+        length = 2 * steps if steps > 12 else 4 * steps if 4 * steps <= room else 2 * steps
+        return _no_shorter(length, steps, ahead, room), f"seasons: {words}"
     usual = max(48, ahead)
     return min(usual, room), "steps" + (" (as many as the data bear)" if room < usual else ", a usual start")
+
+
+def _no_shorter(length: int, season: int, ahead: int, room: int) -> int:
+    """Whole seasons that reach back as far as the answer reaches ahead, as far as the data bear."""
+    return max(length, min(season * math.ceil(ahead / season), room))
 
 
 def official(facts: ConfigurationFacts) -> list[Choice]:
@@ -210,9 +216,12 @@ def _fitted(family: str, why: str, instead: str) -> list[Choice]:
 
 
 def training(facts: ConfigurationFacts) -> list[Choice]:
+    """``training``, where a network is proposed."""
+    return network_training(facts) if is_network(facts) else []
+
+
+def network_training(facts: ConfigurationFacts) -> list[Choice]:
     """``training`` of a network; class weights where a class is rare."""
-    if not is_network(facts):
-        return []
     samples = len(facts.lengths) if facts.question.per_unit or dense(facts) else facts.rows
     choices = [
         Choice("training.epochs", 40, "at most; it stops when validation no longer improves"),

@@ -13,12 +13,13 @@ from keras_seq.autoconfig.roles import ColumnRole
 
 @dataclass(frozen=True)
 class Choice:
-    """One value of the configuration, why it is so, and what else could be meant."""
+    """One value of the configuration, why it is so, what else could be meant, and lines that are shown as they are."""
 
     key: str
     value: Any
     why: str = ""
     instead: str = ""
+    table: tuple[str, ...] = ()
 
 
 @dataclass

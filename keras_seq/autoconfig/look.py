@@ -34,6 +34,7 @@ class Findings:
         self.text = ""
         self.checked = False
         self.notes: list[str] = []
+        self.pilots: list[dict[str, Any]] = []  # candidates that were tried, as plain values
 
     def commands(self) -> list[str]:
         """What to do next, in order."""
@@ -43,6 +44,18 @@ class Findings:
             f"python -m keras_seq.train --config {out}",
             f"python -m keras_seq.report runs/{name}/seed-0",
         ]
+
+    def render(self) -> None:
+        """Write the choices down in ``text``."""
+        from keras_seq.autoconfig import write
+
+        head = [
+            f"{self.table.path.name}: written by python -m keras_seq.init {shlex.quote(str(self.table.path))}",
+            f"Command: python -m keras_seq.train --config {shlex.quote(str(self.out))}",
+            "Every value is a guess with its reason above it; 'instead' is what else could be meant. Options of the "
+            "command line win over this file; docs/configuration.md tells of all fields.",
+        ]
+        self.text = write.to_yaml(self.choices, head)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values."""
@@ -55,6 +68,7 @@ class Findings:
             "columns": [self._column(name) for name in self.table.columns],
             "choices": [asdict(choice) for choice in self.choices],
             "notes": self.notes,
+            "pilots": self.pilots,
             "commands": self.commands(),
         }
 
@@ -275,13 +289,7 @@ def _prove(
         findings.checked = True
     else:
         findings.notes.append(f"above {CHECKED_MB} MB: the file was not read again to try the configuration on it")
-    head = [
-        f"{table.path.name}: written by python -m keras_seq.init {shlex.quote(str(table.path))}",
-        f"Command: python -m keras_seq.train --config {shlex.quote(str(out))}",
-        "Every value is a guess with its reason above it; 'instead' is what else could be meant. Options of the "
-        "command line win over this file; docs/configuration.md tells of all fields.",
-    ]
-    findings.text = write.to_yaml(findings.choices, head)
+    findings.render()
     return findings
 
 

@@ -95,6 +95,7 @@ def _section(branch: dict[str, Any], depth: int, lines: list[str]) -> None:
             lines += _comment(item.why, depth)
         if item.instead:
             lines += _comment(f"instead: {item.instead}", depth)
+        lines += [f"{space}#   {_printable(line)}".rstrip() for line in item.table]
         text = scalar(item.value)
         if isinstance(item.value, list) and len(text) > WIDTH - len(space) - len(key):
             lines.append(f"{space}{key}:")
@@ -105,6 +106,9 @@ def _section(branch: dict[str, Any], depth: int, lines: list[str]) -> None:
 
 def _comment(text: str, depth: int) -> list[str]:
     space = "  " * depth
-    clean = "".join(c if c.isprintable() else " " for c in text)
-    wrapped = textwrap.wrap(clean, WIDTH - len(space) - 2, break_long_words=False, break_on_hyphens=False)
+    wrapped = textwrap.wrap(_printable(text), WIDTH - len(space) - 2, break_long_words=False, break_on_hyphens=False)
     return [f"{space}# {line}" for line in wrapped]
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_seq import cli, config, files
+from keras_seq import cli, config, files, machine
 from keras_seq.autoconfig.look import look
 from keras_seq.cli import output
 from keras_seq.errors import ConfigError, nearest
 
+logger = logging.getLogger(__name__)
 READING = (
     "delimiter",
     "encoding",
@@ -46,8 +48,10 @@ DESCRIPTION = """Look at a table (CSV, Parquet, Excel, .ts, .npz ...) and write 
 
 It guesses units, time, groups, inputs, windows, split, family and size, and says why beside each value; what only you
 can know, it asks for. The result is read and tried on your file before it is written, and keras_seq.train takes it as
-it is. Nothing is trained.
+it is. Candidates from the last value to networks are then tried on the train part alone, for at most --budget minutes;
+the simplest of those level with the best is proposed, and the table of all stands in the file as comments.
 """
+MINUTES = 3.0  # of pilots
 
 
 @cli.command("keras_seq.init")
@@ -56,6 +60,8 @@ def main(argv: Sequence[str]) -> cli.Result:
     options, rest = make_parser().parse_known_args(argv)
     if options.horizon < 0:
         raise ConfigError(f"Option '--horizon' is a number of steps from 0 on, got {options.horizon}.")
+    if not 0 <= options.budget < float("inf"):
+        raise ConfigError(f"Option '--budget' is a number of minutes from 0 on, got {options.budget}.")
     from keras_seq.autoconfig.plan import name_of
     from keras_seq.autoconfig.write import refuse_existing
 
@@ -72,6 +78,11 @@ def main(argv: Sequence[str]) -> cli.Result:
         ask=ask_for_target if sys.stdin.isatty() and not output.wanted() else None,
         reading=_reading(rest) | ({"strict": True} if options.strict else {}),
     )
+    if options.budget:
+        machine.load_tensorflow()
+        from keras_seq.pilots.propose import propose
+
+        propose(findings, 60 * options.budget, network=options.network, say=logger.info)
     if findings.schema_text:
         files.write_text(findings.schema_file, findings.schema_text)
     from keras_seq.autoconfig.write import write
@@ -111,6 +122,11 @@ def make_parser() -> cli.Parser:
         parser.add_argument(f"--{part}", metavar="NAME", help=f"the {part} column, or none; default: guessed")
     parser.add_argument(
         "--strict", action="store_true", help="refuse a table where two readings fit and nothing decides"
+    )
+    budget = f"for pilots, which try candidates on the train part ({MINUTES:g}); 0: none, the rules alone decide"
+    parser.add_argument("--budget", type=float, default=MINUTES, metavar="MINUTES", help=budget)
+    parser.add_argument(
+        "--network", action="store_true", help="propose the best network, also where something beats it"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing configuration")
     return parser

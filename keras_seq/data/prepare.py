@@ -148,6 +148,13 @@ def _prepare(series: Series, quality: QualityReport, config: DataConfig) -> Prep
     return Prepared(series, quality.with_findings(findings), splits, index, fit_spec(series, splits, config))
 
 
+def prepare_split(series: Series, config: DataConfig, splits: Splits) -> Prepared:
+    """Prepared data of a checked series in memory that is divided already, as inner folds of a train part are."""
+    index = _known_windows(series, splits, config)
+    quality = QualityReport(series.schema.name, (), len(series.values), series.n_units)
+    return Prepared(series, quality, splits, index, fit_spec(series, splits, config))
+
+
 def divide(series: Series, config: DataConfig) -> tuple[Splits, dict[str, WindowIndex], list[Finding]]:
     """Split, windows with a known target of each part, and quality findings of the parts.
 
@@ -157,9 +164,14 @@ def divide(series: Series, config: DataConfig) -> tuple[Splits, dict[str, Window
     """
     check_task(series, config)
     splits = split(series, config)
+    index = _known_windows(series, splits, config)
+    return splits, index, check_parts(without_channels(series), splits, index, config.windows.horizon)
+
+
+def _known_windows(series: Series, splits: Splits, config: DataConfig) -> dict[str, WindowIndex]:
     known, bound = known_targets(series), bounded(series)
     learnt = known if known is None or bound is None else known | bound
-    index = {
+    return {
         name: with_known_targets(
             series,
             index_windows(series, part, config.windows),
@@ -169,4 +181,3 @@ def divide(series: Series, config: DataConfig) -> tuple[Splits, dict[str, Window
         )
         for name, part in splits.items()
     }
-    return splits, index, check_parts(without_channels(series), splits, index, config.windows.horizon)

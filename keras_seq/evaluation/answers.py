@@ -122,7 +122,7 @@ def collect(candidates: Candidates, say: Say = silent) -> CandidateAnswers:
     if len(by_name) < 2 or series is None:
         reasons = " ".join(f"{failure.folder}: {failure.reason}" for failure in failures)
         raise DataError(f"Fewer than two contenders could answer. {reasons}")
-    return _aligned(by_name, series, failures)
+    return align(by_name, series, failures)
 
 
 def run_answers(bundle: Bundle, prepared: Prepared, part: ScoredPart) -> Postprocessed:
@@ -150,13 +150,12 @@ def join(pieces: list[Points]) -> Points:
     return Points(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in names))
 
 
-def comparable(answers: Postprocessed, bundle: Bundle) -> Points:
+def comparable(answers: Postprocessed, cap: float | None) -> Points:
     """Capped truth ``(points[, values])`` and answers of the same shape (classes keep their axis)."""
     own = answers.points
     if answers.value is None:
         return own
     truth = np.asarray(own.truth, np.float64).reshape(len(own.truth), -1)
-    cap = bundle.experiment.data.target_cap
     capped = truth if cap is None else np.minimum(truth, cap)
     return dataclasses.replace(own, truth=capped, prediction=answers.value.reshape(len(truth), -1))
 
@@ -173,11 +172,15 @@ def replicate(runs: list[tuple[Bundle, Postprocessed]], part: ScoredPart) -> Rep
     if len(runs) > 1:
         together = score(join([answers.points for _, answers in runs]), bundle.spec, bundle.experiment, part=part)
         metrics |= {key: value for key, value in together.items() if key.split("/")[0] not in OF_ONE_RUN}
-    return Replicate(join([comparable(answers, run) for run, answers in runs]), metrics)
+    return Replicate(join([comparable(answers, run.experiment.data.target_cap) for run, answers in runs]), metrics)
 
 
-def _aligned(by_name: dict[str, list[Replicate]], series: Series, failures: list[Failure]) -> CandidateAnswers:
-    """Keep the rows that every replicate answers; rows are absolute, so they tell the unit too."""
+def align(by_name: dict[str, list[Replicate]], series: Series, failures: list[Failure]) -> CandidateAnswers:
+    """The answers at the rows that every replicate answers; rows are absolute, so they tell the unit too.
+
+    Raises:
+        DataError: no row is answered by all, or their truths differ.
+    """
     rows = [np.unique(replicate.points.row) for replicates in by_name.values() for replicate in replicates]
     common = functools.reduce(np.intersect1d, rows)
     if not len(common):

@@ -6,7 +6,7 @@ the model's window, which may be shorter than a season.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,12 +40,14 @@ class NaiveReference:
         metrics: of "validation" and "test", as ``score`` gives them.
         tried: validation error of every candidate: squared, in deviations of the targets, or Brier's of classes;
             empty where there was one candidate.
+        answers: of both parts, in the order of their windows, shaped as a model's.
     """
 
     name: str
     season: int
     metrics: dict[str, dict[str, float]]
     tried: dict[str, float]
+    answers: dict[str, Array] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As ``metrics.json`` keeps it."""
@@ -70,7 +72,14 @@ def naive_reference(experiment: Experiment, prepared: Prepared) -> NaiveReferenc
     tried = {words: _error(_answers(prepared, "validation", season), prepared) for season, words in candidates.items()}
     best = min(candidates, key=lambda season: tried[candidates[season]])
     answers = {part: _answers(prepared, part, best, cap=experiment.data.target_cap) for part in ("validation", "test")}
-    return NaiveReference(candidates[best], best, _judged(experiment, prepared, answers), tried)
+    return NaiveReference(candidates[best], best, _judged(experiment, prepared, answers), tried, answers)
+
+
+def constant_answers(prepared: Prepared, part: str) -> Array:
+    """The same answer to every window, shaped as a model's: the mean of train, or the shares of its classes."""
+    if prepared.spec.classifies:
+        return _repeated(_shares(prepared), prepared, part)
+    return np.asarray(_answers(prepared, part, 0))
 
 
 def _naive_classes(experiment: Experiment, prepared: Prepared) -> NaiveReference:
@@ -79,13 +88,13 @@ def _naive_classes(experiment: Experiment, prepared: Prepared) -> NaiveReference
     commonest = f"always {_classes(prepared)[int(np.argmax(shares))]} ({shares.max():.1%} of training)"
     answers = {part: _repeated(shares, prepared, part) for part in ("validation", "test")}
     if not prepared.spec.per_step or experiment.data.split.by != "time":
-        return NaiveReference(commonest, 0, _judged(experiment, prepared, answers), {})
+        return NaiveReference(commonest, 0, _judged(experiment, prepared, answers), {}, answers)
     last = f"the last class{KNOWN}"
     repeated = {part: _last_classes(shares, prepared, part) for part in ("validation", "test")}
     tried = {name: _brier(own["validation"], prepared) for name, own in ((commonest, answers), (last, repeated))}
     best = min(tried, key=tried.__getitem__)
     chosen, season = (answers, 0) if best == commonest else (repeated, 1)
-    return NaiveReference(best, season, _judged(experiment, prepared, chosen), tried)
+    return NaiveReference(best, season, _judged(experiment, prepared, chosen), tried, chosen)
 
 
 def _last_classes(shares: Array, prepared: Prepared, part: str) -> Array:

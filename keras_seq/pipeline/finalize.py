@@ -12,14 +12,17 @@ import numpy as np
 
 from keras_seq.errors import ConfigError
 from keras_seq.evaluation import profile
-from keras_seq.evaluation.naive_reference import naive_reference
-from keras_seq.evaluation.postprocessed import ModelScores
+from keras_seq.evaluation.answers import comparable
+from keras_seq.evaluation.deploy import MODEL, Contender, choose_deployment
+from keras_seq.evaluation.naive_reference import NaiveReference, naive_reference
+from keras_seq.evaluation.postprocessed import ModelScores, Postprocessed
 from keras_seq.figures import figure
 from keras_seq.pipeline.context import Run, RunContext
-from keras_seq.pipeline.scores import example_windows, measure, score_baseline, score_model
+from keras_seq.pipeline.scores import example_windows, judge_baseline, measure, score_model
 from keras_seq.reports import interval_plots, plots, summary
 from keras_seq.tasks import classifies, deciding
 from keras_seq.training.metrics import HIGHER_IS_BETTER
+from keras_seq.training.predictions import Points, points
 
 if TYPE_CHECKING:
     import keras
@@ -62,9 +65,12 @@ def _finalize(
     experiment, prepared, folder = context.experiment, context.prepared, context.folder
     scores = score_model(experiment, prepared, model, held_out=held_out)
     metrics: dict[str, Any] = dict(scores.metrics)
-    baseline = experiment.evaluation.baseline
-    metrics["baseline"] = score_baseline(experiment, prepared, context.say) if baseline else {}
-    metrics["naive"] = naive_reference(experiment, prepared).to_dict()
+    metrics["baseline"], beside = (
+        judge_baseline(experiment, prepared, context.say) if experiment.evaluation.baseline else ({}, None)
+    )
+    naive = naive_reference(experiment, prepared)
+    metrics["naive"] = naive.to_dict()
+    metrics["deploy"] = _deployment(context, scores, metrics["baseline"].get("name", ""), beside, naive)
     metrics["ceiling"] = dict(prepared.series.info.get("ceiling", {}))  # what a generator itself could know
     drawn = _draw(context, scores, result)
     metrics["performance"] = measure(experiment, prepared, model, scores.decision, minutes=result.seconds / 60)
@@ -81,6 +87,30 @@ def _finalize(
             context.say(f"  note: {note}")
         _print(context, metrics, {"bundle": bundle, "served": saved_model, "plots": drawn, "record": run_id})
     return Run(folder, bundle, saved_model, metrics, run_id)
+
+
+def _deployment(
+    context: RunContext, scores: ModelScores, family: str, beside: ModelScores | None, naive: NaiveReference
+) -> dict[str, Any]:
+    """What to deploy by the test part, the model or what stands beside it; empty where nothing can be told."""
+    experiment, prepared = context.experiment, context.prepared
+
+    def scored(answers: Postprocessed) -> Points:
+        return comparable(answers.scored(experiment, "test"), experiment.data.target_cap)
+
+    contenders = [Contender(MODEL, experiment.model.family, scored(scores.parts["test"]))]
+    if beside is not None:
+        contenders.append(Contender(f"the baseline {family}", family, scored(beside.parts["test"])))
+    answers = np.asarray(naive.answers["test"], np.float32)
+    of_naive = points(prepared.series, prepared.index["test"], prepared.spec, answers)
+    value = None if prepared.spec.classifies else of_naive.prediction
+    contenders.append(
+        Contender(
+            f"the naive reference ({naive.name})", "", scored(Postprocessed(of_naive, of_naive.prediction, value))
+        )
+    )
+    found = choose_deployment(contenders, prepared.series, prepared.spec)
+    return found.to_dict() if found else {}
 
 
 def _draw(context: RunContext, scores: ModelScores, result: FitResult) -> Path:
@@ -204,6 +234,8 @@ def _print(context: RunContext, metrics: dict[str, Any], paths: dict[str, Any]) 
     summary.print_metrics(task, columns, title=f"Reached on {name}")
     for line in naive_words(task, metrics):
         context.say(line)
+    if metrics["deploy"]:
+        context.say(metrics["deploy"]["text"])
     if metrics["targets"]:
         summary.print_targets(metrics["targets"])
     summary.print_paths({name: path for name, path in paths.items() if path is not None})

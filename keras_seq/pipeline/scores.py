@@ -46,17 +46,24 @@ def score_model(
 
 def score_baseline(experiment: Experiment, prepared: Prepared, say: Say = silent) -> dict[str, Any]:
     """Metrics of the cheap model on the same split, and its family; empty where none can be fitted."""
+    return judge_baseline(experiment, prepared, say)[0]
+
+
+def judge_baseline(
+    experiment: Experiment, prepared: Prepared, say: Say = silent
+) -> tuple[dict[str, Any], ModelScores | None]:
+    """As ``score_baseline``, with its answers."""
     from keras_seq.baselines.reference import fit_reference
 
     try:
         baseline = fit_reference(experiment, prepared)
     except (ConfigError, DataError) as error:
         say(f"  note: no baseline: {error}")
-        return {}
+        return {}, None
     scores = _score(baseline.experiment, prepared, lambda part: baseline.predict(prepared.index[part]))
     for part in ("validation", "test"):
         scores.metrics[part] |= part_concordance(prepared, baseline.experiment, part, baseline.predict)
-    return {"name": baseline.family, **scores.metrics}
+    return {"name": baseline.family, **scores.metrics}, scores
 
 
 def _score(experiment: Experiment, prepared: Prepared, predict: Callable[[str], np.ndarray]) -> ModelScores:

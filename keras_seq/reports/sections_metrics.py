@@ -47,6 +47,8 @@ def metrics(sources: Sources) -> PageSection:
         + body
         + _targets(recorded.get("targets", []))
     )
+    if deploy := recorded.get("deploy"):  # older bundles have none
+        body = paragraph(deploy["text"]) + body
     if performance := recorded.get("performance"):
         body += heading("Cost") + facts({key.replace("_", " "): value for key, value in performance.items()})
     return PageSection("metrics", "Metrics by part, beside the baseline", body)

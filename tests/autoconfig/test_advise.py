@@ -40,7 +40,16 @@ def test_working_days_have_a_week_of_five():
 
 @pytest.mark.parametrize(
     ("step", "rows", "horizon", "length"),
-    [(5 * MINUTE, 20_000, 12, 288), (HOUR, 20_000, 24, 48), (0.0, 5000, 96, 96), (0.0, 5000, 1, 48)],
+    [
+        (5 * MINUTE, 20_000, 12, 288),
+        (HOUR, 20_000, 24, 48),
+        (0.0, 5000, 96, 96),
+        (0.0, 5000, 1, 48),
+        (HOUR, 20_000, 100, 120),  # whole days, no fewer steps than are foretold
+        (5 * MINUTE, 20_000, 300, 576),
+        (HOUR, 900, 134, 144),
+        (HOUR, 800, 119, 120),
+    ],
 )
 def test_a_window_holds_a_season_and_is_no_shorter_than_the_horizon(step, rows, horizon, length):
     chosen = {choice.key: choice.value for choice in windows(facts(step, rows), horizon)}

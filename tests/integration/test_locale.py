@@ -40,9 +40,9 @@ def run(folder, place, *commands):
 def test_a_first_look_names_columns_and_files(folder, place):
     first, check, again = run(
         folder, place,
-        "keras_seq.init küche.csv --target y --out gerät.yaml",
+        "keras_seq.init küche.csv --target y --out gerät.yaml --budget 0",
         "keras_seq.data check --config gerät.yaml --json",
-        "keras_seq init küche.csv --target y --unit none --overwrite",
+        "keras_seq init küche.csv --target y --unit none --overwrite --budget 0",
     )  # fmt: skip
     assert ("температура".encode() in first) == (place in ("C", "POSIX"))
     text = (folder / "gerät.yaml").read_text(encoding="utf-8")
@@ -56,7 +56,7 @@ def test_a_first_look_names_columns_and_files(folder, place):
 def test_a_table_is_trained_predicted_and_reported(folder, place):
     run(
         folder, place,
-        "keras_seq.init küche.csv --target y --out gerät.yaml",
+        "keras_seq.init küche.csv --target y --out gerät.yaml --budget 0",
         "keras_seq.train --config gerät.yaml --name ofen --output läufe --model.family ridge"
         " --tracking.uri sqlite:///läufe/база.db --export.saved_models modèles",
         "keras_seq.predict läufe/ofen/seed-0/bundle küche.csv --out größen.csv",

@@ -233,7 +233,8 @@ def weekly(tmp_path_factory):
 
 
 def test_init(ask, weekly, tmp_path):
-    code, found, _ = ask("keras_seq.init", weekly, "--target", "co2", "--horizon", "2", "--out", tmp_path / "w.yaml")
+    asked = ("--target", "co2", "--horizon", "2", "--budget", "0", "--out", tmp_path / "w.yaml")
+    code, found, _ = ask("keras_seq.init", weekly, *asked)
     assert code == 0 and found["config"] == str(tmp_path / "w.yaml") and Path(found["config"]).is_file()
     assert [column["name"] for column in found["columns"]] == ["week", "co2"]
 

@@ -1,0 +1,59 @@
+"""Budget of seconds, shared among candidates, and a limit that ends one that takes too long."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+LEAST = 1.0  # seconds without which nothing is begun
+
+
+class OutOfTime(Exception):
+    """A candidate took longer than its share."""
+
+
+class Budget:
+    """Seconds of the wall clock.
+
+    Args:
+        seconds: in all.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self._began = seconds, time.monotonic()
+
+    @property
+    def left(self) -> float:
+        """Seconds left."""
+        return max(0.0, self.seconds - (time.monotonic() - self._began))
+
+    def share(self, waiting: int) -> float:
+        """Seconds for the next of so many candidates: what is left by number, but twice that for one of several."""
+        return self.left if waiting <= 1 else min(self.left, 2 * self.left / waiting)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """End the block after so many seconds; without effect outside the main thread, where no signal comes.
+
+    Raises:
+        OutOfTime: the block was not done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

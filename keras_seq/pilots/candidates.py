@@ -1,0 +1,152 @@
+"""The candidates of a task, simplest first: references, linear models, trees, networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from keras_seq.config import Experiment
+
+Kind = Literal["reference", "fitted", "network"]
+CHANGED = ("model", "training")  # sections that a candidate brings itself
+MOST_SEASON = 1000  # steps of a season that a reference looks back
+MOST_OUTPUTS = 64  # numbers of an answer that boosted trees are grown for, one by one
+SMALL: dict[str, Any] = {"units": 32, "layers": 1, "bidirectional": True, "pooling": "mean", "dropout": 0.3}
+LINEAR: dict[str, Any] = {
+    "units": 32,
+    "layers": 1,
+    "skip": "linear",
+    "dropout": 0.2,
+    "hidden_dims": [],
+    "normalisation": "instance",
+}
+DENSE: dict[str, Any] = {"units": 32, "layers": 1, "dropout": 0.3, "hidden_dims": []}
+# families by name, tried where they are registered
+LINEAR_FORECASTS = ("nlinear", "dlinear")
+FORECAST_NETWORKS = ("nhits", "tsmixer", "patchtst", "itransformer")
+SEQUENCE_FITTED = ("minirocket",)
+SEQUENCE_NETWORKS = ("inception_time", "resnet")
+CONSTANT = "always the same answer"  # the mean of training, or the shares of its classes
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that is tried.
+
+    Attributes:
+        name: as in the table.
+        family: of the model.
+        kind: reference (trained by nothing), fitted at once, or network.
+        model: its other fields of the ``model`` section.
+        window: steps of its windows; 0: those of the configuration.
+    """
+
+    name: str
+    family: str
+    kind: Kind
+    model: Mapping[str, Any] = field(default_factory=dict)
+    window: int = 0
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Dotted values that it brings into a configuration, ``model`` from scratch."""
+        own = {"model.family": self.family, **{f"model.{name}": value for name, value in self.model.items()}}
+        return own | ({"data.windows.length": self.window} if self.window else {})
+
+
+def constant() -> Candidate:
+    """The answer that knows nothing of its inputs; it can be tried, and no configuration can hold it."""
+    return Candidate(CONSTANT, "", "reference")
+
+
+def cheap(
+    experiment: Experiment, seasons: Mapping[int, str], known: Iterable[str], room: int, period: int
+) -> list[Candidate]:
+    """References and linear models, in seconds; forecasts with several windows.
+
+    Args:
+        experiment: proposed by the rules.
+        seasons: lags in rows worth trying, with their words; 1 is the last value.
+        known: families that there are.
+        room: longest window worth trying.
+        period: season that ``model.arima.period`` keeps for the scale of errors; 0: none.
+    """
+    known, windows = set(known), experiment.data.windows
+    if not windows.horizon:
+        return _at_once(["ridge"], known)
+    kept = {"arima": {"period": period}} if period else {}
+    found = [
+        Candidate("mean", "mean", "reference", kept),
+        Candidate("naive", "naive", "reference", kept),
+        *_seasonal(seasons, windows.length, room),
+    ]
+    lengths = window_lengths(experiment, seasons, room)
+    for family in [name for name in ("ridge", *LINEAR_FORECASTS) if name in known]:
+        kind: Kind = "fitted" if family == "ridge" else "network"
+        tried = lengths if family == "ridge" else lengths[:2]
+        found += [Candidate(f"{family}, window {length}", family, kind, kept, length) for length in tried]
+    return found
+
+
+def dear(
+    experiment: Experiment, known: Iterable[str], window: int, proposed: Mapping[str, Any], period: int
+) -> list[Candidate]:
+    """Trees, then networks, with the best window that a linear model found.
+
+    Args:
+        experiment: proposed by the rules.
+        known: families that there are.
+        window: steps; 0: those of the configuration.
+        proposed: ``model`` fields of the network that the rules propose; empty: they propose none.
+        period: as in ``cheap``.
+    """
+    known, data = set(known), experiment.data
+    kept = {"arima": {"period": period}} if period else {}
+    if data.windows.horizon:
+        outputs = data.windows.horizon * max(1, len(data.targets))
+        trees = ["extra_trees", *(["hist_gradient_boosting"] if outputs <= MOST_OUTPUTS else [])]
+        networks = {"lstm": LINEAR, **{name: {} for name in FORECAST_NETWORKS}}
+    elif data.windows.mode == "whole" and not data.windows.per_step:
+        trees = ["extra_trees", "hist_gradient_boosting", *SEQUENCE_FITTED]
+        networks = {"gru": SMALL, **{name: {} for name in SEQUENCE_NETWORKS}}
+    else:
+        trees, networks = ["extra_trees", "hist_gradient_boosting"], {"gru": DENSE}
+    if proposed:
+        own = {name: value for name, value in proposed.items() if name not in ("family", "arima")}
+        networks = {proposed["family"]: own} | {n: m for n, m in networks.items() if n != proposed["family"]}
+    found = [Candidate(name, name, "fitted", kept, window) for name in trees if name in known]
+    return found + [
+        Candidate(name, name, "network", {**kept, **model}, window) for name, model in networks.items() if name in known
+    ]
+
+
+def _at_once(families: Iterable[str], known: set[str]) -> list[Candidate]:
+    return [Candidate(name, name, "fitted") for name in families if name in known]
+
+
+def _seasonal(seasons: Mapping[int, str], length: int, room: int) -> list[Candidate]:
+    """The value of a season before, for every season that a window may hold."""
+    most = min(MOST_SEASON, max(room, length))
+    return [
+        Candidate(
+            f"seasonal_naive, {season} steps",
+            "seasonal_naive",
+            "reference",
+            {"arima": {"period": season}},
+            max(season, length),
+        )
+        for season in seasons
+        if 1 < season <= most
+    ]
+
+
+def window_lengths(experiment: Experiment, seasons: Mapping[int, str], room: int, most: int = 4) -> list[int]:
+    """Windows worth trying, the proposed one first: whole seasons no shorter than the horizon, and twice that."""
+    windows = experiment.data.windows
+    found = [windows.length]
+    for season in sorted(season for season in seasons if 1 < season <= MOST_SEASON):
+        found.append(season * math.ceil(max(windows.horizon, 2 * season) / season))
+    found += [max(24, 2 * windows.horizon), max(96, 4 * windows.horizon), 8]
+    return list(dict.fromkeys(length for length in found if 2 <= length <= max(room, windows.length)))[:most]

@@ -1,0 +1,256 @@
+"""The winner of the pilots put into the choices of a configuration, with what was tried as comments."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_seq import config
+from keras_seq.autoconfig import advise, write
+from keras_seq.autoconfig.facts import Choice
+from keras_seq.autoconfig.look import Findings
+from keras_seq.config import Experiment
+from keras_seq.data.prepare import prepare_series, read_series
+from keras_seq.data.series import Series
+from keras_seq.data.splits import split
+from keras_seq.errors import DataError, KerasSeqError
+from keras_seq.evaluation.paired_error import MetricScore
+from keras_seq.evaluation.seasons import find_seasons
+from keras_seq.figures import Say, figure, silent
+from keras_seq.models.registry import names
+from keras_seq.pilots import table
+from keras_seq.pilots.budget import Budget
+from keras_seq.pilots.candidates import CONSTANT, Candidate, cheap, constant, dear
+from keras_seq.pilots.choose import choose, judge
+from keras_seq.pilots.inner import InnerData, inner_data
+from keras_seq.pilots.run import Pilot, PilotRun, fit_proof
+from keras_seq.tasks import TASKS
+
+FOLLOWING = 6  # candidates that are expected after the cheap ones, for their shares of the budget
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Pilots of a table, judged.
+
+    Attributes:
+        run: who was tried.
+        scores: by candidate that has answers, the simplest first.
+        metric: that decides.
+        seasons: words of the lags that references look back.
+    """
+
+    run: PilotRun
+    scores: dict[str, MetricScore]
+    metric: str
+    seasons: dict[int, str]
+
+    @property
+    def candidates(self) -> dict[str, Candidate]:
+        """Those with a score that a configuration can hold, the simplest first."""
+        by_name = {pilot.candidate.name: pilot.candidate for pilot in self.run.pilots}
+        return {name: by_name[name] for name in self.scores if by_name[name].family}
+
+    def winner(self, *, network: bool = False) -> Candidate:
+        """The simplest that is level with the best; with ``network`` the best network, if one has answers."""
+        found = self.candidates
+        networks = [name for name, candidate in found.items() if candidate.kind == "network"]
+        if network and networks:
+            return found[min(networks, key=lambda name: self.scores[name].behind)]
+        return found[choose(list(self.scores.values()), list(found)).name]
+
+
+def propose(findings: Findings, seconds: float, *, network: bool = False, say: Say = silent) -> None:
+    """Replace model, training and window of the proposal by those of the best pilot; the text is written anew.
+
+    Args:
+        findings: of ``look``; its choices stay as they are where no pilot has answers.
+        seconds: budget; 0: nothing is trained.
+        network: take the best network, whoever is better.
+        say: gets progress.
+
+    Raises:
+        DataError: no model can be trained on this table.
+    """
+    if seconds <= 0 or not findings.checked:
+        return
+    with proposal(findings) as experiment:
+        series = read_series(experiment.data)
+    try:
+        inner = inner_data(series, split(series, experiment.data).train, experiment.data)
+        outcome = try_candidates(findings, experiment, inner, seconds, say=say)
+    except DataError as error:
+        findings.notes.append(f"nothing was tried out: {error}")
+        fit_proof(experiment, prepare_series(series, experiment.data))
+        return
+    if outcome.candidates:
+        _settle(findings, outcome, series, network=network)
+        return
+    findings.notes.append("nothing was tried out within the budget: the rules alone decided")
+    if not outcome.run.interrupted:
+        fit_proof(experiment, prepare_series(series, experiment.data))
+
+
+def try_candidates(
+    findings: Findings, experiment: Experiment, inner: InnerData, seconds: float, *, say: Say = silent
+) -> Outcome:
+    """Pilots of all candidates within the budget, judged at common rows.
+
+    Raises:
+        DataError: the train part is too small to hold anything back.
+    """
+    run = PilotRun(experiment, inner, Budget(seconds), say)
+    first = inner.prepared(experiment.data)[0]
+    seasons = find_seasons(first, experiment) if experiment.data.windows.horizon else {}
+    period, proposed = round(experiment.model.arima.period), _proposed(findings)
+    how = "in time" if inner.by_time else "of whole units"
+    say(f"pilots on the train part, {len(inner.folds)} folds {how}, at most {seconds:.0f} s (--budget 0: none)")
+    if not experiment.data.windows.horizon:
+        run.try_all([constant()], after=FOLLOWING)
+    run.try_all(cheap(experiment, seasons, names(), inner.room, period), after=FOLLOWING)
+    spec = first.spec
+    scores = _scores(run.pilots, inner, spec)
+    linear = [pilot.candidate for pilot in run.pilots if pilot.candidate.name in scores and pilot.candidate.window]
+    linear = [candidate for candidate in linear if candidate.kind != "reference"]
+    window = min(linear, key=lambda own: scores[own.name].behind).window if linear else 0
+    run.try_all(dear(experiment, names(), window, proposed, period))
+    return Outcome(run, _scores(run.pilots, inner, spec), TASKS[spec.task].metric, seasons)
+
+
+@contextmanager
+def proposal(findings: Findings) -> Iterator[Experiment]:
+    """The proposed experiment, with its schema file where it has one for as long as the block runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = write.tree(findings.choices)
+        if findings.schema_text:
+            schema = Path(folder) / "schema.yaml"
+            schema.write_text(findings.schema_text, encoding="utf-8")
+            tree["data"]["schema_file"] = str(schema)
+        yield config.from_dict(tree)
+
+
+def _scores(pilots: list[Pilot], inner: InnerData, spec: Any) -> dict[str, MetricScore]:
+    points = {pilot.candidate.name: pilot.points for pilot in pilots if pilot.points is not None}
+    return judge(points, inner.series, spec) if points else {}
+
+
+def _proposed(findings: Findings) -> Mapping[str, Any]:
+    """Fields of the model that the rules propose, if it is a network."""
+    if not advise.is_network(findings.facts):
+        return {}
+    model: dict[str, Any] = write.tree(findings.choices)["model"]
+    return model
+
+
+def _settle(findings: Findings, outcome: Outcome, series: Series, *, network: bool) -> None:
+    """Choices of the winner; of the next best where its configuration does not train."""
+    before, refused = list(findings.choices), []
+    while True:
+        candidate = outcome.winner(network=network)
+        findings.choices = _with(before, findings, candidate, outcome, network=network)
+        with proposal(findings) as experiment:
+            try:
+                fit_proof(experiment, prepare_series(series, experiment.data))
+                break
+            except KerasSeqError as error:
+                refused.append(error)
+        outcome.scores.pop(candidate.name)
+        if not outcome.candidates:
+            raise refused[0]
+    findings.notes += _remarks(outcome, candidate, network=network)
+    findings.pilots = table.rows(outcome.run.pilots, outcome.scores, outcome.metric)
+    findings.render()
+
+
+def _with(
+    before: list[Choice], findings: Findings, candidate: Candidate, outcome: Outcome, *, network: bool
+) -> list[Choice]:
+    """The proposal with a candidate's model, training and window."""
+    rows = table.rows(outcome.run.pilots, outcome.scores, outcome.metric)
+    lines = [*_headline(outcome), *table.lines(rows, outcome.metric, candidate.name)]
+    flat = _flat(candidate.model)
+    season = [choice for choice in before if choice.key == "model.arima.period" and "arima.period" in flat]
+    reasons = {choice.key: choice for choice in season if flat["arima.period"] == choice.value}
+    chosen = [Choice("model.family", candidate.family, why(outcome, candidate, network=network), table=tuple(lines))]
+    chosen += [reasons.get(f"model.{name}", Choice(f"model.{name}", value)) for name, value in flat.items()]
+    if candidate.kind == "network":
+        chosen += advise.network_training(findings.facts)
+    place = next(i for i, choice in enumerate(before) if choice.key.startswith("model."))
+    rest = [choice for choice in before if not choice.key.startswith(("model.", "training."))]
+    kept = [_windowed(choice, candidate) for choice in rest]
+    place = len([choice for choice in before[:place] if not choice.key.startswith(("model.", "training."))])
+    return [*kept[:place], *chosen, *kept[place:]]
+
+
+def _windowed(choice: Choice, candidate: Candidate) -> Choice:
+    if choice.key != "data.windows.length" or candidate.window in (0, choice.value):
+        return choice
+    why = f"with which {candidate.family} did best in the pilots below; by the seasons it would be {choice.value}"
+    return Choice(choice.key, candidate.window, why)
+
+
+def _flat(model: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in model.items():
+        nested = isinstance(value, Mapping) and name == "arima"
+        flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return flat
+
+
+def _headline(outcome: Outcome) -> list[str]:
+    inner, direction = outcome.run.inner, "more" if TASKS_HIGHER[outcome.metric] else "less"
+    how = f"{len(inner.folds)} period(s) of time" if inner.by_time else f"{len(inner.folds)} folds of whole units"
+    return [
+        f"Pilots: trained and judged on the train part alone ({how}), {outcome.metric}, {direction} is better;",
+        "+- is one standard error, behind how much worse than the best, at the same rows; * is chosen.",
+    ]
+
+
+TASKS_HIGHER = {task.metric: task.higher_is_better for task in TASKS.values()}
+
+
+def why(outcome: Outcome, candidate: Candidate, *, network: bool) -> str:
+    """One sentence on why a candidate is proposed."""
+    score, metric = outcome.scores[candidate.name], outcome.metric
+    own = f"{metric} {_with_error(score)}"
+    best = min(outcome.scores.values(), key=lambda other: other.behind)
+    if network and candidate.kind == "network":
+        return f"the best network tried ({own}), as asked for with --network"
+    if candidate.kind == "reference" and score.level:
+        return f"nothing tried beats {_words(outcome, candidate)} ({own}) by more than chance"
+    if score.name == best.name:
+        return f"the best of the pilots ({own})"
+    return f"the simplest that is level with the best, {best.name} ({metric} {figure(best.value)}): {own}"
+
+
+def _words(outcome: Outcome, candidate: Candidate) -> str:
+    if candidate.family == "mean":
+        return "the mean of training"
+    if candidate.family == "naive":
+        return "the last value"
+    season = round(candidate.model["arima"]["period"])
+    return outcome.seasons.get(season, f"the value {season} rows before")
+
+
+def _remarks(outcome: Outcome, candidate: Candidate, *, network: bool) -> list[str]:
+    """Notes: the choice in a sentence, a constant answer that is as good, and Ctrl-C."""
+    notes = [f"pilots: {candidate.name}, {why(outcome, candidate, network=network)}"]
+    fixed = outcome.scores.get(CONSTANT)
+    if fixed is not None and fixed.level:
+        notes.append(
+            f"nothing tried beats {CONSTANT} ({outcome.metric} {_with_error(fixed)}) by more than chance: the inputs "
+            "tell little of the target, or there are too few examples"
+        )
+    if outcome.run.interrupted:
+        notes.append("the pilots were stopped by Ctrl-C; the configuration holds the best so far")
+    return notes
+
+
+def _with_error(score: MetricScore) -> str:
+    return f"{figure(score.value)} +- {figure(score.error, 2)}" if np.isfinite(score.error) else figure(score.value)

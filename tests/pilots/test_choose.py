@@ -1,0 +1,64 @@
+"""The rule of one standard error: the simplest that is level with the best."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keras_seq.data.scaling import fit_spec
+from keras_seq.data.splits import split
+from keras_seq.evaluation.paired_error import MetricScore
+from keras_seq.pilots.choose import choose, judge
+from keras_seq.training.predictions import Points
+from tests.factories.series import data_config, make_series
+
+
+def spec(series):
+    """Numbers of a regression on all rows."""
+    data = data_config(windows={"mode": "sliding", "length": 3}, split={"by": "time"})
+    return fit_spec(series, split(series, data), data)
+
+
+def score(name, value, behind, error):
+    return MetricScore(name, value, 1.0, behind, error)
+
+
+def test_the_simplest_that_is_level_with_the_best_is_chosen():
+    scores = [score("naive", 12, 4, 1), score("ridge", 8.4, 0.4, 0.5), score("lstm", 8, 0, 0)]
+    assert choose(scores).name == "ridge"
+    assert choose(scores, ["naive", "lstm"]).name == "lstm"
+    assert choose(scores, ["naive"]).name == "naive"
+
+
+def test_a_difference_of_less_than_a_hundredth_is_none():
+    assert choose([score("naive", 10.05, 0.05, 0.0), score("lstm", 10, 0, 0)]).name == "naive"
+    assert choose([score("naive", 10.2, 0.2, 0.0), score("lstm", 10, 0, 0)]).name == "lstm"
+
+
+def test_where_no_error_can_be_told_the_best_is_chosen():
+    scores = [score("naive", 12, 4, np.nan), score("ridge", np.nan, np.nan, np.nan), score("lstm", 8, 0, 0)]
+    assert choose(scores).name == "lstm"
+
+
+def test_equal_perfect_answers_choose_the_simplest():
+    assert choose([score("naive", 0, 0, 0), score("lstm", 0, 0, 0)]).name == "naive"
+
+
+@pytest.mark.parametrize("units", [40, 1])
+def test_errors_are_paired_and_by_unit_or_block_of_time(units):
+    """A bad unit is bad for both; what differs between the two is small and sure."""
+    rng, rows = np.random.default_rng(0), 40
+    series = make_series([rows] * units)
+    shared = np.repeat(rng.normal(0, 10, units * 8), rows // 8)[:, None]
+    truth, row = np.zeros((len(shared), 1)), np.arange(len(shared))
+    unit = np.repeat(np.arange(units), rows)
+
+    def points(answers):
+        return Points(truth, answers, unit, row, row - series.offsets[unit] + 1)
+
+    noise = rng.normal(0, 0.1, shared.shape)
+    found = judge({"worse": points(shared * 1.1 + noise), "best": points(shared)}, series, spec(series))
+    assert found["best"].behind == 0 and found["best"].behind_error == 0
+    assert found["worse"].behind == pytest.approx(found["worse"].value - found["best"].value)
+    assert 0 < found["worse"].behind_error < 0.2 * found["worse"].error
+    assert not found["worse"].level
