@@ -63,3 +63,8 @@ def test_plain_values_for_the_record():
 
 def test_one_alone_is_compared_with_nothing():
     assert choose_deployment([contender(MODEL, "lstm", 1)], SERIES, SPEC) is None
+
+
+def test_two_that_answer_alike_are_told_once():
+    found = deploy((2, 0), (1, 2), (1, 2))
+    assert len(found.scores) == 2 and found.choice == "the naive reference (the last value)"
