@@ -81,3 +81,14 @@ def test_a_row_that_is_no_date_among_dates_is_named(here, text, row, footer):
         main(["table.csv", "--target", "sales", "--horizon", "1"])
     assert ("skip_footer" in str(told.value)) == footer
     assert main(["table.csv", "--target", "sales", "--horizon", "1", "--time", "none"]) == 0
+
+
+def test_a_row_of_totals_is_named_where_the_time_is_no_date(here, capsys):
+    table = pd.DataFrame({"month": [f"M{i}" for i in range(60)], "x": Y[:60], "sales": np.arange(60) * 2.0 + 1})
+    total = pd.DataFrame({"month": ["Total"], "x": [Y[:60].sum()], "sales": [3600.0]})
+    begin(pd.concat([table, total]), "--target", "sales", "--horizon", "1")
+    assert "column 'month' of the last row is 'Total'" in capsys.readouterr().out
+    cycles = pd.concat([table.assign(month=np.arange(60)), total]).rename(columns={"month": "cycle"})
+    cycles.to_csv("cycles.csv", index=False)
+    assert main(["cycles.csv", "--target", "sales", "--horizon", "1"]) == 0
+    assert "column 'cycle' of the last row is 'Total'" in capsys.readouterr().out

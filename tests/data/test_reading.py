@@ -511,3 +511,36 @@ def test_a_mark_of_thousands_stands_before_no_exponent():
     assert inspect_numbers(texts).fitting == (Marks(decimal=","),)
     np.testing.assert_array_equal(to_numbers(texts, Marks(decimal=","))[0], [16.68, 2500.0, 0.7])
     assert to_numbers(pa.array(["1,668", "1,668E+01"]), Marks(thousands=","))[1].tolist() == [False, True]
+
+
+COMMAS = [f"101,{257 + i}" for i in range(20)]
+
+
+@pytest.mark.parametrize(("columns", "delimiter", "expected"), [
+    ({"p": COMMAS}, ";", 101.257),
+    ({"p": COMMAS}, "|", 101.257),
+    ({"p": COMMAS, "n": range(20)}, " ", 101.257),
+    ({"p": COMMAS}, ",", 101257),
+    ({"p": COMMAS, "q": [f"0,{123 + i}" for i in range(20)]}, ",", 101.257),  # zeros in front: decimals
+    ({"p": COMMAS, "q": [f"{i},5" for i in range(20)], "lat": [f"48.{i:02d}5" for i in range(20)],
+      "lon": [f"8.1{i:02d}5" for i in range(20)]}, ";", 101.257),  # commas elsewhere are decimals, whatever points are
+    ({"p": COMMAS, "q": [f"1,{234 + i},567" for i in range(20)]}, ";", 101257),  # two commas: thousands
+    ({"p": COMMAS, "q": [f"{i}.25" for i in range(20)]}, ";", 101257),  # points are decimals, so commas are none
+    ({"clock": [f"08.{10 + i}" for i in range(20)], "p": COMMAS}, ";", 101.257),
+    ({"month": [f"2024.{i % 12 + 1:02d}" for i in range(20)], "p": COMMAS}, ";", 101.257),
+])  # fmt: skip
+def test_a_comma_before_three_digits_is_decided_by_the_whole_file(tmp_path, columns, delimiter, expected):
+    days = pd.date_range("2024-01-01", periods=20).strftime("%Y-%m-%d")
+    pd.DataFrame({"t": days, **columns}).to_csv(tmp_path / "t.csv", sep=delimiter, index=False)
+    config = DataConfig(source="table", path=str(tmp_path / "t.csv"), time="t", targets=("p",), task="forecast")
+    series = load_series(config, checked=False)
+    assert series.values[0, series.schema.features.index("p")] == np.float32(expected)
+    if len(columns) == 1:
+        assert any("'p': " in choice and "data.decimal" in choice for choice in series.info["choices"])
+
+
+def test_small_numbers_without_a_comma_beside_larger_ones_are_counts(tmp_path):
+    counts = [f"{n:,}" for n in range(900, 1100, 10)]
+    pd.DataFrame({"t": range(20), "n": counts}).to_csv(tmp_path / "t.csv", sep=";", index=False)
+    config = DataConfig(source="table", path=str(tmp_path / "t.csv"), time="t", targets=("n",), task="forecast")
+    assert load_series(config, checked=False).values[[0, -1], 0].tolist() == [900, 1090]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from keras_seq.data.formats.cells import arrow_type, column_kind, is_empty, record_batch
 from keras_seq.data.formats.registry import TableFormat, first_bytes, register
@@ -37,7 +37,7 @@ def _is_workbook(path: Path) -> bool:
         (".xlsx", ".xls", ".xlsb", ".xlsm", ".ods"),
         holds=_is_workbook,
         extra=("excel", "python_calamine"),
-        options=("sheet", "header_row"),
+        options=("sheet", "header_row", "skip_footer"),
         apart=True,
     )
 )
@@ -51,7 +51,7 @@ def read_workbook(path: Path, reading: Reading) -> Iterator[pa.RecordBatch]:
     names, remarks = _sheets(path, book, reading.sheet)
     sheets = [book.get_sheet_by_name(name) for name in names]
     tables = [
-        find_table(sheet.iter_rows, reading.header_row, f"Sheet '{name}' of '{path}'")
+        find_table(_above_footer(sheet, reading.skip_footer), reading.header_row, f"Sheet '{name}' of '{path}'")
         for name, sheet in zip(names, sheets, strict=True)
     ]
     first = tables[0]
@@ -70,12 +70,21 @@ def read_workbook(path: Path, reading: Reading) -> Iterator[pa.RecordBatch]:
     for name, sheet, table in zip(names, sheets, tables, strict=True):
         rows = (
             [*(name for _ in label), *(row[i] for i in table.columns)]
-            for number, row in enumerate(sheet.iter_rows())
+            for number, row in enumerate(_above_footer(sheet, reading.skip_footer)())
             if number >= table.first and number not in table.notes
         )
         filled = (row for row in rows if not all(map(is_empty, row[len(label) :])))
         while block := list(itertools.islice(filled, BATCH)):
             yield record_batch(block, [*("text" for _ in label), *kinds], schema)
+
+
+def _above_footer(sheet: Any, footer: int) -> Callable[[], Iterator[Any]]:
+    """A function that goes through a sheet's rows without the last ``footer`` filled ones and what is below them."""
+    if not footer:
+        return cast(Callable[[], Iterator[Any]], sheet.iter_rows)
+    filled = [number for number, row in enumerate(sheet.iter_rows()) if not all(map(is_empty, row))]
+    end = filled[-footer] if len(filled) >= footer else 0
+    return lambda: itertools.islice(sheet.iter_rows(), end)
 
 
 def _is_pattern(sheet: str | None) -> bool:

@@ -18,6 +18,7 @@ from keras_seq.data.quality.report import Finding, QualityReport, Severity
 from keras_seq.data.quality.rows import columns_of, thinned
 from keras_seq.data.quality.shape import check_ids, check_shapes
 from keras_seq.data.quality.targets import check_target_rows, check_targets
+from keras_seq.data.quality.totals import check_totals
 from keras_seq.data.quality.values import check_same_columns, check_value_rows, check_values
 from keras_seq.data.series import Series
 from keras_seq.data.statistics import statistics
@@ -34,7 +35,7 @@ def check(series: Series, windows: WindowsConfig | None = None) -> QualityReport
         findings = check_reading(series) + findings + check_gaps(series)
         findings += check_values(series) + check_same_columns(series)
         findings += check_codes(columns_of(series)) + check_precision(series)
-        findings += check_targets(series) + check_lengths(series, windows)
+        findings += check_targets(series) + check_lengths(series, windows) + check_totals(series)
         if not any(finding.severity == "error" for finding in findings):
             findings += check_companions(series)
     ordered = sorted(findings, key=lambda finding: finding.severity != "error")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PLAIN = Marks()
+COMMAS = {Marks(decimal=","), Marks(thousands=",")}  # both fit: 101,257
+FEWEST_MIXED = 5  # numbers with a comma beside those without it
+_THREE, _SMALL = r"^[+-]?[1-9]\d{0,2}(?:,\d{3})+$", r"^[+-]?\d{1,3}$"
+_CLOCK, _MORNING = r"^(?:[01]\d|2[0-3])\.[0-5]\d$", r"^0\d\."  # in the morning no number is written so
+_MONTH = r"^(?:19|20)\d\d\.(?:0[1-9]|1[0-2])$"
 CANDIDATES = tuple(
     Marks(decimal=decimal, thousands=thousands)
     for decimal, thousands in (
@@ -40,10 +45,14 @@ class NumberColumn:
     Attributes:
         share: of the texts that are numbers under the best marks.
         fitting: the marks under which just as many are, one for each decimal mark, without thousands where they can do.
+        mixed: numbers below 1000 stand without a comma beside numbers with just three digits behind it: a count's.
+        clock: all are a clock's (``08.30``) or months (``2024.05``), whose point is no decimal mark.
     """
 
     share: float
     fitting: tuple[Marks, ...]
+    mixed: bool = False
+    clock: bool = False
 
     @property
     def whole(self) -> bool:
@@ -63,18 +72,31 @@ def inspect_numbers(texts: pa.Array, candidates: tuple[Marks, ...] = CANDIDATES)
     shares = [float(pc.mean(pc.match_substring_regex(texts, _regex(marks))).as_py()) for marks in candidates]
     best = [marks for marks, share in zip(candidates, shares, strict=True) if share == max(shares)]
     bare = {marks.decimal for marks in best if not marks.thousands}
-    return NumberColumn(max(shares), tuple(marks for marks in best if not marks.thousands or marks.decimal not in bare))
+    fitting = tuple(marks for marks in best if not marks.thousands or marks.decimal not in bare)
+    mixed = set(fitting) >= COMMAS and _holds(texts, _THREE, FEWEST_MIXED) and _holds(texts, _SMALL, 1)
+    clock = fitting == (PLAIN,) and _holds(texts, _CLOCK, len(texts)) and _holds(texts, _MORNING, 1)
+    clock = clock or (fitting == (PLAIN,) and _holds(texts, _MONTH, len(texts)))
+    return NumberColumn(max(shares), fitting, mixed, clock)
+
+
+def _holds(texts: pa.Array, pattern: str, fewest: int) -> bool:
+    """Whether at least so many texts have a pattern."""
+    import pyarrow.compute as pc
+
+    return int(pc.sum(pc.match_substring_regex(texts, pattern)).as_py()) >= fewest
 
 
 def settle_marks(columns: dict[str, NumberColumn], delimiter: str) -> tuple[Marks, dict[str, Marks], list[str]]:
     """Marks of the file, of the columns that differ, and remarks where two readings fit.
 
-    Columns that leave a choice are read as those that leave none; where all leave one, a comma is the decimal mark in
-    a file separated by semicolons or tabs, else the thousands mark.
+    Columns that leave a choice are read as those that leave none. Where all leave one, a comma stands between thousands
+    in columns that have small numbers without it and in files between commas; else it is the decimal mark.
     """
-    certain = [numbers.fitting[0] for numbers in columns.values() if len(numbers.fitting) == 1]
+    certain = [numbers.fitting[0] for numbers in columns.values() if len(numbers.fitting) == 1 and not numbers.clock]
     decimal = _commonest_decimal(certain)
-    default = decimal or ("," if delimiter in ";\t" and not _points(columns) else ".")
+    open_commas = [numbers for numbers in columns.values() if set(numbers.fitting) >= COMMAS and not numbers.whole]
+    commas = delimiter != "," and not _points(columns) and not any(numbers.mixed for numbers in open_commas)
+    default = decimal or ("," if commas else ".")
     thousands = next((marks.thousands for marks in certain if marks.thousands and marks.decimal == default), "")
     file_marks = Marks(decimal=default, thousands=thousands)
     exceptions: dict[str, Marks] = {}
@@ -82,7 +104,8 @@ def settle_marks(columns: dict[str, NumberColumn], delimiter: str) -> tuple[Mark
     for name, numbers in columns.items():
         if numbers.whole or not numbers.fitting:
             continue
-        chosen = next((marks for marks in numbers.fitting if marks.decimal == default), numbers.fitting[0])
+        wanted = _comma(certain) or default if set(numbers.fitting) >= COMMAS else default
+        chosen = next((marks for marks in numbers.fitting if marks.decimal == wanted), numbers.fitting[0])
         if chosen.decimal != file_marks.decimal or chosen.thousands not in ("", file_marks.thousands):
             exceptions[name] = chosen
         others = [marks for marks in numbers.fitting if marks != chosen]
@@ -92,6 +115,13 @@ def settle_marks(columns: dict[str, NumberColumn], delimiter: str) -> tuple[Mark
                 "data.decimal and data.thousands say otherwise"
             )
     return file_marks, exceptions, remarks
+
+
+def _comma(certain: Sequence[Marks]) -> Decimal | None:
+    """The decimal mark of a column of commas by what commas are in most columns that leave no choice; None: nothing."""
+    decimals = sum(marks.decimal == "," for marks in certain)
+    thousands = sum(marks.thousands == "," for marks in certain)
+    return None if decimals == thousands else "," if decimals > thousands else "."
 
 
 def _points(columns: dict[str, NumberColumn]) -> bool:

@@ -15,6 +15,7 @@ from keras_seq.data.reading.lost_commas import refuse_lost_commas
 from keras_seq.data.reading.numbers import CANDIDATES, NumberColumn, inspect_numbers, settle_marks
 from keras_seq.data.reading.reading import UNNAMED, Marks, Reading
 from keras_seq.data.reading.shapes import settle_shape
+from keras_seq.data.reading.text_options import check_text_options
 from keras_seq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,7 +65,11 @@ def settle_table(path: Path, config: DataConfig) -> TableFacts:
     missing = {"missing_texts": config.missing_texts, "missing_codes": config.missing_codes}
     shape = settle_shape(path, config, settle_table)
     if shape is not None or batches.is_typed(path):
-        return _settle_typed(path, config, Reading(**missing, **_format_options(config), shape=shape))
+        if shape is None:
+            check_text_options(path, config)
+        footer = config.skip_footer or 0 if shape is None else 0  # of a shape: in the reading of its files
+        options = _format_options(config) | {"skip_footer": footer}
+        return _settle_typed(path, config, Reading(**missing, **options, shape=shape))
     dialect = sniff_dialect(path, config)
     remarks = list(dialect.remarks)
     reading = dialect.reading.model_copy(update=missing | _format_options(config))
@@ -157,7 +162,7 @@ def _candidates(config: DataConfig) -> tuple[Marks, ...]:
 
 def _format_options(config: DataConfig) -> dict[str, Any]:
     """Options of formats, kept in the reading."""
-    return {"sheet": config.sheet, "header_row": config.header_row, "dataset": config.dataset}
+    return {name: getattr(config, name) for name in ("sheet", "header_row", "dataset")}
 
 
 def _settle_typed(path: Path, config: DataConfig, reading: Reading) -> TableFacts:

@@ -28,6 +28,7 @@ from keras_seq.data.reading.settle import (
     settle_time,
     with_joined_time,
 )
+from keras_seq.data.reading.totals import total_remark
 from keras_seq.data.series import Column, Schema
 from keras_seq.data.static import plan_static
 from keras_seq.data.words import check_vocabulary, settle_vocabularies
@@ -125,6 +126,8 @@ def plan_table(config: DataConfig) -> Layout:
     dated = schema.time_column is not None and kinds[schema.time_column] == "date"
     dates = settle_time(str(schema.time_column), facts, config) if dated else None
     choices = facts.choices + (dates.remarks if dates else ())
+    if total := total_remark(path, facts.reading, names):
+        choices += (total,)
     undecided = facts.choices + (dates.remarks if dates and dates.undecided else ())
     if undecided and config.strict:
         raise DataError(f"File '{path}' can be read in two ways (data.strict): {undecided[0]}.")

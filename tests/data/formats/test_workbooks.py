@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import openpyxl
+import pandas as pd
 import pytest
 
 from keras_seq.config import DataConfig
@@ -15,7 +16,7 @@ from keras_seq.data.formats import zipped
 from keras_seq.data.formats.sheet_table import find_table
 from keras_seq.data.home import data_home
 from keras_seq.data.reading.settle import settle_table
-from keras_seq.errors import DataError
+from keras_seq.errors import ConfigError, DataError
 
 FILES = Path(__file__).parent / "files"
 ROWS = [["t", "x", "y"], *([i, i * 0.5, i**2] for i in range(12))]
@@ -182,3 +183,33 @@ def test_calce_battery_is_read_from_its_second_sheet():
     table = facts(real("calce_battery", "CS2_35_8_18_10.xlsx"))
     assert "sheet 'Channel_1-008' of 'Info', 'Channel_1-008'" in table.remarks[0]
     assert table.kinds["Date_Time"] == "date" and table.kinds["Voltage(V)"] == "number" and len(table.names) == 17
+
+
+@pytest.mark.parametrize(
+    "below", [[["Total", 33.0, 506]], [["Total", 33.0, 506], [None, None, None], ["checked by", "A. B."]]]
+)
+def test_rows_below_the_table_are_left_out_where_asked_for(tmp_path, load, below):
+    path = write(tmp_path / "a.xlsx", Data=[*ROWS, *below])
+    footer = sum(any(row) for row in below)
+    table = facts(path, skip_footer=footer)
+    assert table.kinds == {"t": "number", "x": "number", "y": "number"} and table.reading.skip_footer == footer
+    assert len(load(path, time="t", targets=("y",), features=("x",), skip_footer=footer).values) == 12
+
+
+def test_a_footer_of_every_sheet_is_left_out(tmp_path, load):
+    path = write(tmp_path / "a.xlsx", ch_1=[*ROWS, ["Sum", 1, 2]], ch_2=[*ROWS[:9], ["Sum", 1, 2]])
+    series = load(path, sheet="ch_*", time="t", targets=("y",), features=("x",), skip_footer=1)
+    assert list(series.lengths) == [12, 8]
+
+
+@pytest.mark.parametrize(
+    ("option", "told"), [("skip_lines", "--data.header_row 3"), ("skip_footer", "Take those rows out")]
+)
+def test_lines_of_text_that_a_format_cannot_leave_out_are_refused(tmp_path, option, told):
+    path = tmp_path / "t.parquet"
+    if option == "skip_lines":
+        path = write(tmp_path / "a.xlsx", Data=ROWS)
+    else:
+        pd.DataFrame(ROWS[1:], columns=ROWS[0]).to_parquet(path)
+    with pytest.raises(ConfigError, match=rf"data.{option}=2 leaves out lines of a text file, .* {told}"):
+        facts(path, **{option: 2})
