@@ -165,7 +165,7 @@ def test_formats_are_those_that_registered(capsys):
     rows = json.loads(capsys.readouterr().out)["formats"]
     assert [row["name"] for row in rows] == ["csv", "parquet", *known_formats()]
     workbook = next(row for row in rows if row["name"] == "workbook")
-    assert workbook["extra"] == "excel" and workbook["options"] == ["data.sheet", "data.header_row"]
+    assert workbook["extra"] == "excel" and workbook["options"] == ["data.sheet", "data.header_row", "data.skip_footer"]
     assert main(["formats"]) == 0 and "keras-seq[excel]" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="takes no options, got '--home'"):
         main(["formats", "--home", "x"])
