@@ -168,14 +168,14 @@ def train(folder: str) -> None:
     print(json.dumps({"prepare": ready, "windows": seen, "loss": float(loss)} | told))
 
 
-def grow(sizes: list[float], format: str, keep: Path, workers: int) -> Iterator[dict[str, Any]]:
+def grow(sizes: list[float], keep: Path, workers: int) -> Iterator[dict[str, Any]]:
     """Archive, shards and training of each size."""
     for size in sizes:
         with tempfile.TemporaryDirectory(dir=keep) as work:
             environment = os.environ | {"PYTHONPATH": str(ROOT), "KERAS_SEQ_STORES": f"{work}/stores"}
             rows = write_archive(Path(work) / "archive", size)
             words = [sys.executable, "-m", "keras_seq.data", "shard", "--path", f"{work}/archive", "--unit", "rig"]
-            words += ["--time", "time", "--targets", "[wear]", "--format", format, "--output", f"{work}/shards"]
+            words += ["--time", "time", "--targets", "[wear]", "--output", f"{work}/shards"]
             words += ["--workers", str(workers)] if workers else []
             words += ["--split.validation", "0.1", "--split.test", "0.1"]
             shard = measured(words, environment)
@@ -215,24 +215,25 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
     save(figure, path, "A sensor archive, sharded and trained on once: cost and memory over its size")
 
 
-def speed(gigabytes: float, format: str, keep: Path, rounds: int) -> None:
-    """Steps of the same model from shards and from memory, in turns."""
+def speed(gigabytes: float, keep: Path, rounds: int) -> None:
+    """Steps of the same model from shards, the same rows kept by ``cache: false``, and memory, in turns."""
     from keras_seq.config import DataConfig
     from keras_seq.data.pipeline import make_dataset
     from keras_seq.data.prepare import prepare
-    from keras_seq.data.shards.run import write_shards
+    from keras_seq.data.store.run import write_shards
 
     with tempfile.TemporaryDirectory(dir=keep) as work:
         os.environ["KERAS_SEQ_STORES"] = f"{work}/stores"
         write_archive(Path(work) / "archive", gigabytes)
         table = {"source": "table", "unit": "rig", "time": "time", "targets": ["wear"]}
         options = data_options(**table, path=f"{work}/archive")
-        write_shards(DataConfig.model_validate(options), f"{work}/shards", format=format, workers=1)
+        write_shards(DataConfig.model_validate(options), f"{work}/shards", workers=1)
         (file,) = (Path(work) / "archive").iterdir()
         ways = {}
         for name, given in (
             ("memory", table | {"path": str(file)}),
             ("shards", {"source": "shards", "path": f"{work}/shards"}),
+            ("cache: false", table | {"path": str(file), "cache": False}),
         ):
             config = DataConfig.model_validate(data_options(**given))
             prepared = prepare(config)
@@ -267,18 +268,16 @@ def report_speed(ways: dict[str, Any], rounds: int) -> None:
         for kind, clock in enumerate(("wall-clock", "processor")):
             taken = {name: [one[kind] for one in times] for name, times in found.items()}
             rates = {name: steps * BATCH / statistics.median(times) for name, times in taken.items()}
-            print(
-                f"{what}, {clock} time: {rates['shards']:,.0f} windows/s from shards, {rates['memory']:,.0f} from "
-                f"memory, ratio {rates['shards'] / rates['memory']:.2f} (medians of {rounds} turns of {steps} steps)",
-                flush=True,
-            )
+            told = (f"{rates[name]:,.0f} windows/s from {name}" for name in rates)
+            ratio = rates["shards"] / rates["memory"]
+            turns = f"medians of {rounds} turns of {steps} steps"
+            print(f"{what}, {clock} time: {', '.join(told)}; shards/memory {ratio:.2f} ({turns})", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("growth", "speed", "train"))
     parser.add_argument("--gigabytes", type=float, nargs="+", default=list(SIZES))
-    parser.add_argument("--format", choices=("tfrecord", "parquet"), default="tfrecord")
     parser.add_argument("--workers", type=int, default=0, help="processes that write shards (0: one per processor)")
     parser.add_argument("--nice", type=int, default=10, help="leave the processors to other work")
     parser.add_argument("--rounds", type=int, default=5, help="speed: turns")
@@ -290,11 +289,11 @@ def main() -> None:
     if arguments.what == "train":
         train(arguments.path)
     elif arguments.what == "speed":
-        speed(0.05, arguments.format, Path(arguments.folder), arguments.rounds)
+        speed(0.05, Path(arguments.folder), arguments.rounds)
     else:
         kept = Path(arguments.json) if arguments.json else None
         found = json.loads(kept.read_text()) if kept and kept.exists() else []
-        for one in grow(arguments.gigabytes, arguments.format, Path(arguments.folder), arguments.workers):
+        for one in grow(arguments.gigabytes, Path(arguments.folder), arguments.workers):
             found.append(one)
             if kept:
                 kept.write_text(json.dumps(found, indent=1))

@@ -1,4 +1,4 @@
-"""The known data sets and their state; ``check`` one of them or your own file; ``fetch`` one; ``shard`` a large one."""
+"""The known data sets and their state; ``check`` one or your own file; ``fetch`` one; ``shard`` and ``export`` it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from keras_seq import cli, config
 from keras_seq.data.formats import known_formats
 from keras_seq.data.home import VARIABLE, absent, data_home
-from keras_seq.data.shards.command import add_options, shard, validate
 from keras_seq.data.sources.registry import SourceInfo, known_sources, load_series, source_info
+from keras_seq.data.store.command import add_options, export, shard, validate
 from keras_seq.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
@@ -24,9 +24,10 @@ USAGE = """python -m keras_seq.data [--home FOLDER]
        python -m keras_seq.data formats [--json]
        python -m keras_seq.data check [--config FILE] [--source NAME] [--path FILE] [--data.field VALUE ...] [--json]
        python -m keras_seq.data fetch NAME [--home FOLDER]
-       python -m keras_seq.data shard [--config FILE] --output FOLDER [--format tfrecord|parquet] [--shard-size SIZE]
-                                      [--workers N] [--runner local|beam] [--path FILE|FOLDER] [--data.field VALUE ...]
-       python -m keras_seq.data validate FOLDER"""
+       python -m keras_seq.data shard [--config FILE] --output FOLDER [--shard-size SIZE] [--workers N]
+                                      [--runner local|beam] [--path FILE|FOLDER] [--data.field VALUE ...]
+       python -m keras_seq.data validate FOLDER
+       python -m keras_seq.data export FOLDER --output FOLDER [--format parquet|tfrecord]"""
 EPILOG = f"""examples:
   python -m keras_seq.data                                   known sets: found, missing or embedded
   python -m keras_seq.data formats                           kinds of files that are read as tables
@@ -35,22 +36,23 @@ EPILOG = f"""examples:
   python -m keras_seq.data fetch gasoline
   python -m keras_seq.data shard --path archive/ --unit sensor --time at --targets '[load]' --output shards/plant
   python -m keras_seq.data validate shards/plant             are all shards there and as they were written?
+  python -m keras_seq.data export shards/plant --output parquet/plant      copies for other tools
 
 Data sets are looked for below --home, else ${VARIABLE}, else ~/.cache/keras_seq. Options of check and
 shard are the fields of the data section (python -m keras_seq.train --help lists them), with or without 'data.'.
 'check' leaves with exit code 2 where the data have errors."""
-COMMANDS = ("list", "formats", "check", "fetch", "shard", "validate")
+COMMANDS = ("list", "formats", "check", "fetch", "shard", "validate", "export")
 DATA_FIELDS = ("data.", "name", "seed", "output", "model.", "training.", "evaluation.", "tracking.", "export.")
 
 
 def make_parser(action: str = "list") -> cli.Parser:
-    """The options of one of the commands."""
+    """The options of one of the commands, or of "all"."""
     parser = cli.Parser(
         prog="python -m keras_seq.data", usage=USAGE, description=__doc__, epilog=EPILOG, keys=_keys(action)
     )
     parser.add_argument("--config", metavar="FILE", help="check, shard: YAML file of an experiment")
-    if action == "shard":
-        add_options(parser)
+    if action in ("shard", "export", "all"):
+        add_options(parser, COMMANDS if action == "all" else [action])
     return parser
 
 
@@ -62,7 +64,7 @@ def main(argv: Sequence[str]) -> cli.Result:
     command = words.pop(0) if words and not words[0].startswith("-") else "list"
     if command not in COMMANDS:
         raise ConfigError(f"Unknown command '{command}'{nearest(command, COMMANDS)}")
-    parser = make_parser("shard" if {"--help", "-h"} & set(words) else command)
+    parser = make_parser("all" if {"--help", "-h"} & set(words) else command)
     known, rest = parser.parse_known_args(words)
     if command == "check":
         return _check(known.config, rest)
@@ -71,6 +73,8 @@ def main(argv: Sequence[str]) -> cli.Result:
         return _formats()
     if command == "validate":
         return cli.Result(*validate(rest))
+    if command == "export":
+        return cli.Result(*export(known, rest))
     if command == "shard":
         return cli.Result(*shard(known, _data(known.config, rest)[0]))
     name = rest.pop(0) if command == "fetch" and rest and not rest[0].startswith("--") else None
@@ -88,7 +92,7 @@ def _keys(command: str) -> tuple[str, ...]:
     """Options of the config tree that a command takes."""
     names = (
         [name for name in config.fields() if name.startswith("data.")]
-        if command in ("check", "shard")
+        if command in ("check", "shard", "all")
         else ["data.home"]
     )
     return (*names, *(name.removeprefix("data.") for name in names))

@@ -114,10 +114,12 @@ class WideConfig(ConfigSection):
 
 
 class ShardsConfig(ConfigSection):
-    """How training reads a folder of shards; nothing here changes what is read, only in which order."""
+    """How training reads rows on disk (shards, ``cache: false``): never what is read, only in which order."""
 
     interleave: Count = Field(4, description="blocks from different places that are shuffled together")
-    buffer_mb: Positive = Field(64.0, description="size of the shuffle buffer, MB, all its blocks together")
+    buffer_mb: Positive = Field(
+        64.0, description="most of the shuffle buffer, MB; a block of it has 32,768 rows at most"
+    )
     deterministic: bool = Field(True, description="the order depends on the seed alone; False: take what is read first")
     verify: bool = Field(True, description="check the sha256 of shards that changed since they were last checked")
 

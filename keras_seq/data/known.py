@@ -17,10 +17,8 @@ def known_targets(series: Series) -> Bools | None:
     Returns:
         bool ``(rows,)`` or ``(units,)``.
     """
-    if getattr(series, "targets_known", False):  # a store in which none is missing: nothing need be read
-        return None
     moments = getattr(series, "moments", None)
-    if moments is not None and series.schema.target_per == "step":  # shards hold the counts
+    if moments is not None and series.schema.target_per == "step":  # of rows on disk they are stored
         count = moments(iter([(0, len(series.values))]))[1].count
         if (count == len(series.values)).all():
             return None

@@ -14,7 +14,7 @@ from keras_seq.data.epoch_order import epoch_plan, steps_per_epoch
 from keras_seq.data.memory import keep_freed_memory
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
-from keras_seq.data.store import is_stored
+from keras_seq.data.store.series import is_stored
 from keras_seq.data.stream import BlockReader
 from keras_seq.data.windows import WindowIndex
 from keras_seq.errors import ConfigError
@@ -48,7 +48,7 @@ def make_dataset(
       a lower bound (``Series.bounds``), and the weight is what is left without the sign.
 
     Args:
-        series: the data, in memory or in a store on disk.
+        series: the data, in memory or on disk.
         index: windows of one part.
         spec: fitted on the train part.
         config: bucket, shuffle, balance, augment, prefetch.

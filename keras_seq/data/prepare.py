@@ -22,9 +22,10 @@ from keras_seq.data.quality.parts import check_parts
 from keras_seq.data.running_stats import Moments
 from keras_seq.data.scaling import check_task, fit_spec, known_moments, part_rows
 from keras_seq.data.series import Series
-from keras_seq.data.sources.registry import is_streamed, load_series, source_info
+from keras_seq.data.sources.registry import is_streamed, load_series
 from keras_seq.data.spec import DataSpec
 from keras_seq.data.splits import Part, Splits, split
+from keras_seq.data.store.series import StoredSeries
 from keras_seq.data.windows import WindowIndex, index_windows, with_known_targets
 from keras_seq.errors import ConfigError
 
@@ -57,7 +58,7 @@ class Prepared:
     def _part_statistics(self, name: str, part: Part) -> dict[str, Any]:
         lengths, index = part.last - part.first, self.index[name]
         values = self.series.values
-        if known := known_moments(self.series, part):  # shards: not a row need be read
+        if known := known_moments(self.series, part):  # on disk: not a row need be read
             missing = int(part.rows * len(self.series.schema.features) - known[0].count.sum())
         else:
             missing = sum(int(np.isnan(values[low:high]).sum()) for low, high in part_rows(self.series, part))
@@ -109,12 +110,9 @@ def prepare(config: DataConfig) -> Prepared:
             raise ConfigError(
                 "data.covariates are computed in memory; set data.cache=true, or write them into the file."
             )
-        from keras_seq.data.store_writer import report_of, stored_series
+        from keras_seq.data.store.cache import stored_series
 
-        series, stored_report = stored_series(config)
-        quality = report_of(stored_report).with_findings(check_lengths(series, config.windows))
-        quality.raise_if_bad()
-        return _prepare(series, quality, config)
+        return prepare_series(stored_series(config), config)
     return prepare_series(read_series(config), config)
 
 
@@ -124,20 +122,24 @@ def read_series(config: DataConfig) -> Series:
 
 
 def prepare_series(series: Series, config: DataConfig) -> Prepared:
-    """Prepared data of a series that is already in memory; as ``prepare``."""
-    if source_info(config.source).is_shards:
-        return _prepare_shards(series, config)
+    """Prepared data of a series that is already loaded; as ``prepare``."""
+    if isinstance(series, StoredSeries):
+        return _prepare_stored(series, config)
     series = with_bounds(series, config)
     quality = check(without_channels(series), config.windows)
     quality.raise_if_bad()
     return _prepare(series, quality, config)
 
 
-def _prepare_shards(series: Series, config: DataConfig) -> Prepared:
-    """Prepared data of shards: checked when written; the split must keep the stored test part apart."""
+def _prepare_stored(series: StoredSeries, config: DataConfig) -> Prepared:
+    """Prepared data of rows on disk: checked when written; a split stored with them keeps its test part apart."""
     from keras_seq.data.sources.shards import check_split
 
-    prepared = _prepare(series, QualityReport(series.schema.name, (), len(series.values), series.n_units), config)
+    findings = tuple(Finding(**finding) for finding in series.stored.manifest["findings"])
+    report = QualityReport(series.schema.name, findings, len(series.values), series.n_units)
+    quality = report.with_findings(check_lengths(series, config.windows))
+    quality.raise_if_bad()
+    prepared = _prepare(series, quality, config)
     check_split(series, prepared.splits)
     return prepared
 

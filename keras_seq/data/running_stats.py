@@ -40,9 +40,11 @@ class Moments:
         count = seen.sum(axis=0)
         if not count.any():
             return
-        mean = np.where(seen, rows, 0.0).sum(axis=0) / np.maximum(count, 1)
-        squares = (np.where(seen, rows - mean, 0.0) ** 2).sum(axis=0)
-        low, high = np.where(seen, rows, np.inf).min(axis=0), np.where(seen, rows, -np.inf).max(axis=0)
+        whole = bool(seen.all())  # most are, and copies with values filled in cost as much as the sums
+        mean = (rows if whole else np.where(seen, rows, 0.0)).sum(axis=0) / np.maximum(count, 1)
+        squares = ((rows - mean if whole else np.where(seen, rows - mean, 0.0)) ** 2).sum(axis=0)
+        low = (rows if whole else np.where(seen, rows, np.inf)).min(axis=0)
+        high = (rows if whole else np.where(seen, rows, -np.inf)).max(axis=0)
         self._merge(count, mean, squares, low, high)
 
     def merge(self, table: Float) -> None:

@@ -120,7 +120,7 @@ def part_rows(series: Series, part: Part, chunk: int = CHUNK) -> Iterator[tuple[
 
 
 def known_moments(series: Series, part: Part) -> tuple[Moments, Moments] | None:
-    """Moments of the values and targets of a part, where they are stored with the rows (shards); else None."""
+    """Moments of the values and targets of a part, where they are stored with the rows (on disk); else None."""
     stored = getattr(series, "moments", None)
     return None if stored is None else stored(part_rows(series, part, np.iinfo(np.int64).max))
 

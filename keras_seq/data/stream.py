@@ -19,8 +19,7 @@ from keras_seq.data.spec import DataSpec
 from keras_seq.data.windows import WindowIndex, WindowRuns
 from keras_seq.errors import ConfigError
 
-BLOCK_ROWS = 32768  # rows of one block, about
-POOL = 4  # blocks whose windows are shuffled together
+BLOCK_ROWS = 32768  # most rows of one block, about
 READERS = 2  # blocks read at the same time, ahead of their use
 
 Pool = tuple[WindowRows, NDArray[np.int64]]  # rows, and numbers of the windows of each batch
@@ -45,7 +44,9 @@ class BlockReader:
             )
         self.series, self.index, self.spec, self.config = series, index, spec, config
         self.batch_size = min(batch_size, len(index))
-        self.pool, block_rows = _pool(series, config)
+        self.pool = config.shards.interleave
+        row = 4 * (len(series.schema.columns) + len(series.schema.targets))
+        block_rows = min(BLOCK_ROWS, int(config.shards.buffer_mb * 2**20 / row / self.pool))
         wanted = max(1, block_rows * len(index) // max(_rows_of(index), 1))
         self.block = max(1, wanted // self.batch_size) * self.batch_size
         self.blocks = -(-len(index) // self.block)
@@ -122,14 +123,6 @@ def _next(waiting: deque[Future[_Block]], in_turn: bool) -> _Block:
     done = next(iter(wait(waiting, return_when=FIRST_COMPLETED).done))
     waiting.remove(done)
     return done.result()
-
-
-def _pool(series: Series, config: DataConfig) -> tuple[int, int]:
-    """Blocks in a pool, and rows of a block; of shards as ``data.shards`` wants it."""
-    if getattr(series, "shards", None) is None:
-        return POOL, BLOCK_ROWS
-    row = 4 * (len(series.schema.columns) + len(series.schema.targets))
-    return config.shards.interleave, max(1, int(config.shards.buffer_mb * 2**20 / row / config.shards.interleave))
 
 
 def _joined(reader: BlockReader, pool: list[_Block]) -> WindowRows:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from keras_seq.config import WindowsConfig
 from keras_seq.data.series import Series
 from keras_seq.data.splits import Part
-from keras_seq.data.store import is_stored
+from keras_seq.data.store.series import is_stored
 from keras_seq.errors import DataError
 
 Int = NDArray[np.int64]

@@ -30,12 +30,12 @@ class DataNow:
         """
         from keras_seq.data.prepare import NOT_OF_THE_SOURCE, read_series
         from keras_seq.data.sources.registry import is_streamed
-        from keras_seq.data.store_writer import stored_series
+        from keras_seq.data.store.cache import stored_series
 
         key = data.model_dump_json(exclude=NOT_OF_THE_SOURCE)
         with self._lock:
             if key not in self._series:
-                self._series = {key: stored_series(data)[0] if is_streamed(data) else read_series(data)}
+                self._series = {key: stored_series(data) if is_streamed(data) else read_series(data)}
             return self._series[key]
 
     def finished(self, folder: Path, experiment: config.Experiment) -> tuple[dict[str, Any] | None, str]:

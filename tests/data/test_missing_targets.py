@@ -66,7 +66,7 @@ def file(tmp_path_factory):
 @pytest.mark.parametrize("cache", [True, False])
 def test_windows_without_a_known_target_are_in_no_part(name, cache, file, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_SEQ_STORES", str(tmp_path))
-    monkeypatch.setattr("keras_seq.data.store_writer.CHUNK", 97)
+    monkeypatch.setattr("keras_seq.data.store.writer.CHUNK_BYTES", 97)
     fields, sections = KINDS[name]
     base = {"source": "table", "path": str(file), "unit": "unit", "time": "t", "targets": ["y"], "features": ["x"]}
     config = data_config(**(base | fields | {"cache": cache} | sections))

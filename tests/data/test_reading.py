@@ -234,9 +234,9 @@ def test_labels_are_the_files_own_text(tmp_path, labels, classes, cache):
     if cache:
         series = load_series(config)
     else:
-        from keras_seq.data.store_writer import stored_series
+        from keras_seq.data.store.cache import stored_series
 
-        series = stored_series(config)[0]
+        series = stored_series(config)
     assert sorted(series.schema.classes) == sorted(classes)
     own = [labels[i % len(labels)].removesuffix(".0") for i in range(24)]
     assert [series.schema.classes[int(c)] for c in np.asarray(series.targets)[:, 0]] == own

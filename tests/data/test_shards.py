@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import os
-import struct
 import subprocess
 import sys
 
@@ -20,14 +18,13 @@ from keras_seq.data.pipeline import make_dataset, steps_per_epoch
 from keras_seq.data.prepare import prepare
 from keras_seq.data.running_stats import Moments
 from keras_seq.data.scaling import fit_spec, known_moments
-from keras_seq.data.shards import jobs
-from keras_seq.data.shards.command import parse_size
-from keras_seq.data.shards.folder import open_shards, verify
-from keras_seq.data.shards.run import write_shards
-from keras_seq.data.shards.tfrecord import crc32c, encode_example, write_record
+from keras_seq.data.store.command import parse_size
+from keras_seq.data.store.export import export_shards
+from keras_seq.data.store.folder import open_store, verify
+from keras_seq.data.store.run import write_shards
 from keras_seq.data.windows import WindowRuns
 from keras_seq.errors import ConfigError, DataError, OutputError
-from tests.data.test_store import KINDS, flat, table
+from tests.data.test_store import KINDS, flat, same_but_for_rounding, table
 from tests.factories.series import data_config
 from tests.factories.tiers import tiers
 
@@ -38,8 +35,7 @@ SMALL = 1500  # bytes of a shard: some hundred rows
 def small(tmp_path, monkeypatch):
     """Stamps of checked shards below the test's own folder; pieces and blocks of a few rows."""
     monkeypatch.setenv("KERAS_SEQ_STORES", str(tmp_path / "stores"))
-    monkeypatch.setattr(jobs, "PIECE_BYTES", 300)
-    monkeypatch.setattr("keras_seq.data.shards.writer.PIECE_BYTES", 300)
+    monkeypatch.setattr("keras_seq.data.store.writer.PIECE_BYTES", 300)
     monkeypatch.setattr(stream, "BLOCK_ROWS", 120)
 
 
@@ -70,27 +66,24 @@ def archive(frame, folder, kind="csv", cut=(0, 300, 700, None)):
     return folder
 
 
-FORMS = [("csv", "tfrecord"), ("parquet", "parquet"), ("parquet", "tfrecord")]
-CASES = [(name, *form) for name in KINDS for form in FORMS]
-QUICK = [(name, *FORMS[number % 2]) for number, name in enumerate(KINDS)]  # every kind and both formats
-
-
 @pytest.mark.parametrize(
-    ("name", "kind", "format"),
-    tiers(CASES, quick=QUICK, slow=[case for case in CASES if case not in QUICK and case[2] == "parquet"]),
+    ("name", "kind"),
+    tiers(
+        list(itertools.product(KINDS, ("csv", "parquet"))), quick=list(zip(KINDS, itertools.cycle(("csv", "parquet"))))
+    ),
 )
-def test_shards_give_what_memory_gives(name, kind, format, tmp_path):
+def test_shards_give_what_memory_gives(name, kind, tmp_path):
     told, sections = KINDS[name]
     frame = table(units=24, **told)
     kept = prepare(table_config(written(frame, tmp_path / f"whole.{kind}"), **sections))
     path = archive(frame, tmp_path / "archive", kind)
-    done = write_shards(table_config(path, **sections), tmp_path / "out", format=format, shard_bytes=SMALL, workers=1)
+    done = write_shards(table_config(path, **sections), tmp_path / "out", shard_bytes=SMALL, workers=1)
     assert done.new > 5 and done.kept == 0
     config = shards_config(tmp_path / "out", **of_shards(sections))
     disk = prepare(config)
     assert disk.series.schema.model_copy(update={"name": "whole"}) == kept.series.schema
     assert disk.splits.fingerprint == kept.splits.fingerprint
-    assert disk.series.folder.manifest["split"]["fingerprint"] == kept.splits.fingerprint
+    assert disk.series.stored.manifest["split"]["fingerprint"] == kept.splits.fingerprint
     for one, other in ((disk, kept), (kept, disk)):
         for name in ("center", "scale", "fill"):
             np.testing.assert_allclose(
@@ -110,16 +103,8 @@ def test_shards_give_what_memory_gives(name, kind, format, tmp_path):
     np.testing.assert_array_equal(disk.series.time[5:99], kept.series.time[5:99])
 
 
-def same_but_for_rounding(one, other):
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for name in one:
-            same_but_for_rounding(one[name], other[name])
-    else:
-        assert one == pytest.approx(other, rel=1e-9)
-
-
-def test_statistics_need_no_row_and_are_those_of_memory(tmp_path):
+def test_statistics_need_no_row_and_are_those_of_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_seq.data.store.rows.LEAST_PIECE", 100)  # every unit ends a piece
     frame = table(units=24)
     frame.loc[frame.index % 7 == 0, "x0"] = np.nan
     sections = {"impute": "mean", "windows": {"mode": "sliding", "length": 16}}
@@ -129,7 +114,7 @@ def test_statistics_need_no_row_and_are_those_of_memory(tmp_path):
     for shard in (tmp_path / "out").glob("shard-*"):
         shard.unlink()  # not even there
     same_but_for_rounding(disk.statistics(), kept.statistics())
-    with pytest.raises(DataError, match=r"shard-00000\.tfrecord' cannot be read"):
+    with pytest.raises(DataError, match=r"shard-00000\.arrow' cannot be read"):
         disk.series.values[0:1]
 
 
@@ -205,7 +190,7 @@ def test_merged_moments_are_those_of_numpy(rows, cuts, offset):
 def written_once(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("keras_seq.data.shards.writer.PIECE_BYTES", 300)
+        patch.setattr("keras_seq.data.store.writer.PIECE_BYTES", 300)
         config = table_config(written(table(), folder / "whole.csv"))
         return write_shards(config, folder / "out", shard_bytes=SMALL, workers=1).series
 
@@ -243,7 +228,7 @@ def test_groups_and_times_do_not_leak(by, tmp_path):
     frame["site"] = "s" + (frame["engine"].str[1:].astype(int) // 3).astype(str)
     frame = frame.sort_values(["site", "engine", "cycle"], kind="stable")
     config = table_config(written(frame, tmp_path / "t.csv"), group="site", features=["x1", "x0"], split={"by": by})
-    manifest = write_shards(config, tmp_path / "out", shard_bytes=SMALL, workers=1).series.folder.manifest
+    manifest = write_shards(config, tmp_path / "out", shard_bytes=SMALL, workers=1).series.stored.manifest
     parts = manifest["split"]["parts"]
     if by == "time":
         last = dict(zip(parts["train"]["units"], parts["train"]["last"], strict=True))
@@ -279,7 +264,7 @@ def test_a_split_with_another_test_part_is_refused_and_other_folds_are_not(tmp_p
 ])  # fmt: skip
 def test_options_that_were_settled_are_refused(options, message, written_once):
     with pytest.raises(ConfigError, match=message):
-        prepare(shards_config(written_once.folder.folder, **options))
+        prepare(shards_config(written_once.stored.folder, **options))
 
 
 def test_missing_values_are_not_let_in_by_the_shards(tmp_path):
@@ -289,7 +274,7 @@ def test_missing_values_are_not_let_in_by_the_shards(tmp_path):
     with pytest.raises(DataError, match="x0"):
         write_shards(table_config(path), tmp_path / "no", shard_bytes=SMALL, workers=1)
     with pytest.raises(DataError, match="unfinished"):
-        open_shards(tmp_path / "no")
+        open_store(tmp_path / "no")
     write_shards(table_config(path, impute="mean"), tmp_path / "out", shard_bytes=SMALL, workers=1)
     prepare(shards_config(tmp_path / "out", impute="mean"))
     with pytest.raises(ConfigError, match=r"data\.impute='none' does not fit the shards .*'mean'"):
@@ -320,7 +305,7 @@ def test_rows_that_cannot_be_streamed_are_refused(break_it, message, tmp_path):
     with pytest.raises(DataError, match=message):
         write_shards(table_config(path), tmp_path / "out", shard_bytes=SMALL, workers=1)
     with pytest.raises(DataError, match="unfinished"):
-        open_shards(tmp_path / "out")
+        open_store(tmp_path / "out")
 
 
 def test_time_must_rise_from_one_shard_to_the_next(tmp_path):
@@ -354,7 +339,7 @@ def test_a_bad_value_is_named_by_its_line_in_the_file(tmp_path):
 
 
 def copied(series, tmp_path):
-    source, target = series.folder.folder, tmp_path / "copy"
+    source, target = series.stored.folder, tmp_path / "copy"
     target.mkdir()
     for file in source.iterdir():
         (target / file.name).write_bytes(file.read_bytes())
@@ -362,15 +347,15 @@ def copied(series, tmp_path):
 
 
 def drop(folder):
-    (folder / "shard-00002.tfrecord").unlink()
+    (folder / "shard-00002.arrow").unlink()
 
 
 def shorten(folder):
-    os.truncate(folder / "shard-00002.tfrecord", 700)
+    os.truncate(folder / "shard-00002.arrow", 700)
 
 
 def tamper(folder):
-    with open(folder / "shard-00002.tfrecord", "r+b") as file:
+    with open(folder / "shard-00002.arrow", "r+b") as file:
         file.seek(700)
         file.write(b"\x01\x02")
 
@@ -389,9 +374,9 @@ def half_manifest(folder):
 
 
 @pytest.mark.parametrize(("harm", "message"), [
-    (drop, r"Shard '.*shard-00002\.tfrecord' is missing"),
-    (shorten, r"Shard '.*shard-00002\.tfrecord' is truncated: it has 700 bytes, the manifest says \d+"),
-    (tamper, r"Shard '.*shard-00002\.tfrecord' has been changed: its sha256 is"),
+    (drop, r"Shard '.*shard-00002\.arrow' is missing"),
+    (shorten, r"Shard '.*shard-00002\.arrow' is truncated: it has 700 bytes, the manifest says \d+"),
+    (tamper, r"Shard '.*shard-00002\.arrow' has been changed: its sha256 is"),
     (other_index, r"manifest of the shards .* cannot be used \(index\.npz is not the one"),
     (no_manifest, r"has no manifest\.json; data\.path must name a folder"),
     (half_manifest, r"The manifest of the shards in .* cannot be used"),
@@ -407,10 +392,10 @@ def test_a_folder_that_is_not_whole_is_refused_before_training(harm, message, wr
 
 def test_unchanged_shards_are_read_through_once_only(written_once, tmp_path):
     folder = copied(written_once, tmp_path)
-    series = open_shards(folder)
-    count = len(series.folder.manifest["shards"])
+    series = open_store(folder)
+    count = len(series.stored.manifest["shards"])
     assert (verify(series), verify(series), verify(series, again=True)) == (count, 0, count)
-    os.utime(folder / "shard-00001.tfrecord")
+    os.utime(folder / "shard-00001.arrow")
     assert verify(series) == 1
 
 
@@ -448,67 +433,40 @@ def test_one_run_at_a_time(tmp_path):
         write_shards(table_config(path), tmp_path / "out", workers=1)
 
 
-def test_tensorflow_reads_the_records(written_once):
+def test_pyarrow_reads_shards(written_once):
+    frame, found = table(), pd.concat(map(pd.read_feather, sorted(written_once.stored.folder.glob("*.arrow"))))
+    assert found.columns.tolist() == ["unit", "time", "values", "targets"]
+    np.testing.assert_array_equal(np.stack(found["values"]), frame[["x1", "x0"]].to_numpy(np.float32))
+    np.testing.assert_array_equal(found["time"], frame["cycle"])
+    assert found["unit"].tolist() == frame["engine"].tolist()
+
+
+def test_tensorflow_reads_the_records(written_once, tmp_path):
     import tensorflow as tf
 
-    names = sorted(map(str, written_once.folder.folder.glob("shard-*.tfrecord")))
-    values, units = [], []
     kinds = {
         "values": tf.io.VarLenFeature(tf.float32),
         "targets": tf.io.VarLenFeature(tf.float32),
-        "unit": tf.io.VarLenFeature(tf.string),
-        "rows": tf.io.VarLenFeature(tf.int64),
+        "unit": tf.io.FixedLenFeature((), tf.string),
         "time": tf.io.FixedLenFeature((), tf.string),
     }
-    times = []
-    for record in tf.data.TFRecordDataset(names):  # checks both checksums of every record
+    values, units, times = [], [], []
+    for record in tf.data.TFRecordDataset(list(map(str, export_shards(written_once, tmp_path, "tfrecord")))):
         found = tf.io.parse_single_example(record, kinds)
         values.append(found["values"].values.numpy().reshape(-1, 2))
-        units += np.repeat(found["unit"].values.numpy().astype(str), found["rows"].values.numpy()).tolist()
         times.append(np.frombuffer(found["time"].numpy(), "<f8"))
+        units += [found["unit"].numpy().decode()] * len(times[-1])
     frame = table()
     np.testing.assert_array_equal(np.concatenate(values), frame[["x1", "x0"]].to_numpy(np.float32))
     np.testing.assert_array_equal(np.concatenate(times), frame["cycle"])
     assert units == frame["engine"].tolist()
 
 
-def test_pandas_reads_parquet_shards(tmp_path):
-    frame = table()
-    write_shards(table_config(written(frame, tmp_path / "t.csv")), tmp_path / "out", format="parquet", workers=1)
-    found = pd.read_parquet(tmp_path / "out" / "shard-00000.parquet")
-    np.testing.assert_allclose(found[frame.columns[2:]], frame[frame.columns[2:]], rtol=1e-6)
+def test_parquet_copies_have_a_column_each(written_once, tmp_path):
+    frame, files = table(), export_shards(written_once, tmp_path, "parquet")
+    found = pd.concat(map(pd.read_parquet, files))
+    np.testing.assert_allclose(found[frame.columns[1:]], frame[frame.columns[1:]], rtol=1e-6)
     assert found["engine"].tolist() == frame["engine"].tolist()
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.binary(min_size=4, max_size=2000))
-def test_checksums_are_crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-    assert crc32c(data) == crc ^ 0xFFFFFFFF
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    values=arrays.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32)),
-    numbers=st.lists(st.integers(0, 2**62), max_size=5),
-    texts=st.lists(st.binary(max_size=300), max_size=4),
-)
-def test_examples_are_those_of_tensorflow(values, numbers, texts):
-    import tensorflow as tf
-
-    message, places = encode_example({"v": values, "n": np.array(numbers, np.int64), "t": texts})
-    found = tf.train.Example.FromString(message).features.feature
-    np.testing.assert_array_equal(np.array(found["v"].float_list.value, np.float32), values)
-    assert list(found["n"].int64_list.value) == numbers and list(found["t"].bytes_list.value) == texts
-    np.testing.assert_array_equal(np.frombuffer(message, "<f4", len(values), places["v"]), values)
-    file = io.BytesIO()
-    place = write_record(file, message)
-    raw = file.getvalue()
-    assert struct.unpack("<Q", raw[:8])[0] == len(message) and raw[place : place + len(message)] == message
 
 
 @pytest.mark.parametrize(("text", "size"), [("64KB", 65536), ("1.5mb", 3 * 2**19), ("2 GB", 2**31), ("70000", 70000)])
@@ -537,13 +495,17 @@ def test_the_commands(tmp_path, capsys):
     assert command("validate", str(tmp_path / "out")) == 0
     assert "all as they were written" in capsys.readouterr().out
     assert command("check", "--source", "shards", "--path", str(tmp_path / "out")) == 0
+    assert command("export", str(tmp_path / "out"), "--output", str(tmp_path / "copies")) == 0
+    assert len(pd.read_parquet(tmp_path / "copies" / "shard-00000.parquet")) == len(table())
     assert command("shard", *words, "--output", str(tmp_path / "out"), "--shard-size", "64KB") == 0
     assert "0 shards written, 1 kept" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("words", "message"), [
     (["shard", "--source", "co2"], "needs --output FOLDER"),
-    (["shard", "--source", "co2", "--output", "x", "--format", "tfrecords"], "did you mean 'tfrecord'"),
+    (["export", "x", "--output", "y", "--format", "tfrecords"], "did you mean 'tfrecord'"),
+    (["export", "x"], "needs --output FOLDER"),
+    (["export", "--output", "y"], "needs the folder of the shards"),
     (["shard", "--source", "co2", "--output", "x", "--workers", "two"], "--workers must be a number"),
     (["shard", "--source", "co2", "--output", "x", "--runner", "bean"], "did you mean 'beam'"),
     (["shard", "--source", "shards", "--output", "x"], "is written already"),

@@ -102,7 +102,7 @@ def test_a_file_named_twice_is_refused(folder):
 
 
 def test_shards_are_of_one_table(folder):
-    from keras_seq.data.shards.jobs import input_files
+    from keras_seq.data.store.plan import input_files
 
     with pytest.raises(ConfigError, match=r"shards are written of data\.path alone"):
         input_files(section(folder, test_path=str(folder / "test1.csv")))

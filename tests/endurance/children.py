@@ -40,7 +40,7 @@ LIBRARIES = (
     *(
         "keras_seq.export.push",
         "keras_seq.explain.layout",
-        "keras_seq.data.store",
+        "keras_seq.data.store.folder",
         "serving.rollout.edit",
         "tuning.records",
     ),

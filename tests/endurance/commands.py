@@ -110,7 +110,7 @@ def _record() -> None:
 def _store() -> None:
     """A file as the store that training streams from."""
     from keras_seq import config
-    from keras_seq.data.store_writer import stored_series
+    from keras_seq.data.store.cache import stored_series
 
     options = {"source": "table", "path": "rows.csv", "unit": "utterance", "targets": ["speaker"], "task": "multiclass"}
     stored_series(
@@ -255,7 +255,7 @@ def _texts(*names: str) -> Result:
 
 
 def _stored(place: Path) -> Any:
-    from keras_seq.data.store import open_store
+    from keras_seq.data.store.folder import open_store
 
     return [open_store(path).fingerprint() for path in sorted((place / "stores").glob("[!.]*"))]
 

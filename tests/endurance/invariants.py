@@ -60,14 +60,14 @@ def _check(path: Path) -> None:
 
 def _check_folder(path: Path) -> None:
     from keras_seq.bundle import load_bundle
-    from keras_seq.data.store import HEADER, open_store
+    from keras_seq.data.store.folder import INDEX, open_store
     from tuning.records import open_study
 
     if path.name == "bundle" and path.parent.name != "artifacts":
         load_bundle(path)
     elif (path.name.isdigit() and path.parent.parent.name == "served") or path.parent.name == "export":
         _check_version(path)
-    elif (path / HEADER).exists() or path.parent.name == "stores":
+    elif (path / INDEX).exists() or path.parent.name == "stores":
         np.asarray(open_store(path).values)
     elif path.parent.name == "studies":
         if (path / "study.json").exists():

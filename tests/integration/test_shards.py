@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_seq.data.shards.folder import open_shards, verify
-from keras_seq.data.shards.run import write_shards
+from keras_seq.data.store.folder import open_store, verify
+from keras_seq.data.store.run import write_shards
 from tests.data.test_shards import archive, table_config
 from tests.data.test_store import table
 
@@ -58,7 +58,7 @@ def test_processes_write_what_one_writes(tmp_path):
     path = archive(table(units=24), tmp_path / "in")
     one = write_shards(table_config(path), tmp_path / "one", shard_bytes=4000, workers=1)
     two = write_shards(table_config(path), tmp_path / "two", shard_bytes=4000, workers=2)
-    assert two.new == one.new > 4 and two.series.digest == one.series.digest
+    assert two.new == one.new > 4 and two.series.fingerprint() == one.series.fingerprint()
 
 
 def test_killed_it_goes_on_without_writing_finished_shards_again(large, tmp_path):
@@ -78,16 +78,16 @@ def test_killed_it_goes_on_without_writing_finished_shards_again(large, tmp_path
     assert len(finished) >= 3
     refused = command("keras_seq.data", "validate", out)
     assert refused.returncode == 2 and "unfinished" in refused.stderr and "Traceback" not in refused.stderr
-    marks = {name: (out / f"{name}.tfrecord").stat().st_mtime_ns for name in finished}
-    (out / ".shard-00001.partial-1.tfrecord").write_bytes(b"half")
-    other = command("keras_seq.data", "shard", "--path", path, *WORDS, "--output", out, "--format", "parquet")
-    assert other.returncode == 2 and "--format was 'tfrecord', now 'parquet'" in other.stderr
+    marks = {name: (out / f"{name}.arrow").stat().st_mtime_ns for name in finished}
+    (out / ".shard-00001.partial-1.arrow").write_bytes(b"half")
+    other = command("keras_seq.data", "shard", "--path", path, *WORDS, "--output", out, "--shard-size", "65KB")
+    assert other.returncode == 2 and "--shard-size was 65536, now 66560" in other.stderr
     done = command("keras_seq.data", "shard", "--path", path, *WORDS, "--output", out, "--json")
     told = json.loads(done.stdout)
     assert told["kept"] == len(finished) and told["kept"] + told["written"] == told["shards"]
-    assert {name: (out / f"{name}.tfrecord").stat().st_mtime_ns for name in finished} == marks
+    assert {name: (out / f"{name}.arrow").stat().st_mtime_ns for name in finished} == marks
     assert not list(out.glob(".*"))
-    series = open_shards(out)
+    series = open_store(out)
     verify(series, again=True)
     np.testing.assert_array_equal(series.values[:], frame[["x1", "x0"]].to_numpy(np.float32))
 
@@ -117,7 +117,7 @@ def test_a_disk_that_fills_up_on_the_way_is_one_paragraph(large, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=300)
     assert done.returncode == 2 and "cannot be written (File too large)" in done.stderr
-    assert "Traceback" not in done.stderr and not list((tmp_path / "out").glob("*.tfrecord"))
+    assert "Traceback" not in done.stderr and not list((tmp_path / "out").glob("*.arrow"))
 
 
 def test_a_folder_that_cannot_be_written_is_one_paragraph(large):
@@ -128,7 +128,7 @@ def test_a_folder_that_cannot_be_written_is_one_paragraph(large):
 @pytest.mark.nightly
 def test_training_and_evaluation_from_shards(tmp_path):
     path = archive(table(units=24), tmp_path / "in")
-    write_shards(table_config(path), tmp_path / "out", format="parquet", shard_bytes=4000, workers=1)
+    write_shards(table_config(path), tmp_path / "out", shard_bytes=4000, workers=1)
     words = [
         "--name",
         "plant",
@@ -146,7 +146,7 @@ def test_training_and_evaluation_from_shards(tmp_path):
     folder = tmp_path / "runs" / "plant" / "seed-0"
     judged = command("keras_seq.evaluate", folder, cwd=tmp_path)
     assert judged.returncode == 0, judged.stderr
-    victim = tmp_path / "out" / "shard-00001.parquet"
+    victim = tmp_path / "out" / "shard-00001.arrow"
     victim.write_bytes(victim.read_bytes()[:-1] + b"X")
     for program in (["keras_seq.train", *words], ["keras_seq.evaluate", folder]):
         refused = command(*program, cwd=tmp_path)
@@ -160,4 +160,4 @@ def test_beam_writes_the_same_shards(tmp_path):
     path = archive(table(units=24), tmp_path / "in")
     local = write_shards(table_config(path), tmp_path / "local", shard_bytes=4000, workers=1)
     beam = write_shards(table_config(path), tmp_path / "beam", shard_bytes=4000, runner="beam")
-    assert beam.series.digest == local.series.digest
+    assert beam.series.fingerprint() == local.series.fingerprint()

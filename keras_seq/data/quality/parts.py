@@ -15,7 +15,7 @@ from keras_seq.data.running_stats import Moments
 from keras_seq.data.scaling import is_constant, known_moments, part_rows
 from keras_seq.data.series import Series
 from keras_seq.data.splits import Part, Splits
-from keras_seq.data.store import is_stored
+from keras_seq.data.store.series import is_stored
 from keras_seq.data.windows import WindowIndex, WindowRuns
 
 FEW_WINDOWS = 20  # windows of a part; fewer are worth a warning

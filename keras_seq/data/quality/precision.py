@@ -55,6 +55,17 @@ class PrecisionTaker:
             if finite_too.any():
                 self.errors[name] = max(self.errors[name], float(np.abs(rounded - finite)[finite_too].max()))
 
+    def table(self) -> NDArray[np.float64]:
+        """All that is known, ``(names, 6)``: moments and largest error of each; ``merge`` takes it in."""
+        rows = [[*self.moments[name].table()[:, 0], self.errors[name]] for name in self.names]
+        return np.array(rows, np.float64).reshape(-1, 6)
+
+    def merge(self, table: NDArray[np.float64]) -> None:
+        """Take in what a collector of the same columns knows."""
+        for name, row in zip(self.names, table, strict=True):
+            self.moments[name].merge(row[:5, None])
+            self.errors[name] = max(self.errors[name], float(row[5]))
+
     def facts(self) -> list[Precision]:
         """The facts, a column each; columns without a number are left out."""
         return [self._fact(name) for name in self.names if self.moments[name].count[0]]

@@ -12,14 +12,14 @@ from keras_seq.errors import ConfigError
 
 if TYPE_CHECKING:
     from keras_seq.data.series import Series
-    from keras_seq.data.shards.folder import ShardSeries
     from keras_seq.data.splits import Splits
+    from keras_seq.data.store.series import StoredSeries
 
 
 @register(
     SourceInfo("shards", "a folder written by python -m keras_seq.data shard (--data.path)", is_shards=True, rank=99)
 )
-def load_shards(config: DataConfig) -> ShardSeries:
+def load_shards(config: DataConfig) -> StoredSeries:
     """The shards in ``data.path``, once they are seen to be whole and what the configuration asks for.
 
     Raises:
@@ -28,7 +28,7 @@ def load_shards(config: DataConfig) -> ShardSeries:
     """
     from keras_seq.data.covariates.add import wanted
     from keras_seq.data.plans.marks import refuse_on_disk
-    from keras_seq.data.shards.folder import open_shards, verify
+    from keras_seq.data.store.folder import open_store, verify
 
     if config.known_ahead:
         refuse_on_disk(config.known_ahead[0])
@@ -38,7 +38,7 @@ def load_shards(config: DataConfig) -> ShardSeries:
         raise ConfigError(
             "Source 'shards' needs data.path, a folder written by 'python -m keras_seq.data shard' (--data.path)."
         )
-    series = open_shards(config.path)
+    series = open_store(config.path)
     _check_options(series, config)
     if config.shards.verify:
         verify(series)
@@ -53,9 +53,9 @@ def check_split(series: Series, splits: Splits) -> None:
     Raises:
         ConfigError: names the split that is stored.
     """
-    folder = cast("ShardSeries", series).folder
-    stored = folder.manifest["split"]
-    if splits.fingerprint == stored["fingerprint"]:
+    folder = cast("StoredSeries", series).stored
+    stored = folder.manifest.get("split")
+    if stored is None or splits.fingerprint == stored["fingerprint"]:
         return
     test, mine = stored["parts"]["test"], splits.test
     if all(np.array_equal(test[name], getattr(mine, name)) for name in ("units", "first", "last")):
@@ -70,9 +70,9 @@ def check_split(series: Series, splits: Splits) -> None:
     )
 
 
-def _check_options(series: ShardSeries, config: DataConfig) -> None:
+def _check_options(series: StoredSeries, config: DataConfig) -> None:
     """Options that shape rows must be left out, or be those of the shards."""
-    schema, stored = series.schema, series.folder.manifest["options"]
+    schema, stored = series.schema, series.stored.manifest["options"]
     settled: dict[str, Any] = {
         "unit": schema.unit_column,
         "group": schema.group_column,
@@ -89,14 +89,14 @@ def _check_options(series: ShardSeries, config: DataConfig) -> None:
         raise _does_not_fit(series, config, "impute", stored["impute"])
 
 
-def _gaps(series: ShardSeries) -> bool:
+def _gaps(series: StoredSeries) -> bool:
     """Whether any value is missing."""
-    parts = series.folder.manifest["statistics"].values()
-    return any(column["missing"] for part in parts for column in part["columns"].values())
+    rows = len(series.values)
+    return bool((series.moments([(0, rows)])[0].count < rows).any())
 
 
-def _does_not_fit(series: ShardSeries, config: DataConfig, name: str, value: object) -> ConfigError:
+def _does_not_fit(series: StoredSeries, config: DataConfig, name: str, value: object) -> ConfigError:
     return ConfigError(
-        f"data.{name}={getattr(config, name)!r} does not fit the shards in '{series.folder.folder}', which were "
+        f"data.{name}={getattr(config, name)!r} does not fit the shards in '{series.stored.folder}', which were "
         f"written with {value!r}. Use that, or write the shards again."
     )

@@ -16,7 +16,7 @@ from keras_seq.data.databases import extract as module
 from keras_seq.data.databases.extract import forget_extracts, table_path
 from keras_seq.data.prepare import prepare
 from keras_seq.data.sources.registry import load_series
-from keras_seq.data.store import store_key
+from keras_seq.data.store.cache import store_key
 from keras_seq.errors import ConfigError, DataError
 
 ROWS = [(f"p{u}", t, round(t * 0.5 + u, 2), round(t * 0.01 + u, 2)) for u in range(3) for t in range(40)]

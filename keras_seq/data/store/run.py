@@ -1,4 +1,4 @@
-"""Sharding run: plan, let workers write what is missing, write index and manifest; resumes when killed."""
+"""Writing run of a folder of shards: plan, let workers write what is missing, finish; resumes when killed."""
 
 from __future__ import annotations
 
@@ -15,29 +15,42 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from keras_seq.config import DataConfig
 from keras_seq.data.databases.extract import as_table
 from keras_seq.data.regular import refuse_rules
 from keras_seq.data.series import Series
-from keras_seq.data.shards.folder import INDEX, MANIFEST, ShardSeries, open_shards, remember
-from keras_seq.data.shards.jobs import Recipe, ShardJob, input_files, plan_files, plan_rows, row_bytes
-from keras_seq.data.shards.merge import FORMAT, SHAPING, describe, merge
-from keras_seq.data.shards.writer import WORK, facts_path, loaded, piece_rows, shard_name, write_shard
 from keras_seq.data.sources.registry import source_info
-from keras_seq.errors import ConfigError, DataError, OutputError
+from keras_seq.data.store.folder import FORMAT, MANIFEST, open_store, remember
+from keras_seq.data.store.merge import finish
+from keras_seq.data.store.plan import (
+    Recipe,
+    ShardJob,
+    file_jobs,
+    input_files,
+    plan_files,
+    row_jobs,
+    table_recipe,
+)
+from keras_seq.data.store.series import StoredSeries
+from keras_seq.data.store.writer import WORK, facts_path, loaded, read_facts, shard_name, write_shard
+from keras_seq.errors import ConfigError, OutputError
 from keras_seq.figures import Say, silent
-from keras_seq.files import ensure_writable, locked, new_file, read_json, sha256, write_json
+from keras_seq.files import ensure_writable, locked, read_json, sha256, write_json
 
 PLAN = "plan.json"
 SHARD_BYTES = 128 * 2**20
 WORTH_A_WORKER = 64 * 2**20  # bytes to be written
+SHAPING = (
+    *("unit", "group", "time", "task", "targets", "features", "positive", "impute", "missing_indicator"),
+    *("delimiter", "encoding", "decimal", "thousands", "row_names", "date_format", "zone", "strict"),
+    *("missing_codes", "missing_texts"),
+    *("header", "names", "skip_lines", "skip_footer", "comment", "quoted_lines", "member"),
+)
 
 
 @dataclass(frozen=True)
 class Written:
-    """Result of a sharding run.
+    """Result of a writing run.
 
     Attributes:
         series: the finished shards.
@@ -45,7 +58,7 @@ class Written:
         kept: shards that were there already.
     """
 
-    series: ShardSeries
+    series: StoredSeries
     new: int
     kept: int
 
@@ -54,7 +67,6 @@ def write_shards(
     config: DataConfig,
     output: str | Path,
     *,
-    format: str = "tfrecord",
     shard_bytes: int = SHARD_BYTES,
     workers: int = 0,
     runner: str = "local",
@@ -66,7 +78,6 @@ def write_shards(
         config: the data section: source and everything that shapes rows, and the split to be assigned. Source 'table'
             takes a file or a folder of files.
         output: folder of the shards; new, empty, or of the same run.
-        format: "tfrecord" or "parquet".
         shard_bytes: size of one shard, about.
         workers: processes; 1: none but this; 0: one per processor, fewer for little data.
         runner: "local", or "beam" for Apache Beam (default options of its pipeline).
@@ -78,35 +89,36 @@ def write_shards(
         OutputError: the folder cannot be written or holds something else; the disk is full.
     """
     folder, config = Path(output), as_table(config)
-    recipe, jobs, series, plan = _plan(config, folder, format, shard_bytes)
+    recipe, jobs, series, plan = _plan(config, folder, shard_bytes)
     if (folder / MANIFEST).is_file():
         _same_plan(folder / MANIFEST, plan, folder, finished=True)
         say(f"'{folder}' is finished already")
-        return Written(open_shards(folder), 0, len(jobs))
-    _refuse_strange(folder)
-    ensure_writable(folder)
-    _make_work(folder)
+        return Written(open_store(folder), 0, len(jobs))
+    if folder.is_dir() and not (folder / WORK).is_dir() and any(folder.iterdir()):
+        raise OutputError(f"The folder '{folder}' is not empty and holds no shards; choose another --output.")
+    ensure_writable(folder / WORK)
     try:
         with locked(folder / WORK / "lock", wait=False):
-            there = _resume(folder, jobs, plan, recipe)
-            size = _enough_space(folder, recipe, jobs, len(there))
+            there = _resume(folder, jobs, plan)
             missing = [job for job in jobs if job.number not in there]
+            size = _enough_space(folder, missing, shard_bytes)
+            workers = workers or min(len(os.sched_getaffinity(0)), 1 + size // WORTH_A_WORKER)
             if there:
                 say(f"{len(there)} of {len(jobs)} shards are there already")
-            _run(recipe, missing, workers or _enough_workers(size), runner, say, len(jobs))
-            _finish(recipe, jobs, series, plan, config)
+            _run(recipe, missing, workers, runner, say, len(jobs))
+            finish(recipe, jobs, series, {"plan": plan})
     except BlockingIOError:
         raise OutputError(
             f"Another process is writing shards to '{folder}'. Wait for it, or choose another --output."
         ) from None
     shutil.rmtree(folder / WORK, ignore_errors=True)
-    finished = open_shards(folder)
+    finished = open_store(folder)
     remember(finished)
     return Written(finished, len(missing), len(there))
 
 
 def _plan(
-    config: DataConfig, folder: Path, format: str, shard_bytes: int
+    config: DataConfig, folder: Path, shard_bytes: int
 ) -> tuple[Recipe, list[ShardJob], Series | None, dict[str, Any]]:
     """Recipe, jobs, the series of a source of the project, and what must be equal for a run to go on."""
     source = source_info(config.source)
@@ -115,35 +127,31 @@ def _plan(
     from keras_seq.data.covariates.add import wanted
     from keras_seq.data.plans.marks import refuse_on_disk
 
-    if config.known_ahead:
-        refuse_on_disk(config.known_ahead[0])
     if wanted(config.covariates):
         raise ConfigError("data.covariates are computed in memory; write them into the file, or leave them out.")
     refuse_rules(config, "shards are written row by row")
-    facts: Any
+    series = None
+    facts: list[Any]
     if source.is_table:
         files = input_files(config)
-        layout, codes, jobs = plan_files(config, files, shard_bytes)
-        dated = layout.schema.time_column is not None and layout.kinds[layout.schema.time_column] == "date"
-        clock = "" if layout.schema.time_column is None else "M8[ns]" if dated else "f8"
-        series, schema = None, layout.schema
-        if marks := [column.name for column in schema.columns if column.known_ahead]:
-            refuse_on_disk(marks[0])
+        recipe = table_recipe(config, plan_files(config, files), files, folder)
+        assert recipe.layout is not None
+        jobs = file_jobs(recipe.layout, files, shard_bytes)
         facts = [[file.name, sha256(file)] for file in files]
         facts += [sha256(config.schema_file)] if config.schema_file else []
     else:
         config = config.model_copy(update={"subset": source.subset(config) or None})
-        layout, codes, series = None, {}, loaded(config)
-        schema = series.schema
-        jobs = plan_rows(len(series.values), schema, shard_bytes)
-        clock, facts = "M8[ns]" if series.time.dtype.kind == "M" else "f8", [series.fingerprint()]
-    recipe = Recipe(config, layout, codes, schema, clock, format, str(folder), piece_rows(schema))
+        series = loaded(config)
+        time_kind = "M8[ns]" if series.time.dtype.kind == "M" else "f8"
+        recipe = Recipe(config, None, {}, series.schema, time_kind, str(folder))
+        jobs, facts = row_jobs(len(series.values), series.schema, shard_bytes), [series.fingerprint()]
+    if marks := [*config.known_ahead, *(column.name for column in recipe.schema.columns if column.known_ahead)]:
+        refuse_on_disk(marks[0])
     plan = {
         "layout of the folder": FORMAT,
         "data.source": config.source,
         "data.path": str(Path(config.path).expanduser().resolve()) if config.path else None,
         "the input files (name and content)": hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
-        "--format": format,
         "--shard-size": shard_bytes,
         "data.windows.per_step": config.windows.per_step,
         "data.windows.horizon": bool(config.windows.horizon),
@@ -171,19 +179,7 @@ def _same_plan(path: Path, plan: dict[str, Any], folder: Path, *, finished: bool
         )
 
 
-def _refuse_strange(folder: Path) -> None:
-    if folder.is_dir() and not (folder / WORK).is_dir() and any(folder.iterdir()):
-        raise OutputError(f"The folder '{folder}' is not empty and holds no shards; choose another --output.")
-
-
-def _make_work(folder: Path) -> None:
-    try:
-        (folder / WORK).mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"'{folder}' cannot be written ({error.strerror}).") from None
-
-
-def _resume(folder: Path, jobs: Sequence[ShardJob], plan: dict[str, Any], recipe: Recipe) -> set[int]:
+def _resume(folder: Path, jobs: Sequence[ShardJob], plan: dict[str, Any]) -> set[int]:
     """Numbers of the shards that are finished; leftovers of a killed run are removed."""
     if (folder / WORK / PLAN).is_file():
         _same_plan(folder / WORK / PLAN, plan, folder, finished=False)
@@ -192,43 +188,25 @@ def _resume(folder: Path, jobs: Sequence[ShardJob], plan: dict[str, Any], recipe
     for leftover in [*folder.glob(".shard-*.partial-*"), *(folder / WORK).glob(".shard-*.partial-*")]:
         leftover.unlink(missing_ok=True)
     finished = set()
-    for job in jobs:
-        if facts_path(folder, job.number).is_file():
-            with np.load(facts_path(folder, job.number), allow_pickle=False) as file:
-                size = json.loads(file["facts"].tobytes())["bytes"]
-            shard = folder / shard_name(job.number, recipe.format)
-            if shard.is_file() and shard.stat().st_size == size:
-                finished.add(job.number)
+    for number in [job.number for job in jobs if facts_path(folder, job.number).is_file()]:
+        shard = folder / shard_name(number)
+        if shard.is_file() and shard.stat().st_size == read_facts(folder, number)[0]["bytes"]:
+            finished.add(number)
     return finished
 
 
-def _enough_space(folder: Path, recipe: Recipe, jobs: Sequence[ShardJob], kept: int) -> int:
-    """Bytes still to be written (of text: about); refuses early what the disk will not hold."""
-    if recipe.layout is None:
-        rows = sum(job.span[1] - job.span[0] for job in jobs if job.span)
-        need = rows * row_bytes(recipe.schema)
-    else:
-        from keras_seq.data.reading.batches import is_typed, row_bound
-
-        paths = {Path(job.path) for job in jobs}
-        reading = recipe.layout.reading
-        need = sum(row_bound(p, reading) * row_bytes(recipe.schema) for p in paths if is_typed(p, reading))
-        need += sum(p.stat().st_size // 4 for p in paths if not is_typed(p, reading))
-    need = int(need * (1 - kept / max(len(jobs), 1)))
+def _enough_space(folder: Path, jobs: Sequence[ShardJob], shard_bytes: int) -> int:
+    """Bytes that jobs will write, about; refuses early what the disk will not hold."""
+    need = sum(shard_bytes if job.span else Path(job.path).stat().st_size for job in jobs)
     ensure_writable(folder, need_mb=need // 2**20 + 20)
     return need
-
-
-def _enough_workers(size: int) -> int:
-    """Number of worker processes worth their start-up time."""
-    return min(len(os.sched_getaffinity(0)), 1 + size // WORTH_A_WORKER)
 
 
 def _run(recipe: Recipe, jobs: Sequence[ShardJob], workers: int, runner: str, say: Say, total: int) -> None:
     if not jobs:
         return
     if runner == "beam":
-        from keras_seq.data.shards.beam import run_beam
+        from keras_seq.data.store.beam import run_beam
 
         run_beam(recipe, jobs)
         return
@@ -254,21 +232,3 @@ def _run(recipe: Recipe, jobs: Sequence[ShardJob], workers: int, runner: str, sa
 def _tell(done: Iterable[int], say: Say, before: int, total: int) -> None:
     for count, _ in enumerate(done, start=before + 1):
         say(f"{count} of {total} shards written")
-
-
-def _finish(
-    recipe: Recipe, jobs: Sequence[ShardJob], series: Series | None, plan: dict[str, Any], config: DataConfig
-) -> None:
-    """Index and, last of all, the manifest."""
-    folder = Path(recipe.folder)
-    manifest, index = merge(recipe, jobs, series)
-    with new_file(folder / INDEX) as path:
-        np.savez(path, **index)  # type: ignore[arg-type]
-    manifest["index_sha256"] = sha256(folder / INDEX)
-    from keras_seq.data.shards.folder import series_of
-
-    manifest |= describe(series_of(folder, manifest, index), config)
-    manifest["plan"] = plan
-    if manifest["rows"] == 0:
-        raise DataError(f"'{config.path}' holds no rows.")
-    write_json(folder / MANIFEST, manifest)

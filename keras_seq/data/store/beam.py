@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from keras_seq.data.shards.jobs import Recipe, ShardJob
-from keras_seq.data.shards.writer import write_shard
+from keras_seq.data.store.plan import Recipe, ShardJob
+from keras_seq.data.store.writer import write_shard
 from keras_seq.errors import ConfigError, KerasSeqError
 
 
@@ -26,12 +26,8 @@ def run_beam(recipe: Recipe, jobs: Sequence[ShardJob]) -> None:
         ) from None
     try:
         with beam.Pipeline() as pipeline:
-            _ = (
-                pipeline
-                | "jobs" >> beam.Create(list(jobs))
-                | "apart" >> beam.Reshuffle()
-                | "write" >> beam.Map(partial(write_shard, recipe))
-            )
+            jobs_there = pipeline | "jobs" >> beam.Create(list(jobs)) | "apart" >> beam.Reshuffle()
+            _ = jobs_there | "write" >> beam.Map(partial(write_shard, recipe))
     except Exception as error:  # runners wrap errors of workers in their own
         cause: BaseException | None = error
         while cause is not None:

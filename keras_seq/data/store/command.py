@@ -1,6 +1,6 @@
-"""``python -m keras_seq.data shard`` and ``validate``: writing a folder of shards, and seeing that it is whole.
+"""``python -m keras_seq.data shard``, ``validate`` and ``export``: writing a folder, seeing that it is whole, copies.
 
-Both answer with the fields of a JSON document and the same as text.
+All answer with the fields of a JSON document and the same as text.
 """
 
 from __future__ import annotations
@@ -10,33 +10,36 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_seq.config import DataConfig
 from keras_seq.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from keras_seq.data.shards.folder import ShardSeries
+    from keras_seq.data.store.series import StoredSeries
 
-FORMATS, RUNNERS = ("tfrecord", "parquet"), ("local", "beam")
+FORMATS, RUNNERS = ("parquet", "tfrecord"), ("local", "beam")
 UNITS = {"B": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30}
 LEAST = 2**16  # bytes of a shard
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Command-line options of ``shard`` besides the fields of the data section."""
-    parser.add_argument("--output", metavar="FOLDER", help="shard: folder to write; killed, the same command goes on")
-    parser.add_argument("--format", default="tfrecord", metavar="|".join(FORMATS), help="shard: default tfrecord")
-    parser.add_argument("--shard-size", default="128MB", metavar="SIZE", help="shard: about, such as 512KB or 1GB")
-    parser.add_argument("--workers", default="0", metavar="N", help="shard: processes; 0: one per processor")
-    parser.add_argument("--runner", default="local", metavar="|".join(RUNNERS), help="shard: beam needs apache-beam")
+def add_options(parser: argparse.ArgumentParser, commands: Sequence[str]) -> None:
+    """Command-line options of ``shard`` (besides the fields of the data section) and of ``export``."""
+    parser.add_argument("--output", metavar="FOLDER", help="shard, export: folder to write; a killed shard goes on")
+    if "export" in commands:
+        parser.add_argument("--format", default="parquet", metavar="|".join(FORMATS), help="export: default parquet")
+    if "shard" in commands:
+        parser.add_argument("--shard-size", default="128MB", metavar="SIZE", help="shard: about, such as 512KB or 1GB")
+        parser.add_argument("--workers", default="0", metavar="N", help="shard: processes; 0: one per processor")
+        parser.add_argument(
+            "--runner", default="local", metavar="|".join(RUNNERS), help="shard: beam needs apache-beam"
+        )
 
 
 def shard(options: argparse.Namespace, data: DataConfig) -> tuple[dict[str, Any], str]:
     """Write the source of a data section as shards, by the parsed ``add_options``."""
-    from keras_seq.data.shards.folder import summary
-    from keras_seq.data.shards.run import write_shards
+    from keras_seq.data.store.folder import summary
+    from keras_seq.data.store.run import write_shards
 
     if not options.output:
         raise ConfigError("Command 'shard' needs --output FOLDER, where the shards are written.")
@@ -44,7 +47,6 @@ def shard(options: argparse.Namespace, data: DataConfig) -> tuple[dict[str, Any]
     written = write_shards(
         data,
         options.output,
-        format=_one_of("--format", options.format, FORMATS),
         shard_bytes=parse_size(options.shard_size),
         workers=_count(options.workers),
         runner=_one_of("--runner", options.runner, RUNNERS),
@@ -58,15 +60,31 @@ def shard(options: argparse.Namespace, data: DataConfig) -> tuple[dict[str, Any]
 
 def validate(words: Sequence[str]) -> tuple[dict[str, Any], str]:
     """Read every shard of a folder and compare it with the manifest."""
-    from keras_seq.data.shards.folder import open_shards, summary, verify
+    from keras_seq.data.store.folder import open_store, summary, verify
 
-    folders = [word for word in words if not word.startswith("-")]
-    if len(words) != 1 or not folders:
-        raise ConfigError("Command 'validate' needs the folder of the shards and nothing else: validate FOLDER.")
-    series = open_shards(folders[0])
+    series = open_store(_folder("validate", words))
     checked = verify(series, again=True)
     last_line = f"{checked} shards read: all as they were written"
     return _fields(series) | {"checked": checked}, "\n".join([*summary(series), last_line])
+
+
+def export(options: argparse.Namespace, words: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """Copy the shards of a folder into files of another format, by the parsed ``add_options``."""
+    from keras_seq.data.store.export import export_shards
+    from keras_seq.data.store.folder import open_store
+
+    format, folder = _one_of("--format", options.format, FORMATS), _folder("export", words)
+    if not options.output:
+        raise ConfigError("Command 'export' needs --output FOLDER, where the copies are written.")
+    files = export_shards(open_store(folder), options.output, format)
+    fields = {"folder": options.output, "format": format, "files": [str(file) for file in files]}
+    return fields, f"{len(files)} {format} files: {options.output}"
+
+
+def _folder(command: str, words: Sequence[str]) -> str:
+    if len(words) != 1 or words[0].startswith("-"):
+        raise ConfigError(f"Command '{command}' needs the folder of the shards and nothing else: {command} FOLDER.")
+    return words[0]
 
 
 def parse_size(text: str) -> int:
@@ -97,15 +115,14 @@ def _one_of(option: str, value: str, known: Sequence[str]) -> str:
     return value
 
 
-def _fields(series: ShardSeries) -> dict[str, Any]:
-    manifest = series.folder.manifest
+def _fields(series: StoredSeries) -> dict[str, Any]:
+    manifest = series.stored.manifest
     return {
-        "folder": str(Path(series.folder.folder)),
-        "format": manifest["kind"],
+        "folder": str(series.stored.folder),
         "shards": len(manifest["shards"]),
         "bytes": sum(shard["bytes"] for shard in manifest["shards"]),
         "rows": manifest["rows"],
         "units": len(manifest["units"]),
         "digest": manifest["digest"],
-        "split": {name: {k: part[k] for k in ("units", "rows")} for name, part in manifest["statistics"].items()},
+        "split": manifest.get("statistics", {}),
     }

@@ -1,4 +1,4 @@
-"""The input of a sharding run, cut into jobs: parts of files that workers read each by itself."""
+"""The input of a writing run, cut into jobs: parts of files that workers read each by itself."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from keras_seq.config import DataConfig
 from keras_seq.data.formats.converted import parquet_of
 from keras_seq.data.formats.registry import PARQUET_SUFFIXES
 from keras_seq.data.reading import Reading
-from keras_seq.data.reading.batches import column_names, is_typed, read_batches
+from keras_seq.data.reading.batches import column_names, is_typed
 from keras_seq.data.reading.labels import number_text
 from keras_seq.data.reading.settle import settle_table
 from keras_seq.data.reading.stream import is_plain, line_starts
 from keras_seq.data.series import Schema
+from keras_seq.data.sources.table import iter_table_chunks
 from keras_seq.data.sources.table_layout import Layout, plan_table
 from keras_seq.data.sources.table_targets import settle_classes
 from keras_seq.data.words import merge_vocabularies
 from keras_seq.errors import ConfigError, DataError
+from keras_seq.tasks import classifies
 
 WORDS = {"number": "numbers", "flag": "true and false", "text": "text", "date": "dates", "empty": "nothing"}
 ENDINGS = (".csv", ".csv.gz", *PARQUET_SUFFIXES)
-PIECE_BYTES = 2**20  # rows stored together, about
+LABEL_ROWS = 50_000  # looked at at a time
 HEAD_BYTES = 2**20  # of a CSV, to tell how long its lines are
 
 
@@ -53,11 +55,9 @@ class Recipe:
         config: the data section.
         layout: how files are read; None for a source of the project.
         codes: class number of each label text, or of each label number; empty where there are no classes.
-        schema: of the rows as they are stored; task and classes may still be settled by ``merge``.
+        schema: of the rows as they are stored; ``merge`` settles whether targets are per unit.
         time_kind: numpy dtype of the time; "" where steps are counted, which needs no storing.
-        format: "tfrecord" or "parquet".
         folder: where shards are written.
-        piece_rows: most rows stored together.
     """
 
     config: DataConfig
@@ -65,9 +65,19 @@ class Recipe:
     codes: dict[Any, int]
     schema: Schema
     time_kind: str
-    format: str
     folder: str
-    piece_rows: int
+
+
+def table_recipe(config: DataConfig, layout: Layout, files: list[Path], folder: Path) -> Recipe:
+    """Recipe of table files, once their classes are numbered.
+
+    Raises:
+        ConfigError, DataError: the labels are no classes, or not those that the schema or ``data.positive`` name.
+    """
+    layout, codes = _settle(layout, files, config)
+    clock = layout.schema.time_column
+    time_kind = "" if clock is None else "M8[ns]" if layout.kinds[clock] == "date" else "f8"
+    return Recipe(config, layout, codes, layout.schema, time_kind, str(folder))
 
 
 def input_files(config: DataConfig) -> list[Path]:
@@ -98,10 +108,8 @@ def row_bytes(schema: Schema) -> int:
     return 4 * (len(schema.columns) + len(schema.targets)) + 8
 
 
-def plan_files(
-    config: DataConfig, files: list[Path], shard_bytes: int
-) -> tuple[Layout, dict[Any, int], list[ShardJob]]:
-    """How the files are read, the class numbers, and the jobs.
+def plan_files(config: DataConfig, files: list[Path]) -> Layout:
+    """How all the files are read.
 
     Raises:
         ConfigError: as ``plan_table``.
@@ -109,16 +117,20 @@ def plan_files(
     """
     layout = plan_table(config.model_copy(update={"path": str(files[0])}))
     _same_columns(layout, files, config)
-    layout = _all_words(layout, files)
-    layout, codes = _settle(layout, files)
-    jobs: list[ShardJob] = []
-    for file in files:
-        for span in _spans(file, shard_bytes, row_bytes(layout.schema), layout.reading):
-            jobs.append(ShardJob(len(jobs), str(file), span))
-    return layout, codes, jobs
+    return _all_words(layout, files)
 
 
-def plan_rows(rows: int, schema: Schema, shard_bytes: int) -> list[ShardJob]:
+def file_jobs(layout: Layout, files: list[Path], shard_bytes: int) -> list[ShardJob]:
+    """Jobs of files, each about ``shard_bytes`` on disk."""
+    spans = [
+        (str(file), span)
+        for file in files
+        for span in _spans(file, shard_bytes, row_bytes(layout.schema), layout.reading)
+    ]
+    return [ShardJob(number, path, span) for number, (path, span) in enumerate(spans)]
+
+
+def row_jobs(rows: int, schema: Schema, shard_bytes: int) -> list[ShardJob]:
     """Jobs of a source that is held in memory."""
     size = max(1, shard_bytes // row_bytes(schema))
     return [ShardJob(number, "", (low, min(low + size, rows))) for number, low in enumerate(range(0, rows, size))]
@@ -167,16 +179,20 @@ def _all_words(layout: Layout, files: list[Path]) -> Layout:
     return dataclasses.replace(layout, schema=schema.model_copy(update={"columns": columns}))
 
 
-def _settle(layout: Layout, files: list[Path]) -> tuple[Layout, dict[Any, int]]:
+def _settle(layout: Layout, files: list[Path], config: DataConfig) -> tuple[Layout, dict[Any, int]]:
     """Number the classes before rows are written; without ``classes:`` in the schema the label column is read first."""
     schema, first = layout.schema, layout.schema.targets[0]
-    if not schema.classifies:
-        return layout, {}
     by_text = layout.kinds[first] == "text"
-    counts = dict.fromkeys(schema.classes, 1) if schema.classes and by_text else _count_labels(layout, files)
+    counts: dict[Any, int] = {}
+    if schema.classes and by_text:
+        counts = dict.fromkeys(schema.classes, 1)
+    elif schema.classifies or (not layout.task_given and len(schema.targets) == 1):
+        counts = _count_labels(layout, files, config)
     known = sorted(counts)
     texts = known if by_text else [number_text(value) for value in known]
     task, classes = settle_classes(layout, texts, [counts[value] for value in known], text_labels=by_text)
+    if not classifies(task):
+        return layout, {}
     unknown = [text for text in texts if text not in classes]
     if unknown:
         raise DataError(
@@ -187,21 +203,28 @@ def _settle(layout: Layout, files: list[Path]) -> tuple[Layout, dict[Any, int]]:
     return dataclasses.replace(layout, schema=schema.model_copy(update={"task": task, "classes": classes})), codes
 
 
-def _count_labels(layout: Layout, files: list[Path]) -> dict[Any, int]:
-    """How often each label occurs: units where every unit has one label, else rows."""
+def _count_labels(layout: Layout, files: list[Path], config: DataConfig) -> dict[Any, int]:
+    """How often each label occurs: units where every unit has one label, else rows.
+
+    Numbers that nobody called classes are read no further than to the first that is neither 0 nor 1: they have none.
+    """
     import pandas as pd
 
     label, unit = layout.schema.targets[0], layout.schema.unit_column
     kinds = {name: layout.kinds[name] for name in (label, unit) if name}
+    schema = layout.schema.model_copy(update={"static": None})
     rows: Counter[Any] = Counter()
     pairs: set[tuple[Any, str]] = set()
     for file in files:
-        for batch in read_batches(file, kinds, layout.reading):
-            names = {name: batch.column(i).to_pandas() for i, name in enumerate(batch.schema.names)}
-            frame = pd.DataFrame({"label": names[label], "unit": names[unit] if unit else ""}).dropna()
-            rows.update(frame["label"].value_counts().to_dict())
-            pairs |= set(frame.drop_duplicates().itertuples(index=False, name=None))
+        for frame in iter_table_chunks(
+            config, LABEL_ROWS, layout=dataclasses.replace(layout, path=file, schema=schema, kinds=kinds)
+        ):
+            found = pd.DataFrame({"label": frame[label], "unit": frame[unit] if unit else ""})
+            rows.update(found["label"].value_counts().to_dict())
+            if not schema.classifies and not set(rows) <= {0, 1}:
+                return {}
             _few_enough(rows, label, file)
+            pairs |= set(found.dropna().drop_duplicates().itertuples(index=False, name=None))
     units = len({name for _, name in pairs})
     return Counter(value for value, _ in pairs) if 1 < units == len(pairs) else rows
 
