@@ -23,7 +23,7 @@ def default_space(experiment: config.Experiment) -> Space:
         raise ConfigError(
             f"Family '{family.name}' has no default search space (there are: {known}); give one in 'tuning.space'."
         )
-    return {**family.space, **(_training(experiment) if family.body else {})}
+    return {**family.space, **(_training(experiment) if not family.fit else {})}
 
 
 def _training(experiment: config.Experiment) -> Space:

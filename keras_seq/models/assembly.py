@@ -24,7 +24,7 @@ from keras_seq.models import (  # noqa: F401  (registered for loading)
     normalise,
     preprocess,
 )
-from keras_seq.models.body import Encoded, Family, Steps
+from keras_seq.models.body import Encoded, Family, Horizon, Steps
 from keras_seq.models.registry import families
 from keras_seq.models.tensor import Tensor
 
@@ -42,26 +42,37 @@ def assemble(
     inputs = preprocess.raw_inputs(spec)
     lengths = inputs.get("lengths")
     x, statistics = _channels(inputs["values"], lengths, config, spec)
-    beside = forecast_wrappers.skip(x, lengths, spec) if config.skip == "linear" else None
-    x, read = forecast_wrappers.columns(x, lengths, config, spec)
-    assert family.body is not None  # build_model refuses the fitted ones
-    before = x
-    encoded = family.body(x, read, config, steps)
-    if not isinstance(encoded, Encoded):
-        encoded = Encoded(encoded, read)
-    x = encoded.x
-    if not spec.per_step:
-        x = blocks.pool(x, encoded.lengths, config.pooling, steps=steps.time, two_way=encoded.two_way)
-    output = heads.answer(x, config, spec, statistics, beside)
+    if family.forecast is not None:
+        before, ahead = x, family.forecast(x, lengths, config, _horizon(config, spec))
+        body, output = ahead.y, heads.forecast_answer(ahead, config, spec, statistics)
+    else:
+        beside = forecast_wrappers.skip(x, lengths, spec) if config.skip == "linear" else None
+        before, read = forecast_wrappers.columns(x, lengths, config, spec)
+        body, pooled = _encode(family, before, read, config, steps)
+        output = heads.answer(pooled, config, spec, statistics, beside)
     model = keras.Model(inputs, output, name=config.family)
     if rematerialise:
         from keras_seq.models import rematerialise as recompute
 
         earlier = keras.Model(inputs, before).layers
-        recompute.rematerialise(
-            model, [layer for layer in keras.Model(inputs, encoded.x).layers if layer not in earlier]
-        )
+        recompute.rematerialise(model, [layer for layer in keras.Model(inputs, body).layers if layer not in earlier])
     return model
+
+
+def _encode(family: Family, x: Tensor, lengths: Tensor, config: ModelConfig, steps: Steps) -> tuple[Tensor, Tensor]:
+    """Encoded steps of the body, and what the head reads: the same, or pooled over time."""
+    assert family.body is not None  # build_model refuses the fitted ones
+    encoded = family.body(x, lengths, config, steps)
+    if not isinstance(encoded, Encoded):
+        encoded = Encoded(encoded, lengths)
+    if steps.per_step:
+        return encoded.x, encoded.x
+    pooled = blocks.pool(encoded.x, encoded.lengths, config.pooling, steps=steps.time, two_way=encoded.two_way)
+    return encoded.x, pooled
+
+
+def _horizon(config: ModelConfig, spec: DataSpec) -> Horizon:
+    return Horizon(spec.time, spec.horizon, spec.target_index, len(config.quantiles) or 1, len(spec.features))
 
 
 def check(family: Family, config: ModelConfig, spec: DataSpec, steps: Steps) -> None:
@@ -72,6 +83,8 @@ def check(family: Family, config: ModelConfig, spec: DataSpec, steps: Steps) -> 
     """
     heads.check_head(config, spec)
     forecast_wrappers.check_wrappers(config, spec)
+    if family.forecast is not None:
+        forecast_wrappers.check_forecaster(config, spec)
     preprocess.check_causal(spec)
     if config.normalisation == "instance":
         if spec.per_step:

@@ -46,7 +46,40 @@ class Encoded:
     two_way: bool = False
 
 
+@dataclass(frozen=True)
+class Horizon:
+    """What a forecaster is built for.
+
+    Attributes:
+        time: window length (steps).
+        steps: steps ahead.
+        targets: positions of the targets among the channels.
+        levels: quantiles that are answered; 1 for the mean.
+        channels: how many of the first channels are columns of the data; history and marks of gaps follow.
+    """
+
+    time: int
+    steps: int
+    targets: tuple[int, ...]
+    levels: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """Answer of a forecaster, in units of the scaled channels.
+
+    Attributes:
+        y: free numbers ``(batch, steps, targets * levels)``.
+        base: ``(batch, steps or 1, targets)`` that is added to every level, or None.
+    """
+
+    y: Tensor
+    base: Tensor = None
+
+
 Body = Callable[[Tensor, Tensor, ModelConfig, Steps], Encoded | Tensor]
+ForecastBody = Callable[[Tensor, Tensor, ModelConfig, Horizon], Ahead]
 Fit = Callable[[Experiment, "Prepared", Say], "keras.Model"]
 Check = Callable[[ModelConfig, Steps], None]
 Variants = Mapping[str, Mapping[str, Any]]  # fields of ModelConfig by variant
@@ -55,7 +88,7 @@ Space = Mapping[str, Any]  # search space: option -> values, or low and high
 
 @dataclass(frozen=True)
 class Family:
-    """A registered family: trained by gradients (``body``) or fitted to data (``fit``).
+    """A registered family: trained by gradients (``body``, or ``forecast``) or fitted to data (``fit``).
 
     Attributes:
         name: as in ``model.family``.
@@ -63,6 +96,7 @@ class Family:
         space: default search space of its own options; empty: none.
         check: called with the resolved configuration before anything is built; raises ``ConfigError``.
         body: scaled channels ``(batch, time, channels)`` to encoded steps.
+        forecast: the same channels to the steps ahead; such a family does nothing but forecast.
         fit: experiment and prepared data to a finished model.
     """
 
@@ -71,4 +105,5 @@ class Family:
     space: Space = field(default_factory=dict)
     check: Check | None = None
     body: Body | None = None
+    forecast: ForecastBody | None = None
     fit: Fit | None = None

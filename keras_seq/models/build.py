@@ -34,7 +34,7 @@ def build_model(
         ConfigError: unknown family or variant, or settings that contradict each other or the data.
     """
     family = get_family(config.family)  # before TensorFlow loads: a typo answers at once
-    if family.body is None:
+    if family.fit is not None:
         raise ConfigError(
             f"Option 'model.family': '{config.family}' is fitted to data, not built and trained; run "
             f"'python -m keras_seq.train --model.family {config.family}'."

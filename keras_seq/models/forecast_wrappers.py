@@ -59,6 +59,26 @@ def check_wrappers(config: ModelConfig, spec: DataSpec) -> None:
         )
 
 
+def check_forecaster(config: ModelConfig, spec: DataSpec) -> None:
+    """Refuse data and options that a family which only forecasts cannot serve.
+
+    Raises:
+        ConfigError: names the option and what to set instead.
+    """
+    if spec.task != "forecast" or len(spec.target_index) != len(spec.targets) or len(spec.scaling.center) > 1:
+        raise ConfigError(
+            f"Option 'model.family': '{config.family}' forecasts input columns in one operating condition; the task is "
+            f"'{spec.task}' with targets {', '.join(spec.targets)}. Use another family, such as gru or tcn."
+        )
+    wrapped = {"skip": config.skip != "none", "channel_independent": config.channel_independent}
+    refused = [name for name, used in {**wrapped, "input_dense": config.input_dense > 0}.items() if used]
+    if refused:
+        raise ConfigError(
+            f"Option 'model.{refused[0]}' is not for family '{config.family}', which reads the columns as they are; "
+            "leave it out."
+        )
+
+
 @package
 class ToColumns(ConfiguredLayer):
     """Every column becomes a sample: ``(batch, time, columns)`` to ``(batch * columns, time / patch, patch)``."""

@@ -17,6 +17,7 @@ from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError
 from keras_seq.models.blocks import activation, dropout
+from keras_seq.models.body import Ahead
 from keras_seq.models.forecast_wrappers import FromColumns
 from keras_seq.models.layer import Float32Layer, SameShape, package
 from keras_seq.models.normalise import InstanceRestore
@@ -114,28 +115,50 @@ def answer(x: Tensor, config: ModelConfig, spec: DataSpec, statistics: Tensor = 
     return _numbers(x, config, spec, statistics, beside)
 
 
-def _numbers(x: Tensor, config: ModelConfig, spec: DataSpec, statistics: Tensor, beside: Tensor) -> Tensor:
+def forecast_answer(ahead: Ahead, config: ModelConfig, spec: DataSpec, statistics: Tensor) -> Tensor:
+    """The output tensor of a family that only forecasts: ``(batch, horizon, targets[, q])``, float32."""
+    shape = _answer_shape(config, spec)
+    y = keras.layers.Reshape(shape, dtype="float32", name="head_shape")(ahead.y)
+    return _in_raw_units(y, config, spec, statistics, ahead.base, like_inputs=True)
+
+
+def _answer_shape(config: ModelConfig, spec: DataSpec) -> list[int]:
     shape: list[int] = [len(spec.targets)]
     if spec.task == "forecast":
         shape = [spec.horizon, *shape]
     if config.quantiles:
         shape = [*shape, len(config.quantiles)] if spec.task == "forecast" else [len(config.quantiles)]
+    return shape
+
+
+def _numbers(x: Tensor, config: ModelConfig, spec: DataSpec, statistics: Tensor, beside: Tensor) -> Tensor:
+    shape = _answer_shape(config, spec)
     width = spec.horizon if config.channel_independent else int(np.prod(shape))
     y = keras.layers.Dense(width, dtype="float32", name="head_output")(x)
     if config.channel_independent:
         y = FromColumns(len(spec.targets), name="from_columns")(y)
     elif len(shape) > 1:
         y = keras.layers.Reshape(shape, dtype="float32", name="head_shape")(y)
-    if config.quantiles:
-        y = MonotoneQuantiles(config.quantiles, name="head_quantiles")(y)
-    name = "quantiles" if config.quantiles else "prediction"
-    if beside is not None:
-        y = keras.layers.Add(dtype="float32", name="with_skip")([y, beside])
     like_inputs = statistics is not None or beside is not None or config.channel_independent
+    return _in_raw_units(y, config, spec, statistics, beside, like_inputs=like_inputs)
+
+
+def _in_raw_units(
+    y: Tensor, config: ModelConfig, spec: DataSpec, statistics: Tensor, beside: Tensor, *, like_inputs: bool
+) -> Tensor:
+    """Free numbers in the answer's shape as the named output; ``like_inputs``: they are in scaled input units."""
+    quantiles = bool(config.quantiles)
+    if quantiles:
+        y = MonotoneQuantiles(config.quantiles, name="head_quantiles")(y)
+    if beside is not None:
+        if quantiles:
+            beside = keras.layers.Reshape((*beside.shape[1:], 1), dtype="float32", name="skip_levels")(beside)
+        y = keras.layers.Add(dtype="float32", name="with_skip")([y, beside])
     mean, deviation = target_scale(spec, restored=spec.task == "forecast" and like_inputs)
     if spec.task == "forecast" and statistics is not None:
         y = InstanceRestore(spec.target_index, name="instance_restore")(y, statistics)
-    return Rescale(mean, deviation, quantiles=bool(config.quantiles) and spec.task == "forecast", name=name)(y)
+    name = "quantiles" if quantiles else "prediction"
+    return Rescale(mean, deviation, quantiles=quantiles and spec.task == "forecast", name=name)(y)
 
 
 def target_scale(spec: DataSpec, *, restored: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -11,6 +11,13 @@ The function is the model's *body*: scaled channels ``(batch, time, channels)`` 
 ``(batch, time', width)`` out. Scaling, history channels, pooling, heads and the way back to raw
 units are the assembler's (``keras_seq.models.assembly``).
 
+Families that only forecast answer for the steps ahead themselves, without pooling and head::
+
+    @register("nlinear", forecasts=True)
+    def nlinear(x, lengths, config, horizon):
+        ...
+        return Ahead(y, base)
+
 Families that are *fitted* rather than trained by gradients (trees, ridge, state-space models) register a
 function that returns the finished model, in a file of ``keras_seq.baselines``::
 
@@ -33,9 +40,10 @@ from keras_seq.config import Experiment, ModelConfig
 from keras_seq.errors import ConfigError, nearest
 from keras_seq.models.body import Check, Family, Space, Variants
 
-REGISTRATION = re.compile(r'^@register\("(\w+)"', re.MULTILINE)
+REGISTRATION = re.compile(r'^@register\("(\w+)"(, forecasts=True)?', re.MULTILINE)
 FIRST = (  # in this order; other families follow by file
     *("lstm", "gru", "bilstm", "cnn_lstm", "attention_lstm", "transformer", "tcn"),
+    *("resnet", "inception_time", "nlinear", "dlinear", "nhits", "tsmixer", "patchtst", "itransformer"),
     *("random_forest", "extra_trees", "last_row_forest", "hist_gradient_boosting", "lightgbm"),
     *("ridge", "mean", "naive", "seasonal_naive", "sarimax", "hybrid"),
 )
@@ -49,9 +57,10 @@ def register(
     variants: Variants | None = None,
     space: Space | None = None,
     check: Check | None = None,
+    forecasts: bool = False,
     fitted: bool = False,
 ) -> Callable[[Function], Function]:
-    """Register a function as family ``name``: its body, or with ``fitted`` its fit.
+    """Register a function as family ``name``: its body, with ``forecasts`` its steps ahead, with ``fitted`` its fit.
 
     Args:
         name: as in ``model.family``; a literal, since files are searched for it.
@@ -59,6 +68,8 @@ def register(
         space: default search space of the family's own options, as ``tuning.space`` takes it.
         check: called with the resolved configuration before anything is built; raises
             ``ConfigError`` for combinations the family cannot serve.
+        forecasts: the function answers for the steps ahead; other tasks are refused. Stands right behind the name,
+            since files are searched for it.
         fitted: the function gets the experiment, the prepared data and a callback for messages, and returns a
             model that keeps the contract of every other: raw units in, an output named by the task, padding
             without effect.
@@ -75,7 +86,7 @@ def register(
             )
 
     def decorate(function: Function) -> Function:
-        role = {"fit" if fitted else "body": function}
+        role = {"fit" if fitted else "forecast" if forecasts else "body": function}
         _FAMILIES[name] = Family(name, {"standard": {}, **(variants or {})}, space or {}, check, **role)
         return function
 
@@ -90,7 +101,7 @@ def _shipped() -> dict[str, str]:
         name: f"keras_seq.{folder}.{path.stem}"
         for folder in ("models", "baselines")
         for path in sorted((root / folder).glob("*.py"))
-        for name in REGISTRATION.findall(path.read_text(encoding="utf-8"))
+        for name, _ in REGISTRATION.findall(path.read_text(encoding="utf-8"))
     }
     return {name: modules[name] for name in dict.fromkeys((*FIRST, *modules))}
 
@@ -103,7 +114,14 @@ def families() -> dict[str, Family]:
 def networks() -> tuple[str, ...]:
     """Names of the families trained by gradients, without loading any."""
     shipped = (name for name, module in _shipped().items() if module.startswith("keras_seq.models."))
-    return tuple(dict.fromkeys((*shipped, *(name for name, family in _FAMILIES.items() if family.body))))
+    return tuple(dict.fromkeys((*shipped, *(name for name, family in _FAMILIES.items() if not family.fit))))
+
+
+@cache
+def forecasters() -> frozenset[str]:
+    """Names of the shipped networks that do nothing but forecast, without loading any."""
+    texts = (path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py"))
+    return frozenset(name for text in texts for name, forecasts in REGISTRATION.findall(text) if forecasts)
 
 
 def names() -> tuple[str, ...]:

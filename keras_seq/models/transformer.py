@@ -35,9 +35,14 @@ def transformer(x: Tensor, lengths: Tensor, config: ModelConfig, steps: Steps) -
     """``config.layers`` encoder blocks of width ``config.units``; causal where answers are per step."""
     x = keras.layers.Dense(config.units, name="projection")(x)
     x = add_positions(x, config, steps.time)
+    return Encoded(encode(x, lengths, config, causal=steps.per_step), lengths)
+
+
+def encode(x: Tensor, lengths: Tensor, config: ModelConfig, *, causal: bool = False) -> Tensor:
+    """``config.layers`` pre-norm encoder blocks on ``(batch, tokens, config.units)``, normalised at the end."""
     for i in range(1, config.layers + 1):
         y = keras.layers.LayerNormalization(name=f"attention_norm_{i}")(x)
-        y = attend(y, lengths, config, causal=steps.per_step, name=f"attention_{i}")
+        y = attend(y, lengths, config, causal=causal, name=f"attention_{i}")
         y = dropout(y, config.dropout, name=f"attention_dropout_{i}")
         x = keras.layers.Add(name=f"attention_residual_{i}")([x, y])
         y = keras.layers.LayerNormalization(name=f"feed_norm_{i}")(x)
@@ -45,4 +50,4 @@ def transformer(x: Tensor, lengths: Tensor, config: ModelConfig, steps: Steps) -
         y = dropout(y, config.dropout, name=f"feed_dropout_{i}")
         y = keras.layers.Dense(config.units, name=f"feed_out_{i}")(y)
         x = keras.layers.Add(name=f"feed_residual_{i}")([x, y])
-    return Encoded(keras.layers.LayerNormalization(name="final_norm")(x), lengths)
+    return keras.layers.LayerNormalization(name="final_norm")(x)

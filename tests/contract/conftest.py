@@ -12,12 +12,14 @@ import pytest
 
 from keras_seq.config import ModelConfig
 from keras_seq.data.spec import DataSpec, Scaling
+from tests.factories.families import sequence_families
 from tests.factories.tiers import tiers
 
 FEATURES, TIME, HORIZON = 3, 12, 4
 LENGTHS = np.array([12, 7, 1, 0, 3], np.int32)
 CENTER, SCALE = (10.0, -5.0, 300.0), (2.0, 0.5, 40.0)
 TASKS = ("regression", "per_step", "binary", "multiclass", "forecast", "quantiles", "forecast_quantiles")
+FORECASTS = ("forecast", "forecast_quantiles")
 OUTPUTS = {
     "regression": ("prediction", (1,)),
     "per_step": ("prediction", (TIME, 1)),
@@ -173,17 +175,20 @@ def tools() -> Any:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every registered family (``family``) and task (``task``); of both, quick tests hold one of each."""
-    from keras_seq.models.registry import networks
+    from keras_seq.models.registry import forecasters
 
+    families = sequence_families()
     open_names = {n for n in ("family", "task") if n in metafunc.fixturenames and not _given(metafunc, n)}
     if open_names == {"family", "task"}:
-        grid = [(family, task) for family in networks() for task in TASKS]
-        quick = [("lstm", task) for task in TASKS] + [(family, "regression") for family in networks()[1:]]
+        grid = [(family, task) for family in families for task in TASKS]
+        grid += [(family, task) for family in sorted(forecasters()) for task in FORECASTS]
+        quick = [("lstm", task) for task in TASKS] + [(family, "regression") for family in families[1:]]
+        quick += [(family, "forecast") for family in sorted(forecasters())]
         slow = [case for case in grid if case not in quick]
         metafunc.parametrize(("family", "task"), tiers(grid, quick=quick, slow=slow))
     elif open_names:
         (name,) = open_names
-        metafunc.parametrize(name, networks() if name == "family" else TASKS)
+        metafunc.parametrize(name, families if name == "family" else TASKS)
 
 
 def _given(metafunc: pytest.Metafunc, argument: str) -> bool:

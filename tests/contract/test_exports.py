@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_seq.models.registry import networks
+from tests.factories.families import sequence_families
 from tests.factories.tiers import tiers
 
 
@@ -30,7 +30,7 @@ def write_saved_model(model, folder, batch=None, time=None):
     archive.write_out(str(folder), verbose=False)
 
 
-@pytest.mark.parametrize("family", tiers(networks(), quick=["lstm"], slow=set(networks()) - {"lstm"}))
+@pytest.mark.parametrize("family", tiers(sequence_families(), quick=["lstm"], slow=set(sequence_families()) - {"lstm"}))
 def test_saved_model_agrees(build, tmp_path, family):
     import tensorflow as tf
 

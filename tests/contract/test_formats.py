@@ -10,17 +10,23 @@ from keras_seq.export.formats import write_formats
 from keras_seq.export.metadata import Source
 from keras_seq.export.onnx import inspect_onnx
 from keras_seq.export.parity import check_parity
-from keras_seq.models.registry import networks
+from tests.factories.families import sequence_families
 from tests.factories.tiers import tiers
 
 FUSED = {"lstm": ("LSTM", 2), "gru": ("GRU", 2), "bilstm": ("LSTM", 4), "cnn_lstm": ("LSTM", 2)}
 FUSED["attention_lstm"] = FUSED["lstm"]
 # Every family and every format on every commit, with and without lengths; all of them together every night.
-AGREE = [(family, name, variable) for family in networks() for name in ("onnx", "tflite") for variable in (False, True)]
+AGREE = [
+    (family, name, variable)
+    for family in sequence_families()
+    for name in ("onnx", "tflite")
+    for variable in (False, True)
+]
 AGREE_SLOW = [
     ("lstm", "onnx", True), ("lstm", "onnx", False), ("lstm", "tflite", True), ("gru", "onnx", True),
     ("bilstm", "onnx", False), ("cnn_lstm", "tflite", True), ("attention_lstm", "onnx", True),
-    ("tcn", "onnx", False), ("transformer", "tflite", True),
+    ("tcn", "onnx", False), ("transformer", "tflite", True), ("resnet", "onnx", True),
+    ("inception_time", "tflite", True),
 ]  # fmt: skip
 TASKS = [
     ("lstm", "per_step"), ("gru", "per_step"), ("attention_lstm", "per_step"), ("tcn", "per_step"),

@@ -18,6 +18,7 @@ from tests.contract.checks import (
 )  # fmt: skip
 from tests.contract.conftest import fitted_case
 from tests.factories import fitted
+from tests.factories.families import sequence_families
 from tests.factories.tiers import tiers
 
 
@@ -64,9 +65,9 @@ def test_last_step_view_of_a_per_step_model(build, family):
 @pytest.mark.parametrize(
     "family",
     tiers(
-        registry.networks(),
+        sequence_families(),
         quick=["lstm", "cnn_lstm", "transformer"],
-        slow=["gru", "bilstm", "attention_lstm", "tcn"],
+        slow=["gru", "bilstm", "attention_lstm", "tcn", "inception_time"],
     ),
 )
 def test_pad_invariance_of_options(build, family, settings):
@@ -160,7 +161,7 @@ def losses(model, tools, task, steps=40):
 
 
 @pytest.mark.parametrize(
-    "family", tiers(registry.networks(), quick=["cnn_lstm"], slow=set(registry.networks()) - {"cnn_lstm"})
+    "family", tiers(sequence_families(), quick=["cnn_lstm"], slow=set(sequence_families()) - {"cnn_lstm"})
 )
 def test_loss_falls_for_every_family(tools, family):
     keras.utils.set_random_seed(0)
@@ -180,7 +181,7 @@ def test_loss_falls_for_every_task(tools, task):
 
 
 @pytest.mark.parametrize("family, policy", [
-    *((name, "mixed_bfloat16") for name in registry.networks()),
+    *((name, "mixed_bfloat16") for name in sequence_families()),
     ("cnn_lstm", "mixed_float16"),
     ("transformer", "mixed_float16"),
 ])  # fmt: skip

@@ -7,12 +7,12 @@ import pytest
 from keras_seq import config
 from keras_seq.data.prepare import prepare
 from keras_seq.models.build import build_model
-from keras_seq.models.registry import networks
 from keras_seq.training.fit import fit
 from tests.factories.experiments import caster_tree
+from tests.factories.families import sequence_families
 from tests.factories.tiers import tiers
 
-NETWORKS = sorted(networks())
+NETWORKS = sorted(sequence_families())
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,9 @@ from keras_seq.explain.masked_model import MaskedModel
 from keras_seq.explain.methods import deep, gradients, occlusion, shap_values
 from keras_seq.explain.output_target import make_target
 from keras_seq.models import build_model
-from keras_seq.models.registry import networks
 from tests.contract.conftest import TASKS, make_config, make_spec, raw_values, shake
 from tests.factories.bundles import CASTER, CO2, experiment, make_bundle
+from tests.factories.families import sequence_families
 from tests.factories.tiers import tiers
 
 pytestmark = pytest.mark.slow
@@ -47,8 +47,8 @@ def make_masked(family: str, task: str, values: np.ndarray | None = None, length
     return MaskedModel(explained, samples.from_arrays(values, spec, lengths), other)
 
 
-ADDED_UP = [(family, task) for family in networks() for task in TASKS]
-EACH = [("tcn", task) for task in TASKS] + [(family, "binary") for family in networks() if family != "tcn"]
+ADDED_UP = [(family, task) for family in sequence_families() for task in TASKS]
+EACH = [("tcn", task) for task in TASKS] + [(family, "binary") for family in sequence_families() if family != "tcn"]
 
 
 @pytest.mark.parametrize(("family", "task"), tiers(ADDED_UP, slow=EACH))
@@ -60,7 +60,7 @@ def test_integrated_gradients_of_every_family_add_up(family: str, task: str) -> 
     assert (found.values[1, 5:] == 0).all() and (found.values[0, 3:5, 1] == 0).all()
 
 
-@pytest.mark.parametrize("family", tiers(networks(), slow=["bilstm", "tcn", "transformer"]))
+@pytest.mark.parametrize("family", tiers(sequence_families(), slow=["bilstm", "tcn", "transformer"]))
 def test_padding_never_counts(family: str) -> None:
     values = raw_values(2)
     one = gradients.integrated_gradients(make_masked(family, "regression", values, [7, 5]), nodes=4)
