@@ -107,7 +107,7 @@ def dear(
     if data.windows.horizon:
         outputs = data.windows.horizon * max(1, len(data.targets))
         trees = ["extra_trees", *(["hist_gradient_boosting"] if outputs <= MOST_OUTPUTS else [])]
-        networks = {"lstm": LINEAR, **{name: {} for name in FORECAST_NETWORKS}}
+        networks = {"lstm": LINEAR, **{name: {"normalisation": "instance"} for name in FORECAST_NETWORKS}}
     elif data.windows.mode == "whole" and not data.windows.per_step:
         trees = ["extra_trees", "hist_gradient_boosting", *SEQUENCE_FITTED]
         networks = {"gru": SMALL, **{name: {} for name in SEQUENCE_NETWORKS}}
