@@ -79,6 +79,7 @@ def fit_on_table(
     *,
     features: Kind | None = None,
     front: Callable[[ModelConfig, DataSpec, Kind], Inputs] = make_inputs,
+    reads: str = "lags",
 ) -> keras.Model:
     """Fit a family whose model is a function of features.
 
@@ -89,6 +90,7 @@ def fit_on_table(
         grow: fits the library's model and says how it looks as layers.
         features: overrides ``model.features``.
         front: puts the features into the graph.
+        reads: what a front of the family's own computes, for the user.
 
     Returns:
         A model of raw inputs and the named output of the task.
@@ -104,7 +106,7 @@ def fit_on_table(
     inputs = front(model, spec, kind)
     table = collect(experiment, prepared, inputs)
     shape = table.features.shape
-    read = kind if front is make_inputs else "lags"
+    read = kind if front is make_inputs else reads
     say(f"features: {read}, {int(np.prod(shape[1:]))} columns, {shape[0]} training rows")
     job = FitRequest(table, kind, model, spec, count_outputs(spec, table), experiment.seed)
     grown = grow(job)

@@ -41,6 +41,16 @@ class TreesConfig(ConfigSection):
     most_rows: Count = Field(300_000, description="training rows taken at most, by chance")
 
 
+class RocketConfig(ConfigSection):
+    """Kernels of ``minirocket`` (docs/baselines.md)."""
+
+    features: int = Field(9996, ge=84, le=100_000, description="shares of kernels, in multiples of 84")
+    dilations: int = Field(32, ge=1, le=128, description="most dilations of a kernel")
+    levels: bool = Field(
+        True, description="also mean, deviation, last, largest and smallest value of channels, if left-out rows gain"
+    )
+
+
 class ModelConfig(ConfigSection):
     """Architecture; every family reads the fields that concern it."""
 
@@ -81,7 +91,10 @@ class ModelConfig(ConfigSection):
     )
     length_feature: bool = Field(True, description="window statistics include the length")
     trees: TreesConfig = Field(default_factory=TreesConfig)
-    penalty: NonNegative | None = Field(None, description="of ridge and logistic regression (none: chosen on train)")
+    rocket: RocketConfig = Field(default_factory=RocketConfig)
+    penalty: NonNegative | None = Field(
+        None, description="of ridge, logistic regression and minirocket (none: chosen on train)"
+    )
     quantiles: tuple[float, ...] = Field((), description="predict these quantiles instead of the mean")
     skip: Literal["none", "linear"] = Field(
         "none", description="forecasts: add a linear map from the scaled window to the horizon (NLinear)"

@@ -20,6 +20,7 @@ from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ModelError
 from keras_seq.explain.output_target import SMALLEST, OutputTarget
 from keras_seq.models.fast_lstm import FastLSTM
+from keras_seq.models.rocket_features import RocketFeatures
 from keras_seq.models.tree_ensemble import TreeEnsemble
 from keras_seq.models.views import last_step, plain_twin
 from keras_seq.models.window_features import WindowFeatures
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 STEPS_AT_ONCE = 32_768  # rows times steps of one call: tens to hundreds of megabytes
 MOST_ROWS, FEWEST_ROWS = 256, 8  # more rows at once are no faster, fewer are slower
 WORTH_COMPILING = 100_000  # rows times steps from which XLA's compilation (1-2 s) is paid back
-STEPPED = (TreeEnsemble, WindowFeatures)  # layers whose answers move in steps
+STEPPED = (TreeEnsemble, WindowFeatures, RocketFeatures)  # layers whose answers move in steps
 
 
 class InputGradientLSTM(FastLSTM):

@@ -45,7 +45,7 @@ FIRST = (  # in this order; other families follow by file
     *("lstm", "gru", "bilstm", "cnn_lstm", "attention_lstm", "transformer", "tcn"),
     *("resnet", "inception_time", "nlinear", "dlinear", "nhits", "tsmixer", "patchtst", "itransformer"),
     *("random_forest", "extra_trees", "last_row_forest", "hist_gradient_boosting", "lightgbm"),
-    *("ridge", "mean", "naive", "seasonal_naive", "sarimax", "hybrid"),
+    *("minirocket", "ridge", "mean", "naive", "seasonal_naive", "sarimax", "hybrid"),
 )
 _FAMILIES: dict[str, Family] = {}
 Function = TypeVar("Function", bound=Callable[..., Any])

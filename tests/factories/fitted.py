@@ -14,7 +14,8 @@ from keras_seq.data.series import Column, Schema, Series, build_series
 from keras_seq.models.registry import get_family, resolve_experiment
 
 TREES = ("random_forest", "extra_trees", "last_row_forest", "hist_gradient_boosting")
-FAMILIES = (*TREES, "lightgbm", "ridge")
+FAMILIES = (*TREES, "lightgbm", "ridge", "minirocket")
+WINDOWS = ("minirocket",)  # families of one answer a window
 SMALL = {"iterations": 15, "learning_rate": 0.2}
 
 
@@ -51,7 +52,7 @@ def walks(lengths: list[int], task: str, *, per: str = "step", seed: int = 0, ga
 
 def experiment(data: dict[str, Any] | None = None, model: dict[str, Any] | None = None) -> config.Experiment:
     sections = {"source": "table", "bucket": 10, "split": {"validation": 4, "test": 4}, **(data or {})}
-    settings = {"family": "hist_gradient_boosting", "trees": SMALL, **(model or {})}
+    settings = {"family": "hist_gradient_boosting", "trees": SMALL, "rocket": {"features": 840}, **(model or {})}
     return resolve_experiment(config.from_dict({"data": sections, "model": settings}))
 
 
@@ -69,6 +70,13 @@ CASES: dict[str, tuple[dict[str, Any], Series]] = {
         walks([500], "forecast"),
     ),
 }
+
+
+def cases_of(family: str) -> tuple[str, ...]:
+    """Cases that a family serves."""
+    return tuple(case for case in CASES if family not in WINDOWS or case not in ("per_step", "forecast"))
+
+
 SHAPES = {"per_step": (None, 1), "sliding": (1,), "binary": (1,), "multiclass": (3,), "forecast": (6, 2)}
 
 

@@ -86,9 +86,11 @@ def proved(model: Any, kind: str, folder: Any, *, family: str) -> None:
 
 
 FORECASTERS = [family for family in FITTED if family in ("sarimax", "hybrid", "mean", "naive", "seasonal_naive")]
-KINDS = [(family, kind) for family in FITTED for kind in ("variable", "fixed", "forecast")]
+KINDS = [(family, kind) for family in FITTED for kind in ("variable", "fixed", "forecast")] + [
+    ("minirocket", "classes")
+]
 KIND_OF = {family: "forecast" for family in FORECASTERS} | {"extra_trees": "variable"}
-EACH = [(family, KIND_OF.get(family, "fixed")) for family in FITTED]
+EACH = [(family, KIND_OF.get(family, "fixed")) for family in FITTED] + [("minirocket", "classes")]
 
 
 @pytest.mark.parametrize(("family", "kind"), tiers(KINDS, slow=EACH))
