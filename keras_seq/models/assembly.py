@@ -29,7 +29,7 @@ from keras_seq.models.registry import families
 from keras_seq.models.tensor import Tensor
 
 with contextlib.suppress(ImportError):  # no TensorFlow
-    from keras_seq.models import decision, fast_gru, fast_lstm, tree_ensemble, window_features  # noqa: F401
+    from keras_seq.models import decision, fast_gru, fast_lstm, rocket_features, tree_ensemble, window_features  # noqa: F401
 families()  # layers of a family's own
 
 
