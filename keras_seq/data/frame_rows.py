@@ -20,6 +20,7 @@ from keras_seq.data.rows import Rows, arrange, stamps_like
 from keras_seq.data.series import Schema
 from keras_seq.data.static import StaticValues, lacking_static
 from keras_seq.data.table_rows import complete, own_schema
+from keras_seq.data.unseen_words import UnseenWords
 from keras_seq.data.words import code_words
 from keras_seq.errors import DataError
 
@@ -92,6 +93,7 @@ def _typed(table: pd.DataFrame, own: Schema, static: StaticValues | None = None)
     import pandas as pd
 
     columns: dict[str, Any] = {}
+    unseen = UnseenWords({name: words for name, words in own.vocabularies.items() if name in table.columns})
     roles = dict.fromkeys([*own.features, own.unit_column, own.group_column, own.time_column])
     for name in (name for name in roles if name is not None and name in table.columns):
         if name == own.time_column:
@@ -103,11 +105,14 @@ def _typed(table: pd.DataFrame, own: Schema, static: StaticValues | None = None)
         if name in own.vocabularies:
             words = table[name].astype(object).where(table[name].notna(), None)
             columns[name] = code_words(words, own.vocabularies[name])
+            unseen.add(name, table[name].value_counts(dropna=True).items())
         elif name in own.features:
             columns[name] = numbers_of(table[name], own.reading.missing_codes if own.reading else ())
     if static:
         columns |= static.columns(columns[str(own.unit_column)].to_numpy(object, na_value=None))
-    return pd.DataFrame(columns, index=table.index)
+    typed = pd.DataFrame(columns, index=table.index)
+    typed.attrs["remarks"] = unseen.remarks()
+    return typed
 
 
 def _names(table: pd.DataFrame, schema: Schema, where: str) -> list[str]:

@@ -165,7 +165,8 @@ def arrange(
         official=np.full(len(names), ""),
         info={"origin": where},
     )
-    rows = Rows(series, order + 1, clock, _stamps(frame, clock, stamps, order))
+    remarks = tuple(frame.attrs.get("remarks", ()))
+    rows = Rows(series, order + 1, clock, _stamps(frame, clock, stamps, order), remarks=remarks)
     rows = rows if clock is None else _ruled(rows, where, reading)
     check_missing(rows, where)
     return rows

@@ -173,3 +173,26 @@ def test_a_word_never_seen_is_read_as_other() -> None:
     codes = rows.series.values[:, schema.features.index("valve")]
     known = own.isin(schema.vocabularies["valve"]).to_numpy()
     assert (~known).any() and (codes[~known] == 0).all() and (codes[known] > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["file", "frame"])
+def test_unseen_words_are_told_with_their_share(table: Path, kind: str) -> None:
+    series = load_series(settings(table))
+    name = next(iter(series.schema.vocabularies))
+    new = pd.read_csv(table)
+    words = new[name].astype(object)
+
+    def told(changed: pd.Series) -> str:
+        frame = new.assign(**{name: changed})
+        if kind == "frame":
+            rows = frame_rows(frame, series.schema, CovariatesConfig())
+        else:
+            frame.to_csv(table.with_name("new.csv"), index=False)
+            rows = read_rows(table.with_name("new.csv"), series.schema, CovariatesConfig())
+        return " ".join(line for line in rows.notes(series.schema) if "does not know" in line)
+
+    assert told(words) == ""
+    half = words.where(np.arange(len(words)) % 2 > 0, "unheard of")
+    assert f"column '{name}' holds words that the model does not know: 'unheard of' (" in told(half)
+    everything = told(pd.Series([f"w{i % 5}" for i in range(len(words))]))
+    assert "holds none but words that the model does not know" in everything and "and 2 more (100.0% of" in everything

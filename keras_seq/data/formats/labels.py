@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,7 +88,7 @@ def _schema(path: Path, own: pa.Schema, labels: dict[str, dict[str, str | None]]
 
 
 def _remarks(path: Path, labels: dict[str, dict[str, str | None]], shape: Shape) -> list[str]:
-    """Units without a label, and labels without a unit."""
+    """Units without a label and labels without a unit, in one sentence."""
     units: dict[str, None] = {}
     for batch in raw_batches(path, shape.file, [str(shape.unit)]):
         units |= dict.fromkeys(one for one in batch.column(0).cast("string").unique().to_pylist() if one)
@@ -96,9 +97,46 @@ def _remarks(path: Path, labels: dict[str, dict[str, str | None]], shape: Shape)
     stems = {*units, *(table_stem(Path(one)) for one in units)}
     unused = [one for one in known if one not in stems and table_stem(Path(one)) not in stems]
     told = [(bare, "of its units have no label there"), (unused, "labels belong to no unit of it")]
-    return [
-        f"is joined with '{shape.labels}': {len(names)} {what} ({', '.join(names[:SHOWN])}"
-        f"{', ...' if len(names) > SHOWN else ''})"
-        for names, what in told
-        if names
-    ]
+    lines = [f"{len(names)} {what} ({_shown(names)})" for names, what in told if names]
+    return [f"is joined with '{shape.labels}': {'; '.join(lines)}"] if lines else []
+
+
+def refuse_foreign_labels(path: Path, table: Path, shape: Shape) -> None:
+    """Refuse a table of labels that names no unit of the table; read only until one is found.
+
+    Raises:
+        DataError: names units of both, and pairs that are written otherwise.
+    """
+    reading = shape.labels_reading or Reading()
+    names = column_names(table, reading)
+    key = str(shape.unit) if shape.unit in names else names[0]
+    known: dict[str, None] = {}
+    for batch in raw_batches(table, reading, [key]):
+        known |= dict.fromkeys(one for one in batch.column(0).cast("string").to_pylist() if one)
+    stems = {*known, *(table_stem(Path(one)) for one in known)}
+    units: dict[str, None] = {}
+    for batch in raw_batches(path, shape.file, [str(shape.unit)]):
+        fresh = [one for one in batch.column(0).cast("string").unique().to_pylist() if one and one not in units]
+        if any(one in stems or table_stem(Path(one)) in stems for one in fresh):
+            return
+        units |= dict.fromkeys(fresh)
+    if not units or not known:
+        return
+    alike = {_folded(one): one for one in known}
+    pair = next(((one, alike[_folded(one)]) for one in units if _folded(one) in alike), None)
+    hint = f" '{pair[0]}' here may be '{pair[1]}' there." if pair else ""
+    raise DataError(
+        f"None of the {len(units)} units of '{path}' (column '{shape.unit}': {_shown(list(units))}) stands in "
+        f"'{shape.labels}' (column '{key}': {_shown(list(known))}; data.labels), so no row would have a label.{hint} "
+        f"Write the units alike in both, call the column of units there '{shape.unit}', or name another one here with "
+        "data.unit."
+    )
+
+
+def _folded(unit: str) -> str:
+    """A unit's name without what is written now so, now so: capitals, blanks, zeros in front of numbers, endings."""
+    return re.sub(r"(?<!\d)0+(?=\d)|[\W_]", "", table_stem(Path(unit)).casefold())
+
+
+def _shown(names: list[str]) -> str:
+    return f"{', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"

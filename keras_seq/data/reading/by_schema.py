@@ -18,6 +18,7 @@ from keras_seq.data.reading.reading import Kind, Reading
 from keras_seq.data.reading.shapes import shape_of_files
 from keras_seq.data.reading.zones import to_local, zone_info
 from keras_seq.data.static import StaticValues, lacking_static
+from keras_seq.data.unseen_words import UnseenWords
 from keras_seq.data.words import code_column
 from keras_seq.errors import DataError
 
@@ -43,12 +44,13 @@ def read_by_schema(
         One row a file row, in file order. Features float64, NaN where missing; units, groups and labels their own
         text, None where empty; words as their codes; the time ``datetime64[ns]`` (universal time where there is a
         zone, NaT where missing) or float64. Columns that the file lacks are lacking; ``attrs["reading"]`` is the
-        reading used.
+        reading used, ``attrs["remarks"]`` says which words the schema does not know.
 
     Raises:
         DataError: the file is missing or malformed, or a value is not what the schema says; names row and column.
     """
     import pandas as pd
+    import pyarrow.compute as pc
 
     check_file(path)
     reading = shape_of_files(path, schema.reading or _understood(path, schema), schema.unit_column)
@@ -60,14 +62,18 @@ def read_by_schema(
     rule = DateRule(reading.date_format or ISO, reading.zone, reading.offsets)
     parts: dict[str, list[Any]] = {name: [] for name in kinds}
     rows = 0
+    unseen = UnseenWords({name: words for name, words in schema.vocabularies.items() if name in kinds})
     for batch in read_batches(path, kinds, reading):
         for i, (name, kind) in enumerate(kinds.items()):
+            if name in schema.vocabularies:
+                pairs = pc.value_counts(batch.column(i))
+                unseen.add(name, zip(pairs.field(0).to_pylist(), pairs.field(1).to_pylist(), strict=True))
             parts[name].append(_column(batch.column(i), name, kind, schema, rule, path, rows))
         rows += batch.num_rows
     frame = pd.DataFrame({name: np.concatenate(pieces) for name, pieces in parts.items()})
     if schema.unit_column in names and lacking_static(schema, names):
         frame = frame.assign(**StaticValues(schema).columns(frame[schema.unit_column].to_numpy(object)))
-    frame.attrs["reading"] = reading
+    frame.attrs |= {"reading": reading, "remarks": unseen.remarks()}
     return frame
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
+from keras_seq.data.reading.code_pages import USUAL, guess_code_page
 from keras_seq.data.reading.unpack import PACKINGS
 from keras_seq.errors import ConfigError, DataError
 
@@ -48,7 +49,10 @@ def head_encoding(head: bytes, path: Path, asked: str | None) -> tuple[str, str 
     except UnicodeDecodeError as error:
         line = head[: error.start].count(b"\n") + 1
         byte = head[error.start]
-        return "cp1252", f"is not UTF-8 (byte 0x{byte:02x} in line {line}): read as Windows-1252, data.encoding says it"
+        page, examples = guess_code_page(head)
+        shown = f"{page} ({', '.join(map(repr, examples))}), data.encoding says another"
+        told = "Windows-1252, data.encoding says it" if page == USUAL else shown
+        return page, f"is not UTF-8 (byte 0x{byte:02x} in line {line}): read as {told}"
 
 
 def decode_head(head: bytes, encoding: str, path: Path) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from keras_seq.config import DataConfig
 from keras_seq.config.data import WideConfig
+from keras_seq.data.formats.labels import refuse_foreign_labels
 from keras_seq.data.formats.members import is_many, labels_file, list_members, listed
 from keras_seq.data.formats.registry import format_name
 from keras_seq.data.reading.batches import column_names, column_roles
@@ -122,7 +123,9 @@ def _labelled(path: Path, config: DataConfig, settle: Settle) -> Shape:
         )
     plain = {"labels": None, "wide": WideConfig(), "unit": None}
     own = settle(table, config.model_copy(update=plain))
-    return given.model_copy(update={"file": reading, "unit": unit, "labels_reading": own.reading})
+    shape = given.model_copy(update={"file": reading, "unit": unit, "labels_reading": own.reading})
+    refuse_foreign_labels(path, table, shape)
+    return shape
 
 
 def _series(facts: Facts, config: DataConfig) -> Shape:

@@ -144,6 +144,31 @@ def test_labels_that_are_not_there_are_refused(runs):
         load_series(config(runs, labels="none.csv"))
 
 
+@pytest.mark.parametrize(("labels", "hint"), [
+    ("name,life\nA,5\nB,7\n", r"so no row would have a label\. Write"),
+    ("name,life\nRUN_01,5\nrun_02,7\n", r"'run1' here may be 'RUN_01' there"),
+])  # fmt: skip
+def test_labels_of_other_units_are_refused_with_units_of_both(runs, labels, hint):
+    (runs / "labels.csv").write_text(labels)
+    names = r"None of the 3 units of .* \(column 'file': run1, run2, run10\) stands in 'labels.csv' \(column 'name': "
+    with pytest.raises(DataError, match=f"{names}.*{hint}"):
+        load_series(config(runs, labels="labels.csv", targets=("life",), features=("x",), time="t"))
+
+
+def test_units_of_a_file_and_new_ones_without_labels(tmp_path):
+    table, labels = tmp_path / "t.csv", tmp_path / "labels.csv"
+    table.write_text("pump,t,x\n" + "".join(f"p{i},{t},{t * i}\n" for i in range(4) for t in range(5)))
+    labels.write_text("pump,life\n" + "".join(f"p{i},{i}\n" for i in range(4)))
+    data = config(table, labels=str(labels), targets=("life",), features=("x",), time="t", unit="pump")
+    schema = load_series(data).schema
+    new = tmp_path / "new.csv"
+    new.write_text("pump,t,x\n" + "".join(f"q,{t},{t}\n" for t in range(5)))
+    assert read_rows(new, schema, CovariatesConfig()).series.unit_ids.tolist() == ["q"]  # nothing is asked of labels
+    labels.write_text("pump,life\nx0,1\n")
+    with pytest.raises(DataError, match=r"None of the 4 units of .*p0, p1, p2, p3.* stands in .*x0; data.labels"):
+        load_series(data)
+
+
 def test_new_files_are_read_by_the_schema(runs, tmp_path):
     schema = load_series(config(runs, time="t")).schema
     new = tmp_path / "new"
