@@ -57,7 +57,9 @@ REGRESSION = Task(
     monitor="loss",
     shown=("rmse", "mae", "r2", "concordance", "phm08", "rmse_uncapped"),
 )
-FORECAST = replace(REGRESSION, name="forecast", shown=("rmse", "mae", "mase", "mse_scaled", "mae_scaled", "r2"))
+FORECAST = replace(
+    REGRESSION, name="forecast", shown=("rmse", "mae", "mase", "smape", "mse_scaled", "mae_scaled", "r2")
+)
 BINARY = Task(
     name="binary",
     output="probability",

@@ -25,6 +25,7 @@ MOST_OUTPUTS = 64  # every output is a model of its own
 DEFAULTS: dict[str, dict[str, Any]] = {  # by kind of features
     # hundreds of weak columns: random shares of them are faster and better
     "window": {"iterations": 120, "learning_rate": 0.06, "leaves": 12, "min_leaf": 40, "l2": 1.0, "columns": 0.15},
+    "lags": {"iterations": 120, "learning_rate": 0.08, "leaves": 31, "min_leaf": 40, "l2": 1.0, "columns": 0.3},
     "history": {"iterations": 150, "learning_rate": 0.05, "leaves": 20, "min_leaf": 20, "l2": 5.0, "columns": 1.0},
 }
 SPACE: Space = {
@@ -35,6 +36,7 @@ SPACE: Space = {
     "model.trees.l2": {"low": 0.01, "high": 100.0, "log": True},
     "model.trees.columns": {"low": 0.05, "high": 1.0, "log": True},
 }
+WIDE = ("window", "lags")  # kinds of hundreds of columns
 WINDOW_BINS, BINS = 64, 255
 LEAF_SHARE = 20  # a leaf holds at most this part (1/20) of the rows where min_leaf is left open
 
@@ -69,11 +71,13 @@ def grow_histogram(job: FitRequest) -> Grown:
         "min_samples_leaf": settings["min_leaf"],
         "l2_regularization": settings["l2"],
         "max_features": settings["columns"],
-        "max_bins": WINDOW_BINS if job.kind == "window" else BINS,
+        "max_bins": WINDOW_BINS if job.kind in WIDE else BINS,
         "early_stopping": False,
         "random_state": job.seed,
     }
     kind = HistGradientBoostingClassifier if job.classes else HistGradientBoostingRegressor
+    if job.absolute:
+        options["loss"] = "absolute_error"
     models = fit_each(job, lambda: kind(**options))
     return _as_layer(job, settings, models, histogram_layer(models, job.classes))
 
@@ -89,7 +93,7 @@ def grow_lightgbm(job: FitRequest) -> Grown:
         "min_child_samples": settings["min_leaf"],
         "reg_lambda": settings["l2"],
         "colsample_bytree": settings["columns"],
-        "max_bin": WINDOW_BINS if job.kind == "window" else BINS,
+        "max_bin": WINDOW_BINS if job.kind in WIDE else BINS,
         "random_state": job.seed,
         "n_jobs": threads(),
         "deterministic": True,
@@ -97,13 +101,15 @@ def grow_lightgbm(job: FitRequest) -> Grown:
         "verbosity": -1,
     }
     kind = module.LGBMClassifier if job.classes else module.LGBMRegressor
+    if job.absolute:
+        options["objective"] = "regression_l1"
     models = fit_each(job, lambda: kind(**options))
     return _as_layer(job, settings, models, lightgbm_layer(models, job.classes))
 
 
 def boosting_settings(job: FitRequest) -> dict[str, Any]:
     """The configured numbers, else the defaults of the features' kind."""
-    defaults = DEFAULTS["window" if job.kind == "window" else "history"]
+    defaults = DEFAULTS[job.kind if job.kind in DEFAULTS else "history"]
     configured = {name: getattr(job.model.trees, name) for name in defaults}
     settings = defaults | {name: value for name, value in configured.items() if value is not None}
     if configured["min_leaf"] is None:  # few rows could not be split at all
@@ -126,7 +132,7 @@ def fit_each(job: FitRequest, make: Callable[[], Estimator]) -> list[Estimator]:
             f"(horizon times targets) are more than {MOST_OUTPUTS}; use random_forest or ridge, fewer data.targets, or "
             "a shorter data.windows.horizon."
         )
-    return [make().fit(table.features, column) for column in table.answers.T]
+    return [make().fit(table.features, column, sample_weight=job.weight) for column in table.answers.T]
 
 
 def _as_layer(job: FitRequest, settings: dict[str, Any], models: list[Estimator], layer: Parts) -> Grown:

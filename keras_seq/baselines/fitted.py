@@ -18,6 +18,7 @@ from keras_seq.figures import Say
 from keras_seq.models.heads import check_head
 from keras_seq.models.tensor import Tensor
 from keras_seq.tasks import TASKS
+from keras_seq.training.loss_scale import season_of
 
 if TYPE_CHECKING:
     from keras_seq.data.prepare import Prepared
@@ -38,6 +39,7 @@ class FitRequest:
         spec: of the data.
         outputs: numbers in an answer: values, classes, or 1 for a binary probability.
         seed: of the experiment.
+        absolute: the sum of absolute errors is wanted to be least, not that of squares.
     """
 
     table: TrainingTable
@@ -46,6 +48,15 @@ class FitRequest:
     spec: DataSpec
     outputs: int
     seed: int
+    absolute: bool = False
+
+    @property
+    def weight(self) -> NDArray[np.float64] | None:
+        """Weight of each training row as a library takes it; None: all alike."""
+        weight = self.table.weight
+        if (weight == 1.0).all():
+            return None
+        return weight if self.absolute else weight**2
 
     @property
     def classes(self) -> int:
@@ -103,12 +114,15 @@ def fit_on_table(
     model, spec = experiment.model, prepared.spec
     check_fitted(model, spec)
     kind = features or kind_of(model, prepared)
-    inputs = front(model, spec, kind)
+    season = season_of(model, prepared.series.info)
+    inputs = make_inputs(model, spec, kind, season) if front is make_inputs else front(model, spec, kind)
     table = collect(experiment, prepared, inputs)
     shape = table.features.shape
     read = kind if front is make_inputs else reads
     say(f"features: {read}, {int(np.prod(shape[1:]))} columns, {shape[0]} training rows")
-    job = FitRequest(table, kind, model, spec, count_outputs(spec, table), experiment.seed)
+    loss = experiment.training.loss
+    absolute = loss == "mae" or (loss in ("auto", "huber") and inputs.spread is not None)
+    job = FitRequest(table, kind, model, spec, count_outputs(spec, table), experiment.seed, absolute)
     grown = grow(job)
     output = inputs.features
     for layer, weights in grown.layers:
@@ -152,8 +166,14 @@ def named_output(output: Tensor, spec: DataSpec, inputs: Inputs) -> Tensor:
     if inputs.level is None:
         return keras.layers.Reshape(shape, dtype="float32", name=name)(output)
     output = keras.layers.Reshape(shape, dtype="float32", name="horizon")(output)
-    level = keras.layers.Reshape((1, shape[1]), dtype="float32", name="level")(inputs.level)
-    return keras.layers.Add(dtype="float32", name=name)([output, level])
+    level = inputs.level
+    if len(level.shape) == 2:
+        level = keras.layers.Reshape((1, shape[1]), dtype="float32", name="level")(level)
+    if inputs.spread is not None:
+        spread = keras.layers.Reshape((1, shape[1]), dtype="float32", name="spread")(inputs.spread)
+        output = keras.layers.Multiply(dtype="float32", name="in_raw_units")([output, spread])
+    # the level first: Keras takes a second summand (batch, 1, 1) for a bias where the batch is as long as the horizon
+    return keras.layers.Add(dtype="float32", name=name)([level, output])
 
 
 def prove(grown: Grown, job: FitRequest) -> None:

@@ -54,7 +54,8 @@ def grow_forest(job: FitRequest, kind: str) -> Grown:
     maker = getattr(ensemble, f"{kind}{'Classifier' if job.classes else 'Regressor'}")
     model = maker(**settings, n_jobs=threads(), random_state=job.seed)
     answers = job.table.answers
-    model.fit(job.table.features, answers if job.classes or answers.shape[1] > 1 else answers[:, 0])
+    answers = answers if job.classes or answers.shape[1] > 1 else answers[:, 0]
+    model.fit(job.table.features, answers, sample_weight=job.weight)
 
     layer = forest_layer(model, job.classes)
     name = f"{settings['n_estimators']} trees, {layer[0].nodes} nodes"
@@ -70,7 +71,7 @@ def forest_settings(job: FitRequest, kind: str) -> dict[str, Any]:
     seen = rows * share if bootstrap else rows
     settings: dict[str, Any] = {
         "n_estimators": trees,
-        "max_features": wanted.columns or (0.1 if job.kind == "window" else 0.33),
+        "max_features": wanted.columns or (0.1 if job.kind in ("window", "lags") else 0.33),
         "min_samples_leaf": wanted.min_leaf or max(1, round(seen * trees / ROOM)),
         "max_leaf_nodes": wanted.leaves,
         "max_depth": wanted.depth,

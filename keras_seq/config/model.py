@@ -84,10 +84,10 @@ class ModelConfig(ConfigSection):
         "sinusoidal", description="how attention knows the place of a step"
     )
     ff_dim: Count = Field(128, description="feed-forward width of a transformer or tsmixer block")
-    features: Literal["auto", "history", "window", "recent", "last"] = Field(
+    features: Literal["auto", "history", "window", "recent", "last", "lags"] = Field(
         "auto",
         description="what trees and ridge read: history channels, statistics of the whole window, changes and means "
-        "of sliding windows, or the last row",
+        "of sliding windows, the last row, or a forecast's own past step by step",
     )
     length_feature: bool = Field(True, description="window statistics include the length")
     trees: TreesConfig = Field(default_factory=TreesConfig)

@@ -33,6 +33,11 @@ class TrainingConfig(ConfigSection):
     warmup: NonNegative = Field(0.0, description="epochs of linear warm-up")
     loss: Loss = Field("auto", description="auto: huber, quantile, bce or cce by task")
     huber_delta: Positive = Field(1.0, description="in target deviations")
+    loss_scale: Literal["none", "window", "season"] = Field(
+        "none",
+        description="forecasts: what errors are counted in: the deviation of the train part, of the window's own past, "
+        "or the window's seasonal naive error (as MASE), so that large series do not own the loss",
+    )
     focal_gamma: NonNegative = Field(2.0, description="of loss=focal: how much easy samples count less")
     class_weight: Literal["none", "balanced"] = Field("none", description="balanced: each class weighs the same")
     class_weights: tuple[Positive, ...] = Field(

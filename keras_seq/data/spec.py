@@ -20,6 +20,7 @@ class Scaling(ConfigSection):
     scale: tuple[tuple[float, ...], ...]  # (conditions, features)
     fill: tuple[float, ...]  # (features,)
     constant: tuple[tuple[bool, ...], ...] = ()  # (conditions, features); empty: none is
+    shared: tuple[int, ...] = ()  # positions of features that mean the same in every unit: never scaled by the window
     condition_features: tuple[int, ...] = ()  # positions of the columns that tell the condition
     condition_scale: tuple[float, ...] = ()  # deviations they are divided by before the distance
     centroids: tuple[tuple[float, ...], ...] = ()  # (conditions, condition_features), in raw units

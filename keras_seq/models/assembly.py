@@ -23,6 +23,7 @@ from keras_seq.models import (  # noqa: F401  (registered for loading)
     kalman,
     normalise,
     preprocess,
+    window_scale,
 )
 from keras_seq.models.body import Encoded, Family, Horizon, Steps
 from keras_seq.models.registry import families
@@ -109,8 +110,12 @@ def check(family: Family, config: ModelConfig, spec: DataSpec, steps: Steps) -> 
 def _channels(values: Tensor, lengths: Tensor, config: ModelConfig, spec: DataSpec) -> tuple[Tensor, Tensor]:
     """Scaled channels with history, noise, normalisation and the dense layer; and window statistics."""
     call, signals, statistics = blocks.with_lengths, len(spec.features), None
-    x = call(preprocess.Preprocess.from_spec(spec, name="preprocess"), values, lengths)
-    if config.normalisation == "instance":
+    if window_scale.by_window(config, spec):
+        statistics = window_scale.moments(values, lengths, spec)
+        x = window_scale.scaled_channels(values, lengths, statistics, spec)
+    else:
+        x = call(preprocess.Preprocess.from_spec(spec, name="preprocess"), values, lengths)
+    if config.normalisation == "instance" and statistics is None:
         statistics = call(normalise.WindowStatistics(signals, name="window_statistics"), x, lengths)
         layer = normalise.InstanceNormalise(name="instance_normalise")
         x = layer(x, statistics) if lengths is None else layer(x, statistics, lengths)

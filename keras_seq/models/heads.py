@@ -20,9 +20,9 @@ from keras_seq.models.blocks import activation, dropout
 from keras_seq.models.body import Ahead
 from keras_seq.models.forecast_wrappers import FromColumns
 from keras_seq.models.layer import Float32Layer, SameShape, package
-from keras_seq.models.normalise import InstanceRestore
 from keras_seq.models.preprocess import Rescale
 from keras_seq.models.tensor import LayerOptions, Tensor
+from keras_seq.models.window_scale import WindowRestore
 
 MIDDLE = float(np.log(np.e - 1))  # softplus of it is 1
 
@@ -97,7 +97,7 @@ def answer(x: Tensor, config: ModelConfig, spec: DataSpec, statistics: Tensor = 
         x: ``(batch, width)``, or ``(batch, time, width)`` for an answer at every step.
         config: the model section.
         spec: of the data.
-        statistics: ``(batch, 2, signals)`` of the window if instance-normalised, else None.
+        statistics: ``(batch, 3, features)`` of a window that is scaled by itself (``WindowMoments``), else None.
         beside: of a forecast, ``(batch, horizon, targets)`` in scaled units that is added, or None.
 
     Returns:
@@ -139,7 +139,7 @@ def _numbers(x: Tensor, config: ModelConfig, spec: DataSpec, statistics: Tensor,
         y = FromColumns(len(spec.targets), name="from_columns")(y)
     elif len(shape) > 1:
         y = keras.layers.Reshape(shape, dtype="float32", name="head_shape")(y)
-    like_inputs = statistics is not None or beside is not None or config.channel_independent
+    like_inputs = beside is not None or config.channel_independent
     return _in_raw_units(y, config, spec, statistics, beside, like_inputs=like_inputs)
 
 
@@ -154,10 +154,10 @@ def _in_raw_units(
         if quantiles:
             beside = keras.layers.Reshape((*beside.shape[1:], 1), dtype="float32", name="skip_levels")(beside)
         y = keras.layers.Add(dtype="float32", name="with_skip")([y, beside])
-    mean, deviation = target_scale(spec, restored=spec.task == "forecast" and like_inputs)
-    if spec.task == "forecast" and statistics is not None:
-        y = InstanceRestore(spec.target_index, name="instance_restore")(y, statistics)
     name = "quantiles" if quantiles else "prediction"
+    if spec.task == "forecast" and statistics is not None:
+        return WindowRestore(spec.target_index, name=name)(y, statistics)
+    mean, deviation = target_scale(spec, restored=spec.task == "forecast" and like_inputs)
     return Rescale(mean, deviation, quantiles=quantiles and spec.task == "forecast", name=name)(y)
 
 

@@ -23,6 +23,7 @@ from keras_seq.training.callbacks import Best, HistoryFile, Interrupt, TensorBoa
 from keras_seq.training.class_weights import chosen_weights, class_shares
 from keras_seq.training.device import choose_device, describe_device, determinism
 from keras_seq.training.loop import Loop, make_optimizer
+from keras_seq.training.loss_scale import LossScale
 from keras_seq.training.losses import make_loss
 from keras_seq.training.mirrored import MirroredLoop, Replicas, check_strategy
 from keras_seq.training.monitors import MetricMonitor
@@ -154,7 +155,8 @@ class _Run:
         schedule = make_schedule(training, self.steps)
         self.replicas = Replicas(self.mirrored, training, schedule, model) if self.mirrored else None
         self.optimizer = self.replicas.optimizer if self.replicas else make_optimizer(training, model, schedule)
-        self.validation = make_validation(experiment, model, prepared, self.loss, self.group)
+        self.scale = LossScale.choose(training, experiment.model, spec, prepared.series)
+        self.validation = make_validation(experiment, model, prepared, self.loss, self.group, self.scale)
         self.monitor = MetricMonitor.choose(training.monitor, spec.task)
         checkpoints = folder / "checkpoints"
         self.best = Best(model, self.monitor, patience=training.patience, path=checkpoints / "best.weights.h5")
@@ -268,7 +270,9 @@ class _Run:
         batches = make_batches(self.experiment, self.prepared, first_epoch=self.progress.epoch)
         spec, weights = self.prepared.spec, self.class_weights
         if self.replicas:
-            return MirroredLoop(self.replicas, self.loss, batches, spec, class_weights=weights, tracer=tracer)
+            return MirroredLoop(
+                self.replicas, self.loss, batches, spec, class_weights=weights, tracer=tracer, scale=self.scale
+            )
         return Loop(
             self.model,
             self.loss,
@@ -279,6 +283,7 @@ class _Run:
             class_weights=weights,
             group=self.group,
             tracer=tracer,
+            scale=self.scale,
         )
 
     def _watched(self) -> str:

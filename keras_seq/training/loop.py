@@ -20,6 +20,7 @@ from keras_seq.data.spec import DataSpec
 from keras_seq.models.own_loop import compiled_loops
 from keras_seq.models.tensor import Tensor
 from keras_seq.training.compiled import XlaPlan
+from keras_seq.training.loss_scale import LossScale
 from keras_seq.training.schedules import Schedule
 from keras_seq.training.single_process import SingleProcess, part
 from keras_seq.training.tracing import Tracer
@@ -73,6 +74,7 @@ class Loop:
         group: workers that share every batch: each trains on its part, and all apply the gradient of the loss's mean
             over the whole batch.
         tracer: told of every batch; None: nothing is traced.
+        scale: what errors are counted in; None: as they are.
     """
 
     def __init__(
@@ -87,7 +89,9 @@ class Loop:
         class_weights: Sequence[float] | None = None,
         group: SingleProcess | None = None,
         tracer: Tracer | None = None,
+        scale: LossScale | None = None,
     ) -> None:
+        self.scale = scale or LossScale("none", spec)
         self.model, self.loss, self.optimizer, self.task = model, loss, optimizer, spec.task
         self.class_weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
         self.group, self.tracer = group or SingleProcess(), tracer or Tracer()
@@ -188,7 +192,7 @@ class Loop:
         loops = compiled_loops(self.plan.loops) if self.plan.loops else contextlib.nullcontext()
         with loops, tf.GradientTape() as tape:
             prediction = self.model(inputs, training=True)
-            loss = self.loss(targets, prediction, sample_weight=weights)
+            loss = self.loss(*self.scale(inputs, targets, prediction), sample_weight=weights)
             whole = tf.add_n([loss, *self.model.losses]) if self.model.losses else loss
             whole = self.optimizer.scale_loss(whole)
         return loss, tf.reduce_sum(tf.abs(weights)), tape.gradient(whole, self.model.trainable_variables)

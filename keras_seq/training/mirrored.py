@@ -22,6 +22,7 @@ from keras_seq.training import resume
 from keras_seq.training.compiled import XlaPlan
 from keras_seq.training.device import choose_device
 from keras_seq.training.loop import Inputs, Loop, make_optimizer, take_part
+from keras_seq.training.loss_scale import LossScale
 from keras_seq.training.schedules import Schedule
 from keras_seq.training.single_process import SingleProcess, check_parts
 from keras_seq.training.tracing import Tracer
@@ -130,6 +131,7 @@ class MirroredLoop(Loop):
         spec: tells the task.
         class_weights: factor of each class's samples.
         tracer: told of every batch.
+        scale: what errors are counted in.
     """
 
     def __init__(
@@ -141,11 +143,20 @@ class MirroredLoop(Loop):
         *,
         class_weights: Sequence[float] | None = None,
         tracer: Tracer | None = None,
+        scale: LossScale | None = None,
     ) -> None:
         self.replicas = replicas
         model, optimizer = replicas.model, replicas.optimizer
         super().__init__(
-            model, loss, optimizer, dataset, spec, plan=XlaPlan(), class_weights=class_weights, tracer=tracer
+            model,
+            loss,
+            optimizer,
+            dataset,
+            spec,
+            plan=XlaPlan(),
+            class_weights=class_weights,
+            tracer=tracer,
+            scale=scale,
         )
 
     def run(self, steps: int, *, at_once: int, advance: Callable[[int], None] = lambda done: None) -> float:

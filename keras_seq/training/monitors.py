@@ -15,6 +15,7 @@ from keras_seq.errors import ConfigError, DataError, nearest
 from keras_seq.models.tensor import Tensor
 from keras_seq.tasks import TASKS
 from keras_seq.training import metrics
+from keras_seq.training.loss_scale import LossScale
 from keras_seq.training.predictions import middle
 from keras_seq.training.single_process import SingleProcess
 
@@ -82,6 +83,7 @@ class Validation:
         quantiles: of the head; the one nearest the median is judged as a value.
         jit: compile with XLA; only worth it where all batches have one shape.
         group: workers that share the batches; each gets the answers of all.
+        scale: what the loss counts errors in; None: as they are.
     """
 
     def __init__(
@@ -94,14 +96,16 @@ class Validation:
         quantiles: tuple[float, ...] = (),
         jit: bool = False,
         group: SingleProcess | None = None,
+        scale: LossScale | None = None,
     ) -> None:
+        own = scale or LossScale("none", spec)
         self.dataset, self.task, self.group = dataset, spec.task, group or SingleProcess()
         self.scale = spec.target_std
         self.quantiles = quantiles
 
         def forward(inputs: dict[str, Tensor], targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
             prediction = tf.cast(model(inputs, training=False), tf.float32)
-            return prediction, loss(targets, prediction, sample_weight=weights)
+            return prediction, loss(*own(inputs, targets, prediction), sample_weight=weights)
 
         self._forward = tf.function(forward, input_signature=dataset.element_spec, jit_compile=jit)
 

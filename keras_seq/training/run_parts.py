@@ -11,6 +11,7 @@ from keras_seq.data.pipeline import make_dataset
 from keras_seq.errors import TrainingError
 from keras_seq.machine import threads_here
 from keras_seq.training.compiled import XlaPlan, plan_step
+from keras_seq.training.loss_scale import LossScale
 from keras_seq.training.monitors import Validation
 from keras_seq.training.single_process import SingleProcess
 
@@ -44,7 +45,12 @@ def choose_plan(experiment: Experiment, model: keras.Model, prepared: Prepared, 
 
 
 def make_validation(
-    experiment: Experiment, model: keras.Model, prepared: Prepared, loss: keras.losses.Loss, group: SingleProcess
+    experiment: Experiment,
+    model: keras.Model,
+    prepared: Prepared,
+    loss: keras.losses.Loss,
+    group: SingleProcess,
+    scale: LossScale,
 ) -> Validation | None:
     """The validation pass; None where no windows are held back (a last fit on all data): the loss is watched."""
     index, size = prepared.index["validation"], experiment.training.batch_size
@@ -58,7 +64,8 @@ def make_validation(
         batch_size=max(size, min(2 * size, VALIDATION_BATCH)),
         training=False,
     )
-    return Validation(model, loss, batches, prepared.spec, quantiles=experiment.model.quantiles, group=group)
+    quantiles = experiment.model.quantiles
+    return Validation(model, loss, batches, prepared.spec, quantiles=quantiles, group=group, scale=scale)
 
 
 def check_finite(training: TrainingConfig, epoch: int, loss: float, validation: float) -> None:

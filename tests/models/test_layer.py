@@ -31,6 +31,10 @@ ARGUMENTS = {  # beside the defaults
     "TableScaling": {"x": [0.0, 1.0], "y": [0.5, 1.0]},
     "TargetWindow": {"index": [0], "center": [1.0], "scale": [2.0], "time": 4, "repairs": 1},
     "TreeEnsemble": {"nodes": 3, "trees": 1, "depths": [1], "link": "sigmoid"},
+    "WindowLevel": {"target_index": [0]},
+    "WindowMoments": {"fill": [1.0, 0.0], "shared": [1]},
+    "WindowRestore": {"target_index": [0]},
+    "WindowSpread": {"target_index": [0]},
     "WindowFeatures": {"center": [1.0], "scale": [2.0], "length": False},
 }
 SHORT = {
