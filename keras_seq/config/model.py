@@ -76,7 +76,9 @@ class ModelConfig(ConfigSection):
     )
     filters: Count = Field(64, description="convolution filters (cnn_lstm, tcn, resnet, inception_time)")
     conv_layers: int = Field(2, ge=1, le=8, description="convolutions, each with pooling (cnn_lstm)")
-    kernel_size: int = Field(5, ge=1, le=31, description="width of a convolution, steps (inception_time: 2, 4, 8 times)")
+    kernel_size: int = Field(
+        5, ge=1, le=31, description="width of a convolution, steps (inception_time: 2, 4, 8 times)"
+    )
     pool_size: Count = Field(2, description="pooling between convolutions (1: none)")
     stem: int = Field(0, ge=0, le=8, description="convolutions with pooling in front of a tcn's blocks")
     heads: int = Field(4, ge=1, le=32, description="attention heads")
@@ -102,7 +104,9 @@ class ModelConfig(ConfigSection):
     channel_independent: bool = Field(
         False, description="forecasts: one model shared by all columns, each forecast from its own past"
     )
-    patch: int = Field(0, ge=0, description="forecasts: so many steps become one step of the body (0: off; patchtst: 16)")
+    patch: int = Field(
+        0, ge=0, description="forecasts: so many steps become one step of the body (0: off; patchtst: 16)"
+    )
     arima: ArimaConfig = Field(default_factory=ArimaConfig)
     network: Literal["lstm", "gru", "bilstm", "tcn"] = Field("lstm", description="hybrid: what reads the innovations")
     recent: Count = Field(52, description="hybrid: steps the network reads")
