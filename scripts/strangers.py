@@ -118,7 +118,7 @@ def _one(stranger: Stranger) -> dict[str, str]:
 
 def _understand(stranger: Stranger, path: Path) -> dict[str, str]:
     ahead = ("--horizon", str(stranger.horizon)) if stranger.horizon else ()
-    words = ("--target", stranger.target, *ahead, *stranger.hand, "--out", "made.yaml", "--json")
+    words = ("--target", stranger.target, *ahead, *stranger.hand, "--budget", "1", "--out", "made.yaml", "--json")
     told = json.loads(_command("init", str(path), *words))
     value = {one["key"]: one["value"] for one in told["choices"]}
     when = value.get("data.time")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+MORE = 1.5  # of an equal share: most candidates need less than theirs
 LEAST = 1.0  # seconds without which nothing is begun
 
 
@@ -32,8 +33,8 @@ class Budget:
         return max(0.0, self.seconds - (time.monotonic() - self._began))
 
     def share(self, waiting: int) -> float:
-        """Seconds for the next of so many candidates: what is left by number, but twice that for one of several."""
-        return self.left if waiting <= 1 else min(self.left, 2 * self.left / waiting)
+        """Seconds for the next of so many candidates: what is left by number, half more of several."""
+        return self.left if waiting <= 1 else MORE * self.left / waiting
 
 
 @contextmanager

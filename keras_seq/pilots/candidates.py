@@ -78,8 +78,8 @@ def cheap(
         return _at_once(["ridge"], known)
     kept = {"arima": {"period": period}} if period else {}
     found = [
-        Candidate("mean", "mean", "reference", kept),
         Candidate("naive", "naive", "reference", kept),
+        Candidate("mean", "mean", "reference", kept),
         *_seasonal(seasons, windows.length, room),
     ]
     lengths = window_lengths(experiment, seasons, room)
@@ -109,7 +109,7 @@ def dear(
         trees = ["extra_trees", *(["hist_gradient_boosting"] if outputs <= MOST_OUTPUTS else [])]
         networks = {"lstm": LINEAR, **{name: {"normalisation": "instance"} for name in FORECAST_NETWORKS}}
     elif data.windows.mode == "whole" and not data.windows.per_step:
-        trees = ["extra_trees", "hist_gradient_boosting", *SEQUENCE_FITTED]
+        trees = ["extra_trees", *SEQUENCE_FITTED, "hist_gradient_boosting"]
         networks = {"gru": SMALL, **{name: {} for name in SEQUENCE_NETWORKS}}
     else:
         trees, networks = ["extra_trees", "hist_gradient_boosting"], {"gru": DENSE}

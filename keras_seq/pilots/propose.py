@@ -19,7 +19,7 @@ from keras_seq.config import Experiment
 from keras_seq.data.prepare import prepare_series, read_series
 from keras_seq.data.series import Series
 from keras_seq.data.splits import split
-from keras_seq.errors import DataError, KerasSeqError
+from keras_seq.errors import KerasSeqError
 from keras_seq.evaluation.paired_error import MetricScore
 from keras_seq.evaluation.seasons import find_seasons
 from keras_seq.figures import Say, figure, silent
@@ -85,16 +85,18 @@ def propose(findings: Findings, seconds: float, *, network: bool = False, say: S
     try:
         inner = inner_data(series, split(series, experiment.data).train, experiment.data)
         outcome = try_candidates(findings, experiment, inner, seconds, say=say)
-    except DataError as error:
+    except KerasSeqError as error:
         findings.notes.append(f"nothing was tried out: {error}")
-        fit_proof(experiment, prepare_series(series, experiment.data))
+        _prove(findings, experiment, series)
         return
     if outcome.candidates:
         _settle(findings, outcome, series, network=network)
         return
-    findings.notes.append("nothing was tried out within the budget: the rules alone decided")
+    refused = [pilot.remark for pilot in outcome.run.pilots if pilot.candidate.family and pilot.remark]
+    reason = f" ({refused[0]})" if refused else ""
+    findings.notes.append(f"no candidate could be judged{reason}: the rules alone decided")
     if not outcome.run.interrupted:
-        fit_proof(experiment, prepare_series(series, experiment.data))
+        _prove(findings, experiment, series)
 
 
 def try_candidates(
@@ -168,6 +170,26 @@ def _settle(findings: Findings, outcome: Outcome, series: Series, *, network: bo
     findings.render()
 
 
+def _prove(findings: Findings, experiment: Experiment, series: Series) -> None:
+    """Keep the proposal of the rules where it can be trained; else forecasts get the last value.
+
+    Raises:
+        KerasSeqError: what training would say.
+    """
+    prepared = prepare_series(series, experiment.data)
+    try:
+        fit_proof(experiment, prepared)
+    except KerasSeqError as error:
+        if not experiment.data.windows.horizon:
+            raise
+        fit_proof(config.replace(experiment, **{"model": {"family": "naive"}}), prepared)
+        reason = f"the last value: {experiment.model.family} cannot be trained here"
+        naive = Candidate("naive", "naive", "reference")
+        findings.choices = _replaced(findings.choices, naive, [Choice("model.family", "naive", reason)])
+        findings.notes.append(f"{experiment.model.family} cannot be trained here, so naive is proposed: {error}")
+        findings.render()
+
+
 def _with(
     before: list[Choice], findings: Findings, candidate: Candidate, outcome: Outcome, *, network: bool
 ) -> list[Choice]:
@@ -181,11 +203,14 @@ def _with(
     chosen += [reasons.get(f"model.{name}", Choice(f"model.{name}", value)) for name, value in flat.items()]
     if candidate.kind == "network":
         chosen += advise.network_training(findings.facts)
+    return _replaced(before, candidate, chosen)
+
+
+def _replaced(before: list[Choice], candidate: Candidate, chosen: list[Choice]) -> list[Choice]:
+    """Choices with others of model and training in their place, and the candidate's window."""
     place = next(i for i, choice in enumerate(before) if choice.key.startswith("model."))
-    rest = [choice for choice in before if not choice.key.startswith(("model.", "training."))]
-    kept = [_windowed(choice, candidate) for choice in rest]
-    place = len([choice for choice in before[:place] if not choice.key.startswith(("model.", "training."))])
-    return [*kept[:place], *chosen, *kept[place:]]
+    rest = [choice for choice in before[place:] if not choice.key.startswith(("model.", "training."))]
+    return [*(_windowed(choice, candidate) for choice in before[:place]), *chosen, *rest]
 
 
 def _windowed(choice: Choice, candidate: Candidate) -> Choice:

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_seq import config
 from keras_seq.config import Experiment
-from keras_seq.errors import KerasSeqError, TrainingError
+from keras_seq.errors import DataError, KerasSeqError, TrainingError
 from keras_seq.figures import Say, silent
 from keras_seq.pilots.budget import LEAST, Budget, OutOfTime, time_limit
 from keras_seq.pilots.candidates import CHANGED, Candidate
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 STEPS = 800  # training steps of a network's pilot, in all epochs of a fold
 EPOCHS = (3, 60)  # fewest and most
 BATCH = 64
+FEWEST = 40  # examples that a network learns from at least
 PROVEN = 500  # train windows on which the chosen configuration is tried
+EXAMPLES = 10  # of each class among them
 RATE = 2e-3  # highest learning rate; it falls along a cosine, so that no validation need choose an epoch
 
 
@@ -148,6 +150,7 @@ def fit_pilot(experiment: Experiment, prepared: Prepared, until: float) -> tuple
     own = get_family(experiment.model.family).fit
     if own is not None:
         return own(experiment, blind, silent), ""
+    _check_learnable(blind)
     experiment = _as_pilot(experiment, len(blind.index["train"]))
     model = build_model(experiment.model, prepared.spec, rematerialise=False, fast_lstm=experiment.training.fast_lstm)
     with tempfile.TemporaryDirectory() as folder:
@@ -156,6 +159,24 @@ def fit_pilot(experiment: Experiment, prepared: Prepared, until: float) -> tuple
         raise KeyboardInterrupt
     done = len(result.history.get("loss", ()))
     return model, f"{done} of {experiment.training.epochs} epochs in its time" if result.stopped == "callback" else ""
+
+
+def _check_learnable(prepared: Prepared) -> None:
+    """Refuse what a network would only learn by heart, or cannot learn.
+
+    Raises:
+        DataError: too few windows, or targets that are all the same.
+    """
+    from keras_seq.training.predictions import locate
+
+    index, spec = prepared.index["train"], prepared.spec
+    truth = np.asarray(locate(prepared.series, index, spec)[0])
+    rows = len(truth) if spec.per_step else len(index)
+    if rows < FEWEST:
+        raise DataError(f"{rows} training examples are too few for a network. Bring at least {FEWEST}.")
+    values = truth[np.isfinite(truth)]
+    if not len(values) or np.ptp(values) == 0:
+        raise DataError("All training targets are the same, so there is nothing to learn.")
 
 
 def _ends(until: float) -> Callable[[int, dict[str, float]], bool]:
@@ -195,13 +216,31 @@ def fit_proof(experiment: Experiment, prepared: Prepared) -> None:
     from keras_seq.training.predictions import predict_windows
 
     experiment, train = resolve_experiment(experiment), prepared.index["train"]
-    few = train.take(np.unique(np.linspace(0, len(train) - 1, PROVEN).astype(np.int64)))
+    few = train.take(_telling(prepared))
     few_prepared = dataclasses.replace(prepared, index=prepared.index | {"train": few})
     with session(experiment.training, seed=experiment.seed):
         model, _ = fit_pilot(experiment, few_prepared, 0.0)
         answers = predict_windows(model, prepared.series, few.take(slice(0, 8)), prepared.spec, experiment.data)
     if not np.isfinite(answers).all():
         raise TrainingError(f"Family '{experiment.model.family}' gives answers that are no numbers on this table.")
+
+
+def _telling(prepared: Prepared) -> np.ndarray:
+    """Numbers of some hundred train windows that hold every class, and the least and the largest target."""
+    from keras_seq.training.predictions import locate
+
+    train, spec = prepared.index["train"], prepared.spec
+    even = np.linspace(0, len(train) - 1, PROVEN).astype(np.int64)
+    if spec.per_step:
+        return np.unique(even)
+    truth = np.asarray(locate(prepared.series, train, spec)[0]).reshape(len(train), -1)
+    if spec.classifies:
+        label = truth[:, 0]
+        own = [np.flatnonzero(label == number)[:EXAMPLES] for number in np.unique(label[np.isfinite(label)])]
+        return np.unique(np.concatenate([even, *own]))
+    ends = [np.argmin(np.where(np.isfinite(truth), truth, np.inf), axis=0)]
+    ends += [np.argmax(np.where(np.isfinite(truth), truth, -np.inf), axis=0)]
+    return np.unique(np.concatenate([even, *ends]))
 
 
 def _points(model: keras.Model, experiment: Experiment, prepared: Prepared) -> Points:

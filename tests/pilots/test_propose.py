@@ -99,6 +99,7 @@ def test_a_network_is_taken_where_it_is_asked_for(only):
     assert "as asked for with --network" in findings.text
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_best_so_far(only, monkeypatch):
     only("ridge")
     plain = PilotRun._answers
@@ -122,9 +123,10 @@ def test_a_spent_budget_leaves_the_rules(only):
     only("ridge")
     findings = propose(walk(), "y", horizon=2, seconds=0.5)
     assert value(findings, "model.family") == "lstm" and not findings.pilots
-    assert any("nothing was tried out within the budget" in note for note in findings.notes)
+    assert any("no candidate could be judged (not tried: the budget was spent)" in note for note in findings.notes)
 
 
+@pytest.mark.slow
 def test_a_candidate_that_breaks_is_a_remark(only, monkeypatch):
     only("ridge")
     monkeypatch.setattr("keras_seq.pilots.run.fit_pilot", _broken("ridge"))
@@ -133,6 +135,7 @@ def test_a_candidate_that_breaks_is_a_remark(only, monkeypatch):
     assert any("failed: ZeroDivisionError: no rows" in row["remark"] for row in findings.pilots)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "horizon"),
     [
