@@ -32,8 +32,6 @@ from keras_seq.pilots.inner import InnerData, inner_data
 from keras_seq.pilots.run import Pilot, PilotRun, fit_proof
 from keras_seq.tasks import TASKS
 
-FOLLOWING = 6  # candidates that are expected after the cheap ones, for their shares of the budget
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -113,9 +111,10 @@ def try_candidates(
     period, proposed = round(experiment.model.arima.period), _proposed(findings)
     how = "in time" if inner.by_time else "of whole units"
     say(f"pilots on the train part, {len(inner.folds)} folds {how}, at most {seconds:.0f} s (--budget 0: none)")
+    following = len(dear(experiment, names(), 0, proposed, period))
     if not experiment.data.windows.horizon:
-        run.try_all([constant()], after=FOLLOWING)
-    run.try_all(cheap(experiment, seasons, names(), inner.room, period), after=FOLLOWING)
+        run.try_all([constant()], after=following)
+    run.try_all(cheap(experiment, seasons, names(), inner.room, period), after=following)
     spec = first.spec
     scores = _scores(run.pilots, inner, spec)
     linear = [pilot.candidate for pilot in run.pilots if pilot.candidate.name in scores and pilot.candidate.window]
