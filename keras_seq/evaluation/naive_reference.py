@@ -75,11 +75,17 @@ def naive_reference(experiment: Experiment, prepared: Prepared) -> NaiveReferenc
     return NaiveReference(candidates[best], best, _judged(experiment, prepared, answers), tried, answers)
 
 
-def constant_answers(prepared: Prepared, part: str) -> Array:
-    """The same answer to every window, shaped as a model's: the mean of train, or the shares of its classes."""
+def reference_answers(prepared: Prepared, part: str, season: int) -> Array:
+    """A naive answer to every window of a part, shaped as a model's.
+
+    Args:
+        prepared: series and windows.
+        part: of the split.
+        season: rows looked back, 1 is the last value; 0: the mean of train, or the shares of its classes.
+    """
     if prepared.spec.classifies:
         return _repeated(_shares(prepared), prepared, part)
-    return np.asarray(_answers(prepared, part, 0))
+    return np.asarray(_answers(prepared, part, season))
 
 
 def _naive_classes(experiment: Experiment, prepared: Prepared) -> NaiveReference:

@@ -12,6 +12,9 @@ from keras_seq.config import Experiment
 Kind = Literal["reference", "fitted", "network"]
 CHANGED = ("model", "training")  # sections that a candidate brings itself
 MOST_SEASON = 1000  # steps of a season that a reference looks back
+SEASONS = 4  # of those found, the calendar's first
+LONG_SEASON = 50  # steps: a window holds one such season, two of a shorter one
+MOST_LAGS = 400  # steps: what lies further back is not read by ridge, and slow to try
 MOST_OUTPUTS = 64  # numbers of an answer that boosted trees are grown for, one by one
 SMALL: dict[str, Any] = {"units": 32, "layers": 1, "bidirectional": True, "pooling": "mean", "dropout": 0.3}
 LINEAR: dict[str, Any] = {
@@ -54,6 +57,13 @@ class Candidate:
         """Dotted values that it brings into a configuration, ``model`` from scratch."""
         own = {"model.family": self.family, **{f"model.{name}": value for name, value in self.model.items()}}
         return own | ({"data.windows.length": self.window} if self.window else {})
+
+    @property
+    def season(self) -> int:
+        """Rows that a reference looks back; 0: it is the same answer always."""
+        if self.family == "seasonal_naive":
+            return round(self.model["arima"]["period"])
+        return int(self.family == "naive")
 
 
 def constant() -> Candidate:
@@ -137,16 +147,17 @@ def _seasonal(seasons: Mapping[int, str], length: int, room: int) -> list[Candid
             {"arima": {"period": season}},
             max(season, length),
         )
-        for season in seasons
-        if 1 < season <= most
+        for season in [season for season in seasons if 1 < season <= most][:SEASONS]
     ]
 
 
 def window_lengths(experiment: Experiment, seasons: Mapping[int, str], room: int, most: int = 4) -> list[int]:
     """Windows worth trying, the proposed one first: whole seasons no shorter than the horizon, and twice that."""
     windows = experiment.data.windows
-    found = [windows.length]
-    for season in sorted(season for season in seasons if 1 < season <= MOST_SEASON):
-        found.append(season * math.ceil(max(windows.horizon, 2 * season) / season))
-    found += [max(24, 2 * windows.horizon), max(96, 4 * windows.horizon), 8]
-    return list(dict.fromkeys(length for length in found if 2 <= length <= max(room, windows.length)))[:most]
+    found, known = [windows.length], [season for season in seasons if 1 < season <= MOST_LAGS][:SEASONS]
+    for season in known:
+        reach = max(windows.horizon, season if season > LONG_SEASON else 2 * season)
+        found.append(season * math.ceil(reach / season))
+    found += [2 * season for season in known[-1:]] + [max(24, 2 * windows.horizon), max(96, 4 * windows.horizon), 8]
+    longest = max(windows.length, min(room, MOST_LAGS))
+    return list(dict.fromkeys(length for length in found if 2 <= length <= longest))[:most]

@@ -26,6 +26,7 @@ JUDGED = 0.3  # latest share of every unit's train rows that is judged, by time
 PERIODS = 2  # pieces of these rows, each foretold from what lies before it
 FEW, MANY = 6000, 60_000  # rows (or, of labels by unit, ten times the units): all folds, two of them, else one
 MOST_TRAIN, MOST_JUDGED = 20_000, 4000  # windows of a fold
+LEAST_TRAIN, MOST_NUMBERS = 2000, 20_000_000  # fewer train windows where they hold many numbers together
 LEAST = 2  # judged rows of a unit
 
 
@@ -160,8 +161,10 @@ def _splits(train: Part, judged: Part) -> Splits:
 def _thinned(prepared: Prepared) -> Prepared:
     """At most so many windows; judged ones at rows that do not hang on the window's length."""
     train, judged = prepared.index["train"], prepared.index["validation"]
-    if len(train) > MOST_TRAIN:
-        train = train.take(np.linspace(0, len(train) - 1, MOST_TRAIN).astype(np.int64))
+    width = prepared.spec.time * len(prepared.spec.features)
+    most = max(LEAST_TRAIN, min(MOST_TRAIN, MOST_NUMBERS // width))
+    if len(train) > most:
+        train = train.take(np.linspace(0, len(train) - 1, most).astype(np.int64))
     step = -(-len(judged) // MOST_JUDGED)
     if step > 1 and prepared.series.schema.target_per == "step":
         place = judged.target - prepared.series.offsets[judged.unit]

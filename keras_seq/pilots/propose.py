@@ -258,8 +258,7 @@ def _words(outcome: Outcome, candidate: Candidate) -> str:
         return "the mean of training"
     if candidate.family == "naive":
         return "the last value"
-    season = round(candidate.model["arima"]["period"])
-    return outcome.seasons.get(season, f"the value {season} rows before")
+    return outcome.seasons.get(candidate.season, f"the value {candidate.season} rows before")
 
 
 def _remarks(outcome: Outcome, candidate: Candidate, *, network: bool) -> list[str]:

@@ -106,8 +106,8 @@ class PilotRun:
         from keras_seq.models.registry import resolve_experiment
         from keras_seq.training.device import session
 
-        if not candidate.family:
-            return _constant(self.base, self.inner.prepared(self.base.data)), ""
+        if candidate.kind == "reference":
+            return _references(self.base, self.inner.prepared(self.base.data), candidate.season), ""
 
         experiment = resolve_experiment(self.experiment(candidate))
         folds = self.inner.prepared(experiment.data)
@@ -251,12 +251,15 @@ def _points(model: keras.Model, experiment: Experiment, prepared: Prepared) -> P
     return _laid(predict_windows(model, prepared.series, index, prepared.spec, experiment.data), experiment, prepared)
 
 
-def _constant(experiment: Experiment, folds: Sequence[Prepared]) -> Points:
-    """Each fold's mean; of classes the same shares in all folds, since small differences would rank the folds."""
-    from keras_seq.evaluation.answers import join
-    from keras_seq.evaluation.naive_reference import constant_answers
+def _references(experiment: Experiment, folds: Sequence[Prepared], season: int) -> Points:
+    """Naive answers, computed from the rows: no graph is needed to know what they are.
 
-    found = join([_laid(constant_answers(fold, "validation"), experiment, fold) for fold in folds])
+    Of classes all folds have the same shares, since small differences would rank the folds.
+    """
+    from keras_seq.evaluation.answers import join
+    from keras_seq.evaluation.naive_reference import reference_answers
+
+    found = join([_laid(reference_answers(fold, "validation", season), experiment, fold) for fold in folds])
     if not folds[0].spec.classifies:
         return found
     shares = np.broadcast_to(found.prediction.mean(axis=0), found.prediction.shape)

@@ -24,7 +24,7 @@ def test_references_come_first_and_reach_back_every_season():
         "naive", "mean", "seasonal_naive, 24 steps", "seasonal_naive, 168 steps"]  # fmt: skip
     assert found[3].changes == {
         "model.family": "seasonal_naive", "model.arima": {"period": 168}, "data.windows.length": 168}  # fmt: skip
-    assert {own.window for own in found if own.family == "ridge"} == {48, 336, 96, 8}
+    assert {own.window for own in found if own.family == "ridge"} == {48, 168, 336, 96}
 
 
 def test_windows_are_seasons_and_no_shorter_than_the_horizon_where_there_is_room():
