@@ -36,6 +36,7 @@ class ConfigurationFacts:
         conditions: operating conditions, or None.
         row_choices: what is done with rows out of order and doubled stamps.
         official: the split that comes with the data, or None.
+        address: where the table was copied from; empty: it lies where it is.
         wide: that the table looks wide, and how to say so; empty: it does not.
     """
 
@@ -47,6 +48,7 @@ class ConfigurationFacts:
     shares: dict[str, float] = field(default_factory=dict)
     conditions: Conditions | None = None
     official: OfficialSplit | None = None
+    address: str = ""
     wide: str = ""
     row_choices: list[Choice] = field(default_factory=list)
 

@@ -36,6 +36,11 @@ class Findings:
         self.notes: list[str] = []
         self.pilots: list[dict[str, Any]] = []  # candidates that were tried, as plain values
 
+    @property
+    def file(self) -> str:
+        """Path or address of the table."""
+        return self.facts.address or str(self.table.path)
+
     def commands(self) -> list[str]:
         """What to do next, in order."""
         name, out = self.choices[0].value, shlex.quote(str(self.out))
@@ -50,7 +55,7 @@ class Findings:
         from keras_seq.autoconfig import write
 
         head = [
-            f"{self.table.path.name}: written by python -m keras_seq.init {shlex.quote(str(self.table.path))}",
+            f"{self.table.path.name}: written by python -m keras_seq.init {shlex.quote(self.file)}",
             f"Command: python -m keras_seq.train --config {shlex.quote(str(self.out))}",
             "Every value is a guess with its reason above it; 'instead' is what else could be meant. Options of the "
             "command line win over this file; docs/configuration.md tells of all fields.",
@@ -60,7 +65,7 @@ class Findings:
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values."""
         return {
-            "file": str(self.table.path),
+            "file": self.file,
             "rows": self.table.rows,
             "config": str(self.out),
             "schema": str(self.schema_file) if self.schema_text else None,
@@ -84,7 +89,10 @@ class Findings:
         classes += ", ..." if len(self.facts.shares) > 8 else ""
         classes += f"; positive: {advise.positive_of(self.facts)}" if len(self.facts.shares) == 2 else ""
         rows = [
-            ("file", f"{self.table.path}: {self.table.rows} rows, {len(self.table.columns)} columns"),
+            (
+                "file",
+                f"{self.file}: {self.table.rows} rows, {len(self.table.columns)} columns",
+            ),
             ("unit", f"{parts['unit']} ({len(lengths)} of {spread} rows)"),
             ("time", parts["time"]),
             ("group", parts["group"]),
@@ -127,6 +135,7 @@ def look(
     horizon: int = 0,
     ask: Callable[[str], str] | None = None,
     reading: dict[str, Any] | None = None,
+    address: str = "",
 ) -> Findings:
     """Look at a table and make its configuration; nothing is written.
 
@@ -139,6 +148,7 @@ def look(
         horizon: steps ahead to forecast; 0: not asked for.
         ask: puts the question which column is the target to a person, and returns the name; None: nobody is there.
         reading: fields of ``data`` that say how the file is read, such as ``delimiter``.
+        address: where ``path`` was copied from, which the configuration then names.
 
     Raises:
         ConfigError, DataError: what is wrong with the file or the options, and how to mend it.
@@ -183,7 +193,7 @@ def look(
     question = settle(table, targets, parts["unit"].column, taken, task=task, horizon=horizon)
     facts = plan.gather(table, parts, question)
     facts.official = official
-    facts.wide = wide
+    facts.wide, facts.address = wide, address
     return _prove(table, facts, out, horizon, why, {name: (value, told.get(name)) for name, value in reading.items()})
 
 

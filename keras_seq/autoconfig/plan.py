@@ -135,7 +135,12 @@ def _columns(table: TableProfile, facts: ConfigurationFacts, schema_file: str | 
     question = facts.question
     choices = [
         Choice("data.source", "table", "your own file"),
-        Choice("data.path", str(table.path), f"{table.rows} rows; as seen from where the command is given", facts.wide),
+        Choice(
+            "data.path",
+            facts.address or str(table.path),
+            f"{table.rows} rows; as seen from where the command is given",
+            facts.wide,
+        ),
     ]
     choices += advise.official(facts)
     if schema_file:

@@ -11,6 +11,7 @@ from typing import Any
 from keras_seq import cli, config, files, machine
 from keras_seq.autoconfig.look import look
 from keras_seq.cli import output
+from keras_seq.data.remote import is_address, local_path
 from keras_seq.errors import ConfigError, nearest
 
 logger = logging.getLogger(__name__)
@@ -65,12 +66,13 @@ def main(argv: Sequence[str]) -> cli.Result:
     from keras_seq.autoconfig.plan import name_of
     from keras_seq.autoconfig.write import refuse_existing
 
-    path = Path(options.file).expanduser()
+    path = local_path(options.file)
     out = Path(options.out or f"{name_of(path)}.yaml").expanduser()
     refuse_existing(out, overwrite=options.overwrite)
     findings = look(
         path,
         out,
+        address=options.file if is_address(options.file) else "",
         targets=tuple(name for name in options.target.split(",") if name),
         asked={part: getattr(options, part) for part in ("unit", "time", "group")},
         task=options.task,

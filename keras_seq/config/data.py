@@ -140,7 +140,9 @@ class DataConfig(ConfigSection):
     subset: str | None = Field(None, description="part of a source: FD001, sp500, ...")
     home: str | None = Field(None, description="data home; default KERAS_SEQ_DATA or ~/.cache/keras_seq")
     path: str | None = Field(
-        None, description="table file or folder of source 'table' (CSV, Parquet, Excel ...); folder of source 'shards'"
+        None,
+        description="table file, folder or address (s3://...) of source 'table' (CSV, Parquet, Excel ...); folder of "
+        "source 'shards'",
     )
     url: str | None = Field(
         None, description="database of source 'sql', without its password: postgresql://user@host/name"

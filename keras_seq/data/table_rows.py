@@ -17,6 +17,7 @@ from keras_seq.data.observe_calendar import check_steps
 from keras_seq.data.plans.marks import channels, planned
 from keras_seq.data.plans.take import open_schema, plan_schema, reads_plan, with_plan
 from keras_seq.data.reading.reading import Reading
+from keras_seq.data.remote import local_path
 from keras_seq.data.rows import Rows, arrange, refused_line
 from keras_seq.data.series import Schema
 from keras_seq.errors import DataError, nearest
@@ -50,9 +51,9 @@ def read_rows(
     """
     from keras_seq.data.reading.shapes import schema_of_files
 
-    path, where = Path(path), f"File '{path}'"
+    path, where = local_path(path), f"File '{path}'"
     schema = schema_of_files(path, schema)
-    later = None if plan is None else _read(Path(plan), plan_schema(schema), f"Plan file '{plan}'")
+    later = None if plan is None else _read(local_path(plan), plan_schema(schema), f"Plan file '{plan}'")
     frame = _frame(path, schema, schema.targets if with_targets else ())
     own = own_schema(schema, list(frame.columns), covariates)
     planning = reads_plan(schema, list(frame.columns))

@@ -14,6 +14,7 @@ from keras_seq.config import Experiment
 from keras_seq.data.quality import QualityReport
 from keras_seq.data.reading import Reading
 from keras_seq.data.reading.batches import column_names
+from keras_seq.data.remote import local_path
 from keras_seq.data.rows import RefusedUnit, Rows, refused_line
 from keras_seq.data.series import Series
 from keras_seq.data.spec import DataSpec
@@ -65,7 +66,7 @@ def score_file(bundle: Bundle, path: str | Path, experiment: Experiment, *, whol
         DataError: the file deviates from the schema, holds no target, or no unit of it can be answered.
     """
     censored = experiment.data.censored
-    if censored and censored in column_names(Path(path).expanduser(), bundle.schema.reading or Reading()):
+    if censored and censored in column_names(local_path(path), bundle.schema.reading or Reading()):
         raise DataError(
             f"File '{path}' has the column '{censored}' of censored units (data.censored), whose lower bounds are no "
             "truths to judge by. Give a file of units that failed, without that column."

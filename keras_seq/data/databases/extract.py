@@ -25,6 +25,7 @@ from keras_seq.data.databases import connect
 from keras_seq.data.databases.columns import ColumnWriter
 from keras_seq.data.databases.selection import Selection, check_statement, has_order, select_rows, sentence
 from keras_seq.data.home import stores_home
+from keras_seq.data.remote import local_path
 from keras_seq.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -40,14 +41,16 @@ VARIABLE = "KERAS_SEQ_EXTRACT_"  # and the key of a selection: the file that thi
 
 
 def table_path(config: DataConfig) -> Path | None:
-    """The table file of a data section: ``data.path``, or the extract of its database; None where neither is named.
+    """The table file of a data section: ``data.path`` (of an address its copy), or the extract of its database.
+
+    None where neither is named.
 
     Raises:
         ConfigError, DataError: the database cannot be read.
     """
     if config.source == SQL:
         return extract(select_rows(config))
-    return Path(config.path).expanduser() if config.path else None
+    return local_path(config.path) if config.path else None
 
 
 def as_table(config: DataConfig) -> DataConfig:

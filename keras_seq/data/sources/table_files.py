@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_seq.config import DataConfig
 from keras_seq.config.forecasting import CovariatesConfig
+from keras_seq.data.remote import local_path
 from keras_seq.data.series import Series
 from keras_seq.data.sources.registry import SourceInfo, register
 from keras_seq.data.sources.table import load_table
@@ -44,9 +45,7 @@ def load_files(config: DataConfig) -> Series:
     if not config.test_path:
         return main
     paths = [str(config.path), *config.validation_path, *config.test_path]
-    doubled = [
-        path for path, count in Counter(str(Path(path).expanduser().resolve()) for path in paths).items() if count > 1
-    ]
+    doubled = [path for path, count in Counter(str(local_path(path).resolve()) for path in paths).items() if count > 1]
     if doubled:
         raise ConfigError(
             f"File '{doubled[0]}' is named twice among data.path, data.validation_path and data.test_path; rows that "
@@ -61,7 +60,7 @@ def load_files(config: DataConfig) -> Series:
 def _read(path: str, main: Series) -> Series:
     from keras_seq.data.table_rows import read_rows
 
-    return read_rows(Path(path).expanduser(), main.schema, CovariatesConfig(), with_targets=True).series
+    return read_rows(path, main.schema, CovariatesConfig(), with_targets=True).series
 
 
 def _names(paths: list[str]) -> list[str]:

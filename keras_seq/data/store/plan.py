@@ -18,6 +18,7 @@ from keras_seq.data.reading.batches import column_names, is_typed
 from keras_seq.data.reading.labels import number_text
 from keras_seq.data.reading.settle import settle_table
 from keras_seq.data.reading.stream import is_plain, line_starts
+from keras_seq.data.remote import local_path
 from keras_seq.data.series import Schema
 from keras_seq.data.sources.table import iter_table_chunks
 from keras_seq.data.sources.table_layout import Layout, plan_table
@@ -94,7 +95,7 @@ def input_files(config: DataConfig) -> list[Path]:
             "data.test_path and data.validation_path are read in memory; shards are written of data.path alone. Leave "
             "them out, or train on source 'table'."
         )
-    path = Path(config.path).expanduser()
+    path = local_path(config.path)
     if not path.is_dir():
         return [path]
     files = sorted(p for p in path.iterdir() if p.name.lower().endswith(ENDINGS) and not p.name.startswith("."))

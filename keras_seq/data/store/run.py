@@ -18,6 +18,7 @@ from typing import Any
 from keras_seq.config import DataConfig
 from keras_seq.data.databases.extract import as_table
 from keras_seq.data.regular import refuse_rules
+from keras_seq.data.remote import local_path
 from keras_seq.data.series import Series
 from keras_seq.data.sources.registry import source_info
 from keras_seq.data.store.folder import FORMAT, MANIFEST, open_store, remember
@@ -150,7 +151,7 @@ def _plan(
     plan = {
         "layout of the folder": FORMAT,
         "data.source": config.source,
-        "data.path": str(Path(config.path).expanduser().resolve()) if config.path else None,
+        "data.path": str(local_path(config.path).resolve()) if config.path else None,
         "the input files (name and content)": hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
         "--shard-size": shard_bytes,
         "data.windows.per_step": config.windows.per_step,
