@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from keras_seq.autoconfig.facts import Choice, ConfigurationFacts
+from keras_seq.autoconfig.unlike import UNLIKE
 from keras_seq.data.sources.positive import FLAGS, order_classes
 from keras_seq.errors import DataError
 
@@ -188,6 +189,8 @@ def _forecaster(facts: ConfigurationFacts) -> list[Choice]:
     known = seasons(facts)
     if facts.rows < 300:
         choices = _fitted("ridge", f"{facts.rows} rows: a linear model of the past values", "seasonal_naive, sarimax")
+        if facts.apart >= UNLIKE:
+            choices.append(Choice("model.normalisation", "instance", _unlike_words(facts), "none"))
     else:
         sizes = {"units": 16 if facts.rows < FEW_ROWS else 32, "layers": 1, "skip": "linear", "dropout": 0.2}
         instead = "ridge" if len(facts.lengths) > 1 else "ridge, sarimax, hybrid (docs/forecasting.md compares them)"
@@ -195,6 +198,7 @@ def _forecaster(facts: ConfigurationFacts) -> list[Choice]:
             "lstm", {**sizes, "hidden_dims": []}, f"{facts.rows} rows: a small network on top of a linear map", instead
         )
         why = "each window by its own mean and deviation: levels drift, and units differ in scale"
+        why = _unlike_words(facts) if facts.apart >= UNLIKE else why
         choices.append(Choice("model.normalisation", "instance", why, "none"))
     if known:
         listed = ", ".join(f"{words} ({steps} steps)" for steps, words in known)
@@ -202,6 +206,14 @@ def _forecaster(facts: ConfigurationFacts) -> list[Choice]:
         why = f"seasons by the dates: {listed}. What the seasonal naive forecast beside it repeats"
         choices.append(Choice("model.arima.period", known[0][0], why, others))
     return choices
+
+
+def _unlike_words(facts: ConfigurationFacts) -> str:
+    many = float(f"{facts.apart:.1g}")
+    return (
+        f"each window by its own mean and deviation: large units are some {many:,.0f} times the size of small ones, "
+        "which would hardly vary beside them"
+    )
 
 
 def _network(family: str, sizes: dict[str, object], why: str, instead: str) -> list[Choice]:
@@ -229,6 +241,11 @@ def network_training(facts: ConfigurationFacts) -> list[Choice]:
         Choice("training.learning_rate", 0.002 if dense(facts) else 0.001),
         Choice("training.patience", 8),
     ]
+    if facts.question.task == "forecast" and facts.apart >= UNLIKE:
+        kind = "season" if seasons(facts) else "window"
+        why = "errors in the seasonal naive error" if kind == "season" else "errors in the deviation"
+        why += " of each window, so that large units do not own the loss; judge by mase and smape"
+        choices.append(Choice("training.loss_scale", kind, why, "none: in one deviation of all units"))
     if facts.shares and min(facts.shares.values()) < RARE / len(facts.shares):
         rarest = min(facts.shares, key=lambda text: facts.shares[text])
         choices.append(

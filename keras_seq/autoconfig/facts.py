@@ -35,6 +35,7 @@ class ConfigurationFacts:
         shares: share of each class among units or rows; empty where there are none.
         conditions: operating conditions, or None.
         row_choices: what is done with rows out of order and doubled stamps.
+        apart: how many times larger the target of large units is than that of small ones; see ``unlike.unit_ratio``.
         official: the split that comes with the data, or None.
         address: where the table was copied from; empty: it lies where it is.
         wide: that the table looks wide, and how to say so; empty: it does not.
@@ -49,6 +50,7 @@ class ConfigurationFacts:
     conditions: Conditions | None = None
     official: OfficialSplit | None = None
     address: str = ""
+    apart: float = 1.0
     wide: str = ""
     row_choices: list[Choice] = field(default_factory=list)
 

@@ -25,6 +25,7 @@ from keras_seq.autoconfig.roles import (
     order_by,
 )
 from keras_seq.autoconfig.table import TableProfile
+from keras_seq.autoconfig.unlike import unit_ratio
 from keras_seq.data.formats.members import table_stem
 from keras_seq.data.reading.labels import natural, number_text, own_text
 from keras_seq.tasks import classifies
@@ -90,6 +91,8 @@ def gather(table: TableProfile, parts: dict[str, ColumnRole], question: TargetQu
         facts.weekdays = facts.step == 86400 and 0.1 < float((steps >= 3 * 86400).mean()) < 0.3
     if classifies(question.task):
         facts.shares = _shares(table, question, unit)
+    if question.task == "forecast":
+        facts.apart = unit_ratio(table.head, unit, question.targets)
     facts.conditions = None if question.task == "forecast" else find_conditions(table, _numbers(question))
     return facts
 
