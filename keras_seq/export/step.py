@@ -2,7 +2,7 @@
 
 The step form runs the layers of the trained model on windows of one step; layers that remember carry their memory as
 state tensors of constant size. The state before the first step is zeros. Over a sequence the answers are those of the
-whole sequence up to each step.
+whole sequence up to each step. Forecasts whose windows are scaled by themselves keep the window's rows as their state.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from keras_seq.errors import ExportError
 from keras_seq.export.convertible import in_float32
 from keras_seq.export.metadata import Source, describe, source_of
 from keras_seq.export.onnx import OnnxFile, convert, save_onnx
+from keras_seq.export.window_step import step_window, steps_by_window, window_state
 from keras_seq.models.blocks import LastStep, MaxOverTime, MeanOverTime, SumOverTime
 from keras_seq.models.decision import decide
 from keras_seq.models.heads import MonotoneQuantiles
@@ -71,7 +72,10 @@ class Step:
 
 def why_no_step(bundle: Bundle | Source) -> str:
     """Why a model has no step form; empty if it has one."""
-    model = source_of(bundle).model
+    source = source_of(bundle)
+    model = source.model
+    if steps_by_window(model, source.spec):
+        return ""
     for layer in model.layers:
         if isinstance(layer, (keras.layers.InputLayer, History, *RECURRENT, *POOLED, *POINTWISE)):
             if getattr(layer, "go_backwards", False) or getattr(layer, "two_way", False):
@@ -100,11 +104,17 @@ def make_step(bundle: Bundle | Source) -> Step:
             f"{' and '.join(FAMILIES)} with model.pooling last, mean, max or sum can."
         )
     model = in_float32(source.model)
+    by_window = steps_by_window(model, source.spec)
+    shapes = {COUNT: (1,), **window_state(source.spec)} if by_window else _states(model)
     signature = [tf.TensorSpec((None, len(source.spec.features)), tf.float32, name="values")]
-    signature += [tf.TensorSpec((None, *shape), tf.float32, name=name) for name, shape in _states(model).items()]
+    signature += [tf.TensorSpec((None, *shape), tf.float32, name=name) for name, shape in shapes.items()]
 
     def step(**inputs: Tensor) -> dict[str, Any]:
-        output, state = _walk(model, inputs.pop("values"), inputs)
+        values = inputs.pop("values")
+        if by_window:
+            output, state = step_window(model, source.spec, values, inputs, COUNT)
+        else:
+            output, state = _walk(model, values, inputs)
         answers = decide(
             output[:, 0] if source.spec.per_step else output, source.spec, source.decision, source.quantiles
         )

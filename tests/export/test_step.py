@@ -80,9 +80,10 @@ CASES = {
     "lstm mean": ("lstm", "binary", {"impute": "mean"}, {"pooling": "mean"}),
     "gru max": ("gru", "multiclass", {"impute": "none"}, {"pooling": "max", "history": HISTORY, "layers": 1}),
     "lstm sum": ("lstm", "quantiles", {"variable_length": False}, {"pooling": "sum", "input_noise": 0.1}),
+    "tcn by its window": ("tcn", "forecast_quantiles", {}, {"normalisation": "instance", "history": {}}),
     "lstm forecast": ("lstm", "forecast_quantiles", {}, {"layers": 1, "history": {"means": (1,)}}),
 }
-QUICK = ["lstm per step", "gru max"]
+QUICK = ["tcn by its window", "lstm per step", "gru max"]
 
 
 @pytest.mark.parametrize("name", tiers(CASES, quick=QUICK, slow=set(CASES) - set(QUICK)))
@@ -200,3 +201,19 @@ def test_a_file_for_whole_windows_is_no_step_graph(streaming, tmp_path):
     onnx.save(proto, tmp_path / "model.onnx")
     with pytest.raises(ModelError, match="whole windows, not step by step"):
         Stepper(tmp_path / "model.onnx")
+
+
+def test_a_window_of_one_length_steps_by_its_rows(tmp_path):
+    """Scaled by itself at every step: each full window's answer, in any unit's size; before, the first row repeated."""
+    given = source("lstm", "forecast", {"variable_length": False}, normalisation="instance", layers=1, history={})
+    write_step(given, tmp_path / "step.onnx")
+    stepper = Stepper(tmp_path / "step.onnx")
+    rows = raw_values(batch=1, time=30, seed=3)[0]
+    time_steps = given.spec.time
+    for unit, size in (("small", 1.0), ("large", 1e4)):
+        for number, row in enumerate(rows):
+            found = stepper.step(row * np.float32(size), unit=unit)["prediction"]
+            past = rows[max(0, number + 1 - time_steps) : number + 1]
+            past = np.concatenate([np.repeat(past[:1], time_steps - len(past), axis=0), past])
+            expected = np.asarray(given.model({"values": past[None]}))[0]
+            np.testing.assert_allclose(found / size, expected, rtol=1e-4, atol=1e-3)
