@@ -10,6 +10,7 @@ from keras_seq.errors import ConfigError
 from keras_seq.models import build_model
 from keras_seq.models.registry import forecasters
 from tests.contract.checks import check_padding
+from tests.contract.test_exports import write_saved_model
 from tests.contract.test_formats import GAPS, check
 from tests.factories.tiers import tiers
 
@@ -55,7 +56,7 @@ def test_missing_values_are_mended(build, family):
     assert np.isfinite(case.predict({**case.inputs, "values": values})).all()
 
 
-@ALL
+@pytest.mark.parametrize("family", tiers(FAMILIES, quick=["nlinear"], slow=set(FAMILIES) - {"nlinear"}))
 def test_loss_falls(tools, family):
     keras.utils.set_random_seed(0)
     spec = tools.make_spec("forecast", variable_length=False)
@@ -72,6 +73,45 @@ def test_loss_falls(tools, family):
     model.compile(keras.optimizers.Adam(1e-2), loss, jit_compile=False)
     losses = [float(model.train_on_batch({"values": values}, truth)) for _ in range(40)]
     assert losses[-1] < 0.6 * losses[0], losses
+
+
+@ALL
+def test_mixed_precision_answers_in_float32(tools, family):
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        spec = tools.make_spec("forecast_quantiles")
+        model = build_model(tools.make_config(family, "forecast_quantiles", normalisation="instance"), spec)
+        answers = model({"values": tools.raw_values(5), "lengths": np.int32([12, 7, 1, 0, 3])}, training=True)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert np.asarray(answers).dtype == np.float32
+    assert np.isfinite(np.asarray(answers)).all()
+
+
+@ALL
+def test_a_twin_of_its_layers_answers_alike(build, family, monkeypatch):
+    """What compression and quantisation exchange layers in; here in the smallest, too."""
+    from keras_seq.compress import kernels
+    from keras_seq.compress.twin import make_twin
+    from keras_seq.models.views import plain_twin
+
+    monkeypatch.setattr(kernels, "LEAST", 1)
+    case, seen = build(family, "forecast"), []
+    twin = make_twin(plain_twin(case.model), lambda name, layer: seen.append(name) or layer)
+    np.testing.assert_allclose(np.asarray(twin.model(case.inputs)), case.answers, rtol=0, atol=case.tolerance)
+    assert sorted(seen) == sorted(kernels.compressible(case.model))
+    assert seen
+
+
+@pytest.mark.parametrize("family", tiers(FAMILIES, slow=["nhits", "patchtst"]))
+def test_saved_model_agrees(build, tmp_path, family):
+    import tensorflow as tf
+
+    case = build(family, "forecast", normalisation="instance")
+    write_saved_model(case.model, tmp_path / "model")
+    served = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    answers = served(values=tf.constant(case.inputs["values"]), lengths=tf.constant(case.inputs["lengths"]))["answer"]
+    np.testing.assert_allclose(answers, case.answers, rtol=0, atol=case.tolerance)
 
 
 @pytest.mark.parametrize("family", tiers(FAMILIES, slow=["nlinear"]))
