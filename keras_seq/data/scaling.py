@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from keras_seq.config import DataConfig
 from keras_seq.data.running_stats import Moments, sample_rows
-from keras_seq.data.series import Schema, Series
+from keras_seq.data.series import Series
+from keras_seq.data.shared_columns import shared_columns
 from keras_seq.data.spec import DataSpec, Scaling
 from keras_seq.data.splits import Part, Splits
 from keras_seq.data.train_words import leave_codes, train_words
@@ -148,20 +149,10 @@ def _fit_scaling(series: Series, train: Part, config: DataConfig) -> Scaling:
         scale=_tuples(scale),
         fill=tuple(np.where(overall.count > 0, overall.mean, 0.0).tolist()),
         constant=tuple(tuple(row) for row in constant.tolist()) if constant.any() else (),
-        shared=_shared(series.schema),
+        shared=shared_columns(series, train),
         condition_features=columns,
         condition_scale=deviations,
         centroids=centroids,
-    )
-
-
-def _shared(schema: Schema) -> tuple[int, ...]:
-    """Inputs that mean the same in every unit, whatever its scale: known ahead (a calendar, a plan), or of the unit."""
-    of_units = schema.static.columns if schema.static is not None else ()
-    return tuple(
-        j
-        for j, column in enumerate(schema.columns)
-        if (column.known_ahead or column.name in of_units) and column.name not in schema.targets
     )
 
 
