@@ -364,6 +364,11 @@ def other_index(folder):
     (folder / "index.npz").write_bytes(b"PK" + bytes(30))
 
 
+def older(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 1}))
+
+
 def no_manifest(folder):
     (folder / "manifest.json").unlink()
 
@@ -378,6 +383,7 @@ def half_manifest(folder):
     (shorten, r"Shard '.*shard-00002\.arrow' is truncated: it has 700 bytes, the manifest says \d+"),
     (tamper, r"Shard '.*shard-00002\.arrow' has been changed: its sha256 is"),
     (other_index, r"manifest of the shards .* cannot be used \(index\.npz is not the one"),
+    (older, r"its format is 1, this version reads 2 alone: write it anew"),
     (no_manifest, r"has no manifest\.json; data\.path must name a folder"),
     (half_manifest, r"The manifest of the shards in .* cannot be used"),
 ])  # fmt: skip
@@ -411,6 +417,36 @@ def test_a_finished_folder_is_kept_and_other_settings_are_refused(tmp_path):
     os.utime(path, (1, 1))
     with pytest.raises(ConfigError, match="the input files"):
         write_shards(config, tmp_path / "out", shard_bytes=SMALL, workers=1)
+
+
+def test_every_option_that_shapes_rows_is_seen(tmp_path):
+    path = written(table().assign(mode=np.resize(["run", "idle"], len(table()))), tmp_path / "t.csv")
+    write_shards(table_config(path), tmp_path / "out", workers=1)
+    write_shards(table_config(path, scale="robust", bucket=7), tmp_path / "out", workers=1)
+    with pytest.raises(ConfigError, match=r"other settings: data\.missing_indicator was False, now True"):
+        write_shards(table_config(path, missing_indicator=True), tmp_path / "out", workers=1)
+    with pytest.raises(ConfigError, match=r"other settings: data\.categories was \[\], now \['mode'\]"):
+        write_shards(table_config(path, categories=["mode"]), tmp_path / "out", workers=1)
+
+
+def test_a_companion_table_that_changed_is_seen(tmp_path):
+    path, stores = written(table(), tmp_path / "t.csv"), tmp_path / "engines.csv"
+    stores.write_text("engine,power\n" + "".join(f"e{unit},{unit}\n" for unit in range(12)))
+    config = table_config(path, static={"path": str(stores)})
+    first = write_shards(config, tmp_path / "out", workers=1).series
+    assert "power" in first.schema.features
+    stores.write_text(stores.read_text().replace(",5", ",6"))
+    with pytest.raises(ConfigError, match="the input files"):
+        write_shards(config, tmp_path / "out", workers=1)
+
+
+def test_what_the_check_found_is_told_at_training(tmp_path):
+    path = written(
+        table().assign(copy=lambda frame: frame["y"] * 3, level=lambda frame: 1e9 + frame["x0"]), tmp_path / "t.csv"
+    )
+    write_shards(table_config(path), tmp_path / "out", shard_bytes=SMALL, workers=1)
+    told = {finding.rule: str(finding) for finding in prepare(shards_config(tmp_path / "out")).quality.warnings}
+    assert "column 'copy'" in told["companion"] and "column 'level'" in told["float32"]
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):

@@ -67,6 +67,7 @@ KINDS = {
     ),
     "time": ({}, SLIDING | {"split": {"by": "time"}, "target_cap": 0.5}),
     "binary": ({"label": lambda u: "good" if u % 2 else "bad"}, {"split": {"by": "stratified"}}),
+    "0 and 1, guessed": ({"label": lambda u: float(u % 3 > 0)}, {"split": {"by": "stratified"}}),
     "multiclass": ({"label": lambda u: [3, 1, 7][u % 3]}, {"task": "multiclass", "split": {"by": "stratified"}}),
 }
 
@@ -175,6 +176,16 @@ def test_a_store_is_made_once_and_again_when_the_file_changes(tmp_path, stores):
     os.utime(path, (time.time() + 5, time.time() + 5))
     assert stored_series(config).fingerprint() != first.fingerprint()
     assert len(list(stores.iterdir())) == 2
+
+
+def test_a_store_is_a_folder_of_shards(tmp_path, stores):
+    kept = prepare(config_of(written(table(), tmp_path), **SLIDING))
+    (folder,) = stores.iterdir()
+    moved = folder.rename(tmp_path / "moved")
+    config = data_config(source="shards", path=str(moved), **SLIDING)
+    assert prepare(config).series.content() == kept.series.content()
+    with pytest.raises(ConfigError, match=r"data\.unit='pump' does not fit the shards"):
+        prepare(config.model_copy(update={"unit": "pump"}))
 
 
 def keep_date(path, write):
@@ -293,6 +304,19 @@ def test_rows_that_cannot_be_streamed_are_refused_and_leave_nothing(break_it, me
     with pytest.raises(DataError, match=message):
         prepare(config_of(path, **SLIDING))
     assert not stores.exists() or not list(stores.iterdir())
+
+
+def test_a_store_half_written_is_never_read(tmp_path, stores, monkeypatch):
+    config = config_of(written(table(), tmp_path), **SLIDING)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("keras_seq.data.store.cache.finish", interrupt)
+        stored_series(config)
+    assert not list(stores.iterdir())
+    assert len(stored_series(config).values) == len(table())
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def test_a_broken_store_is_refused(tmp_path, stores):

@@ -73,30 +73,16 @@ def check_split(series: Series, splits: Splits) -> None:
 def _check_options(series: StoredSeries, config: DataConfig) -> None:
     """Options that shape rows must be left out, or be those of the shards."""
     schema, stored = series.schema, series.stored.manifest["options"]
-    settled: dict[str, Any] = {
-        "unit": schema.unit_column,
-        "group": schema.group_column,
-        "time": schema.time_column,
-        "task": schema.task,
-        "targets": schema.targets,
-        "features": schema.features,
-    }
-    for name, value in settled.items():
-        if getattr(config, name) not in (None, (), value):
-            raise _does_not_fit(series, config, name, value)
+    settled: dict[str, Any] = {name: getattr(schema, f"{name}_column") for name in ("unit", "group", "time")}
+    settled |= {name: getattr(schema, name) for name in ("task", "targets", "features")}
+    wrong = [(name, value) for name, value in settled.items() if getattr(config, name) not in (None, (), value)]
     filled = stored["impute"] != "none" or stored["missing_indicator"]
-    if filled and config.impute == "none" and not config.missing_indicator and _gaps(series):
-        raise _does_not_fit(series, config, "impute", stored["impute"])
-
-
-def _gaps(series: StoredSeries) -> bool:
-    """Whether any value is missing."""
-    rows = len(series.values)
-    return bool((series.moments([(0, rows)])[0].count < rows).any())
-
-
-def _does_not_fit(series: StoredSeries, config: DataConfig, name: str, value: object) -> ConfigError:
-    return ConfigError(
-        f"data.{name}={getattr(config, name)!r} does not fit the shards in '{series.stored.folder}', which were "
-        f"written with {value!r}. Use that, or write the shards again."
-    )
+    if filled and config.impute == "none" and not config.missing_indicator:
+        rows = len(series.values)
+        if (series.moments([(0, rows)])[0].count < rows).any():
+            wrong.append(("impute", stored["impute"]))
+    for name, value in wrong:
+        raise ConfigError(
+            f"data.{name}={getattr(config, name)!r} does not fit the shards in '{series.stored.folder}', which were "
+            f"written with {value!r}. Use that, or write the shards again."
+        )

@@ -8,26 +8,17 @@ import shutil
 from pathlib import Path
 
 from keras_seq.config import DataConfig
-from keras_seq.config.database import FIELDS
 from keras_seq.data.databases.extract import table_path
-from keras_seq.data.formats.converted import content_digest
-from keras_seq.data.formats.members import labels_path, table_stem
+from keras_seq.data.formats.members import table_stem
 from keras_seq.data.home import stores_home
 from keras_seq.data.regular import refuse_rules
 from keras_seq.data.sources.table_layout import plan_table
 from keras_seq.data.store.folder import FORMAT, MANIFEST, open_store
 from keras_seq.data.store.merge import finish
-from keras_seq.data.store.plan import ShardJob, table_recipe
+from keras_seq.data.store.plan import ShardJob, shaping, source_content, table_recipe
 from keras_seq.data.store.series import StoredSeries
 from keras_seq.data.store.writer import WORK, write_shard
-from keras_seq.errors import DataError
 from keras_seq.files import ensure_writable, new_folder
-
-NOT_SHAPING = {  # fields of the data section that leave the rows as they are; every other one makes another folder
-    *("source", "subset", "home", "path", *FIELDS, "schema_file", "caster", "covariates", "split", "windows"),
-    *("target_cap", "scale", "conditions", "augment", "balance", "shuffle", "bucket", "cache", "prefetch", "shards"),
-    "known_ahead",
-}
 
 
 def stored_series(config: DataConfig, home: Path | None = None) -> StoredSeries:
@@ -64,17 +55,8 @@ def store_key(config: DataConfig) -> str:
     """Name of the folder of ``config.path``: changes with the file's content and every option that shapes the rows.
 
     Raises:
-        DataError: the file, or its schema file, cannot be read.
+        DataError: the file, or one that is read beside it, cannot be read.
     """
-    try:
-        file = (table_path(config) or Path("")).resolve()
-        content = content_digest(file)
-        schema = content_digest(Path(config.schema_file)) if config.schema_file else ""
-        schema += content_digest(Path(config.static.path).expanduser()) if config.static.path else ""
-        labels = labels_path(file, config.labels)
-        content += content_digest(labels) if labels else ""
-    except OSError as error:
-        raise DataError(f"File '{error.filename}' cannot be read ({error.strerror}).") from None
-    options = config.model_dump(mode="json", exclude=NOT_SHAPING) | {"per_step": config.windows.per_step}
-    parts = [FORMAT, str(file), content, schema, options, bool(config.windows.horizon)]
+    file = (table_path(config) or Path("")).resolve()
+    parts = [FORMAT, str(file), source_content(config, [file]), shaping(config)]
     return f"{table_stem(file)}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"

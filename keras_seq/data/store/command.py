@@ -38,7 +38,6 @@ def add_options(parser: argparse.ArgumentParser, commands: Sequence[str]) -> Non
 
 def shard(options: argparse.Namespace, data: DataConfig) -> tuple[dict[str, Any], str]:
     """Write the source of a data section as shards, by the parsed ``add_options``."""
-    from keras_seq.data.store.folder import summary
     from keras_seq.data.store.run import write_shards
 
     if not options.output:
@@ -53,19 +52,17 @@ def shard(options: argparse.Namespace, data: DataConfig) -> tuple[dict[str, Any]
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
     seconds = time.perf_counter() - begin
-    fields = _fields(written.series) | {"written": written.new, "kept": written.kept}
     last_line = f"{written.new} shards written, {written.kept} kept, {seconds:.1f} s: {options.output}"
-    return fields, "\n".join([*summary(written.series), last_line])
+    return _told(written.series, last_line, written=written.new, kept=written.kept)
 
 
 def validate(words: Sequence[str]) -> tuple[dict[str, Any], str]:
     """Read every shard of a folder and compare it with the manifest."""
-    from keras_seq.data.store.folder import open_store, summary, verify
+    from keras_seq.data.store.folder import open_store, verify
 
     series = open_store(_folder("validate", words))
     checked = verify(series, again=True)
-    last_line = f"{checked} shards read: all as they were written"
-    return _fields(series) | {"checked": checked}, "\n".join([*summary(series), last_line])
+    return _told(series, f"{checked} shards read: all as they were written", checked=checked)
 
 
 def export(options: argparse.Namespace, words: Sequence[str]) -> tuple[dict[str, Any], str]:
@@ -115,9 +112,10 @@ def _one_of(option: str, value: str, known: Sequence[str]) -> str:
     return value
 
 
-def _fields(series: StoredSeries) -> dict[str, Any]:
+def _told(series: StoredSeries, last_line: str, **more: int) -> tuple[dict[str, Any], str]:
+    """A folder as fields and as lines."""
     manifest = series.stored.manifest
-    return {
+    fields = {
         "folder": str(series.stored.folder),
         "shards": len(manifest["shards"]),
         "bytes": sum(shard["bytes"] for shard in manifest["shards"]),
@@ -126,3 +124,10 @@ def _fields(series: StoredSeries) -> dict[str, Any]:
         "digest": manifest["digest"],
         "split": manifest.get("statistics", {}),
     }
+    lines = [
+        f"{manifest['name']}: task {series.schema.task}, {fields['rows']} rows in {fields['units']} units, "
+        f"{len(series.schema.features)} features; {fields['shards']} shards, {fields['bytes'] / 2**20:.1f} MB",
+        *(f"  {name}: {part['units']} units, {part['rows']} rows" for name, part in fields["split"].items()),
+        last_line,
+    ]
+    return fields | more, "\n".join(lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -51,18 +50,13 @@ def open_store(folder: str | Path, mend: str = AGAIN) -> StoredSeries:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"The manifest of the shards in '{folder}' cannot be used ({error}). {mend}") from None
     for shard in manifest["shards"]:
-        _look(folder / shard["name"], shard["bytes"], mend)
+        path, told = folder / shard["name"], shard["bytes"]
+        if not path.is_file():
+            raise DataError(f"Shard '{path}' is missing. {mend}")
+        if (size := path.stat().st_size) != told:
+            what = "truncated" if size < told else "longer than it was"
+            raise DataError(f"Shard '{path}' is {what}: it has {size} bytes, the manifest says {told}. {mend}")
     return series
-
-
-def _look(path: Path, size: int, mend: str) -> None:
-    try:
-        bytes_there = path.stat().st_size
-    except OSError as error:
-        raise DataError(f"Shard '{path}' is missing ({error.strerror}). {mend}") from None
-    if bytes_there != size:
-        what = "truncated" if bytes_there < size else "longer than it was"
-        raise DataError(f"Shard '{path}' is {what}: it has {bytes_there} bytes, the manifest says {size}. {mend}")
 
 
 def verify(series: StoredSeries, *, again: bool = False) -> int:
@@ -122,15 +116,3 @@ def _marks(series: StoredSeries) -> dict[str, list[Any]]:
         facts = path.stat()
         marks[shard["name"]] = [str(path.resolve()), facts.st_size, facts.st_mtime_ns, facts.st_ino]
     return marks
-
-
-def summary(series: StoredSeries) -> Iterator[str]:
-    """A folder in a few lines, for people."""
-    manifest = series.stored.manifest
-    size = sum(shard["bytes"] for shard in manifest["shards"]) / 2**20
-    yield (
-        f"{manifest['name']}: task {series.schema.task}, {manifest['rows']} rows in {series.n_units} units, "
-        f"{len(series.schema.features)} features; {len(manifest['shards'])} shards, {size:.1f} MB"
-    )
-    for name, part in manifest.get("statistics", {}).items():
-        yield f"  {name}: {part['units']} units, {part['rows']} rows"

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from keras_seq.config import DataConfig
-from keras_seq.data.formats.converted import parquet_of
+from keras_seq.config.database import FIELDS
+from keras_seq.data.formats.converted import content_digest, parquet_of
+from keras_seq.data.formats.members import labels_path
 from keras_seq.data.formats.registry import PARQUET_SUFFIXES
 from keras_seq.data.reading import Reading
 from keras_seq.data.reading.batches import column_names, is_typed
@@ -31,6 +33,13 @@ WORDS = {"number": "numbers", "flag": "true and false", "text": "text", "date": 
 ENDINGS = (".csv", ".csv.gz", *PARQUET_SUFFIXES)
 LABEL_ROWS = 50_000  # looked at at a time
 HEAD_BYTES = 2**20  # of a CSV, to tell how long its lines are
+
+
+NOT_SHAPING = {  # fields of the data section that leave the rows as they are
+    *("source", "subset", "home", "path", *FIELDS, "schema_file", "caster", "covariates", "split", "windows"),
+    *("target_cap", "scale", "conditions", "augment", "balance", "shuffle", "bucket", "cache", "prefetch", "shards"),
+    "known_ahead",
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,25 @@ class Recipe:
     schema: Schema
     time_kind: str
     folder: str
+
+
+def shaping(config: DataConfig) -> dict[str, Any]:
+    """Options that shape the rows: with others they are written anew."""
+    windows = {"windows.per_step": config.windows.per_step, "windows.horizon": bool(config.windows.horizon)}
+    return config.model_dump(mode="json", exclude=NOT_SHAPING) | windows
+
+
+def source_content(config: DataConfig, files: list[Path]) -> list[str]:
+    """Digests of the files and of what is read beside them: schema file, companion table, labels.
+
+    Raises:
+        DataError: one of them cannot be read.
+    """
+    beside = (config.schema_file, config.static.path, labels_path(files[0], config.labels))
+    try:
+        return [content_digest(Path(one).expanduser()) if one else "" for one in (*files, *beside)]
+    except OSError as error:
+        raise DataError(f"File '{error.filename}' cannot be read ({error.strerror}).") from None
 
 
 def table_recipe(config: DataConfig, layout: Layout, files: list[Path], folder: Path) -> Recipe:
@@ -123,23 +151,9 @@ def plan_files(config: DataConfig, files: list[Path]) -> Layout:
 
 def file_jobs(layout: Layout, files: list[Path], shard_bytes: int) -> list[ShardJob]:
     """Jobs of files, each about ``shard_bytes`` on disk."""
-    spans = [
-        (str(file), span)
-        for file in files
-        for span in _spans(file, shard_bytes, row_bytes(layout.schema), layout.reading)
-    ]
-    return [ShardJob(number, path, span) for number, (path, span) in enumerate(spans)]
-
-
-def row_jobs(rows: int, schema: Schema, shard_bytes: int) -> list[ShardJob]:
-    """Jobs of a source that is held in memory."""
-    size = max(1, shard_bytes // row_bytes(schema))
-    return [ShardJob(number, "", (low, min(low + size, rows))) for number, low in enumerate(range(0, rows, size))]
-
-
-def job_layout(layout: Layout, job: ShardJob) -> Layout:
-    """The layout for one job's file and span."""
-    return dataclasses.replace(layout, path=Path(job.path), span=job.span)
+    row = row_bytes(layout.schema)
+    spans = [(str(file), span) for file in files for span in _spans(file, shard_bytes, row, layout.reading)]
+    return [ShardJob(number, *span) for number, span in enumerate(spans)]
 
 
 def _same_columns(layout: Layout, files: list[Path], config: DataConfig) -> None:
@@ -224,18 +238,14 @@ def _count_labels(layout: Layout, files: list[Path], config: DataConfig) -> dict
             rows.update(found["label"].value_counts().to_dict())
             if not schema.classifies and not set(rows) <= {0, 1}:
                 return {}
-            _few_enough(rows, label, file)
+            if len(rows) > 1000:
+                raise DataError(
+                    f"Target '{label}' of '{file}' has more than 1000 distinct values, which are no classes. Use "
+                    "--data.task regression, or another target."
+                )
             pairs |= set(found.dropna().drop_duplicates().itertuples(index=False, name=None))
     units = len({name for _, name in pairs})
     return Counter(value for value, _ in pairs) if 1 < units == len(pairs) else rows
-
-
-def _few_enough(found: Counter[Any], name: str, file: Path) -> None:
-    if len(found) > 1000:
-        raise DataError(
-            f"Target '{name}' of '{file}' has more than 1000 distinct values, which are no classes. Use "
-            "--data.task regression, or another target."
-        )
 
 
 def _spans(file: Path, shard_bytes: int, row: int, reading: Reading) -> Iterator[tuple[int, int] | None]:

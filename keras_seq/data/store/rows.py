@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from keras_seq.data.known import first_known
 from keras_seq.data.quality import QualityReport, check_rows
 from keras_seq.data.running_stats import Moments
 from keras_seq.data.series import Series
-from keras_seq.data.sources.table_layout import Layout
+from keras_seq.data.store.plan import Recipe
+from keras_seq.data.store.shard_file import Run, ShardFile
 from keras_seq.data.store.units import UnitList, not_rising
 from keras_seq.errors import DataError
 
@@ -21,31 +23,22 @@ if TYPE_CHECKING:
 
 LEAST_PIECE = 4  # a unit's end closes a piece that is at least this part of a full one
 
-Run = tuple[str, str, int]  # unit, its group, and how many of its rows follow one another
 Rows = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]  # values, targets and time, one entry a row
-
-
-class Sink(Protocol):
-    """A shard file that pieces of rows are written to."""
-
-    def piece(self, values: NDArray[Any], targets: NDArray[Any], time: NDArray[Any], runs: list[Run]) -> None:
-        """Write rows that are stored together."""
 
 
 class RowTaker:
     """Takes in chunks in file order: refuses rows that cannot be streamed, and hands pieces to a sink.
 
     Args:
-        layout: how the rows are read.
-        codes: class number of each label text, or of each label number.
-        time_kind: numpy dtype of the time.
+        recipe: of the run.
+        path: of the input, for messages.
         sink: where pieces go.
         piece_rows: most rows of one.
     """
 
-    def __init__(self, layout: Layout, codes: dict[Any, int], time_kind: str, sink: Sink, piece_rows: int) -> None:
-        self.layout, self.schema, self.codes = layout, layout.schema, codes
-        self.time_kind = time_kind or "f8"
+    def __init__(self, recipe: Recipe, path: str, sink: ShardFile, piece_rows: int) -> None:
+        self.recipe, self.schema, self.path = recipe, recipe.schema, Path(path)
+        self.time_kind = recipe.time_kind or "f8"
         self.sink, self.piece_rows = sink, piece_rows
         self.units = UnitList(timed=True)
         self.rows = 0
@@ -66,33 +59,33 @@ class RowTaker:
 
     def _names(self, frame: pd.DataFrame, column: str | None) -> NDArray[np.str_]:
         if column is None:
-            return np.full(len(frame), self.layout.path.stem)
+            return np.full(len(frame), self.path.stem)
         missing = frame[column].isna().to_numpy()
         if missing.any():
             raise DataError(
-                f"Column '{column}' of '{self.layout.path}' is empty {self._where(int(missing.argmax()))}; every row "
+                f"Column '{column}' of '{self.path}' is empty {self._where(int(missing.argmax()))}; every row "
                 "needs its unit (and group). Fill it."
             )
         return frame[column].to_numpy(str)
 
     def _where(self, row: int) -> str:
-        return f"in data row {self.rows + row + 1} of '{self.layout.path}'"
+        return f"in data row {self.rows + row + 1} of '{self.path}'"
 
     def _targets(self, frame: pd.DataFrame) -> NDArray[np.float32]:
         """``(rows, targets)``; labels as class numbers."""
         import pandas as pd
 
-        schema, first = self.schema, self.schema.targets[0]
-        if not self.codes:
+        schema, first, codes = self.schema, self.schema.targets[0], self.recipe.codes
+        if not codes:
             return np.ascontiguousarray(frame[list(schema.targets)].to_numpy(np.float32))
         places, found = pd.factorize(frame[first])  # -1 where missing
         labels = found.tolist()
-        if unknown := [label for label in labels if label not in self.codes]:
+        if unknown := [label for label in labels if label not in codes]:
             raise DataError(
-                f"Target '{first}' of '{self.layout.path}' holds '{unknown[0]}', which is not among the schema's "
+                f"Target '{first}' of '{self.path}' holds '{unknown[0]}', which is not among the schema's "
                 f"classes {', '.join(schema.classes)}."
             )
-        return np.array([*(self.codes[label] for label in labels), np.nan], np.float32)[places][:, None]
+        return np.array([*(codes[label] for label in labels), np.nan], np.float32)[places][:, None]
 
     def add_rows(
         self,

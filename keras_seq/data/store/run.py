@@ -10,10 +10,9 @@ import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_seq.config import DataConfig
 from keras_seq.data.databases.extract import as_table
@@ -29,35 +28,24 @@ from keras_seq.data.store.plan import (
     file_jobs,
     input_files,
     plan_files,
-    row_jobs,
+    row_bytes,
+    shaping,
+    source_content,
     table_recipe,
 )
 from keras_seq.data.store.series import StoredSeries
 from keras_seq.data.store.writer import WORK, facts_path, loaded, read_facts, shard_name, write_shard
 from keras_seq.errors import ConfigError, OutputError
 from keras_seq.figures import Say, silent
-from keras_seq.files import ensure_writable, locked, read_json, sha256, write_json
+from keras_seq.files import ensure_writable, locked, read_json, write_json
 
 PLAN = "plan.json"
 SHARD_BYTES = 128 * 2**20
 WORTH_A_WORKER = 64 * 2**20  # bytes to be written
-SHAPING = (
-    *("unit", "group", "time", "task", "targets", "features", "positive", "impute", "missing_indicator"),
-    *("delimiter", "encoding", "decimal", "thousands", "row_names", "date_format", "zone", "strict"),
-    *("missing_codes", "missing_texts"),
-    *("header", "names", "skip_lines", "skip_footer", "comment", "quoted_lines", "member"),
-)
 
 
-@dataclass(frozen=True)
-class Written:
-    """Result of a writing run.
-
-    Attributes:
-        series: the finished shards.
-        new: shards written by this run.
-        kept: shards that were there already.
-    """
+class Written(NamedTuple):
+    """The finished shards, how many of them this run wrote, and how many were there already."""
 
     series: StoredSeries
     new: int
@@ -138,14 +126,15 @@ def _plan(
         recipe = table_recipe(config, plan_files(config, files), files, folder)
         assert recipe.layout is not None
         jobs = file_jobs(recipe.layout, files, shard_bytes)
-        facts = [[file.name, sha256(file)] for file in files]
-        facts += [sha256(config.schema_file)] if config.schema_file else []
+        facts = [[file.name for file in files], source_content(config, files)]
     else:
         config = config.model_copy(update={"subset": source.subset(config) or None})
         series = loaded(config)
         time_kind = "M8[ns]" if series.time.dtype.kind == "M" else "f8"
         recipe = Recipe(config, None, {}, series.schema, time_kind, str(folder))
-        jobs, facts = row_jobs(len(series.values), series.schema, shard_bytes), [series.fingerprint()]
+        step, rows = max(1, shard_bytes // row_bytes(series.schema)), len(series.values)
+        jobs = [ShardJob(i, "", (low, min(low + step, rows))) for i, low in enumerate(range(0, rows, step))]
+        facts = [series.fingerprint()]
     if marks := [*config.known_ahead, *(column.name for column in recipe.schema.columns if column.known_ahead)]:
         refuse_on_disk(marks[0])
     plan = {
@@ -154,10 +143,12 @@ def _plan(
         "data.path": str(local_path(config.path).resolve()) if config.path else None,
         "the input files (name and content)": hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
         "--shard-size": shard_bytes,
-        "data.windows.per_step": config.windows.per_step,
-        "data.windows.horizon": bool(config.windows.horizon),
-    } | {f"data.{name}": getattr(config, name) for name in SHAPING}
+    } | _named(config)
     return recipe, jobs, series, json.loads(json.dumps(plan))
+
+
+def _named(config: DataConfig) -> dict[str, Any]:
+    return {f"data.{name}": value for name, value in shaping(config).items()}
 
 
 def _same_plan(path: Path, plan: dict[str, Any], folder: Path, *, finished: bool) -> None:
@@ -167,12 +158,10 @@ def _same_plan(path: Path, plan: dict[str, Any], folder: Path, *, finished: bool
         ConfigError: names what has changed.
     """
     try:
-        old = read_json(path)["plan"] if finished else read_json(path)
+        old = _named(DataConfig()) | (read_json(path)["plan"] if finished else read_json(path))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(f"'{path}' cannot be read ({error}); remove the folder '{folder}' and start anew.") from None
-    # a plan of before an option existed was made without it
-    changed = [name for name in plan if (old[name] != plan[name] if name in old else bool(plan[name]))]
-    if changed:
+    if changed := [name for name in plan if old.get(name) != plan[name]]:
         what = "; ".join(f"{name} was {old.get(name)!r}, now {plan[name]!r}" for name in changed)
         raise ConfigError(
             f"The shards in '{folder}' were {'written' if finished else 'begun'} with other settings: {what}. Use the "
