@@ -50,7 +50,7 @@ DESCRIPTION = """Look at a table (CSV, Parquet, Excel, .ts, .npz ...) and write 
 It guesses units, time, groups, inputs, windows, split, family and size, and says why beside each value; what only you
 can know, it asks for. The result is read and tried on your file before it is written, and keras_seq.train takes it as
 it is. Candidates from the last value to networks are then tried on the train part alone, for at most --budget minutes;
-the simplest of those level with the best is proposed, and the table of all stands in the file as comments.
+the best of the simplest kind that is level with the best is proposed, with a table of all in the file's comments.
 """
 MINUTES = 3.0  # of pilots
 

@@ -17,7 +17,7 @@ from keras_seq.evaluation.plan import ResamplingPlan, make_plan
 Array = NDArray[np.float64]
 BLOCKS = 8  # of time, where slow cosines tell nothing
 MOST = 20_000  # points that standard errors are computed from
-NOTHING = 0.01  # of the best value: a difference that nobody would pay for
+NOTHING = 0.01  # of the best error, which is slack
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class MetricScore:
         error: its standard error; NaN: nothing can be told.
         behind: how much worse than the best, at least 0, in the metric's unit.
         behind_error: standard error of that difference, paired; NaN: nothing can be told.
+        slack: difference that nobody would pay for: 1 % of the best error, or of what the best lacks to 1.
     """
 
     name: str
@@ -37,12 +38,12 @@ class MetricScore:
     error: float
     behind: float
     behind_error: float
+    slack: float = 0.0
 
     @property
     def level(self) -> bool:
-        """Not worse than the best by more than one standard error of the difference, or by more than 1 %."""
-        chance = self.behind_error if np.isfinite(self.behind_error) else 0.0
-        return self.behind <= max(chance, NOTHING * abs(self.value))
+        """Not worse than the best by more than one standard error of the difference, or by more than the slack."""
+        return self.behind <= max(self.behind_error if np.isfinite(self.behind_error) else 0.0, self.slack)
 
 
 def metric_scores(answers: CandidateAnswers, spec: DataSpec) -> dict[str, MetricScore]:
@@ -61,6 +62,7 @@ def metric_scores(answers: CandidateAnswers, spec: DataSpec) -> dict[str, Metric
     series = {name: influence(few, measure, side, plan) for name, side in few.predictions.items()}
     sign = -1.0 if measure.higher_is_better else 1.0
     best = min(values, key=lambda name: sign * values[name])
+    slack = NOTHING * abs((1.0 if measure.higher_is_better else 0.0) - values[best])
     return {
         name: MetricScore(
             name,
@@ -68,6 +70,7 @@ def metric_scores(answers: CandidateAnswers, spec: DataSpec) -> dict[str, Metric
             _error(own, plan, count),
             max(0.0, sign * (values[name] - values[best])),
             0.0 if name == best else _error(own - series[best], plan, count),
+            slack,
         )
         for name, own in series.items()
     }

@@ -59,6 +59,13 @@ class Candidate:
         return own | ({"data.windows.length": self.window} if self.window else {})
 
     @property
+    def rank(self) -> int:
+        """Kind by what it takes: 0 references, 1 what is linear or fitted at once, 2 networks."""
+        if self.kind == "reference":
+            return 0
+        return 1 if self.kind == "fitted" or self.family in LINEAR_FORECASTS else 2
+
+    @property
     def season(self) -> int:
         """Rows that a reference looks back; 0: it is the same answer always."""
         if self.family == "seasonal_naive":

@@ -1,4 +1,4 @@
-"""The rule of one standard error: of all that are level with the best, the simplest."""
+"""The rule of one standard error: of all that are level with the best, the best of the simplest kind."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ def judge(points: Mapping[str, Points], series: Series, spec: DataSpec) -> dict[
     return metric_scores(align(replicates, series, []), spec)
 
 
-def choose(scores: Sequence[MetricScore], allowed: Sequence[str] | None = None) -> MetricScore:
-    """The first score, simplest first, that is level with the best; only among ``allowed``, then the best of these.
+def choose(scores: Sequence[MetricScore], rank: Mapping[str, int]) -> MetricScore:
+    """Of the scores that are level with the best those of the simplest kind, and of these the best.
 
     Args:
-        scores: of all candidates, the simplest first.
-        allowed: names that may be chosen; None: all.
+        scores: of all candidates.
+        rank: kind of those that may be chosen, the simplest first; where none of them is level, the best is taken.
     """
-    possible = [score for score in scores if np.isfinite(score.value) and (allowed is None or score.name in allowed)]
+    possible = [score for score in scores if np.isfinite(score.value) and score.name in rank]
     level = [score for score in possible if score.level]
-    return level[0] if level else min(possible, key=lambda score: score.behind)
+    if not level:
+        return min(possible, key=lambda score: score.behind)
+    return min(level, key=lambda score: (rank[score.name], score.behind))

@@ -56,12 +56,13 @@ class Outcome:
         return {name: by_name[name] for name in self.scores if by_name[name].family}
 
     def winner(self, *, network: bool = False) -> Candidate:
-        """The simplest that is level with the best; with ``network`` the best network, if one has answers."""
+        """By the rule of one standard error; with ``network`` the best network, if one has answers."""
         found = self.candidates
         networks = [name for name, candidate in found.items() if candidate.kind == "network"]
         if network and networks:
             return found[min(networks, key=lambda name: self.scores[name].behind)]
-        return found[choose(list(self.scores.values()), list(found)).name]
+        rank = {name: candidate.rank for name, candidate in found.items()}
+        return found[choose(list(self.scores.values()), rank).name]
 
 
 def propose(findings: Findings, seconds: float, *, network: bool = False, say: Say = silent) -> None:
@@ -250,7 +251,7 @@ def why(outcome: Outcome, candidate: Candidate, *, network: bool) -> str:
         return f"nothing tried beats {_words(outcome, candidate)} ({own}) by more than chance"
     if score.name == best.name:
         return f"the best of the pilots ({own})"
-    return f"the simplest that is level with the best, {best.name} ({metric} {figure(best.value)}): {own}"
+    return f"the best of the simplest kind that is level with {best.name} ({metric} {figure(best.value)}): {own}"
 
 
 def _words(outcome: Outcome, candidate: Candidate) -> str:

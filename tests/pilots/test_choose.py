@@ -19,29 +19,37 @@ def spec(series):
     return fit_spec(series, split(series, data), data)
 
 
-def score(name, value, behind, error):
-    return MetricScore(name, value, 1.0, behind, error)
+RANK = {"naive": 0, "ridge": 1, "trees": 1, "lstm": 2}
 
 
-def test_the_simplest_that_is_level_with_the_best_is_chosen():
+def score(name, value, behind, error, slack=0.0):
+    return MetricScore(name, value, 1.0, behind, error, slack)
+
+
+def test_the_simplest_kind_that_is_level_with_the_best_is_chosen():
     scores = [score("naive", 12, 4, 1), score("ridge", 8.4, 0.4, 0.5), score("lstm", 8, 0, 0)]
-    assert choose(scores).name == "ridge"
-    assert choose(scores, ["naive", "lstm"]).name == "lstm"
-    assert choose(scores, ["naive"]).name == "naive"
+    assert choose(scores, RANK).name == "ridge"
+    assert choose(scores, {"naive": 0, "lstm": 2}).name == "lstm"
+    assert choose(scores, {"naive": 0}).name == "naive"
 
 
-def test_a_difference_of_less_than_a_hundredth_is_none():
-    assert choose([score("naive", 10.05, 0.05, 0.0), score("lstm", 10, 0, 0)]).name == "naive"
-    assert choose([score("naive", 10.2, 0.2, 0.0), score("lstm", 10, 0, 0)]).name == "lstm"
+def test_of_one_kind_the_best_is_chosen():
+    scores = [score("ridge", 8.4, 0.4, 0.5), score("trees", 8.2, 0.2, 0.5), score("lstm", 8, 0, 0)]
+    assert choose(scores, RANK).name == "trees"
+
+
+def test_a_difference_within_the_slack_is_none():
+    assert choose([score("naive", 10.05, 0.05, 0.0, 0.1), score("lstm", 10, 0, 0, 0.1)], RANK).name == "naive"
+    assert choose([score("naive", 10.2, 0.2, 0.0, 0.1), score("lstm", 10, 0, 0, 0.1)], RANK).name == "lstm"
 
 
 def test_where_no_error_can_be_told_the_best_is_chosen():
     scores = [score("naive", 12, 4, np.nan), score("ridge", np.nan, np.nan, np.nan), score("lstm", 8, 0, 0)]
-    assert choose(scores).name == "lstm"
+    assert choose(scores, RANK).name == "lstm"
 
 
 def test_equal_perfect_answers_choose_the_simplest():
-    assert choose([score("naive", 0, 0, 0), score("lstm", 0, 0, 0)]).name == "naive"
+    assert choose([score("naive", 0, 0, 0), score("lstm", 0, 0, 0)], RANK).name == "naive"
 
 
 @pytest.mark.parametrize("units", [40, 1])
