@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-MORE = 1.5  # of an equal share: most candidates need less than theirs
+CHEAP, DEAR = 3.0, 1.5  # of an equal share
 LEAST = 1.0  # seconds without which nothing is begun
 
 
@@ -32,9 +32,9 @@ class Budget:
         """Seconds left."""
         return max(0.0, self.seconds - (time.monotonic() - self._began))
 
-    def share(self, waiting: int) -> float:
-        """Seconds for the next of so many candidates: what is left by number, half more of several."""
-        return self.left if waiting <= 1 else MORE * self.left / waiting
+    def share(self, waiting: int, *, cheap: bool = False) -> float:
+        """Seconds for the next of so many candidates: more than an equal share, since most need less than theirs."""
+        return min(self.left, (CHEAP if cheap else DEAR) * self.left / max(waiting, 1))
 
 
 @contextmanager

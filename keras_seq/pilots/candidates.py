@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from keras_seq.config import Experiment
@@ -26,6 +26,7 @@ LINEAR: dict[str, Any] = {
     "normalisation": "instance",
 }
 DENSE: dict[str, Any] = {"units": 32, "layers": 1, "dropout": 0.3, "hidden_dims": []}
+BY_ITSELF: dict[str, Any] = {"normalisation": "instance"}  # each window in its own mean and deviation
 # families by name, tried where they are registered
 LINEAR_FORECASTS = ("nlinear", "dlinear")
 FORECAST_NETWORKS = ("nhits", "tsmixer", "patchtst", "itransformer")
@@ -79,7 +80,7 @@ def constant() -> Candidate:
 
 
 def cheap(
-    experiment: Experiment, seasons: Mapping[int, str], known: Iterable[str], room: int, period: int
+    experiment: Experiment, seasons: Mapping[int, str], known: Iterable[str], room: int, period: int, units: int = 1
 ) -> list[Candidate]:
     """References and linear models, in seconds; forecasts with several windows.
 
@@ -89,6 +90,7 @@ def cheap(
         known: families that there are.
         room: longest window worth trying.
         period: season that ``model.arima.period`` keeps for the scale of errors; 0: none.
+        units: in the train part; several may be of unlike scale.
     """
     known, windows = set(known), experiment.data.windows
     if not windows.horizon:
@@ -104,11 +106,18 @@ def cheap(
         kind: Kind = "fitted" if family == "ridge" else "network"
         tried = lengths if family == "ridge" else lengths[:2]
         found += [Candidate(f"{family}, window {length}", family, kind, kept, length) for length in tried]
+    if "ridge" in known and units > 1:
+        found += [Candidate(f"ridge, {n}, by itself", "ridge", "fitted", {**kept, **BY_ITSELF}, n) for n in lengths[:2]]
     return found
 
 
 def dear(
-    experiment: Experiment, known: Iterable[str], window: int, proposed: Mapping[str, Any], period: int
+    experiment: Experiment,
+    known: Iterable[str],
+    window: int,
+    proposed: Mapping[str, Any],
+    period: int,
+    units: int = 1,
 ) -> list[Candidate]:
     """Trees, then networks, with the best window that a linear model found.
 
@@ -118,13 +127,14 @@ def dear(
         window: steps; 0: those of the configuration.
         proposed: ``model`` fields of the network that the rules propose; empty: they propose none.
         period: as in ``cheap``.
+        units: as in ``cheap``.
     """
     known, data = set(known), experiment.data
     kept = {"arima": {"period": period}} if period else {}
     if data.windows.horizon:
         outputs = data.windows.horizon * max(1, len(data.targets))
         trees = ["extra_trees", *(["hist_gradient_boosting"] if outputs <= MOST_OUTPUTS else [])]
-        networks = {"lstm": LINEAR, **{name: {"normalisation": "instance"} for name in FORECAST_NETWORKS}}
+        networks = {"lstm": LINEAR, **{name: BY_ITSELF for name in FORECAST_NETWORKS}}
     elif data.windows.mode == "whole" and not data.windows.per_step:
         trees = ["extra_trees", *SEQUENCE_FITTED, "hist_gradient_boosting"]
         networks = {"gru": SMALL, **{name: {} for name in SEQUENCE_NETWORKS}}
@@ -134,6 +144,9 @@ def dear(
         own = {name: value for name, value in proposed.items() if name not in ("family", "arima")}
         networks = {proposed["family"]: own} | {n: m for n, m in networks.items() if n != proposed["family"]}
     found = [Candidate(name, name, "fitted", kept, window) for name in trees if name in known]
+    if data.windows.horizon and units > 1:
+        alone = [own for own in found if own.family == "extra_trees"]
+        found += [replace(own, name=f"{own.name}, by itself", model={**kept, **BY_ITSELF}) for own in alone]
     return found + [
         Candidate(name, name, "network", {**kept, **model}, window) for name, model in networks.items() if name in known
     ]

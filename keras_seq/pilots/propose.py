@@ -109,19 +109,19 @@ def try_candidates(
     run = PilotRun(experiment, inner, Budget(seconds), say)
     first = inner.prepared(experiment.data)[0]
     seasons = find_seasons(first, experiment) if experiment.data.windows.horizon else {}
-    period, proposed = round(experiment.model.arima.period), _proposed(findings)
+    period, proposed, units = round(experiment.model.arima.period), _proposed(findings), inner.series.n_units
     how = "in time" if inner.by_time else "of whole units"
     say(f"pilots on the train part, {len(inner.folds)} folds {how}, at most {seconds:.0f} s (--budget 0: none)")
-    following = len(dear(experiment, names(), 0, proposed, period))
+    following = len(dear(experiment, names(), 0, proposed, period, units))
     if not experiment.data.windows.horizon:
         run.try_all([constant()], after=following)
-    run.try_all(cheap(experiment, seasons, names(), inner.room, period), after=following)
+    run.try_all(cheap(experiment, seasons, names(), inner.room, period, units), after=following)
     spec = first.spec
     scores = _scores(run.pilots, inner, spec)
     linear = [pilot.candidate for pilot in run.pilots if pilot.candidate.name in scores and pilot.candidate.window]
     linear = [candidate for candidate in linear if candidate.kind != "reference"]
     window = min(linear, key=lambda own: scores[own.name].behind).window if linear else 0
-    run.try_all(dear(experiment, names(), window, proposed, period))
+    run.try_all(dear(experiment, names(), window, proposed, period, units))
     return Outcome(run, _scores(run.pilots, inner, spec), TASKS[spec.task].metric, seasons)
 
 

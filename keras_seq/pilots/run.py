@@ -77,7 +77,7 @@ class PilotRun:
             if self.interrupted:
                 self.pilots.append(Pilot(candidate, remark="not tried: stopped by Ctrl-C"))
                 continue
-            share = self.budget.share(len(candidates) - place + after)
+            share = self.budget.share(len(candidates) - place + after, cheap=after > 0)
             if share < LEAST:
                 self.pilots.append(Pilot(candidate, remark="not tried: the budget was spent"))
                 continue

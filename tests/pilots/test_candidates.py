@@ -49,6 +49,14 @@ def test_trees_and_networks_by_task(tried, there, missing):
     assert there <= families and not missing & families and families <= set(names())
 
 
+def test_several_series_are_also_tried_each_by_its_own_scale():
+    assert not [own for own in cheap(forecast(24, 6), {1: ""}, names(), 99, 0) if "itself" in own.name]
+    found = cheap(forecast(24, 6), {1: ""}, names(), 99, 0, 5) + dear(forecast(24, 6), names(), 0, {}, 0, 5)
+    scaled = [own for own in found if "itself" in own.name]
+    assert {own.family for own in scaled} == {"ridge", "extra_trees"}
+    assert all(own.model["normalisation"] == "instance" for own in scaled)
+
+
 def test_the_network_of_the_rules_is_tried_with_its_own_sizes():
     proposed = {"family": "lstm", "units": 7, "arima": {"period": 24}}
     found = next(own for own in dear(forecast(24, 6), names(), 48, proposed, 24) if own.family == "lstm")
@@ -58,6 +66,7 @@ def test_the_network_of_the_rules_is_tried_with_its_own_sizes():
 def test_the_budget_is_shared_and_a_limit_ends_what_takes_too_long():
     budget = Budget(100)
     assert budget.share(1) == pytest.approx(100, abs=1) and budget.share(10) == pytest.approx(15, abs=1)
+    assert budget.share(10, cheap=True) == pytest.approx(30, abs=1)
     with pytest.raises(OutOfTime), time_limit(0.05):
         while True:
             sum(range(1000))
