@@ -14,7 +14,7 @@ from keras_seq.cli import output
 from keras_seq.data.remote import is_address, local_path
 from keras_seq.errors import ConfigError, nearest
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("keras_seq.init")  # also where it runs as __main__, so that progress is shown
 READING = (
     "delimiter",
     "encoding",
