@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 CHEAP, DEAR = 3.0, 1.5  # of an equal share
+SMALLEST = 1 / 6  # of all seconds, for one candidate
 LEAST = 1.0  # seconds without which nothing is begun
 
 
@@ -33,8 +34,12 @@ class Budget:
         return max(0.0, self.seconds - (time.monotonic() - self._began))
 
     def share(self, waiting: int, *, cheap: bool = False) -> float:
-        """Seconds for the next of so many candidates: more than an equal share, since most need less than theirs."""
-        return min(self.left, (CHEAP if cheap else DEAR) * self.left / max(waiting, 1))
+        """Seconds for the next of so many candidates: more than an equal share, since most need less than theirs.
+
+        No less than ``SMALLEST`` of all seconds: better a few candidates that end than many that do not.
+        """
+        equal = self.left / max(waiting, 1)
+        return min(self.left, max((CHEAP if cheap else DEAR) * equal, SMALLEST * self.seconds))
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def cheap(
     lengths = window_lengths(experiment, seasons, room)
     for family in [name for name in ("ridge", *LINEAR_FORECASTS) if name in known]:
         kind: Kind = "fitted" if family == "ridge" else "network"
-        tried = lengths if family == "ridge" else lengths[:2]
+        tried = lengths if family == "ridge" else lengths[: 2 if family == "nlinear" else 1]
         found += [Candidate(f"{family}, window {length}", family, kind, kept, length) for length in tried]
     if "ridge" in known and units > 1:
         found += [Candidate(f"ridge, {n}, by itself", "ridge", "fitted", {**kept, **BY_ITSELF}, n) for n in lengths[:2]]

@@ -106,6 +106,7 @@ def try_candidates(
     Raises:
         DataError: the train part is too small to hold anything back.
     """
+    _load()
     run = PilotRun(experiment, inner, Budget(seconds), say)
     first = inner.prepared(experiment.data)[0]
     seasons = find_seasons(first, experiment) if experiment.data.windows.horizon else {}
@@ -123,6 +124,18 @@ def try_candidates(
     window = min(linear, key=lambda own: scores[own.name].behind).window if linear else 0
     run.try_all(dear(experiment, names(), window, proposed, period, units))
     return Outcome(run, _scores(run.pilots, inner, spec), TASKS[spec.task].metric, seasons)
+
+
+def _load() -> None:
+    """Import what candidates need, so that none pays for it with its seconds."""
+    import sklearn.ensemble  # noqa: F401
+
+    from keras_seq.models import build  # noqa: F401
+    from keras_seq.models.registry import get_family
+    from keras_seq.training import fit  # noqa: F401
+
+    for family in ("ridge", "extra_trees", "hist_gradient_boosting"):
+        get_family(family)
 
 
 @contextmanager

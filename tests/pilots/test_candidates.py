@@ -65,7 +65,7 @@ def test_the_network_of_the_rules_is_tried_with_its_own_sizes():
 
 def test_the_budget_is_shared_and_a_limit_ends_what_takes_too_long():
     budget = Budget(100)
-    assert budget.share(1) == pytest.approx(100, abs=1) and budget.share(10) == pytest.approx(15, abs=1)
+    assert budget.share(1) == pytest.approx(100, abs=1) and budget.share(10) == pytest.approx(100 / 6, abs=1)
     assert budget.share(10, cheap=True) == pytest.approx(30, abs=1)
     with pytest.raises(OutOfTime), time_limit(0.05):
         while True:
