@@ -284,6 +284,12 @@ def _remarks(outcome: Outcome, candidate: Candidate, *, network: bool) -> list[s
             f"nothing tried beats {CONSTANT} ({outcome.metric} {_with_error(fixed)}) by more than chance: the inputs "
             "tell little of the target, or there are too few examples"
         )
+    cut = [pilot for pilot in outcome.run.pilots if pilot.remark.startswith(("stopped after", "not tried: the budget"))]
+    if cut:
+        notes.append(
+            f"{len(cut)} of {len(outcome.run.pilots)} candidates did not end within the budget of "
+            f"{outcome.run.budget.seconds / 60:.3g} minutes: --budget gives them more"
+        )
     if outcome.run.interrupted:
         notes.append("the pilots were stopped by Ctrl-C; the configuration holds the best so far")
     return notes
