@@ -13,6 +13,7 @@ from keras_seq import config
 from keras_seq.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
+    from keras_seq.autoconfig.database import DatabaseTable
     from keras_seq.autoconfig.facts import Choice, ConfigurationFacts
     from keras_seq.autoconfig.roles import ColumnRole
     from keras_seq.autoconfig.table import TableProfile
@@ -34,12 +35,17 @@ class Findings:
         self.text = ""
         self.checked = False
         self.notes: list[str] = []
+        self.database: DatabaseTable | None = None
         self.pilots: list[dict[str, Any]] = []  # candidates that were tried, as plain values
 
     @property
     def file(self) -> str:
         """Path or address of the table."""
         return self.facts.address or str(self.table.path)
+
+    def _words(self) -> str:
+        """The table as the command was given it."""
+        return shlex.join(self.database.words) if self.database else shlex.quote(self.file)
 
     def commands(self) -> list[str]:
         """What to do next, in order."""
@@ -55,7 +61,7 @@ class Findings:
         from keras_seq.autoconfig import write
 
         head = [
-            f"{self.table.path.name}: written by python -m keras_seq.init {shlex.quote(self.file)}",
+            f"{self.table.path.name}: written by python -m keras_seq.init {self._words()}",
             f"Command: python -m keras_seq.train --config {shlex.quote(str(self.out))}",
             "Every value is a guess with its reason above it; 'instead' is what else could be meant. Options of the "
             "command line win over this file; docs/configuration.md tells of all fields.",
@@ -136,6 +142,7 @@ def look(
     ask: Callable[[str], str] | None = None,
     reading: dict[str, Any] | None = None,
     address: str = "",
+    database: DatabaseTable | None = None,
 ) -> Findings:
     """Look at a table and make its configuration; nothing is written.
 
@@ -149,6 +156,7 @@ def look(
         ask: puts the question which column is the target to a person, and returns the name; None: nobody is there.
         reading: fields of ``data`` that say how the file is read, such as ``delimiter``.
         address: where ``path`` was copied from, which the configuration then names.
+        database: whose rows ``path`` holds, which the configuration then names.
 
     Raises:
         ConfigError, DataError: what is wrong with the file or the options, and how to mend it.
@@ -193,8 +201,9 @@ def look(
     question = settle(table, targets, parts["unit"].column, taken, task=task, horizon=horizon)
     facts = plan.gather(table, parts, question)
     facts.official = official
-    facts.wide, facts.address = wide, address
-    return _prove(table, facts, out, horizon, why, {name: (value, told.get(name)) for name, value in reading.items()})
+    facts.wide, facts.address = wide, database.shown if database else address
+    options = {name: (value, told.get(name)) for name, value in reading.items()}
+    return _prove(table, facts, out, horizon, why, options, database)
 
 
 def _profile(
@@ -271,6 +280,7 @@ def _prove(
     horizon: int,
     why: str,
     reading: dict[str, tuple[Any, str | None]],
+    database: DatabaseTable | None,
 ) -> Findings:
     """Choices that the file was tried with: loaded, checked and divided; wider shares where a part lacks something."""
     from keras_seq.autoconfig import advise, plan, write
@@ -284,7 +294,8 @@ def _prove(
         Choice(f"data.{name}", value, told or "as asked for") for name, (value, told) in reading.items()
     ]
     told_codes = [told for _, told in reading.values() if told]
-    findings = Findings(table, facts, choices, out)
+    findings = Findings(table, facts, database.named(choices) if database else choices, out)
+    findings.database = database
     findings.schema_text = write.schema_yaml(facts) if schema_file else ""
     findings.notes = [f"the file {remark}" for remark in table.remarks] + list(facts.question.notes)
     findings.notes += [part.note for part in facts.parts.values() if part.note]

@@ -44,6 +44,7 @@ DESCRIPTION = """Look at a table (CSV, Parquet, Excel, .ts, .npz ...) and write 
 
   python -m keras_seq.init pumps.csv --target wear
   python -m keras_seq.init sales.csv --target sales --horizon 4 --out sales.yaml
+  python -m keras_seq.init postgresql://lab@db.example/plant --table readings --target wear
   python -m keras_seq.init engines.parquet --target rul --unit engine --time cycle --json
   python -m keras_seq.init log.csv --target flow --data.date_format %d/%m/%Y --data.missing_codes [-999]
 
@@ -63,16 +64,22 @@ def main(argv: Sequence[str]) -> cli.Result:
         raise ConfigError(f"Option '--horizon' is a number of steps from 0 on, got {options.horizon}.")
     if not 0 <= options.budget < float("inf"):
         raise ConfigError(f"Option '--budget' is a number of minutes from 0 on, got {options.budget}.")
+    from keras_seq.autoconfig.database import is_database, read_database
     from keras_seq.autoconfig.plan import name_of
     from keras_seq.autoconfig.write import refuse_existing
 
-    path = local_path(options.file)
+    rows = {"query": options.query, "table": options.table, "table_schema": options.table_schema}
+    database = None
+    if is_database(options.file) or any(rows.values()):
+        database = read_database(options.file, rows, unit=options.unit, time=options.time)
+    path = database.path if database else local_path(options.file)
     out = Path(options.out or f"{name_of(path)}.yaml").expanduser()
     refuse_existing(out, overwrite=options.overwrite)
     findings = look(
         path,
         out,
         address=options.file if is_address(options.file) else "",
+        database=database,
         targets=tuple(name for name in options.target.split(",") if name),
         asked={part: getattr(options, part) for part in ("unit", "time", "group")},
         task=options.task,
@@ -114,8 +121,11 @@ def make_parser() -> cli.Parser:
     keys = [f"data.{name}" for name in READING]
     parser = cli.Parser(prog="python -m keras_seq.init", description=DESCRIPTION, keys=keys)
     parser.add_argument(
-        "file", metavar="FILE", help="table of any format: CSV of any dialect, Parquet, a workbook, ..."
+        "file", metavar="FILE", help="table of any format, an address (s3://, https://), or the URL of a database"
     )
+    parser.add_argument("--query", metavar="SELECT", help="of a database: the rows, as one SELECT")
+    parser.add_argument("--table", metavar="NAME", help="of a database: the rows, as all of a table or view")
+    parser.add_argument("--table-schema", metavar="NAME", help="schema that holds --table")
     parser.add_argument("--out", metavar="FILE", help="the configuration; default: the table's name with .yaml")
     parser.add_argument("--target", default="", metavar="NAME[,NAME]", help="column(s) to predict")
     parser.add_argument("--task", choices=("regression", "binary", "multiclass", "forecast"), help="default: guessed")

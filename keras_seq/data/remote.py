@@ -19,7 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 SECRETS = re.compile(r"(^|[&?;_-])(sig|signature|token|secret|password|key|credential)s?=", re.IGNORECASE)
 CONNECT, ANSWER = 10.0, 60.0  # seconds until a store is given up
 FRESH = 30.0  # seconds for which a copy is taken as current without asking
+KEPT = 7 * 24 * 3600.0  # seconds that a copy of an older version is kept unused
 _CHECKED: dict[str, tuple[float, Path]] = {}
 
 
@@ -107,6 +108,7 @@ def _copy_http(address: str) -> Path:
         size = int(facts[2]) if facts[2].isdigit() else 0
         with urllib.request.urlopen(address, timeout=ANSWER) as answer:
             _write(target, answer, size, address)
+    _forget_older(target.parent)
     return target
 
 
@@ -119,12 +121,28 @@ def _copy_store(address: str) -> Path:
     version = "\n".join(f"{one.name}\0{one.size}\0{one.version}" for one in members)
     folder = _folder(address, version)
     alone = len(members) == 1 and members[0].path == path
-    for one in members:
-        target = folder / one.name
-        if not (target.is_file() and target.stat().st_size == one.size):
-            with store.open_input_stream(one.path, compression=None) as stream:
-                _write(target, stream, one.size, address)
+    missing = [one for one in members if not _is_there(folder / one.name, one.size)]
+    for one in missing:
+        with store.open_input_stream(one.path, compression=None) as stream:
+            _write(folder / one.name, stream, one.size, address)
+    if missing and _members(store, path) != members:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise DataError(f"'{address}' changes while it is copied. Nothing was kept; try again when it is written.")
+    _forget_older(folder)
     return folder / members[0].name if alone else folder / PurePosixPath(_root(path)).name
+
+
+def _is_there(file: Path, size: int) -> bool:
+    return file.is_file() and file.stat().st_size == size
+
+
+def _forget_older(newest: Path) -> None:
+    """Remove copies of other versions of an address that nobody has used for a week."""
+    os.utime(newest)
+    for folder in newest.parent.iterdir():
+        with suppress(OSError):
+            if folder != newest and time.time() - folder.stat().st_mtime > KEPT:
+                shutil.rmtree(folder)
 
 
 def _root(path: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.server
 import io
+import os
 import socket
 import threading
 import time
@@ -215,3 +217,36 @@ def test_secrets_in_an_address_are_refused_and_not_repeated(address):
     with pytest.raises(ConfigError, match="configurations and logs") as refusal:
         local_path(address)
     assert "secret" not in str(refusal.value).replace("AWS_SECRET", "").replace("_SECRET", "")
+
+
+def test_labels_of_a_folder_may_lie_in_a_store(bucket):
+    for unit in range(4):
+        rows = "t,a\n" + "".join(f"{t},{t + unit}\n" for t in range(30))
+        bucket.put_object(Bucket="plant", Key=f"cuts/cut_{unit}.csv", Body=rows.encode())
+    labels = "name,kind\n" + "".join(f"cut_{unit},{'ab'[unit % 2]}\n" for unit in range(4))
+    bucket.put_object(Bucket="plant", Key="labels.csv", Body=labels.encode())
+    data = {"source": "table", "path": "s3://plant/cuts", "labels": "s3://plant/labels.csv", "targets": ["kind"]}
+    series = read_series(config.from_dict({"data": {**data, "unit": "file", "time": "t"}}).data)
+    assert series.schema.classes == ("a", "b") and series.n_units == 4
+
+
+def test_what_changes_while_it_is_copied_is_not_kept(bucket, monkeypatch, tmp_path):
+    bucket.put_object(Bucket="plant", Key="moving.csv", Body=ROWS.encode())
+    once, listings = remote._members, iter(range(9))
+    monkeypatch.setattr(
+        remote,
+        "_members",
+        lambda store, path: [dataclasses.replace(one, version=str(next(listings))) for one in once(store, path)],
+    )
+    with pytest.raises(DataError, match="changes while it is copied"):
+        local_path("s3://plant/moving.csv")
+    assert not [path for path in (tmp_path / "stores").rglob("*") if path.is_file()]
+
+
+def test_copies_of_older_versions_go_after_a_week_unused(web):
+    old = local_path(f"{web}/d/log.csv")
+    Files.content["/d/log.csv"] = ROWS.replace(",39\n", ",77\n").encode()
+    new = local_path(f"{web}/d/log.csv")
+    assert old.exists() and new.exists() and old != new
+    os.utime(old.parent, (1, 1))
+    assert local_path(f"{web}/d/log.csv") == new and not old.exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 from keras_seq import files
 from keras_seq.data.formats.registry import PARQUET_SUFFIXES, known_formats
 from keras_seq.data.reading.reading import Shape
+from keras_seq.data.remote import local_path
 from keras_seq.errors import DataError
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".tab")
@@ -115,7 +116,7 @@ def labels_path(path: Path, labels: str | None) -> Path | None:
     """As ``labels_file``, by ``data.labels``."""
     if labels is None:
         return None
-    given = Path(labels).expanduser()
+    given = local_path(labels)
     inside = root_of(path) / given
     places = [inside] if not given.is_absolute() and len(given.parts) == 1 and is_many(path) else []
     return next((one for one in (*places, given) if one.is_file()), None)
