@@ -28,9 +28,14 @@ UNIT_WORDS = words(
 GROUP_WORDS = words(
     "group site heat batch lot plant line fleet campaign furnace region patient subject customer factory"
 )
-TIME_WORDS = words(
-    "time date datetime timestamp ts t cycle cycles step hour hours day days week weeks month minute minutes second "
-    "seconds year at when index tick period"
+CLOCK_WORDS = words(  # those that name nothing else; the others may be a season's inputs, too
+    "time date datetime timestamp ts zeit datum uhrzeit zeitstempel zeitpunkt fecha hora tiempo heure horodatage "
+    "tijd dato czas čas ora tempo 日期 时间 時間 日付 時刻 日時 날짜 시간 일시 дата время"
+)
+TIME_WORDS = CLOCK_WORDS | words(
+    "t cycle cycles step hour hours day days week weeks month minute minutes second seconds year at when index tick "
+    "period stunde woche monat jahr dia día mes año jour mois année semaine giorno mese anno godzina rok "
+    "年 月 日 时 час день месяц год"
 )
 HOUR = 3_600_000_000_000  # nanoseconds
 MOST_DOUBLED = 0.05  # share of rows with a stamp that their unit has already, which are merged
@@ -66,8 +71,9 @@ class ColumnRole:
 
 def named(name: str, words: frozenset[str]) -> bool:
     """Whether one of the words of a column name (``engine_id``, ``EngineId``) is among ``words``."""
-    apart = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
-    return not words.isdisjoint(re.split(r"[^a-z]+", apart.lower()))
+    apart = re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()
+    inside = any(len(word) > 1 and max(word) > "\u1100" and word in apart for word in words)  # no blanks in 采集时间
+    return inside or not words.isdisjoint(re.split(r"[\W\d_]+", apart))
 
 
 def codes(table: TableProfile, name: str) -> NDArray[np.int64]:
@@ -277,6 +283,12 @@ def _holed_unit(table: TableProfile, taken: set[str]) -> str:
 def _unread_time(table: TableProfile, taken: set[str]) -> str:
     """That a column seems to tell the time but cannot be read as one, and why; empty: there is none such."""
     for name, column in table.columns.items():
+        if name not in taken and name in table.clocks and column.kind == "number" and named(name, CLOCK_WORDS):
+            return (
+                f"column '{name}' may tell the time, but its numbers do not rise with the rows: steps are counted. "
+                f"Sort the file by it and give --time {shlex.quote(name)}, name the units with --unit, or say "
+                "--time none, if it is no time"
+            )
         text = column.word or next(iter(column.counts or ()), "")
         timed = named(name, TIME_WORDS) and column.kind in ("text", "mixed", "number")
         stamps = column.kind == "text" and re.search(r"\d[-/.:]\d", text) and column.distinct > table.rows // 2

@@ -308,15 +308,14 @@ def _clocks(
         words = column.kind == "text" and any(map(str.isdigit, column.word))
         digits = column.kind == "number" and column.whole and _like_digits(column.low, column.high)
         other = next((number for number in numbers if number != name), None)
-        asked = config
-        if column.kind == "number" and not (config.date_format or digits or column.missing):
+        free = other is not None and not column.missing
+        dates = _dates(config, name, str(other), head) if (words or digits) and free else None
+        if dates is None and column.kind == "number" and free and not config.date_format:
             counted = plausible_number_format(column.low, column.high, name)
-            asked = config.model_copy(update={"date_format": counted}) if counted else config
-            digits = counted is not None
-        dates = _dates(asked, name, other, head) if (words or digits) and other and not column.missing else None
+            asked = config.model_copy(update={"date_format": counted})
+            dates = _dates(asked, name, str(other), head) if counted else None
+            formats |= {name: str(counted)} if dates is not None else {}
         if dates is not None:
-            if asked is not config:
-                formats[name] = str(asked.date_format)
             column.kind, clocks[name] = "date", dates
         elif column.kind == "number" and not column.missing and not column.infinite:
             clocks[name] = head[name].to_numpy()
@@ -326,7 +325,14 @@ def _clocks(
 def _like_digits(low: float, high: float) -> bool:
     """Whether whole numbers may be dates in digits: 202401 ... 20240131235959, of the years 1900 to 2099."""
     size = len(f"{low:.0f}") - 4
+    if size == 2 and _like_day(low) and _like_day(high):  # 240131
+        return True
     return size in (2, 4, 6, 8, 10) and 1900 * 10**size <= low <= high < 2100 * 10**size
+
+
+def _like_day(number: float) -> bool:
+    """Whether six digits may be a year of two digits, a month and a day."""
+    return number < 1e6 and 1 <= number // 100 % 100 <= 12 and 1 <= number % 100 <= 31
 
 
 def _dates(config: DataConfig, name: str, number: str, head: pd.DataFrame) -> NDArray[np.int64] | None:

@@ -169,8 +169,9 @@ def tell(answers: AnswerTable, out: str | None, fields: dict[str, Any]) -> cli.R
     table = answers.table
     fields |= {"rows": len(table), "refused": [one.to_dict() for one in answers.refused], "notes": list(answers.notes)}
     if not out:
-        return cli.Result(fields | {"answers": table}, lambda: table.to_csv(sys.stdout, index=False))
-    write_table(table, Path(out))
+        return cli.Result(fields | {"answers": table}, lambda: answers.as_text().to_csv(sys.stdout, index=False))
+    typed = Path(out).suffix in (".parquet", ".pq", ".json")
+    write_table(table if typed else answers.as_text(), Path(out))
     print(f"{len(table)} rows in {out}", file=sys.stderr)
     return cli.Result(fields | {"written": out})
 

@@ -54,6 +54,12 @@ class _YamlReader(yaml.SafeLoader):
             return _PLAIN_TAG
         return super().resolve(kind, value, implicit)
 
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """A mapping whose keys differ."""
+        node = super().compose_mapping_node(anchor)
+        _refuse_doubled(node)
+        return node
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node:
         """A node and all below it, counted."""
         alias = self.check_event(yaml.AliasEvent)
@@ -72,6 +78,19 @@ class _YamlReader(yaml.SafeLoader):
         if self.open[-1] > MAX_NODES:
             raise NotYaml(f"it holds more than {MAX_NODES} values, counting each alias as what it stands for")
         return node
+
+
+def _refuse_doubled(node: yaml.MappingNode) -> None:
+    """Refuse a mapping that has a key twice: YAML itself would take the last one."""
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode) or key.tag == _YAML_TAG + "merge":
+            continue
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            where = f"in line {lines[key.value]} and in line {line}" if line > lines[key.value] else f"in line {line}"
+            raise NotYaml(f"key '{key.value}' stands twice, {where}; keep one of them")
+        lines[key.value] = line
 
 
 def _only(*names: str) -> dict[Any, Any]:

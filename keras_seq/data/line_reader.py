@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_seq.data.plans.marks import channel, planned
+from keras_seq.data.reading.date_texts import plain_date
 from keras_seq.data.reading.joined_time import join_columns
 from keras_seq.data.reading.line_stream import LineStream
 from keras_seq.data.reading.lines import split_line
@@ -151,7 +152,8 @@ class LineReader:
             if is_named(date_format):
                 stamp = _named_stamp(text, date_format)
             else:
-                stamp = datetime.fromisoformat(text.strip()) if is_iso else datetime.strptime(text.strip(), date_format)
+                plain, written = plain_date(text, date_format)
+                stamp = datetime.fromisoformat(plain) if is_iso else datetime.strptime(plain, written)
         except (DataError, ValueError):
             if date_format is None and (stamps := _iso(text)):
                 return stamps

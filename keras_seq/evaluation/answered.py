@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_seq.data.calendar import forecast_stamps
+from keras_seq.data.reading.by_schema import format_stamps
+from keras_seq.data.reading.reading import Reading
 from keras_seq.data.rows import RefusedUnit, Rows, refused_line
 from keras_seq.data.series import Int
 from keras_seq.data.spec import DataSpec
@@ -29,11 +31,28 @@ class AnswerTable:
         table: one row an answer, and a step ahead.
         refused: units without an answer.
         notes: one line each.
+        reading: of the table that was answered, by which its stamps are written.
     """
 
     table: pd.DataFrame
     refused: tuple[RefusedUnit, ...] = ()
     notes: tuple[str, ...] = ()
+    reading: Reading | None = None
+
+    def as_text(self) -> pd.DataFrame:
+        """The table as text files have it: computed stamps are written as the answered table writes its own."""
+        import pandas as pd
+
+        table, reading = self.table, self.reading
+        if reading is None or reading.date_format is None or not pd.api.types.is_string_dtype(table.dtypes.iloc[1]):
+            return table
+        computed = [name for name in table if pd.api.types.is_datetime64_any_dtype(table[name])]
+        texts = {}
+        for name in computed:
+            stamps = pd.DatetimeIndex(table[name])
+            stamps = stamps.tz_convert("UTC").tz_localize(None) if stamps.tz is not None else stamps
+            texts[name] = format_stamps(stamps.to_numpy("datetime64[ns]"), reading)
+        return table.assign(**texts)
 
     def warnings(self) -> list[str]:
         """The notes, and a line that names the refused units."""

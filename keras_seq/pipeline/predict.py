@@ -175,7 +175,7 @@ def answer_rows(bundle: Bundle, rows: Rows, *, every: int = 0) -> AnswerTable:
     output = _run(bundle, series.values, windows.start, windows.length)
     last, unit = windows.start + windows.length - 1, series.unit_ids[windows.unit]
     table = answers_table(bundle, output, unit=unit, last=rows.stamps[last], time=series.time[last], clock=rows.clock)
-    return AnswerTable(table, windows.refused, rows.notes(bundle.schema))
+    return AnswerTable(table, windows.refused, rows.notes(bundle.schema), bundle.schema.reading)
 
 
 def _run(bundle: Bundle, values: np.ndarray, start: np.ndarray, length: np.ndarray) -> dict[str, np.ndarray]:

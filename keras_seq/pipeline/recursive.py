@@ -77,7 +77,7 @@ def answer_further(bundle: Bundle, rows: Rows, *, steps: int, every: int = 0) ->
     table = answers_table(further, answers, unit=unit, last=rows.stamps[last], time=series.time[last], clock=rows.clock)
     names = columns_for(spec, bundle.schema, clock=rows.clock, levels=())
     table[names.word("recursive")] = np.tile(np.arange(1, steps + 1) > bundle.spec.horizon, len(last))
-    return AnswerTable(table, windows.refused, (*rows.notes(bundle.schema), *notes))
+    return AnswerTable(table, windows.refused, (*rows.notes(bundle.schema), *notes), bundle.schema.reading)
 
 
 def check_recursion(bundle: Bundle, steps: int) -> None:

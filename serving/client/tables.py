@@ -184,7 +184,7 @@ def _answer(
         called = served.schema.unit_column or ("unit" if numbered else None)
         beside = {rows.clock or "row": last} if numbered or rows.clock else {}
         table = frames.answers_frame(answers, unit, called, beside)
-    return AnswerTable(table, windows.refused, rows.notes(served.schema))
+    return AnswerTable(table, windows.refused, rows.notes(served.schema), served.schema.reading)
 
 
 def _ask(

@@ -92,3 +92,19 @@ def test_a_row_of_totals_is_named_where_the_time_is_no_date(here, capsys):
     cycles.to_csv("cycles.csv", index=False)
     assert main(["cycles.csv", "--target", "sales", "--horizon", "1"]) == 0
     assert "column 'cycle' of the last row is 'Total'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["Zeit", "Datum", "fecha", "日期", "采集时间", "time", "measure_time"])
+def test_numbers_called_a_time_that_do_not_rise_are_noted(here, capsys, name):
+    table = pd.DataFrame({name: np.random.default_rng(0).permutation(60) * 7, "x": Y[:60], "sales": Y[60:120]})
+    begin(table, "--target", "sales", "--horizon", "1")
+    assert f"column '{name}' may tell the time, but its numbers do not rise" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["Zeit", "Datum", "fecha", "日期"])
+def test_numbers_called_a_time_in_another_language_are_one(here, name):
+    made = begin(pd.DataFrame({name: SECONDS, "x": Y, "sales": Y}), "--target", "sales", "--horizon", "1")
+    assert made.data.time == name and made.data.date_format == "epoch_s"
+    steps = np.cumsum([1, 2, 4] * 20)  # not even: without its name it could be a sensor that rises
+    made = begin(pd.DataFrame({name: steps, "x": Y[:60], "sales": Y[60:120]}), "--target", "sales", "--overwrite")
+    assert made.data.time == name

@@ -236,3 +236,13 @@ def test_ordinary_anchors_and_merges_are_read(tmp_path):
     assert load(tmp_path, text).model.units == 8
     read = yaml_text.meaning(yaml_text.read("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: [*a, *a]"))
     assert read == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": [{"x": 1, "y": 2}] * 2}
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("name: a\ntraining: {epochs: 3}\nname: b\n", "key 'name' stands twice, in line 1 and in line 3"),
+    ("training:\n  epochs: 3\n  seed: 1\n  epochs: 30\n", "key 'epochs' stands twice, in line 2 and in line 4"),
+    ('training: {epochs: 3, "epochs": 30}\n', "key 'epochs' stands twice, in line 1"),
+])  # fmt: skip
+def test_a_doubled_key_is_refused_with_both_lines(tmp_path, text, told):
+    with pytest.raises(ConfigError, match=told):
+        load(tmp_path, text)

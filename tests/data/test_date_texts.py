@@ -14,7 +14,7 @@ from keras_seq.config import DataConfig
 from keras_seq.data.frame_rows import frame_rows
 from keras_seq.data.line_reader import LineReader
 from keras_seq.data.reading.by_schema import format_stamps
-from keras_seq.data.reading.dates import parse_dates, settle_dates
+from keras_seq.data.reading.dates import compact_format, parse_dates, settle_dates
 from keras_seq.data.reading.named_dates import EPOCHS, parse_named, write_named
 from keras_seq.data.reading.reading import Reading
 from keras_seq.data.sources.registry import load_series
@@ -181,3 +181,64 @@ def test_numbers_of_six_digits_are_no_months():
 
     assert compact_format(pa.array(["200001", "201511", "190303", "209912"])) is None
     assert compact_format(pa.array(["20231399", "20230101", "20230102"])) is None
+
+
+HALF_HOURS = pd.date_range("2023-03-05 22:00", periods=60, freq="37min")
+
+
+def half_days(form: str, words: tuple[str, str]) -> list[str]:
+    return [stamp.strftime(form) + words[stamp.hour >= 12] for stamp in HALF_HOURS]
+
+
+@pytest.mark.parametrize(("texts", "unit"), [
+    (HALF_HOURS.strftime("%y-%m-%dT%H:%M"), "min"),
+    (HALF_HOURS.strftime("%y/%m/%dT%H:%M:%S"), "min"),
+    (HALF_HOURS.strftime("%Y-%m-%d %H:%M:%S,000"), "min"),
+    (HALF_HOURS.strftime("%Y-%m-%dT%H:%M:%S,000"), "min"),
+    (HALF_HOURS.strftime("%d.%m.%Y %H:%M:%S,000"), "min"),
+    (half_days("%d/%m/%Y %I:%M ", ("a.m.", "p.m.")), "min"),
+    (half_days("%m/%d/%Y %I:%M:%S ", ("a. m.", "p. m.")), "min"),
+    (half_days("%m/%d/%Y %I:%M ", ("am", "pm")), "min"),
+    (half_days("%Y-%m-%d %I:%M", ("am", "pm")), "min"),
+    ([f"{stamp.year}/{stamp.month}" for stamp in pd.date_range("1975-01-01", periods=60, freq="MS")], "M"),
+    (HALF_HOURS.strftime("%d/%b/%Y:%H:%M:%S"), "min"),
+    (HALF_HOURS.strftime("%d/%b/%Y:%H:%M:%S +0000"), "min"),
+    (HALF_HOURS.strftime("[%d/%b/%Y:%H:%M:%S +0000]"), "min"),
+    (HALF_HOURS.strftime("%Y-%m-%d_%H:%M:%S"), "min"),
+    (HALF_HOURS.strftime("%Y%m%d_%H%M"), "min"),
+    (HALF_HOURS.strftime("%Y年%m月%d日 %H时%M分"), "min"),
+], ids=lambda value: value[0] if not isinstance(value, str) else "")  # fmt: skip
+def test_dates_of_logs_and_people_are_read_alike_in_files_and_streams(tmp_path, texts, unit):
+    wanted = HALF_HOURS if unit == "min" else pd.date_range("1975-01-01", periods=60, freq="MS")
+    pd.DataFrame({"when": list(texts), "y": range(60)}).to_csv(tmp_path / "t.csv", index=False, sep=";")
+    config = DataConfig(source="table", path=str(tmp_path / "t.csv"), time="when", targets=("y",), task="forecast")
+    series = load_series(config, checked=False)
+    np.testing.assert_array_equal(series.time, wanted.to_numpy("datetime64[ns]"))
+    assert not [one for one in series.info.get("choices", ()) if "separators" in one]
+    lines = (tmp_path / "t.csv").read_text().splitlines(keepends=True)
+    assert len(list(LineReader(lines, series.schema))) == 60
+
+
+def test_an_offset_of_a_log_is_taken_off(tmp_path):
+    times, reading = read([f"1{i}/Oct/2000:13:55:36 -0700" for i in range(9)], tmp_path / "a.csv")
+    assert times[0] == np.datetime64("2000-10-10T20:55:36") and reading.zone == "-07:00"
+
+
+@pytest.mark.parametrize(("numbers", "is_date"), [
+    (pd.date_range("2023-01-20", periods=60).strftime("%y%m%d"), True),
+    (np.arange(100101, 100131), False),  # a counter inside one month
+    (np.arange(230101, 230201), False),
+    (pd.date_range("2024-01-01", periods=60, freq="h").strftime("%Y%m%d%H"), True),
+    (1901010100 + np.arange(60), False),  # seconds from March 2030 on
+    (1901010100 + 100 * np.arange(12), False),
+])  # fmt: skip
+def test_digits_are_dates_only_where_their_steps_say_so(tmp_path, numbers, is_date):
+    assert (compact_format(pa.array([str(number) for number in numbers])) is not None) == is_date
+    path = tmp_path / "t.csv"
+    pd.DataFrame({"datum": numbers, "x": np.arange(len(numbers)) % 7, "y": range(len(numbers))}).to_csv(
+        path, index=False
+    )
+    profile = read_table(path)
+    assert (profile.columns["datum"].kind == "date") == (is_date or int(numbers[0]) > 1e9)
+    if not is_date and int(numbers[0]) > 1e9:
+        assert profile.formats == {"datum": "epoch_s"}

@@ -6,11 +6,13 @@ import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from keras_seq.data.reading.reading import Reading
 from keras_seq.data.rows import Rows
 from keras_seq.errors import DataError
-from keras_seq.evaluation.answered import cut
+from keras_seq.evaluation.answered import AnswerTable, cut
 from tests.factories.series import make_series
 
 SPEC = SimpleNamespace(time=5, variable_length=False)
@@ -66,3 +68,25 @@ def test_units_that_are_left_out_leave_the_others_as_they_are():
     assert [one.to_dict() for one in kept.refused] == [
         {"unit": "a", "rows": 3, "reason": "too short"}, {"unit": "c", "rows": 2, "reason": "too short"}
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reading", "last", "ahead", "written"), [
+    (Reading(date_format="%d.%m.%Y %H:%M"), "13.02.2018 00:00", "2018-02-14T12:30", "14.02.2018 12:30"),
+    (Reading(date_format="ISO8601", stamp_format="%Y-%m-%d"), "2018-02-13", "2018-02-14", "2018-02-14"),
+    (Reading(date_format="ISO8601", zone="Europe/Berlin", offsets=True), "2018-02-13T00:00:00+01:00",
+     "2018-02-13T23:00", "2018-02-14T00:00:00+01:00"),
+    (Reading(date_format="quarter", stamp_format="%YQ%q"), "2018Q1", "2018-04-01", "2018Q2"),
+])  # fmt: skip
+def test_computed_stamps_are_written_as_the_table_writes_its_own(reading, last, ahead, written):
+    stamps = pd.DatetimeIndex([ahead])
+    stamps = stamps.tz_localize("UTC").tz_convert(reading.zone) if reading.zone else stamps
+    table = pd.DataFrame({"unit": ["a"], "day": [last], "steps_ahead": [1], "forecast_time": stamps, "y": [1.0]})
+    text = AnswerTable(table, reading=reading).as_text()
+    assert text["forecast_time"].tolist() == [written] and text["day"].tolist() == [last]
+    assert AnswerTable(table).as_text() is table
+
+
+def test_stamps_of_typed_tables_stay_stamps():
+    days = pd.to_datetime(["2018-02-13"])
+    table = pd.DataFrame({"unit": ["a"], "day": days, "steps_ahead": [1], "forecast_time": days, "y": [1.0]})
+    assert AnswerTable(table, reading=Reading(date_format="ISO8601")).as_text() is table

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CELLS = 2**21  # values turned round at once
+_SIGNED = re.compile(r"(?i)(?:t|time|step|now)[ _]?([-+\u2212] ?\d+)?")
+_PAST = re.compile(r"(?i)(?<![a-z])(?:minus|before|prior|previous|prev|past|ago|back|lag|lagged|vor|neg)(?![a-z])")
 STEP, TIME = "step", "time"
 
 
@@ -150,8 +152,33 @@ def _numbers(names: Sequence[str]) -> NDArray[np.int64]:
     """Steps by the numbers in names such as ``V7``; counted where they neither rise nor differ by that number alone."""
     found = [re.search(r"(\d+)\D*$", name) for name in names]
     steps = np.array([int(one[1]) if one else -1 for one in found], np.int64)
+    before = _before(names)
+    if before is not None:
+        return before
     rising = (steps >= 0).all() and (np.diff(steps) > 0).all()
     return steps if rising or _alike(names, steps) else np.arange(len(names), dtype=np.int64)
+
+
+def _before(names: Sequence[str]) -> NDArray[np.int64] | None:
+    """Steps of names that count backwards: ``minus3``, ``before 3``, ``3 days ago``, ``t-3``, ``t``; None: others.
+
+    Numbers behind a word for the past, or a sign behind ``t``, are below 0; ``t`` is 0.
+    """
+    steps: list[int] = []
+    past = False
+    for name in names:
+        found = _SIGNED.fullmatch(name.strip())
+        word = _PAST.search(name)
+        number = re.search(r"\d+", name)
+        if found:
+            steps.append(int(found[1].replace("\u2212", "-").replace(" ", "") or 0) if found[1] else 0)
+            past |= (found[1] or "").startswith(("-", "\u2212"))
+        elif word and number and len(re.findall(r"\d+", name)) == 1:
+            steps.append(-int(number[0]))
+            past = True
+        else:
+            return None
+    return np.array(steps, np.int64) if past and len(set(steps)) == len(steps) else None
 
 
 def _alike(names: Sequence[str], steps: NDArray[np.int64]) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_seq.data.reading.date_texts import ANY, DAY_PARTS, further_formats, plain_dates, with_comma
 from keras_seq.data.reading.named_dates import ALIASES, MONTHS, is_epoch, is_named, parse_named, period_formats
 from keras_seq.data.reading.zones import OFFSET, to_universal, zone_info, zone_of_offsets
 from keras_seq.errors import DataError, shorten
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 ISO = "ISO8601"
 COMPACT_FORMATS = {6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # by digits
-ANY = "separators: "  # before a format whose slashes may be dashes or points from row to row
+SHORT = "%y%m%d"
 _WITH_OFFSET = OFFSET.replace("([Zz]", "(?:[Zz]")
 _SHORT_DAYS = ("%m/%d/%y", "%d.%m.%y", "%m-%d-%y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d-%b-%y", "%d %b %y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H.%M", " %H.%M.%S", " %I:%M %p", " %I:%M:%S %p")
@@ -71,6 +72,7 @@ def settle_dates(texts: pd.Series, name: str, path: Path, *, date_format: str | 
     Raises:
         DataError: no one format fits all rows.
     """
+    own, texts = texts, plain_dates(texts, date_format or "")
     candidates = _asked(date_format, texts) if date_format else _candidates(texts)
     fitting: dict[str, Any] = {}
     bad = texts.iloc[0] if len(texts) else ""
@@ -79,7 +81,7 @@ def settle_dates(texts: pd.Series, name: str, path: Path, *, date_format: str | 
         if stamps.notna().all() and len(stamps):
             fitting[candidate] = stamps
         elif len(stamps):
-            bad = texts[stamps.isna()].iloc[0]
+            bad = own[stamps.isna()].iloc[0]
     if not fitting and not date_format:
         fitting = _any_separator(texts)
     if not fitting:
@@ -98,7 +100,7 @@ def settle_dates(texts: pd.Series, name: str, path: Path, *, date_format: str | 
             "says another"
         )
     carried = bool(offsets.notna().any())
-    written = _written(texts, chosen) if len(texts) and not carried else None
+    written = with_comma(_written(texts, chosen), own) if len(texts) and not carried else None
     return DateRule(chosen, clock, carried, written, tuple(remarks), undecided)
 
 
@@ -124,8 +126,9 @@ def parse_dates(column: pa.Array, rule: DateRule, name: str, path: Path, first_r
         stamps = texts if texts.dt.tz is not None else texts.dt.tz_localize("UTC")
         offsets = filled & (texts.dt.tz is not None)
     else:
-        stamps = _parse(texts, rule.format)
-        offsets = pd.Series(_with_offset(column), index=texts.index)
+        plain = plain_dates(texts, rule.format)
+        stamps = _parse(plain, rule.format)
+        offsets = plain.str.contains(_WITH_OFFSET, na=False)
     wrong = (stamps.isna() & filled).to_numpy()
     if wrong.any():
         at = int(wrong.argmax())
@@ -160,7 +163,7 @@ def spoilt_date(texts: pd.Series, name: str, path: Path) -> tuple[int, str] | No
             rule = settle_dates(part, name, path, date_format=None, zone=None)
         except DataError:
             continue
-        unread = _parse(texts, rule.format).isna().to_numpy()
+        unread = _parse(plain_dates(texts), rule.format).isna().to_numpy()
         if unread.any() and unread.mean() <= MOST_SPOILT:
             at = int(unread.argmax())
             return at, str(texts.iloc[at])
@@ -177,13 +180,35 @@ def compact_format(texts: pa.Array) -> str | None:
 
     lengths = pc.unique(pc.utf8_length(texts)).to_pylist() if len(texts) else []
     written = COMPACT_FORMATS.get(lengths[0]) if len(lengths) == 1 else None
-    if written is None or not pc.all(pc.match_substring_regex(texts, r"^(?:19|20)\d+$")).as_py():
+    whole_year = pc.all(pc.match_substring_regex(texts, r"^(?:19|20)\d+$")).as_py() if written else False
+    if written is None or not (whole_year or lengths == [6]):
         return None
-    stamps = pd.to_datetime(texts.unique().to_pandas(), format=written, errors="coerce")
+    if lengths == [6] and not (whole_year and _even_months(texts)):
+        written = SHORT
+    stamps = pd.DatetimeIndex(pd.to_datetime(texts.unique().to_pandas(), format=written, errors="coerce"))
     if not stamps.notna().all() or len(stamps) < 3:
         return None
-    even = written != "%Y%m" or _evenness(pd.Series(stamps.sort_values()))[0] > MOSTLY_EVEN
-    return written if even else None
+    even = written not in ("%Y%m", SHORT) or _evenness(pd.Series(stamps.sort_values()))[0] > MOSTLY_EVEN
+    if not even or (written == SHORT and stamps.month.nunique() < 2):
+        return None
+    return None if written == "%Y%m%d%H" and _counts_seconds(texts, stamps) else written
+
+
+def _even_months(texts: pa.Array) -> bool:
+    """Whether six digits are years and months that follow one another."""
+    import pandas as pd
+
+    stamps = pd.to_datetime(texts.unique().to_pandas(), format="%Y%m", errors="coerce")
+    return bool(stamps.notna().all()) and _evenness(pd.Series(stamps.sort_values()))[0] > MOSTLY_EVEN
+
+
+def _counts_seconds(texts: pa.Array, stamps: pd.DatetimeIndex) -> bool:
+    """Whether ten digits that can be dates and hours are rather seconds since 1970: their steps are more even so."""
+    import pandas as pd
+
+    seconds = pd.Series(pd.to_datetime(pd.to_numeric(texts.unique().to_pandas()).sort_values(), unit="s"))
+    of_seconds, of_dates = _evenness(seconds)[0], _evenness(pd.Series(stamps.sort_values()))[0]
+    return of_seconds > of_dates or (of_seconds == of_dates and int(stamps.year.max()) < 1970)
 
 
 def _asked(date_format: str, texts: pd.Series) -> list[str]:
@@ -199,7 +224,7 @@ def _candidates(texts: pd.Series) -> list[str]:
 
     if periods := period_formats(texts.iloc[:20].tolist()):
         return periods
-    formats = _years_first(texts)
+    formats = further_formats(texts.iloc[:1].tolist()) + _years_first(texts)
     for text in dict.fromkeys(texts.iloc[:20]):
         for day_first in (False, True):
             with warnings.catch_warnings():
@@ -228,7 +253,7 @@ def _any_separator(texts: pd.Series) -> dict[str, Any]:
 
 def _with_slashes(texts: pd.Series) -> pd.Series:
     """Days ``1-2-2024`` and ``1.2.2024`` as ``1/2/2024``; clocks stay as they are."""
-    return texts.str.replace(r"^(\d{1,2})[-./](\d{1,2})[-./](\d{4})", r"\1/\2/\3", regex=True)
+    return texts.str.replace(DAY_PARTS, r"\1/\2/\3", regex=True)
 
 
 def _years_first(texts: pd.Series) -> list[str]:
@@ -316,14 +341,6 @@ def _zone(stamps: pd.Series, offsets: pd.Series, name: str, path: Path) -> str |
             f"row {int(np.argmin(with_offset.to_numpy())) + 1} among the filled). Write all of them alike."
         )
     return zone_of_offsets(stamps, offsets)
-
-
-def _with_offset(column: pa.Array) -> NDArray[np.bool_]:
-    """Which texts of an Arrow array carry an offset ``(rows,)``."""
-    import pyarrow.compute as pc
-
-    carried = pc.fill_null(pc.match_substring_regex(column, _WITH_OFFSET), False)
-    return np.asarray(carried.to_numpy(zero_copy_only=False), bool)
 
 
 def _check_offsets(

@@ -19,7 +19,9 @@ EXCEL = "excel"  # days since 1899-12-30
 ALIASES = {"year": "%Y", "year_month": "%Y-%m", "iso": "ISO8601"}
 PLAUSIBLE = (631_152_000, 2_208_988_800)  # s: 1990 to 2040
 EXCEL_DAYS = (32_874, 51_136)  # the same years
-_TIME_NAME = re.compile(r"(?i)date|time|epoch|unix|stamp|^ts$|^t$|when")
+_TIME_NAME = re.compile(
+    r"(?i)date|time|epoch|unix|stamp|^ts$|^t$|when|zeit|datum|fecha|hora|heure|tijd|czas|[日时時][期间間付刻時]|날짜|시간|일시|дата|время"
+)
 _NAT = np.iinfo(np.int64).min
 _QUARTER = "<quarter>"  # no letter of strftime
 _DAY = 86_400 * 10**9

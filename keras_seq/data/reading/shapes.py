@@ -13,6 +13,7 @@ from keras_seq.data.formats.labels import refuse_foreign_labels
 from keras_seq.data.formats.members import is_many, labels_file, list_members, listed
 from keras_seq.data.formats.registry import format_name
 from keras_seq.data.reading.batches import column_names, column_roles
+from keras_seq.data.reading.named_dates import period_formats
 from keras_seq.data.reading.reading import Reading, Shape
 from keras_seq.errors import ConfigError
 
@@ -46,7 +47,9 @@ TIMES = ("time", "date", "datetime", "timestamp", "ds", "t", "step", "year", "mo
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2}.*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|(19|20)\d{2}([01]\d([0-3]\d)?|Q[1-4])"
 )
-_STEP = re.compile(r"[A-Za-z_ ]*\d+")
+_STEP = re.compile(r"[A-Za-z_ ]*\d+|(?i:(?:t|time|step|now)[ _]?[-+\u2212] ?\d+)")
+_MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_PERIOD = re.compile(rf"(?i){_MONTH}[-/_. ']+(?:\d{{4}}|\d{{2}})|\d{{4}}[-/_. ]*{_MONTH}|{_MONTH}\d{{4}}")
 
 
 def settle_shape(path: Path, config: DataConfig, settle: Settle) -> Shape | None:
@@ -84,8 +87,9 @@ def schema_of_files(path: Path, schema: Schema) -> Schema:
 
 
 def looks_like_date(name: str) -> bool:
-    """Whether the name of a column is a date, as those of a wide table are."""
-    return _DATE.fullmatch(name.strip()) is not None
+    """Whether the name of a column is a date or a period (``Jan-10``, ``2020-Q1``), as those of a wide table are."""
+    name = name.strip()
+    return any(pattern.fullmatch(name) for pattern in (_DATE, _PERIOD)) or bool(period_formats([name]))
 
 
 def _is_folder(path: Path) -> bool:
@@ -150,7 +154,8 @@ def _across(facts: Facts, config: DataConfig) -> Shape:
     _known(config.wide.keep, facts)
     free = [name for name in kinds if name not in config.wide.keep and kinds[name] in ("number", "empty")]
     dates = [name for name in free if looks_like_date(name)]
-    steps = [name for name in free if _STEP.fullmatch(name)]
+    signed = any("-" in name or "\u2212" in name for name in free if _STEP.fullmatch(name))
+    steps = [name for name in free if _STEP.fullmatch(name) or (signed and name.lower() in ("t", "now"))]
     values = next((names for names in (dates, steps) if len(names) > 1), free)
     if len(values) < 2:
         raise ConfigError(f"data.wide rows: '{facts.path}' has fewer than two columns of numbers that could be steps.")

@@ -136,9 +136,45 @@ def test_the_steps_of_rows_go_by_the_numbers_in_their_names(tmp_path, names):
 
 
 @pytest.mark.parametrize(
-    "names", [["t-3", "t-2", "t-1"], ["lag3", "lag2"], ["2020Q4", "2021Q1"], ["1.0", "1.25", "1.5"]]
+    "names",
+    [["2020Q4", "2021Q1"], ["1.0", "1.25", "1.5"], ["a-3", "a-2"]],
 )
 def test_steps_whose_names_are_no_plain_numbers_keep_the_order_of_the_file(names):
     from keras_seq.data.formats.wide import _numbers
 
     assert _numbers(names).tolist() == list(range(len(names)))
+
+
+@pytest.mark.parametrize(("names", "steps"), [
+    (["minus3", "minus2", "minus1"], [-3, -2, -1]),
+    (["before 1", "before 2", "before 3"], [-1, -2, -3]),
+    (["t-3", "t-2", "t-1", "t"], [-3, -2, -1, 0]),
+    (["t", "t-1", "t-2", "t+1"], [0, -1, -2, 1]),
+    (["lag3", "lag2", "lag1"], [-3, -2, -1]),
+    (["10_days_ago", "9_days_ago"], [-10, -9]),
+    (["T \u2212 2", "T \u2212 1", "T"], [-2, -1, 0]),
+])  # fmt: skip
+def test_steps_that_count_backwards_go_forwards(tmp_path, names, steps):
+    pd.DataFrame([[f"r{i}", *steps] for i in range(3)], columns=["id", *names]).to_csv(tmp_path / "t.csv", index=False)
+    config = DataConfig(source="table", path=str(tmp_path / "t.csv"), wide="rows", task="forecast")
+    series = load_series(config, checked=False)
+    assert series.values[: len(steps), 0].tolist() == series.time[: len(steps)].tolist() == sorted(steps)
+
+
+@pytest.mark.parametrize("names", [
+    ["Jan-10", "Feb-10", "Mar-10", "Apr-10"],
+    ["Jan 2010", "Feb 2010", "Mar 2010", "Apr 2010"],
+    ["2010-Jan", "2010-Feb", "2010-Mar", "2010-Apr"],
+    ["2010M01", "2010M02", "2010M03", "2010M04"],
+    ["2010Q1", "2010Q2", "2010Q3", "2010Q4"],
+    ["2010-Q1", "2010-Q2", "2010-Q3", "2010-Q4"],
+    ["Q1 2010", "Q2 2010", "Q3 2010", "Q4 2010"],
+    ["2010-W01", "2010-W02", "2010-W03", "2010-W04"],
+])  # fmt: skip
+def test_periods_as_columns_are_dates(tmp_path, names):
+    rows = [[f"r{i}", *range(i, i + 4)] for i in range(3)]
+    pd.DataFrame(rows, columns=["id", *names]).to_csv(tmp_path / "t.csv", index=False)
+    series = load_series(DataConfig(source="table", path=str(tmp_path / "t.csv"), wide="rows", task="forecast"))
+    assert (
+        series.time.dtype.kind == "M" and str(series.time[0])[:7] == "2010-01" and (np.diff(series.time[:4]) > 0).all()
+    )
