@@ -54,9 +54,9 @@ class _YamlReader(yaml.SafeLoader):
             return _PLAIN_TAG
         return super().resolve(kind, value, implicit)
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """A mapping whose keys differ."""
-        node = super().compose_mapping_node(anchor)
+        node: Any = super().compose_mapping_node(anchor)
         _refuse_doubled(node)
         return node
 

@@ -46,8 +46,8 @@ class AnswerTable:
         table, reading = self.table, self.reading
         if reading is None or reading.date_format is None or not pd.api.types.is_string_dtype(table.dtypes.iloc[1]):
             return table
-        computed = [name for name in table if pd.api.types.is_datetime64_any_dtype(table[name])]
-        texts = {}
+        computed = [str(name) for name in table if pd.api.types.is_datetime64_any_dtype(table[name])]
+        texts: dict[str, Any] = {}
         for name in computed:
             stamps = pd.DatetimeIndex(table[name])
             stamps = stamps.tz_convert("UTC").tz_localize(None) if stamps.tz is not None else stamps
