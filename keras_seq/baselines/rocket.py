@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_seq.baselines.fitted import fit_on_table
 from keras_seq.baselines.inputs import Inputs
-from keras_seq.baselines.rocket_head import grow_ridge
+from keras_seq.baselines.rocket_head import grow_head
 from keras_seq.config import Experiment
 from keras_seq.data.features.rocket_kernels import KERNELS, WIDTH, Kernels, biases_of, draw_kernels
 from keras_seq.errors import ConfigError
@@ -30,7 +30,7 @@ SPACE: Space = {
     "model.rocket.features": [840, 2520, 9996, 19992],
     "model.rocket.dilations": [8, 16, 32],
 }
-MOST_ROWS = 3000  # of the ridge head: its time grows with their third power
+MOST_NUMBERS = 100_000_000  # of the training table: 400 MB
 MEASURED = 512  # windows that tell how far a channel spreads
 RESOLUTION = 2048  # whole numbers in a deviation of a channel
 BATCH = 64
@@ -44,16 +44,16 @@ def minirocket(experiment: Experiment, prepared: Prepared, say: Say) -> keras.Mo
         ConfigError: an answer at every step, or a forecast, is asked for.
     """
     _check_windows(experiment, prepared)
+    shares = max(experiment.model.rocket.features, KERNELS) // KERNELS * KERNELS
     trees = experiment.model.trees
-    most = trees.model_copy(update={"most_rows": min(trees.most_rows, MOST_ROWS)})
+    most = trees.model_copy(update={"most_rows": max(1, min(trees.most_rows, MOST_NUMBERS // shares))})
     taught = experiment.model_copy(update={"model": experiment.model.model_copy(update={"trees": most})})
     weights = chosen_weights(experiment.training, class_shares(prepared, experiment.data), prepared.spec)
-    shares = max(experiment.model.rocket.features, KERNELS) // KERNELS * KERNELS
     return fit_on_table(
         taught,
         prepared,
         say,
-        partial(grow_ridge, shares=shares, class_weights=weights),
+        partial(grow_head, shares=shares, class_weights=weights),
         front=lambda model, spec, kind: rocket_inputs(experiment, prepared),
         reads="minirocket",
     )

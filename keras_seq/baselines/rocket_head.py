@@ -1,7 +1,8 @@
-"""The head of MiniRocket: ridge regression, of classes with probabilities learnt from rows that were left out."""
+"""The head of MiniRocket: linear, of classes with probabilities learnt from rows that were left out."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from keras_seq.baselines.fitted import FitRequest, Grown
 from keras_seq.baselines.grown import IMPOSSIBLE
 from keras_seq.baselines.held_out_ridge import PENALTIES, fit_held_out, held_out_groups
+from keras_seq.baselines.iterated_ridge import solve_iterated
 from keras_seq.models.rocket_features import Standardise
 from keras_seq.tasks import TASKS
 
@@ -18,39 +20,91 @@ Array = NDArray[np.float64]
 SMALLEST = 1e-6  # deviation below which a column tells nothing
 UNBOUNDED = 1e9
 MOST_DEVIATIONS = 3.0  # of a level: shares lie between 0 and 1, a level of a new day may lie anywhere
+MOST_SOLVED = 3000  # rows of ridge in closed form: its time grows with their third power
 MOST_TRIED = 1000  # rows that tell whether levels help
-STEEPEST = 100.0  # largest factor from a ridge answer to a logit
+STEEPEST = 100.0  # largest factor from an answer to a logit
 
 
-def grow_ridge(job: FitRequest, shares: int, class_weights: list[float] | None = None) -> Grown:
-    """Fit ridge on standardised features; calibration is folded into the weights of a ``Dense`` layer.
+@dataclass(frozen=True)
+class Scaled:
+    """Features of training rows and how they are standardised.
+
+    Attributes:
+        features: ``(rows, columns)``.
+        mean: of each column.
+        deviation: of each column; 1 where it tells nothing.
+        limit: largest number of deviations.
+        constant: whether a column tells nothing.
+    """
+
+    features: NDArray[np.float32]
+    mean: Array
+    deviation: Array
+    limit: Array
+    constant: NDArray[np.bool_]
+
+    @classmethod
+    def fit(cls, features: NDArray[np.float32], shares: int) -> Scaled:
+        """Measure the columns, a thousand rows at a time."""
+        blocks = [slice(low, low + 1000) for low in range(0, len(features), 1000)]
+        mean = sum(features[block].sum(0, dtype=np.float64) for block in blocks) / len(features)
+        squares = sum(((features[block] - mean) ** 2).sum(0) for block in blocks)
+        deviation = np.sqrt(squares / len(features))
+        constant = deviation < SMALLEST
+        deviation[constant] = 1.0
+        limit = np.where(np.arange(features.shape[1]) < shares, UNBOUNDED, MOST_DEVIATIONS)
+        return cls(features, mean, deviation, limit, constant)
+
+    def apply(self, rows: NDArray[Any]) -> Array:
+        """Standardised rows, as the graph does it; ``(rows, columns)``."""
+        return np.clip((rows - self.mean) / self.deviation, -self.limit, self.limit)
+
+    def rows(self, chosen: NDArray[np.int64] | slice, dtype: type[np.floating[Any]] = np.float64) -> NDArray[Any]:
+        """Standardised training rows; 0 where a column tells nothing."""
+        features = self.features[chosen]
+        found = np.empty(features.shape, dtype)
+        for low in range(0, len(features), 1000):
+            block = slice(low, low + 1000)
+            found[block] = np.where(self.constant, 0.0, self.apply(features[block]))
+        return found
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear head before calibration.
+
+    Attributes:
+        name: for the user.
+        kernel: ``(columns, outputs)``.
+        bias: ``(outputs,)``.
+        left: numbers of rows that were left out.
+        held_out: their answers, ``(left, outputs)``.
+    """
+
+    name: str
+    kernel: Array
+    bias: Array
+    left: NDArray[np.int64]
+    held_out: Array
+
+
+def grow_head(job: FitRequest, shares: int, class_weights: list[float] | None = None) -> Grown:
+    """Fit a linear head on standardised features; calibration is folded into the weights of a ``Dense`` layer.
+
+    Up to ``MOST_SOLVED`` rows ridge is solved in closed form, beyond them by conjugate gradients.
 
     Args:
         job: table and settings.
         shares: columns of kernels; those behind them are levels of channels.
         class_weights: weight of each class's rows; None: all alike.
     """
-    rows = job.table.features.astype(np.float64)
-    mean, deviation = rows.mean(0), rows.std(0)
-    constant = deviation < SMALLEST
-    deviation[constant] = 1.0
-    limit = np.where(np.arange(rows.shape[1]) < shares, UNBOUNDED, MOST_DEVIATIONS)
-
-    def standardised(rows: Array) -> Array:
-        return np.clip((rows - mean) / deviation, -limit, limit)
-
-    inputs = np.where(constant, 0.0, standardised(rows))
+    scaled = Scaled.fit(job.table.features, shares)
     targets, level, spread = _targets(job)
-    weights = np.ones(len(rows)) if class_weights is None else np.asarray(class_weights)[job.table.answers]
-    penalties = PENALTIES if job.model.penalty is None else (max(job.model.penalty, 1e-9),)
-    groups = held_out_groups(job.table.unit)
-    factor = level_factor(inputs, shares, targets, groups, weights)
-    inputs[:, shares:] *= factor
-    ridge = fit_held_out(inputs, targets, groups, weights, penalties)
-    kernel, bias = ridge.coefficients, ridge.intercept
-    kernel[shares:] *= factor
+    weights = np.ones(len(targets)) if class_weights is None else np.asarray(class_weights)[job.table.answers]
+    found = _fitted(job, scaled, shares, targets, weights)
+    kernel, bias = found.kernel, found.bias
     if job.classes:
-        slope, offset = calibrated(ridge.held_out, targets, weights)
+        slope, offset = calibrated(found.held_out, targets[found.left], weights[found.left])
         kernel, bias = kernel * slope, bias * slope + offset
     else:
         kernel, bias = kernel * spread, bias * spread + level
@@ -58,16 +112,37 @@ def grow_ridge(job: FitRequest, shares: int, class_weights: list[float] | None =
         kernel, bias = _all_classes(job, kernel, bias)
 
     def oracle(rows: NDArray[Any]) -> NDArray[Any]:
-        return _answers(standardised(rows.astype(np.float64)) @ kernel + bias, job.classes)
+        return _answers(scaled.apply(rows.astype(np.float64)) @ kernel + bias, job.classes)
 
     scale = Standardise(name="scale")
     linear = keras.layers.Dense(job.outputs, activation=TASKS[job.spec.task].activation, dtype="float32", name="linear")
-    beside = f", levels counting {factor:.3g} times" if factor else ""
     layers: list[tuple[keras.layers.Layer, list[NDArray[Any]] | None]] = [
-        (scale, [mean, deviation, limit]),
+        (scale, [scaled.mean, scaled.deviation, scaled.limit]),
         (linear, [kernel, bias]),
     ]
-    return Grown(f"ridge with penalty {ridge.penalty:.3g}{beside}", layers, oracle)
+    return Grown(found.name, layers, oracle)
+
+
+def _fitted(job: FitRequest, scaled: Scaled, shares: int, targets: Array, weights: Array) -> Linear:
+    """Ridge with the penalty and the part of levels that left-out rows like best.
+
+    Of more than ``MOST_SOLVED`` rows every n-th one decides on both; the penalty is the ratio of two variances, so it
+    holds for all of them.
+    """
+    few = np.arange(0, len(targets), -(-len(targets) // MOST_SOLVED))
+    inputs, groups = scaled.rows(few), held_out_groups(job.table.unit[few])
+    factor = level_factor(inputs, shares, targets[few], groups, weights[few])
+    inputs[:, shares:] *= factor
+    penalties = PENALTIES if job.model.penalty is None else (max(job.model.penalty, 1e-9),)
+    ridge = fit_held_out(inputs, targets[few], groups, weights[few], penalties)
+    kernel, bias = ridge.coefficients, ridge.intercept
+    if len(few) < len(targets):
+        every = scaled.rows(slice(None), np.float32)
+        every[:, shares:] *= factor
+        kernel, bias = solve_iterated(every, targets, weights, ridge.penalty, kernel, bias)
+    kernel[shares:] *= factor
+    name = f"ridge with penalty {ridge.penalty:.3g}{f', levels counting {factor:.3g} times' if factor else ''}"
+    return Linear(name, kernel, bias, few, ridge.held_out)
 
 
 def level_factor(inputs: Array, shares: int, targets: Array, groups: NDArray[np.int64], weights: Array) -> float:
@@ -97,7 +172,7 @@ def _targets(job: FitRequest) -> tuple[Array, Array, Array]:
 
 
 def calibrated(decisions: Array, targets: Array, weights: Array) -> tuple[float, Array]:
-    """From ridge's answers to logits: one slope, and of two classes an offset (Platt, 1999, with his softened targets).
+    """From answers to logits: one slope, and of two classes an offset (Platt, 1999, with his softened targets).
 
     Args:
         decisions: for rows that were left out, ``(rows, 1)``, or of every class ``(rows, classes)``.

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from keras_seq import config
+from keras_seq.baselines import rocket_head
 from keras_seq.baselines.held_out_ridge import fit_held_out, held_out_groups
+from keras_seq.baselines.iterated_ridge import solve_iterated
 from keras_seq.baselines.rocket_head import calibrated, level_factor
 from keras_seq.data.prepare import prepare, prepare_series
 from keras_seq.errors import ConfigError
@@ -41,6 +43,25 @@ def test_left_out_answers_are_those_of_fits_without_the_group(
     whole = Ridge(penalty).fit(inputs, answers, sample_weight=weights)
     np.testing.assert_allclose(found.coefficients, whole.coef_.T, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(found.intercept, whole.intercept_, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(60, 5), (30, 100)])
+def test_many_rows_get_the_same_ridge_by_steps(rows: int, columns: int) -> None:
+    inputs, answers, group, weights = table(rows, columns)
+    inputs = (inputs - inputs.mean(0)) / inputs.std(0)
+    solved = fit_held_out(inputs, answers, group, weights, (5.0,))
+    guess = np.zeros((columns, 2)), np.zeros(2)
+    kernel, bias = solve_iterated(inputs.astype(np.float32), answers, weights, 5.0, *guess)
+    both = inputs @ kernel + bias, inputs @ solved.coefficients + solved.intercept
+    np.testing.assert_allclose(*both, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_of_many_rows_some_decide_and_all_teach(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = np.asarray(fitted("binary", "minirocket")[0].get_layer("linear").kernel)
+    monkeypatch.setattr(rocket_head, "MOST_SOLVED", 26)
+    some = np.asarray(fitted("binary", "minirocket")[0].get_layer("linear").kernel)
+    assert np.corrcoef(whole[:, 0], some[:, 0])[0, 1] > 0.9
 
 
 def test_noise_gets_a_larger_penalty_than_signal() -> None:
