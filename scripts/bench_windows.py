@@ -1,6 +1,7 @@
 """Windowing speed and memory, beside torch's DataLoader and keras.utils.timeseries_dataset_from_array.
 
     python scripts/bench_windows.py speed            # windows a second, ratios to the peers
+    python scripts/bench_windows.py disk             # rows in memory, kept by cache: false, and in shards
     python scripts/bench_windows.py memory           # peak memory, a file against one ten times larger
 
 Every peer cuts the same windows (50 steps, 14 features, batch 64, shuffled, with targets) out of the same
@@ -253,12 +254,46 @@ def report_memory(small: int, kind: str, steps: int) -> None:
             print(f"  ten times the file: {100 * (found[1] / found[0] - 1):+.1f}% peak memory", flush=True)
 
 
+def report_disk(megabytes: int, kind: str, repeats: int) -> None:
+    """Windows per processor second from memory and from disk: one table, one process, in turns."""
+    from keras_seq.config import DataConfig
+    from keras_seq.data.pipeline import make_dataset, steps_per_epoch
+    from keras_seq.data.prepare import prepare
+    from keras_seq.data.store.run import write_shards
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["KERAS_SEQ_STORES"] = f"{folder}/stores"
+        path = Path(folder) / f"table.{kind}"
+        rows = write_table(path, megabytes)
+        table = {"source": "table", "path": str(path), "unit": "unit", "time": "time", "targets": ["y"]}
+        windows = {"windows": {"mode": "sliding", "length": TIME}}
+        write_shards(DataConfig.model_validate(table | windows), f"{folder}/shards", shard_bytes=2**24, workers=1)
+        ways = {"memory": table, "cache: false": table | {"cache": False}}
+        ways["shards"] = {"source": "shards", "path": f"{folder}/shards"}
+        passes, spent = {}, {name: [] for name in ways}
+        for name, given in ways.items():
+            config = DataConfig.model_validate(given | windows)
+            made = prepare(config)
+            index = made.index["train"]
+            dataset = make_dataset(made.series, index, made.spec, config, batch_size=BATCH, training=True)
+            passes[name] = graph_pass(dataset, steps_per_epoch(index, BATCH))
+        for repeat in range(repeats + 1):
+            for name, one_pass in passes.items():
+                begin = time.process_time()
+                (seen,) = one_pass()
+                if repeat:  # the first pass warms up
+                    spent[name].append(seen / (time.process_time() - begin))
+        print(f"{rows} rows, {TIME} steps, {FEATURES} features, batch {BATCH}: windows per processor second")
+        for name, rates in spent.items():
+            print(f"  {name:14s} {statistics.median(rates):12,.0f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "memory", "child"))
+    parser.add_argument("what", choices=("speed", "disk", "memory", "child"))
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--megabytes", type=int, default=30, help="memory: size of the smaller file")
-    parser.add_argument("--kind", choices=("csv", "parquet"), default="csv", help="memory: kind of file")
+    parser.add_argument("--megabytes", type=int, default=30, help="disk, memory: size of the (smaller) file")
+    parser.add_argument("--kind", choices=("csv", "parquet"), default="csv", help="disk, memory: kind of file")
     parser.add_argument("--steps", type=int, default=0, help="memory: batches taken of each part (0: an epoch)")
     parser.add_argument("--path", help=argparse.SUPPRESS)
     parser.add_argument("--cache", action="store_true", help=argparse.SUPPRESS)
@@ -268,6 +303,8 @@ def main() -> None:
         sys.path.append(arguments.torch)
     if arguments.what == "speed":
         report_speed(arguments.repeats)
+    elif arguments.what == "disk":
+        report_disk(arguments.megabytes, arguments.kind, arguments.repeats)
     elif arguments.what == "memory":
         report_memory(arguments.megabytes, arguments.kind, arguments.steps)
     else:
