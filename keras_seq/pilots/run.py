@@ -173,10 +173,16 @@ def _check_learnable(prepared: Prepared) -> None:
     truth = np.asarray(locate(prepared.series, index, spec)[0])
     rows = len(truth) if spec.per_step else len(index)
     if rows < FEWEST:
-        raise DataError(f"{rows} training examples are too few for a network. Bring at least {FEWEST}.")
+        raise DataError(
+            f"{rows} training examples are too few for a network; bring {FEWEST}, or take a fitted model.family."
+        )
     values = truth[np.isfinite(truth)]
     if not len(values) or np.ptp(values) == 0:
-        raise DataError("All training targets are the same, so there is nothing to learn.")
+        name, first = spec.targets[0], f" ({values[0]:g})" if len(values) else ""
+        raise DataError(
+            f"Target '{name}' has the same value in all {rows} training examples{first}, so there is nothing to learn. "
+            "Choose another target in data.targets."
+        )
 
 
 def _ends(until: float) -> Callable[[int, dict[str, float]], bool]:
