@@ -31,6 +31,7 @@ READING = (
     "date_format",
     "zone",
     "duplicates",
+    "resample",
     "sheet",
     "header_row",
     "dataset",
@@ -108,7 +109,8 @@ def _reading(words: Sequence[str]) -> dict[str, Any]:
     """
     overrides = cli.read_overrides(words)
     known = {f"data.{name}": name for name in READING}
-    sections = {key: ".".join(key.split(".")[:2]) if key.startswith("data.wide.") else key for key in overrides}
+    within = ("data.wide.", "data.resample.")
+    sections = {key: ".".join(key.split(".")[:2]) if key.startswith(within) else key for key in overrides}
     for key, section in sections.items():
         if section not in known:
             raise ConfigError(f"Option '--{key}' is none of init{nearest(key, [*known, 'target', 'task', 'horizon'])}")

@@ -312,9 +312,28 @@ def _check_classes(series: Series, config: DataConfig, parts: tuple[Part, ...]) 
             text = ", ".join(f"'{names[c]}'" if c < len(names) else str(c) for c in missing)
             raise DataError(
                 f"The {name} part of the split has no example of class {text} "
-                f"(data.split.by={config.split.by}, seed={config.split.seed}). Use data.split.by=stratified, a larger "
-                f"share for {name}, another data.split.seed, or remove the class."
+                f"{_lacking(config, name, classes, missing)}"
             )
+
+
+def _lacking(config: DataConfig, name: str, classes: list[set[int]], missing: list[int]) -> str:
+    """How the split was made, and what gives a part the classes that it lacks."""
+    by, seed = config.split.by, config.split.seed
+    if by == "time":
+        holders = [part for part, present in zip(PARTS, classes, strict=True) if set(missing) & present]
+        where = f"it lies in the time of {' and '.join(holders)}" if holders else "no part has it"
+        return (
+            f"(data.split.by=time): {where}. Move the cuts until every part has some: other shares or counts of steps "
+            "for data.split.validation and data.split.test; neither a seed nor stratifying moves them. Or remove the "
+            "class."
+        )
+    if by == "official":
+        return f"(data.split.by=official). The part is the data's own: add such units to {name}, or remove the class."
+    first = "" if by == "stratified" else "data.split.by=stratified, "
+    return (
+        f"(data.split.by={by}, seed={seed}). Use {first}a larger share for {name}, another data.split.seed, or remove "
+        "the class."
+    )
 
 
 def _classes_in(series: Series, part: Part) -> set[int]:

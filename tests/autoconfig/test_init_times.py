@@ -8,6 +8,7 @@ import pytest
 
 from keras_seq.commands.init import main
 from keras_seq.config import load
+from keras_seq.data.sources import load_series
 from keras_seq.errors import DataError
 from tests.factories.init import begin
 
@@ -108,3 +109,11 @@ def test_numbers_called_a_time_in_another_language_are_one(here, name):
     steps = np.cumsum([1, 2, 4] * 20)  # not even: without its name it could be a sensor that rises
     made = begin(pd.DataFrame({name: steps, "x": Y[:60], "sales": Y[60:120]}), "--target", "sales", "--overwrite")
     assert made.data.time == name
+
+
+def test_rows_are_brought_to_a_regular_step_where_asked_for(here):
+    minutes = pd.date_range("2023-01-01", periods=1200, freq="10min")
+    frame = pd.DataFrame({"time": minutes, "sales": np.sin(np.arange(1200) / 20)})
+    made = begin(frame, "--target", "sales", "--horizon", "1", "--data.resample.every", "1h")
+    assert made.data.resample.every == "1h" and made.data.windows.length < 200 * 0.7
+    assert load_series(made.data).lengths.tolist() == [200]

@@ -161,14 +161,18 @@ def test_a_class_without_examples_is_named_with_its_part():
     series = make_series([5] * 20, task="binary", per="unit", labels=labels, classes=("good", "bad"))
     with pytest.raises(DataError, match=r"(train|validation|test) part of the split has no example of class 'bad'"):
         split(series, data_config(split={"by": "stratified"}))
+    with pytest.raises(DataError, match=r"Use data.split.by=stratified, a larger share"):
+        split(series, data_config(split={"by": "unit"}))
 
 
 def test_a_class_missing_in_a_period_is_named():
     base = make_series([60], task="binary")
     targets = (np.arange(60) % 2 * (np.arange(60) < 48)).astype(np.float32)[:, None]
     series = build_series(base.schema, [base.values], [targets])
-    with pytest.raises(DataError, match=r"test part of the split has no example of class 1"):
+    told = r"test part of the split has no example of class 1 \(data.split.by=time\): it lies in the time of train and"
+    with pytest.raises(DataError, match=told) as error:
         split(series, data_config(split={"by": "time", "validation": 25, "test": 10}))
+    assert "by=stratified" not in str(error.value) and "another data.split.seed" not in str(error.value)
 
 
 def test_a_validation_part_of_its_own_is_kept():
