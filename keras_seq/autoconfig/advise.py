@@ -17,6 +17,9 @@ FEW_ROWS, MANY_ROWS = 2000, 20_000
 RARE = 0.4  # of an equal share: below this the rarest class is weighed (two classes: below 20 %)
 DAY = 86400.0  # seconds
 _PERIODS = {1.0: "a day", 7.0: "a week", 365.25: "a year"}  # days
+TAUGHT = 0.7  # share of the rows that trains
+STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 3000, 5, 200  # of the training of a forecast
+RATES = {"forecast": 0.003}  # docs/defaults.md
 LONG_SEASON = 200  # steps: a window holds one such season, two of a shorter one
 
 
@@ -235,12 +238,24 @@ def training(facts: ConfigurationFacts) -> list[Choice]:
 def network_training(facts: ConfigurationFacts) -> list[Choice]:
     """``training`` of a network; class weights where a class is rare."""
     samples = len(facts.lengths) if facts.question.per_unit or dense(facts) else facts.rows
+    batch = 8 if samples < 200 else 32 if samples < 20_000 else 64
+    epochs, patience, why = 40, 8, "at most; it stops when validation no longer improves"
+    if facts.question.task == "forecast":
+        steps = max(1, round(TAUGHT * samples / math.ceil(samples / MOST_WINDOWS) / batch))
+        epochs = min(max(round(STEPS / steps), FEWEST_EPOCHS), MOST_EPOCHS)
+        patience = max(3, epochs // 2)
+        why = f"of some {steps} steps: a forecast is learnt in a few thousand; the best epoch is kept"
     choices = [
-        Choice("training.epochs", 40, "at most; it stops when validation no longer improves"),
-        Choice("training.batch_size", 8 if samples < 200 else 32 if samples < 20_000 else 64),
-        Choice("training.learning_rate", 0.002 if dense(facts) else 0.001),
-        Choice("training.patience", 8),
+        Choice("training.epochs", epochs, why),
+        Choice("training.batch_size", batch),
+        Choice("training.learning_rate", 0.002 if dense(facts) else RATES.get(facts.question.task, 0.001)),
+        Choice("training.patience", patience),
     ]
+    if facts.question.task == "forecast":
+        choices += [
+            Choice("training.schedule", "cosine", "rises for half an epoch and falls to the end", "constant"),
+            Choice("training.warmup", 0.5),
+        ]
     if facts.question.task == "forecast" and facts.apart >= UNLIKE:
         kind = "season" if seasons(facts) else "window"
         why = "errors in the seasonal naive error" if kind == "season" else "errors in the deviation"

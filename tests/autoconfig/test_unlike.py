@@ -51,3 +51,12 @@ def test_few_rows_are_scaled_by_window_too() -> None:
     found = facts(0.0, 200)
     found.apart = 100.0
     assert {choice.key: choice.value for choice in model(found)}["model.normalisation"] == "instance"
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "patience"), [(700, 200, 100), (5000, 28, 14), (20_000, 14, 7), (10**7, 5, 3)]
+)
+def test_epochs_go_by_steps(rows: int, epochs: int, patience: int) -> None:
+    chosen = {choice.key: choice.value for choice in training(facts(HOUR, rows))}
+    assert chosen["training.epochs"] == epochs and chosen["training.patience"] == patience
+    assert chosen["training.learning_rate"] == 0.003 and chosen["training.schedule"] == "cosine"
