@@ -160,7 +160,7 @@ def test_a_horizon_longer_than_the_history_is_a_paragraph():
         propose(walk(60), "y", horizon=80)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("series", [1, 3])
 def test_few_short_series(only, series):
     only("ridge", "extra_trees")
