@@ -6,6 +6,7 @@ import csv
 import os
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,16 @@ def total_remark(path: Path, reading: Reading, names: list[str]) -> str:
         reading: how it is read.
         names: its columns in file order.
     """
-    rows = _last_rows(path, reading, names)
+    file = path if is_text(path, reading) else parquet_of(path, reading)
+    mark = (str(file), file.stat().st_size, file.stat().st_mtime_ns)
+    return _remark(path, reading.model_dump_json(), tuple(names), mark)
+
+
+@lru_cache(maxsize=64)
+def _remark(path: Path, written: str, names: tuple[str, ...], mark: tuple[str, int, int]) -> str:
+    """The remark, looked for again only where the file ``mark`` or its reading ``written`` changed."""
+    reading = Reading.model_validate_json(written)
+    rows = _last_rows(path, reading, list(names))
     last, before = rows[-LAST:], rows[-LAST - COMPARED : -LAST]
     for back, row in zip(range(len(last), 0, -1), last, strict=True):
         for place, text in enumerate(row):
