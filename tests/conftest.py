@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from keras_seq.commands import init
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -15,6 +17,12 @@ settings.register_profile("shared", deadline=None)  # a busy machine is no failu
 settings.load_profile("shared")
 
 REAL_SETS = ("cmapss", "wafer_mts", "jvowels", "us_gasoline", "ett", "market")
+
+
+@pytest.fixture(autouse=True)
+def _no_pilots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``init`` tries nothing out, which takes minutes, unless a test asks for it with ``--budget``."""
+    monkeypatch.setattr(init, "MINUTES", 0.0)
 
 
 @pytest.fixture(scope="session")
