@@ -62,8 +62,9 @@ def test_where_nothing_beats_the_last_value_it_is_proposed(only):
 
 
 @pytest.mark.slow
-def test_rows_after_the_train_part_change_nothing(only):
+def test_rows_after_the_train_part_change_nothing(only, monkeypatch):
     only("ridge")
+    monkeypatch.setattr("keras_seq.pilots.candidates.window_lengths", lambda *_: [8])
     table = walk(200)
     plain = propose(table, "y", horizon=3).pilots
     table.loc[140:, "y"] = table["y"][140:] * -3 + 1000  # validation and test begin at row 140
