@@ -64,3 +64,82 @@ def test_what_the_configuration_says_stays(tmp_path):
     start = champion(tmp_path, OLD, delimiter=";", positive="good")
     data = planned(start, tmp_path, OLD)
     assert data.positive == "good" and data.delimiter == ";"
+
+
+def series_of_files(folder, units, rows=4):
+    folder.mkdir()
+    for unit in units:
+        lines = [f"{day:02d}.02.2018;{day}" + (",5" if day else "") + ";1" for day in range(1, rows + 1)]
+        (folder / f"pump{unit}.csv").write_text("day;heat;wear\n" + "\n".join(lines) + "\n")
+    return folder
+
+
+def start_of(data):
+    experiment = config.from_dict({"name": "pumps", "data": data})
+    return Start(experiment, None, "", Path(), load_series(experiment.data).schema)
+
+
+def replanned(start, folder, **overrides):
+    return plan_experiment(RetrainRequest("pumps", folder, folder, overrides), start).data
+
+
+def test_a_folder_of_files_is_read_as_the_folder_before(tmp_path):
+    """Decimal commas and days first are those of the champion; the new folder has other files."""
+    old = series_of_files(tmp_path / "old", (1, 2))
+    start = start_of({"source": "table", "path": str(old), "time": "day", "targets": ["wear"], "unit": "file"})
+    new = series_of_files(tmp_path / "new", (1, 2, 3))
+    series = load_series(replanned(start, tmp_path, **{"data.path": str(new)}))
+    assert series.unit_ids.tolist() == ["pump1", "pump2", "pump3"]
+    assert series.time.astype("datetime64[D]").astype(str).tolist()[:2] == ["2018-02-01", "2018-02-02"]
+    np.testing.assert_array_equal(series.unit_values(2)[:, 0], [1.5, 2.5, 3.5, 4.5])
+
+
+def test_a_wide_table_stays_wide(tmp_path):
+    def write(name, columns):
+        path = tmp_path / name
+        rows = [";".join([f"{day:02d}.02.2018", *(f"{day + k},5" for k in range(len(columns)))]) for day in range(1, 7)]
+        path.write_text(";".join(["day", *columns]) + "\n" + "\n".join(rows) + "\n")
+        return path
+
+    data = {"source": "table", "path": str(write("old.csv", ["a", "b"])), "time": "day", "wide": "columns"}
+    start = start_of({**data, "unit": "series", "targets": ["value"], "windows": {"horizon": 1}, "task": "forecast"})
+    planned = replanned(start, tmp_path, **{"data.path": str(write("new.csv", ["a", "b", "c"]))})
+    series = load_series(planned)
+    assert planned.wide.shape == "columns" and series.unit_ids.tolist() == ["a", "b", "c"]
+    assert series.values[:, 0].tolist()[:2] == [1.5, 2.5]
+
+
+def test_a_champion_of_a_database_takes_new_rows_of_it(tmp_path, monkeypatch):
+    import sqlite3
+
+    monkeypatch.setenv("KERAS_SEQ_STORES", str(tmp_path / "stores"))
+    rows = [(f"p{unit}", day, day * 0.5, day * 0.1) for unit in range(3) for day in range(10)]
+    with sqlite3.connect(tmp_path / "plant.db") as connection:
+        connection.execute("CREATE TABLE readings (pump TEXT, day INTEGER, heat REAL, wear REAL)")
+        connection.executemany("INSERT INTO readings VALUES (?, ?, ?, ?)", rows)
+    connection.close()
+    data = {"source": "sql", "path": str(tmp_path / "plant.db"), "table": "readings", "unit": "pump", "time": "day"}
+    start = start_of({**data, "targets": ["wear"]})
+    planned = replanned(start, tmp_path, **{"data.query": "SELECT * FROM readings WHERE day >= 4"})
+    assert (planned.source, planned.table) == ("sql", None)
+    assert load_series(planned).lengths.tolist() == [6, 6, 6]
+
+
+def test_a_champion_of_a_file_takes_rows_of_a_database_and_the_other_way_round(tmp_path, monkeypatch):
+    import sqlite3
+
+    monkeypatch.setenv("KERAS_SEQ_STORES", str(tmp_path / "stores"))
+    rows = [(f"p{unit}", day, day * 0.5, day * 0.1) for unit in range(3) for day in range(10)]
+    with sqlite3.connect(tmp_path / "plant.db") as connection:
+        connection.execute("CREATE TABLE readings (pump TEXT, day INTEGER, heat REAL, wear REAL)")
+        connection.executemany("INSERT INTO readings VALUES (?, ?, ?, ?)", rows)
+    connection.close()
+    path = tmp_path / "rows.csv"
+    path.write_text("pump,day,heat,wear\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    roles = {"unit": "pump", "time": "day", "targets": ["wear"]}
+    database = {"data.source": "sql", "data.url": f"sqlite:///{tmp_path / 'plant.db'}", "data.table": "readings"}
+    of_rows = load_series(replanned(start_of({"source": "table", "path": str(path), **roles}), tmp_path, **database))
+    assert (
+        of_rows.content()
+        == load_series(config.from_dict({"data": {"source": "table", "path": str(path), **roles}}).data).content()
+    )
