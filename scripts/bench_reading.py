@@ -71,7 +71,7 @@ def windows_cut(what: str, path: str) -> int:
         table = pandas_table(path)
         values, targets = table[NAMES[2:-1]].to_numpy("float32"), table["x24"].to_numpy("float32")
         cut = keras.utils.timeseries_dataset_from_array(values, targets, LENGTH, batch_size=BATCH)
-        return int(cut.reduce(tf.constant(0), lambda seen, batch, truth: seen + tf.shape(truth)[0]))
+        return int(cut.reduce(tf.constant(0), lambda seen, batch: seen + tf.shape(batch[1])[0]))
     from keras_seq.config import DataConfig
     from keras_seq.data.pipeline import make_dataset
     from keras_seq.data.prepare import prepare
@@ -81,7 +81,7 @@ def windows_cut(what: str, path: str) -> int:
     index = prepared.index["train"]
     data = make_dataset(prepared.series, index, prepared.spec, config, batch_size=BATCH, training=True)
     batches = -(-len(index) // BATCH) if what != "archive" else TAKEN
-    return int(data.take(batches).reduce(tf.constant(0), lambda seen, *batch: seen + tf.shape(batch[-1])[0]))
+    return int(data.take(batches).reduce(tf.constant(0), lambda seen, batch: seen + tf.shape(batch[1])[0]))
 
 
 def job(what: str, path: str) -> dict[str, float]:
