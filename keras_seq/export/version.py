@@ -185,6 +185,7 @@ def _step(
 ) -> dict[str, Any]:
     """Write ``step.onnx`` where the model can stream; what metadata says of it."""
     from keras_seq.export.step import make_step, why_no_step, write_step
+    from keras_seq.export.window_step import steps_by_window
 
     reason = why_no_step(source)
     if reason:
@@ -199,6 +200,8 @@ def _step(
         if windowed
         else f"the answer at each step is that of the unit's whole past, seen up to {until} steps in training"
     )
+    if steps_by_window(source.model, source.spec):
+        note = f"the answer at each step is that of the window of the last {until} steps"
     return {"state": {name: list(shape) for name, shape in make_step(source).state.items()}, "note": note}
 
 

@@ -130,9 +130,14 @@ def _digits(number: Any) -> float:
 
 def _note(bundle: Bundle) -> None:
     """Tell where a stream is not what the model was trained on."""
+    from keras_seq.export.window_step import steps_by_window
+
     spec = bundle.spec
     if not (spec.per_step or spec.variable_length):
+        later = "as are later rows; earlier ones read the unit's first row repeated"
+        if not steps_by_window(bundle.model, spec):
+            later = "later rows from the unit's whole past"
         logger.info(
             f"note: the model was trained on windows of {spec.time} rows; row {spec.time} of a unit is answered as "
-            "the window it ends, later rows from the unit's whole past"
+            f"the window it ends, {later}"
         )
