@@ -290,6 +290,11 @@ def evaluation(facts: ConfigurationFacts) -> list[Choice]:
         return [
             Choice("evaluation.threshold", "f1", why, "cost or recall, where a miss costs more (docs/decisions.md)")
         ]
+    if facts.question.task == "forecast" and facts.apart >= UNLIKE:
+        why = "intervals would be as wide for small units as for large ones"
+        return [
+            Choice("evaluation.conformal", "none", why, "model.quantiles [0.05, 0.5, 0.95], which follow a unit's size")
+        ]
     if facts.question.task == "forecast":
         return [Choice("evaluation.conformal", "adaptive", "intervals widen when errors grow", "normalised")]
     return []

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_seq.autoconfig.advise import model, training
+from keras_seq.autoconfig.advise import evaluation, model, training
 from keras_seq.autoconfig.unlike import unit_ratio
 from tests.autoconfig.test_advise import HOUR, facts
 
@@ -44,6 +44,7 @@ def test_unlike_units_are_proposed_with_errors_of_their_own(step: float, kind: s
     found.apart = 1234.0
     unlike = {choice.key: choice for choice in [*model(found), *training(found)]}
     assert "training.loss_scale" not in like and unlike["training.loss_scale"].value == kind
+    assert evaluation(found)[0].value == "none"  # one width for all would be wrong for most
     assert unlike["model.normalisation"].value == "instance" and "some 1,000 times" in unlike["model.normalisation"].why
 
 
