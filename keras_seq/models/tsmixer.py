@@ -7,6 +7,7 @@ import keras
 from keras_seq.config import ModelConfig
 from keras_seq.models.blocks import activation, dropout
 from keras_seq.models.body import Ahead, Horizon, Space, Variants
+from keras_seq.models.nlinear import LastValue
 from keras_seq.models.registry import register
 from keras_seq.models.target_past import TakeTargets, known_now, recent, to_steps
 from keras_seq.models.tensor import Tensor
@@ -24,10 +25,12 @@ VARIANTS: Variants = {
 def tsmixer(x: Tensor, lengths: Tensor, config: ModelConfig, horizon: Horizon) -> Ahead:
     """``config.layers`` blocks, each a dense layer over time and two of width ``config.ff_dim`` over columns.
 
-    Layers are normalised over columns, not over the batch as published: a window's answer is then its own. What the
-    last row tells (plans) is added by a linear map of its own.
+    Layers are normalised over columns, not over the batch as published: a window's answer is then its own. Training
+    starts from the last value, to which the blocks add. What the last row tells (plans) is added by a linear map of
+    its own.
     """
     x_now, x = x, recent(x, lengths, horizon)
+    last = LastValue(name="last_value")(TakeTargets(horizon.targets, name="targets")(x))
     channels = x.shape[2]
     for i in range(1, config.layers + 1):
         y = keras.layers.LayerNormalization(name=f"time_norm_{i}")(x)
@@ -41,5 +44,6 @@ def tsmixer(x: Tensor, lengths: Tensor, config: ModelConfig, horizon: Horizon) -
         y = keras.layers.Dense(channels, name=f"column_out_{i}")(y)
         x = keras.layers.Add(name=f"column_residual_{i}")([x, y])
     past = TakeTargets(horizon.targets, name="target_past")(x)
-    y = keras.layers.Dense(horizon.steps * horizon.levels, dtype="float32", name="head_output")(past)
-    return Ahead(to_steps(y, horizon) + known_now(x_now, lengths, horizon))
+    width = horizon.steps * horizon.levels
+    y = keras.layers.Dense(width, kernel_initializer="zeros", dtype="float32", name="head_output")(past)
+    return Ahead(to_steps(y, horizon) + known_now(x_now, lengths, horizon), keras.layers.Permute((2, 1))(last))

@@ -20,6 +20,7 @@ from keras_seq.models.layer import Float32Layer, SameShape, package
 from keras_seq.models.preprocess import LARGEST, Preprocess, finite
 from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
+INFINITE = 3.3e38  # above LARGEST, below the largest float32
 RESOLUTION = 4.8e-7  # of the largest magnitude: four steps of float32; a smaller spread is rounding
 
 
@@ -79,7 +80,10 @@ class WindowScale(SameShape, Float32Layer):
         """``x (batch, time, features)``, ``moments (batch, 3, features)``."""
         reference, offset, deviation = moments[:, :1], moments[:, 1:2], moments[:, 2:]
         varies = ops.cast(ops.greater(deviation, 0.0), "float32")
-        return ((x - reference) - offset) * varies / (deviation + (1.0 - varies))
+        scaled = ((x - reference) - offset) * varies / (deviation + (1.0 - varies))
+        above = ops.cast(ops.greater_equal(x, LARGEST), "float32")  # TFLite's kernels make inf a finite number
+        below = ops.cast(ops.less_equal(x, -LARGEST), "float32")
+        return scaled + (above - below) * INFINITE
 
 
 @package
