@@ -20,6 +20,7 @@ from keras_seq.data.windows import WindowIndex, WindowRuns
 from keras_seq.errors import ConfigError
 
 BLOCK_ROWS = 32768  # most rows of one block, about
+GAP = 256  # rows between two windows that are read rather than left out
 READERS = 2  # blocks read at the same time, ahead of their use
 
 Pool = tuple[WindowRows, NDArray[np.int64]]  # rows, and numbers of the windows of each batch
@@ -98,22 +99,45 @@ class BlockReader:
     def _block(self, number: int) -> _Block:
         first = number * self.block
         windows = self.index.take(np.arange(first, min(first + self.block, len(self.index))))
-        ends = windows.start + windows.length
-        low, high = int(windows.start.min()), int(max(windows.target.max() + max(1, self.spec.horizon), ends.max()))
-        high = min(high, len(self.series.values))
-        per_unit = self.series.schema.target_per == "unit"
-        targets = None if per_unit else self.series.targets[low:high]
-        return _Block(windows, low, self.series.values[low:high], targets)
+        spans, shift = _spans(windows, max(1, self.spec.horizon), len(self.series.values))
+        values = [self.series.values[low:high] for low, high in spans]
+        if self.series.schema.target_per == "unit":
+            return _Block(windows, shift, _one(values), None)
+        return _Block(windows, shift, _one(values), _one([self.series.targets[low:high] for low, high in spans]))
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Some windows and the rows they lie in, from row ``low`` on; ``targets`` only where they are per step."""
+    """Some windows and the rows they lie in; ``targets`` only where they are per step.
+
+    ``shift (windows,)`` leads from a row of the series to the row of ``values`` for each window.
+    """
 
     windows: WindowIndex
-    low: int
+    shift: NDArray[np.int64]
     values: NDArray[np.float32]
     targets: NDArray[np.float32] | None
+
+
+def _spans(windows: WindowIndex, ahead: int, rows: int) -> tuple[list[tuple[int, int]], NDArray[np.int64]]:
+    """Runs of rows that hold the windows and their targets, and the shift of each window into the joined runs.
+
+    Rows between two windows far apart, such as those of units of another part, are not read.
+    """
+    ends = np.minimum(np.maximum(windows.start + windows.length, windows.target + ahead), rows)
+    reached = np.maximum.accumulate(ends)
+    begins = np.flatnonzero(windows.start[1:] > reached[:-1] + GAP) + 1
+    first, last = np.concatenate([[0], begins]), np.concatenate([begins, [len(ends)]])
+    spans = [
+        (int(windows.start[one:other].min()), int(ends[one:other].max()))
+        for one, other in zip(first, last, strict=True)
+    ]
+    lows, sizes = np.array([low for low, _ in spans]), np.array([high - low for low, high in spans])
+    return spans, np.repeat(np.cumsum(sizes) - sizes - lows, last - first)
+
+
+def _one(pieces: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def _next(waiting: deque[Future[_Block]], in_turn: bool) -> _Block:
@@ -131,9 +155,7 @@ def _joined(reader: BlockReader, pool: list[_Block]) -> WindowRows:
     windows = WindowIndex(
         *(np.concatenate([getattr(block.windows, name) for block in pool]) for name in WindowIndex.__dataclass_fields__)
     )
-    shift = np.concatenate(
-        [np.full(len(b.windows), begin - b.low, np.int64) for b, begin in zip(pool, begins, strict=False)]
-    )
+    shift = np.concatenate([block.shift + begin for block, begin in zip(pool, begins, strict=False)])
     per_unit = reader.series.schema.target_per == "unit"
     of_rows = [block.targets for block in pool if block.targets is not None]
     targets = np.asarray(reader.series.targets) if per_unit else np.concatenate(of_rows)

@@ -82,6 +82,15 @@ class MonotoneQuantiles(SameShape, Float32Layer):
         return ops.concatenate([first, first + rest], axis=-1)
 
 
+@package
+class AddBase(SameShape, Float32Layer):
+    """A forecast plus what it starts from; not Keras' ``Add``, which takes one number a window for a bias."""
+
+    def call(self, y: Tensor, base: Tensor) -> Tensor:
+        """``y (batch, horizon, targets[, quantiles])``, ``base (batch, horizon or 1, targets)``."""
+        return y + (base[..., None] if len(y.shape) == 4 else base)
+
+
 def dense_layers(x: Tensor, config: ModelConfig) -> Tensor:
     """The configured dense layers ``head_1``, ``head_2``, ... with dropout after each."""
     for i, units in enumerate(config.hidden_dims, 1):
@@ -151,9 +160,7 @@ def _in_raw_units(
     if quantiles:
         y = MonotoneQuantiles(config.quantiles, name="head_quantiles")(y)
     if beside is not None:
-        if quantiles:
-            beside = keras.layers.Reshape((*beside.shape[1:], 1), dtype="float32", name="skip_levels")(beside)
-        y = keras.layers.Add(dtype="float32", name="with_skip")([y, beside])
+        y = AddBase(name="with_skip")(y, beside)
     name = "quantiles" if quantiles else "prediction"
     if spec.task == "forecast" and statistics is not None:
         return WindowRestore(spec.target_index, name=name)(y, statistics)

@@ -43,6 +43,22 @@ def test_scaled_by_the_window_a_level_is_carried_along(build, family):
     np.testing.assert_allclose(case.predict({**case.inputs, "values": raised})[full], expected[full], rtol=1e-3)
 
 
+@pytest.mark.parametrize("task", ["forecast", "forecast_quantiles"])
+@pytest.mark.parametrize("batch", [1, 3, 4])
+def test_as_many_windows_as_steps_or_levels_are_not_mixed_up(tools, task, batch):
+    """Keras' own addition takes ``(batch, 1, 1)`` for a bias where it fits another axis."""
+    spec = tools.make_spec(
+        task, targets=("level",), target_index=(1,), target_mean=(-5.0,), target_std=(0.5,), horizon=3
+    )
+    model = tools.shake(build_model(tools.make_config("nlinear", task, history={}), spec))
+    values, lengths = tools.raw_values(4), np.full(4, tools.TIME, np.int32)
+    each = [np.asarray(model({"values": values[i : i + 1], "lengths": lengths[i : i + 1]})) for i in range(4)]
+    together = np.asarray(model({"values": values[:batch], "lengths": lengths[:batch]}))
+    np.testing.assert_allclose(together, np.concatenate(each[:batch]), rtol=0, atol=1e-4)
+    other = model.predict_on_batch({"values": np.tile(values[:1], (7, 1, 1)), "lengths": lengths[[0] * 7]})
+    np.testing.assert_allclose(other[0], each[0][0], rtol=0, atol=1e-4)
+
+
 @ALL
 def test_windows_scaled_by_themselves_are_padded_without_effect(build, family):
     check_padding(build(family, "forecast", normalisation="instance"))

@@ -363,3 +363,27 @@ def test_ten_times_the_file_takes_no_more_memory(kind):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     streamed = float(re.findall(r"ten times the file: ([+-][\d.]+)%", done.stdout)[0])
     assert streamed < 10, done.stdout
+
+
+def test_a_block_of_distant_units_reads_no_rows_between_them(stores, tmp_path):
+    """Validation windows of units 1 and 40 do not bring the rows of those between; every window is as in memory."""
+    frame = table(units=60)
+    path = written(pd.concat([frame] * 1), tmp_path)
+    split = {"split": {"by": "unit", "validation": 6, "test": 6, "seed": 3}, **SLIDING}
+    stored, held = prepare(config_of(path, **split)), prepare(config_of(path, cache=True, **split))
+    index = stored.index["validation"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "GAP", 0)
+        reader = stream.BlockReader(stored.series, index, stored.spec, config_of(path, **split), 32)
+        rows = sum(len(rows.values) for rows, _ in reader.in_order())
+        batches = make_dataset(
+            stored.series, index, stored.spec, config_of(path, **split), batch_size=32, training=False
+        )
+        found = np.concatenate([inputs["values"].numpy() for inputs, *_ in batches])
+    own = int(stored.series.lengths[stored.splits.validation.units].sum())
+    assert rows <= own + 16 * reader.blocks
+    expected = make_dataset(
+        held.series, held.index["validation"], held.spec, config_of(path, cache=True, **split), batch_size=32,
+        training=False,
+    )  # fmt: skip
+    np.testing.assert_array_equal(found, np.concatenate([inputs["values"].numpy() for inputs, *_ in expected]))
