@@ -15,6 +15,7 @@ from keras_seq import config
 from keras_seq.autoconfig import advise, write
 from keras_seq.autoconfig.facts import Choice
 from keras_seq.autoconfig.look import Findings
+from keras_seq.autoconfig.unlike import UNLIKE
 from keras_seq.config import Experiment
 from keras_seq.data.prepare import prepare_series, read_series
 from keras_seq.data.series import Series
@@ -118,12 +119,14 @@ def try_candidates(
         run.try_all([constant()], after=following)
     run.try_all(cheap(experiment, seasons, names(), inner.room, period, units), after=following)
     spec = first.spec
-    scores = _scores(run.pilots, inner, spec)
+    unlike = spec.task == "forecast" and findings.facts.apart >= UNLIKE
+    scores = _scores(run.pilots, inner, spec, unlike=unlike)
     linear = [pilot.candidate for pilot in run.pilots if pilot.candidate.name in scores and pilot.candidate.window]
     linear = [candidate for candidate in linear if candidate.kind != "reference"]
     window = min(linear, key=lambda own: scores[own.name].behind).window if linear else 0
     run.try_all(dear(experiment, names(), window, proposed, period, units))
-    return Outcome(run, _scores(run.pilots, inner, spec), TASKS[spec.task].metric, seasons)
+    metric = "rmsse" if unlike else TASKS[spec.task].metric
+    return Outcome(run, _scores(run.pilots, inner, spec, unlike=unlike), metric, seasons)
 
 
 def _load() -> None:
@@ -150,9 +153,9 @@ def proposal(findings: Findings) -> Iterator[Experiment]:
         yield config.from_dict(tree)
 
 
-def _scores(pilots: list[Pilot], inner: InnerData, spec: Any) -> dict[str, MetricScore]:
+def _scores(pilots: list[Pilot], inner: InnerData, spec: Any, *, unlike: bool) -> dict[str, MetricScore]:
     points = {pilot.candidate.name: pilot.points for pilot in pilots if pilot.points is not None}
-    return judge(points, inner.series, spec) if points else {}
+    return judge(points, inner.series, spec, unlike=unlike) if points else {}
 
 
 def _proposed(findings: Findings) -> Mapping[str, Any]:

@@ -70,3 +70,30 @@ def test_errors_are_paired_and_by_unit_or_block_of_time(units):
     assert found["worse"].behind == pytest.approx(found["worse"].value - found["best"].value)
     assert 0 < found["worse"].behind_error < 0.2 * found["worse"].error
     assert not found["worse"].level
+
+
+def test_units_of_unlike_scale_count_alike():
+    """An error is counted in changes of its own unit, so that a unit a thousand times larger does not decide alone."""
+    series = make_series([20, 20])
+    series.targets[:, 0] = np.concatenate([np.arange(20) * 1.0, np.arange(20) * 1000.0])
+    row = np.arange(40)
+    unit = np.repeat([0, 1], 20)
+    truth = np.repeat(series.targets.astype(np.float64), 2, axis=1)  # two steps ahead
+
+    def points(error):
+        return Points(truth, truth + (error * np.array([1.0, 1000.0]))[unit][:, None], unit, row, row + 1)
+
+    answers = {"good in large": points(np.array([2.0, 0.5])), "good in small": points(np.array([0.5, 0.7]))}
+    pooled, own = (judge(answers, series, spec(series), unlike=unlike) for unlike in (False, True))
+    assert pooled["good in large"].behind == 0
+    assert own["good in small"].behind == 0
+    assert own["good in large"].value == pytest.approx(np.sqrt((4 + 0.25) / 2))
+
+
+def test_a_unit_that_never_changes_is_measured_by_the_usual_one():
+    series = make_series([20, 20])
+    series.targets[:, 0] = np.concatenate([np.full(20, 7.0), np.arange(20) * 3.0])
+    row, unit = np.arange(40), np.repeat([0, 1], 20)
+    truth = series.targets.astype(np.float64)
+    own = judge({"one off": Points(truth, truth + 3, unit, row, row + 1)}, series, spec(series), unlike=True)
+    assert own["one off"].value == pytest.approx(1.0)
