@@ -41,13 +41,15 @@ class Contender:
 
     @property
     def cost(self) -> int:
-        """Rank by what it takes to train and serve: reference, linear, trees, network."""
-        from keras_seq.models.registry import get_family
+        """Rank by what it takes to train and serve: reference, linear, trees, network, ensemble."""
+        from keras_seq.models.registry import get_family, names
 
         if self.family in ("", *REFERENCES):
             return 0
         if self.family in LINEAR:
             return 1
+        if self.family not in names():  # an ensemble, which is built of bundles
+            return 4
         return 2 if get_family(self.family).fit is not None else 3
 
 
