@@ -245,7 +245,7 @@ def _flat(model: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _headline(outcome: Outcome) -> list[str]:
-    inner, direction = outcome.run.inner, "more" if TASKS_HIGHER[outcome.metric] else "less"
+    inner, direction = outcome.run.inner, "more" if outcome.metric in HIGHER else "less"
     how = f"{len(inner.folds)} period(s) of time" if inner.by_time else f"{len(inner.folds)} folds of whole units"
     return [
         f"Pilots: trained and judged on the train part alone ({how}), {outcome.metric}, {direction} is better;",
@@ -253,7 +253,7 @@ def _headline(outcome: Outcome) -> list[str]:
     ]
 
 
-TASKS_HIGHER = {task.metric: task.higher_is_better for task in TASKS.values()}
+HIGHER = {task.metric for task in TASKS.values() if task.higher_is_better}
 
 
 def why(outcome: Outcome, candidate: Candidate, *, network: bool) -> str:

@@ -61,6 +61,18 @@ def test_where_nothing_beats_the_last_value_it_is_proposed(only):
     assert experiment.model.family == "naive" and experiment.data.windows.length >= 12
 
 
+def test_units_of_unlike_scale_are_judged_in_their_own_changes(only):
+    only("ridge")
+    tables = [
+        walk(120, seed).assign(shop=f"s{seed}").assign(y=lambda table, n=seed: table["y"] * 10.0 ** (n % 4))
+        for seed in range(8)
+    ]
+    findings = propose(pd.concat(tables), "y", horizon=3)
+    rows = {row["candidate"]: row for row in findings.pilots}
+    assert "rmsse, less is better" in findings.text
+    assert 0.5 < rows["naive"]["rmsse"] < 3  # a walk's error three steps ahead, in steps
+
+
 @pytest.mark.slow
 def test_rows_after_the_train_part_change_nothing(only, monkeypatch):
     only("ridge")
