@@ -184,7 +184,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         grid += [(family, task) for family in sorted(forecasters()) for task in FORECASTS]
         quick = [("lstm", task) for task in TASKS] + [(family, "regression") for family in families[1:]]
         quick += [(family, "forecast") for family in sorted(forecasters())]
-        slow = [case for case in grid if case not in quick]
+        nightly = {"resnet", *forecasters()}  # of what inception_time and nlinear are made, too
+        slow = [case for case in grid if case not in quick and case[0] not in nightly]
         metafunc.parametrize(("family", "task"), tiers(grid, quick=quick, slow=slow))
     elif open_names:
         (name,) = open_names

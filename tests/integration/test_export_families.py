@@ -89,8 +89,8 @@ FORECASTERS = [family for family in FITTED if family in ("sarimax", "hybrid", "m
 KINDS = [(family, kind) for family in FITTED for kind in ("variable", "fixed", "forecast")] + [
     ("minirocket", "classes")
 ]
-KIND_OF = {family: "forecast" for family in FORECASTERS} | {"extra_trees": "variable"}
-EACH = [(family, KIND_OF.get(family, "fixed")) for family in FITTED] + [("minirocket", "classes")]
+KIND_OF = {family: "forecast" for family in FORECASTERS} | {"extra_trees": "variable", "minirocket": "classes"}
+EACH = [(family, KIND_OF.get(family, "fixed")) for family in FITTED]
 
 
 @pytest.mark.parametrize(("family", "kind"), tiers(KINDS, slow=EACH))

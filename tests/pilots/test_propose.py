@@ -104,7 +104,7 @@ def test_inputs_that_tell_nothing_are_said_to(only):
     assert value(findings, "model.family") == "ridge"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_network_is_taken_where_it_is_asked_for(only):
     only("ridge", "lstm")
     findings = propose(walk(), "y", horizon=2, network=True)
@@ -123,7 +123,11 @@ def test_ctrl_c_keeps_the_best_so_far(only, monkeypatch):
         return plain(self, candidate, seconds)
 
     monkeypatch.setattr(PilotRun, "_answers", interrupted)
-    findings = propose(walk(), "y", horizon=2)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores Ctrl-C
+    try:
+        findings = propose(walk(), "y", horizon=2)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert value(findings, "model.family") == "naive"
     assert any("stopped by Ctrl-C" in note for note in findings.notes)
     assert [row["remark"] for row in findings.pilots if row["family"] == "ridge"][:2] == [
@@ -182,7 +186,7 @@ def test_few_short_series(only, series):
     assert value(findings, "model.family") in ("mean", "naive", "seasonal_naive", "ridge")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_exchange_rates_are_not_foretold_worse_than_by_the_last_value(data_home, only):
     only("ridge", "nlinear", "dlinear")
     path = data_home / "exchange_rate" / "exchange_rate.txt.gz"
