@@ -36,7 +36,7 @@ CONSTANT = "always the same answer"  # the mean of training, or the shares of it
 
 
 @dataclass(frozen=True)
-class Candidate:
+class PilotCandidate:
     """A model that is tried.
 
     Attributes:
@@ -74,14 +74,14 @@ class Candidate:
         return int(self.family == "naive")
 
 
-def constant() -> Candidate:
+def constant() -> PilotCandidate:
     """The answer that knows nothing of its inputs; it can be tried, and no configuration can hold it."""
-    return Candidate(CONSTANT, "", "reference")
+    return PilotCandidate(CONSTANT, "", "reference")
 
 
 def cheap(
     experiment: Experiment, seasons: Mapping[int, str], known: Iterable[str], room: int, period: int, units: int = 1
-) -> list[Candidate]:
+) -> list[PilotCandidate]:
     """References and linear models, in seconds; forecasts with several windows.
 
     Args:
@@ -97,17 +97,19 @@ def cheap(
         return _at_once(["ridge"], known)
     kept = {"arima": {"period": period}} if period else {}
     found = [
-        Candidate("naive", "naive", "reference", kept),
-        Candidate("mean", "mean", "reference", kept),
+        PilotCandidate("naive", "naive", "reference", kept),
+        PilotCandidate("mean", "mean", "reference", kept),
         *_seasonal(seasons, windows.length, room),
     ]
     lengths = window_lengths(experiment, seasons, room)
     for family in [name for name in ("ridge", *LINEAR_FORECASTS) if name in known]:
         kind: Kind = "fitted" if family == "ridge" else "network"
         tried = lengths if family == "ridge" else lengths[: 2 if family == "nlinear" else 1]
-        found += [Candidate(f"{family}, window {length}", family, kind, kept, length) for length in tried]
+        found += [PilotCandidate(f"{family}, window {length}", family, kind, kept, length) for length in tried]
     if "ridge" in known and units > 1:
-        found += [Candidate(f"ridge, {n}, by itself", "ridge", "fitted", {**kept, **BY_ITSELF}, n) for n in lengths[:2]]
+        found += [
+            PilotCandidate(f"ridge, {n}, by itself", "ridge", "fitted", {**kept, **BY_ITSELF}, n) for n in lengths[:2]
+        ]
     return found
 
 
@@ -118,7 +120,7 @@ def dear(
     proposed: Mapping[str, Any],
     period: int,
     units: int = 1,
-) -> list[Candidate]:
+) -> list[PilotCandidate]:
     """Trees, then networks, with the best window that a linear model found.
 
     Args:
@@ -143,24 +145,26 @@ def dear(
     if proposed:
         own = {name: value for name, value in proposed.items() if name not in ("family", "arima")}
         networks = {proposed["family"]: own} | {n: m for n, m in networks.items() if n != proposed["family"]}
-    found = [Candidate(name, name, "fitted", kept, window) for name in trees if name in known]
+    found = [PilotCandidate(name, name, "fitted", kept, window) for name in trees if name in known]
     if data.windows.horizon and units > 1:
         alone = [own for own in found if own.family == "extra_trees"]
         found += [replace(own, name=f"{own.name}, by itself", model={**kept, **BY_ITSELF}) for own in alone]
     return found + [
-        Candidate(name, name, "network", {**kept, **model}, window) for name, model in networks.items() if name in known
+        PilotCandidate(name, name, "network", {**kept, **model}, window)
+        for name, model in networks.items()
+        if name in known
     ]
 
 
-def _at_once(families: Iterable[str], known: set[str]) -> list[Candidate]:
-    return [Candidate(name, name, "fitted") for name in families if name in known]
+def _at_once(families: Iterable[str], known: set[str]) -> list[PilotCandidate]:
+    return [PilotCandidate(name, name, "fitted") for name in families if name in known]
 
 
-def _seasonal(seasons: Mapping[int, str], length: int, room: int) -> list[Candidate]:
+def _seasonal(seasons: Mapping[int, str], length: int, room: int) -> list[PilotCandidate]:
     """The value of a season before, for every season that a window may hold."""
     most = min(MOST_SEASON, max(room, length))
     return [
-        Candidate(
+        PilotCandidate(
             f"seasonal_naive, {season} steps",
             "seasonal_naive",
             "reference",

@@ -27,7 +27,7 @@ from keras_seq.figures import Say, figure, silent
 from keras_seq.models.registry import names
 from keras_seq.pilots import table
 from keras_seq.pilots.budget import Budget
-from keras_seq.pilots.candidates import CONSTANT, Candidate, cheap, constant, dear
+from keras_seq.pilots.candidates import CONSTANT, PilotCandidate, cheap, constant, dear
 from keras_seq.pilots.choose import choose, judge
 from keras_seq.pilots.inner import InnerData, inner_data
 from keras_seq.pilots.run import Pilot, PilotRun, fit_proof
@@ -51,12 +51,12 @@ class Outcome:
     seasons: dict[int, str]
 
     @property
-    def candidates(self) -> dict[str, Candidate]:
+    def candidates(self) -> dict[str, PilotCandidate]:
         """Those with a score that a configuration can hold, the simplest first."""
         by_name = {pilot.candidate.name: pilot.candidate for pilot in self.run.pilots}
         return {name: by_name[name] for name in self.scores if by_name[name].family}
 
-    def winner(self, *, network: bool = False) -> Candidate:
+    def winner(self, *, network: bool = False) -> PilotCandidate:
         """By the rule of one standard error; with ``network`` the best network, if one has answers."""
         found = self.candidates
         networks = [name for name, candidate in found.items() if candidate.kind == "network"]
@@ -200,14 +200,14 @@ def _prove(findings: Findings, experiment: Experiment, series: Series) -> None:
             raise
         fit_proof(config.replace(experiment, **{"model": {"family": "naive"}}), prepared)
         reason = f"the last value: {experiment.model.family} cannot be trained here"
-        naive = Candidate("naive", "naive", "reference")
+        naive = PilotCandidate("naive", "naive", "reference")
         findings.choices = _replaced(findings.choices, naive, [Choice("model.family", "naive", reason)])
         findings.notes.append(f"{experiment.model.family} cannot be trained here, so naive is proposed: {error}")
         findings.render()
 
 
 def _with(
-    before: list[Choice], findings: Findings, candidate: Candidate, outcome: Outcome, *, network: bool
+    before: list[Choice], findings: Findings, candidate: PilotCandidate, outcome: Outcome, *, network: bool
 ) -> list[Choice]:
     """The proposal with a candidate's model, training and window."""
     rows = table.rows(outcome.run.pilots, outcome.scores, outcome.metric)
@@ -222,14 +222,14 @@ def _with(
     return _replaced(before, candidate, chosen)
 
 
-def _replaced(before: list[Choice], candidate: Candidate, chosen: list[Choice]) -> list[Choice]:
+def _replaced(before: list[Choice], candidate: PilotCandidate, chosen: list[Choice]) -> list[Choice]:
     """Choices with others of model and training in their place, and the candidate's window."""
     place = next(i for i, choice in enumerate(before) if choice.key.startswith("model."))
     rest = [choice for choice in before[place:] if not choice.key.startswith(("model.", "training."))]
     return [*(_windowed(choice, candidate) for choice in before[:place]), *chosen, *rest]
 
 
-def _windowed(choice: Choice, candidate: Candidate) -> Choice:
+def _windowed(choice: Choice, candidate: PilotCandidate) -> Choice:
     if choice.key != "data.windows.length" or candidate.window in (0, choice.value):
         return choice
     why = f"with which {candidate.family} did best in the pilots below; by the seasons it would be {choice.value}"
@@ -256,7 +256,7 @@ def _headline(outcome: Outcome) -> list[str]:
 HIGHER = {task.metric for task in TASKS.values() if task.higher_is_better}
 
 
-def why(outcome: Outcome, candidate: Candidate, *, network: bool) -> str:
+def why(outcome: Outcome, candidate: PilotCandidate, *, network: bool) -> str:
     """One sentence on why a candidate is proposed."""
     score, metric = outcome.scores[candidate.name], outcome.metric
     own = f"{metric} {_with_error(score)}"
@@ -270,7 +270,7 @@ def why(outcome: Outcome, candidate: Candidate, *, network: bool) -> str:
     return f"the best of the simplest kind that is level with {best.name} ({metric} {figure(best.value)}): {own}"
 
 
-def _words(outcome: Outcome, candidate: Candidate) -> str:
+def _words(outcome: Outcome, candidate: PilotCandidate) -> str:
     if candidate.family == "mean":
         return "the mean of training"
     if candidate.family == "naive":
@@ -278,7 +278,7 @@ def _words(outcome: Outcome, candidate: Candidate) -> str:
     return outcome.seasons.get(candidate.season, f"the value {candidate.season} rows before")
 
 
-def _remarks(outcome: Outcome, candidate: Candidate, *, network: bool) -> list[str]:
+def _remarks(outcome: Outcome, candidate: PilotCandidate, *, network: bool) -> list[str]:
     """Notes: the choice in a sentence, a constant answer that is as good, and Ctrl-C."""
     notes = [f"pilots: {candidate.name}, {why(outcome, candidate, network=network)}"]
     fixed = outcome.scores.get(CONSTANT)

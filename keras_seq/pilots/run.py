@@ -16,7 +16,7 @@ from keras_seq.config import Experiment
 from keras_seq.errors import DataError, KerasSeqError, TrainingError
 from keras_seq.figures import Say, silent
 from keras_seq.pilots.budget import LEAST, Budget, OutOfTime, time_limit
-from keras_seq.pilots.candidates import CHANGED, Candidate
+from keras_seq.pilots.candidates import CHANGED, PilotCandidate
 from keras_seq.pilots.inner import InnerData
 from keras_seq.training.predictions import Points
 
@@ -45,7 +45,7 @@ class Pilot:
         remark: why it has no answers, or what is to be known of them.
     """
 
-    candidate: Candidate
+    candidate: PilotCandidate
     points: Points | None = None
     seconds: float = 0.0
     remark: str = ""
@@ -71,7 +71,7 @@ class PilotRun:
     pilots: list[Pilot] = field(default_factory=list)
     interrupted: bool = False
 
-    def try_all(self, candidates: Sequence[Candidate], *, after: int = 0) -> None:
+    def try_all(self, candidates: Sequence[PilotCandidate], *, after: int = 0) -> None:
         """Try candidates in their order; ``after``: how many more will follow, for the shares of the budget."""
         for place, candidate in enumerate(candidates):
             if self.interrupted:
@@ -83,7 +83,7 @@ class PilotRun:
                 continue
             self.pilots.append(self._try(candidate, share))
 
-    def _try(self, candidate: Candidate, seconds: float) -> Pilot:
+    def _try(self, candidate: PilotCandidate, seconds: float) -> Pilot:
         began, pilot = time.monotonic(), Pilot(candidate)
         try:
             with time_limit(seconds):
@@ -100,7 +100,7 @@ class PilotRun:
         self.say(f"  {candidate.name:<28} {pilot.seconds:5.1f} s  {pilot.remark}".rstrip())
         return pilot
 
-    def _answers(self, candidate: Candidate, seconds: float) -> tuple[Points, str]:
+    def _answers(self, candidate: PilotCandidate, seconds: float) -> tuple[Points, str]:
         """Points of all folds joined, and a remark; a network stops training when its seconds are over."""
         from keras_seq.evaluation.answers import join
         from keras_seq.models.registry import resolve_experiment
@@ -123,7 +123,7 @@ class PilotRun:
             raise ArithmeticError("answers that are no numbers")
         return found, remark
 
-    def experiment(self, candidate: Candidate) -> Experiment:
+    def experiment(self, candidate: PilotCandidate) -> Experiment:
         """The configuration with a candidate in it, trained as a pilot."""
         tree = self.base.model_dump(mode="json", exclude_unset=True)
         training = {**tree.get("training", {}), "resume": False, "jit": False}
