@@ -90,7 +90,8 @@ KINDS = [(family, kind) for family in FITTED for kind in ("variable", "fixed", "
     ("minirocket", "classes")
 ]
 KIND_OF = {family: "forecast" for family in FORECASTERS} | {"extra_trees": "variable", "minirocket": "classes"}
-EACH = [(family, KIND_OF.get(family, "fixed")) for family in FITTED]
+ALIKE = ("random_forest", "last_row_forest")  # the layers of extra_trees
+EACH = [(family, KIND_OF.get(family, "fixed")) for family in FITTED if family not in ALIKE]
 
 
 @pytest.mark.parametrize(("family", "kind"), tiers(KINDS, slow=EACH))
