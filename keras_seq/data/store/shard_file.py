@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mmap
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 STORED = ("values", "targets", "time")
-FORGOTTEN = 128  # pieces after which mapped pages are given back
+FIRST_MESSAGE = 8  # bytes, behind the magic word of an Arrow file
 Run = tuple[str, str, int]  # unit, its group, and how many of its rows follow one another
 
 
@@ -75,25 +74,35 @@ class ShardFile:
 
 
 def places(path: Path) -> NDArray[np.int64]:
-    """Where in a shard values, targets and time of every piece begin, ``(pieces, 3)``; -1 where there is no time."""
+    """Where in a shard values, targets and time of every piece begin, ``(pieces, 3)``; -1 where there is no time.
+
+    The file is read message by message: a mapped one would count as the process's own memory.
+    """
     import pyarrow as pa
 
-    with open(path, "rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    whole = pa.py_buffer(mapped)
-    reader = pa.ipc.open_file(pa.BufferReader(whole))
+    with pa.ipc.open_file(str(path)) as reader:
+        plain = pa.schema([field.with_type(_stored_type(field.type)) for field in reader.schema])
     found = []
-    for number in range(reader.num_record_batches):
-        batch = reader.get_batch(number)
-        found.append([_place(batch, name) - whole.address for name in STORED])
-        if number % FORGOTTEN == 0 and hasattr(mmap, "MADV_DONTNEED"):  # pages looked at count as the process's own
-            mapped.madvise(mmap.MADV_DONTNEED)
-    return np.maximum(np.array(found, np.int64).reshape(-1, len(STORED)), -1)
+    with pa.OSFile(str(path)) as file:
+        file.seek(FIRST_MESSAGE)
+        for message in pa.ipc.MessageReader.open_stream(file):
+            if message.type == "record batch":
+                batch = pa.ipc.read_record_batch(message, plain)
+                shift = file.tell() - message.body.size - message.body.address
+                found.append([_place(batch, name, shift) for name in STORED])
+    return np.array(found, np.int64).reshape(-1, len(STORED))
 
 
-def _place(batch: pa.RecordBatch, name: str) -> int:
-    """Address of the numbers of a column."""
+def _stored_type(kind: pa.DataType) -> pa.DataType:
+    """Type of what lies in a record batch: of texts their numbers."""
+    import pyarrow as pa
+
+    return kind.index_type if pa.types.is_dictionary(kind) else kind
+
+
+def _place(batch: pa.RecordBatch, name: str, shift: int) -> int:
+    """Where the numbers of a column begin in the file; -1: there is none."""
     if name not in batch.schema.names:
         return -1
     column = batch.column(name)
-    return int((column if name == "time" else column.flatten()).buffers()[1].address)
+    return int((column if name == "time" else column.flatten()).buffers()[1].address) + shift
