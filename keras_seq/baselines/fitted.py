@@ -15,7 +15,7 @@ from keras_seq.config import Experiment, ModelConfig
 from keras_seq.data.spec import DataSpec
 from keras_seq.errors import ConfigError, ModelError
 from keras_seq.figures import Say
-from keras_seq.models.heads import check_head
+from keras_seq.models.heads import AddBase, check_head
 from keras_seq.models.tensor import Tensor
 from keras_seq.tasks import TASKS
 from keras_seq.training.loss_scale import season_of
@@ -172,8 +172,7 @@ def named_output(output: Tensor, spec: DataSpec, inputs: Inputs) -> Tensor:
     if inputs.spread is not None:
         spread = keras.layers.Reshape((1, shape[1]), dtype="float32", name="spread")(inputs.spread)
         output = keras.layers.Multiply(dtype="float32", name="in_raw_units")([output, spread])
-    # the level first: Keras takes a second summand (batch, 1, 1) for a bias where the batch is as long as the horizon
-    return keras.layers.Add(dtype="float32", name=name)([level, output])
+    return AddBase(name=name)(output, level)
 
 
 def prove(grown: Grown, job: FitRequest) -> None:

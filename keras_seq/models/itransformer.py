@@ -8,7 +8,7 @@ from keras_seq.config import ModelConfig
 from keras_seq.models.body import Ahead, Horizon
 from keras_seq.models.patchtst import check
 from keras_seq.models.registry import register
-from keras_seq.models.target_past import TakeTargets, known_now, recent, to_steps
+from keras_seq.models.target_past import TakeTargets, ahead, recent
 from keras_seq.models.tensor import Tensor
 from keras_seq.models.transformer import SPACE, VARIANTS, encode
 
@@ -23,4 +23,4 @@ def itransformer(x: Tensor, lengths: Tensor, config: ModelConfig, horizon: Horiz
     tokens = encode(keras.layers.Dense(config.units, name="projection")(columns), None, config)
     y = keras.layers.Dense(horizon.steps * horizon.levels, dtype="float32", name="head_output")(tokens)
     chosen = TakeTargets(horizon.targets, name="target_tokens")(keras.layers.Permute((2, 1), name="answers")(y))
-    return Ahead(to_steps(chosen, horizon) + known_now(x, lengths, horizon))
+    return ahead(chosen, x, lengths, horizon)

@@ -13,7 +13,7 @@ from keras_seq.models.blocks import activation, dropout
 from keras_seq.models.body import Ahead, Horizon, Space, Variants
 from keras_seq.models.layer import Float32Layer, package
 from keras_seq.models.registry import register
-from keras_seq.models.target_past import JoinTargets, SplitTargets, known_now, target_past, to_steps
+from keras_seq.models.target_past import JoinTargets, SplitTargets, ahead, target_past
 from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 
 SPACE: Space = {"model.units": [64, 128, 256, 512], "model.layers": {"low": 2, "high": 4}}
@@ -42,8 +42,8 @@ def nhits(x: Tensor, lengths: Tensor, config: ModelConfig, horizon: Horizon) -> 
             y = keras.layers.Dense(config.units, activation=activation(config.activation), name=f"dense_{i}{half}")(y)
             y = dropout(y, config.dropout, name=f"dropout_{i}{half}")
         knots = max(1, horizon.steps // rate)
-        ahead = keras.layers.Dense(knots * horizon.levels, dtype="float32", name=f"forecast_{i}")(y)
-        answers.append(Interpolate(knots, horizon.steps, name=f"ahead_{i}")(ahead))
+        forecast = keras.layers.Dense(knots * horizon.levels, dtype="float32", name=f"forecast_{i}")(y)
+        answers.append(Interpolate(knots, horizon.steps, name=f"ahead_{i}")(forecast))
         if i < config.layers:
             knots = max(1, horizon.time // rate)
             back = keras.layers.Dense(knots, dtype="float32", name=f"backcast_{i}")(y)
@@ -51,7 +51,7 @@ def nhits(x: Tensor, lengths: Tensor, config: ModelConfig, horizon: Horizon) -> 
             rest = keras.layers.Subtract(dtype="float32", name=f"rest_{i}")([rest, back])
     y = keras.layers.Add(dtype="float32", name="ahead")(answers) if len(answers) > 1 else answers[0]
     y = JoinTargets(len(horizon.targets), name="join_targets")(y)
-    return Ahead(to_steps(y, horizon) + known_now(x, lengths, horizon))
+    return ahead(y, x, lengths, horizon)
 
 
 @package

@@ -12,7 +12,7 @@ from keras_seq.config import ModelConfig
 from keras_seq.models.body import Ahead, Horizon
 from keras_seq.models.layer import Float32Layer, package
 from keras_seq.models.registry import register
-from keras_seq.models.target_past import known_now, target_past, to_steps
+from keras_seq.models.target_past import ahead, target_past
 from keras_seq.models.tensor import LayerOptions, Tensor
 
 KERNEL = 25  # steps of DLinear's moving average, as published
@@ -28,7 +28,7 @@ def nlinear(x: Tensor, lengths: Tensor, config: ModelConfig, horizon: Horizon) -
     last = LastValue(name="last_value")(past)
     width = horizon.steps * horizon.levels
     y = keras.layers.Dense(width, kernel_initializer="zeros", dtype="float32", name="linear")(past - last)
-    return Ahead(to_steps(y, horizon) + known_now(x, lengths, horizon), keras.layers.Permute((2, 1))(last))
+    return ahead(y, x, lengths, horizon, last)
 
 
 @register("dlinear", forecasts=True)
@@ -45,7 +45,7 @@ def dlinear(x: Tensor, lengths: Tensor, config: ModelConfig, horizon: Horizon) -
         keras.layers.Dense(width, kernel_initializer=start, dtype="float32", name=name)(part)
         for name, part in {"trend_linear": trend, "seasonal_linear": past - trend}.items()
     ]
-    return Ahead(to_steps(y[0] + y[1], horizon) + known_now(x, lengths, horizon))
+    return ahead(y[0] + y[1], x, lengths, horizon)
 
 
 @package

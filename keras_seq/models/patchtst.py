@@ -14,7 +14,7 @@ from keras_seq.models.blocks import dropout
 from keras_seq.models.body import Ahead, Horizon, Space, Steps, Variants
 from keras_seq.models.layer import Float32Layer, package
 from keras_seq.models.registry import register
-from keras_seq.models.target_past import JoinTargets, known_now, target_past, to_steps
+from keras_seq.models.target_past import JoinTargets, ahead, target_past
 from keras_seq.models.tensor import LayerOptions, Shape, Tensor
 from keras_seq.models.transformer import SPACE as ENCODER
 from keras_seq.models.transformer import encode
@@ -49,7 +49,7 @@ def patchtst(x: Tensor, lengths: Tensor, config: ModelConfig, horizon: Horizon) 
     flat = dropout(keras.layers.Flatten(name="tokens")(tokens), config.head_dropout, name="head_dropout")
     y = keras.layers.Dense(horizon.steps * horizon.levels, dtype="float32", name="head_output")(flat)
     y = JoinTargets(len(horizon.targets), name="join_targets")(y)
-    return Ahead(to_steps(y, horizon) + known_now(x, lengths, horizon))
+    return ahead(y, x, lengths, horizon)
 
 
 @package

@@ -94,16 +94,22 @@ def register(
 
 
 @cache
-def _shipped() -> dict[str, str]:
-    """Module by family, read off the sources: importing them would load Keras."""
+def _registrations() -> dict[str, tuple[str, bool]]:
+    """Module by family, and whether it only forecasts, read off the sources: importing them would load Keras."""
     root = Path(__file__).parents[1]
-    modules = {
-        name: f"keras_seq.{folder}.{path.stem}"
+    return {
+        name: (f"keras_seq.{folder}.{path.stem}", bool(forecasts))
         for folder in ("models", "baselines")
         for path in sorted((root / folder).glob("*.py"))
-        for name, _ in REGISTRATION.findall(path.read_text(encoding="utf-8"))
+        for name, forecasts in REGISTRATION.findall(path.read_text(encoding="utf-8"))
     }
-    return {name: modules[name] for name in dict.fromkeys((*FIRST, *modules))}
+
+
+@cache
+def _shipped() -> dict[str, str]:
+    """Module by family, in the order in which they are listed."""
+    registrations = _registrations()
+    return {name: registrations[name][0] for name in dict.fromkeys((*FIRST, *registrations))}
 
 
 def families() -> dict[str, Family]:
@@ -117,11 +123,9 @@ def networks() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*shipped, *(name for name, family in _FAMILIES.items() if not family.fit))))
 
 
-@cache
 def forecasters() -> frozenset[str]:
     """Names of the shipped networks that do nothing but forecast, without loading any."""
-    texts = (path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py"))
-    return frozenset(name for text in texts for name, forecasts in REGISTRATION.findall(text) if forecasts)
+    return frozenset(name for name, (_, forecasts) in _registrations().items() if forecasts)
 
 
 def names() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_seq.models.blocks import LastStep, with_lengths
-from keras_seq.models.body import Horizon
+from keras_seq.models.body import Ahead, Horizon
 from keras_seq.models.kalman import Recent
 from keras_seq.models.layer import Float32Layer, package
 from keras_seq.models.tensor import LayerOptions, Shape, Tensor
@@ -33,9 +33,14 @@ def known_now(x: Tensor, lengths: Tensor, horizon: Horizon) -> Tensor:
     return keras.layers.Reshape((horizon.steps, -1), dtype="float32", name="known_now_steps")(y)
 
 
-def to_steps(y: Tensor, horizon: Horizon) -> Tensor:
-    """``(batch, targets, steps * levels)`` to ``(batch, steps, targets * levels)``."""
-    return ToSteps(horizon.steps, name="to_steps")(y)
+def ahead(y: Tensor, x: Tensor, lengths: Tensor, horizon: Horizon, last: Tensor = None) -> Ahead:
+    """The answer of a forecaster: ``y (batch, targets, steps * levels)``, and what the last row of ``x`` tells.
+
+    ``last (batch, targets, 1)``: the values that it starts from, or None.
+    """
+    steps = ToSteps(horizon.steps, name="to_steps")(y)
+    base = None if last is None else keras.layers.Permute((2, 1))(last)
+    return Ahead(steps + known_now(x, lengths, horizon), base)
 
 
 @package

@@ -9,7 +9,7 @@ from keras_seq.models.blocks import activation, dropout
 from keras_seq.models.body import Ahead, Horizon, Space, Variants
 from keras_seq.models.nlinear import LastValue
 from keras_seq.models.registry import register
-from keras_seq.models.target_past import TakeTargets, known_now, recent, to_steps
+from keras_seq.models.target_past import TakeTargets, ahead, recent
 from keras_seq.models.tensor import Tensor
 
 SPACE: Space = {"model.ff_dim": [16, 32, 64, 128], "model.layers": {"low": 1, "high": 6}}
@@ -46,4 +46,4 @@ def tsmixer(x: Tensor, lengths: Tensor, config: ModelConfig, horizon: Horizon) -
     past = TakeTargets(horizon.targets, name="target_past")(x)
     width = horizon.steps * horizon.levels
     y = keras.layers.Dense(width, kernel_initializer="zeros", dtype="float32", name="head_output")(past)
-    return Ahead(to_steps(y, horizon) + known_now(x_now, lengths, horizon), keras.layers.Permute((2, 1))(last))
+    return ahead(y, x_now, lengths, horizon, last)

@@ -130,24 +130,12 @@ class WindowLevel(Float32Layer):
 
 
 @package
-class WindowSpread(Float32Layer):
-    """Deviations of the targets in each window, raw units.
-
-    Args:
-        target_index: positions of the targets among the features.
-    """
-
-    def __init__(self, target_index: Sequence[int], **kwargs: Unpack[LayerOptions]) -> None:
-        super().__init__(**kwargs)
-        self.target_index = list(target_index)
+class WindowSpread(WindowLevel):
+    """Deviations of the targets in each window, raw units; arguments as of ``WindowLevel``."""
 
     def call(self, moments: Tensor) -> Tensor:
         """``(batch, 3, features)`` to ``(batch, targets)``."""
         return ops.take(moments, self.target_index, axis=2)[:, 2]
-
-    def compute_output_shape(self, moments_shape: Shape) -> Shape:
-        """One number a target."""
-        return (moments_shape[0], len(self.target_index))
 
 
 def by_window(config: ModelConfig, spec: DataSpec) -> bool:

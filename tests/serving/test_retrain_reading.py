@@ -109,15 +109,21 @@ def test_a_wide_table_stays_wide(tmp_path):
     assert series.values[:, 0].tolist()[:2] == [1.5, 2.5]
 
 
-def test_a_champion_of_a_database_takes_new_rows_of_it(tmp_path, monkeypatch):
+def plant_rows(folder, monkeypatch):
+    """Rows of three pumps, which table "readings" of "plant.db" holds."""
     import sqlite3
 
-    monkeypatch.setenv("KERAS_SEQ_STORES", str(tmp_path / "stores"))
+    monkeypatch.setenv("KERAS_SEQ_STORES", str(folder / "stores"))
     rows = [(f"p{unit}", day, day * 0.5, day * 0.1) for unit in range(3) for day in range(10)]
-    with sqlite3.connect(tmp_path / "plant.db") as connection:
+    with sqlite3.connect(folder / "plant.db") as connection:
         connection.execute("CREATE TABLE readings (pump TEXT, day INTEGER, heat REAL, wear REAL)")
         connection.executemany("INSERT INTO readings VALUES (?, ?, ?, ?)", rows)
     connection.close()
+    return rows
+
+
+def test_a_champion_of_a_database_takes_new_rows_of_it(tmp_path, monkeypatch):
+    plant_rows(tmp_path, monkeypatch)
     data = {"source": "sql", "path": str(tmp_path / "plant.db"), "table": "readings", "unit": "pump", "time": "day"}
     start = start_of({**data, "targets": ["wear"]})
     planned = replanned(start, tmp_path, **{"data.query": "SELECT * FROM readings WHERE day >= 4"})
@@ -126,14 +132,7 @@ def test_a_champion_of_a_database_takes_new_rows_of_it(tmp_path, monkeypatch):
 
 
 def test_a_champion_of_a_file_takes_rows_of_a_database_and_the_other_way_round(tmp_path, monkeypatch):
-    import sqlite3
-
-    monkeypatch.setenv("KERAS_SEQ_STORES", str(tmp_path / "stores"))
-    rows = [(f"p{unit}", day, day * 0.5, day * 0.1) for unit in range(3) for day in range(10)]
-    with sqlite3.connect(tmp_path / "plant.db") as connection:
-        connection.execute("CREATE TABLE readings (pump TEXT, day INTEGER, heat REAL, wear REAL)")
-        connection.executemany("INSERT INTO readings VALUES (?, ?, ?, ?)", rows)
-    connection.close()
+    rows = plant_rows(tmp_path, monkeypatch)
     path = tmp_path / "rows.csv"
     path.write_text("pump,day,heat,wear\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
     roles = {"unit": "pump", "time": "day", "targets": ["wear"]}
